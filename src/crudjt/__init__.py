@@ -1,0 +1,21 @@
+"""crudjt: an encrypted, file-backed token store for stateful sessions that every process opens directly."""
+
+from crudjt.errors import CrudjtError as CrudjtError
+from crudjt.errors import DataTooLarge as DataTooLarge
+from crudjt.errors import InvalidParameter as InvalidParameter
+from crudjt.errors import StoreBusy as StoreBusy
+from crudjt.errors import StoreClosed as StoreClosed
+from crudjt.errors import StoreCorrupt as StoreCorrupt
+from crudjt.errors import StoreError as StoreError
+from crudjt.errors import StoreFailed as StoreFailed
+from crudjt.errors import StoreFormatError as StoreFormatError
+from crudjt.errors import StoreFull as StoreFull
+from crudjt.errors import StoreInaccessible as StoreInaccessible
+from crudjt.errors import VersionConflict as VersionConflict
+from crudjt.keyring import generate_secret_key as generate_secret_key
+from crudjt.limits import KEEP as KEEP
+from crudjt.opening import open as open  # noqa: A004 - crudjt.open is the name
+from crudjt.options import Options as Options
+from crudjt.records import Session as Session
+from crudjt.stats import Stats as Stats
+from crudjt.store import Store as Store

@@ -1,0 +1,14 @@
+"""The one source of time.
+
+A clock is a callable that answers nanoseconds since 1970-01-01 UTC, as an integer: deadlines compare exactly. Each
+operation reads it once and passes the answer down. `crudjt.testing.FakeClock` is the other clock.
+"""
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], int]
+
+NS_PER_MS = 1_000_000
+
+system_clock: Clock = time.time_ns

@@ -1,0 +1,78 @@
+"""The background thread of an open store: it syncs the log, sweeps and compacts when due, and frees dead readers' slots.
+
+Every process with the store open has one, and each does the work of all: what a killed process left unsynced, the others
+sync.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from crudjt.clock import NS_PER_MS
+from crudjt.engine import maintenance
+from crudjt.engine.control import WORD_SWEPT_AT, WORD_SYNCED_SEQUENCE
+from crudjt.engine.engine import Engine
+from crudjt.errors import StoreClosed, StoreError, StoreFailed
+from crudjt.options import Options
+
+_READER_CHECK_SECONDS = 10.0
+_RETRY_SECONDS = 60.0
+_SWEEP_PAUSE_SECONDS = 0.001
+_JOIN_SECONDS = 30.0
+
+logger = logging.getLogger("crudjt")
+
+
+class Caretaker:
+    """The thread of one engine; `options` says what its stores ask for now."""
+
+    def __init__(self, engine: Engine, options: Callable[[], Options]) -> None:
+        """Prepare; nothing runs before `start`."""
+        self._engine = engine
+        self._options = options
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="crudjt-caretaker", daemon=True)
+        self._next_reader_check = 0.0
+        self._not_before = 0.0
+
+    def start(self) -> None:
+        """Begin to take care."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return when the thread has ended; what it is at, it finishes."""
+        self._stopping.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(_JOIN_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.wait(self._options().sync_interval):
+                self._round()
+        except (StoreClosed, StoreFailed) as error:
+            # Every call of the store says the same from now on.
+            logger.error("the caretaker of %s stops: %s", self._engine.directory, error)  # noqa: TRY400 - no trace needed
+
+    def _round(self) -> None:
+        engine, options = self._engine, self._options()
+        now_ms = options.clock() // NS_PER_MS
+        end = engine.log_end()
+        if engine.words[WORD_SYNCED_SEQUENCE] < end.sequence:
+            engine.sync_to(end.sequence)
+        seconds = time.monotonic()
+        if seconds >= self._next_reader_check:
+            engine.view.clear_dead_readers()
+            self._next_reader_check = seconds + _READER_CHECK_SECONDS
+        if seconds < self._not_before:
+            return
+        try:
+            if now_ms - engine.words[WORD_SWEPT_AT] >= options.sweep_interval * 1000:
+                maintenance.sweep(engine, options.clock, _SWEEP_PAUSE_SECONDS)
+            if maintenance.compaction_is_due(engine):
+                maintenance.compact(engine, now_ms)
+        except (StoreClosed, StoreFailed):
+            raise
+        except StoreError as error:
+            self._not_before = seconds + _RETRY_SECONDS
+            logger.warning("maintenance of %s is put off by %.0f s: %s", engine.directory, _RETRY_SECONDS, error)

@@ -1,0 +1,120 @@
+"""The control block: a small file that every process maps, with named fields of 8 bytes.
+
+It is valid for one boot: whoever rebuilds the view makes a new one. A store of one aligned 8-byte word is atomic; nothing
+wider is, so every invariant below is kept by the order of single words (x86-64 keeps the order of stores; elsewhere the
+LMDB write mutex and whatever the processes talk through do).
+
+Where the log ends is kept twice, by parity of the LMDB transaction id. A write transaction has the id of the last
+committed one plus one; it reads the slot of the last and fills its own. A writer that dies before its commit leaves its
+slot half filled and the other untouched, and the next writer, with the same id, starts from the other again.
+"""
+
+import mmap
+import os
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+from crudjt.engine import files
+
+MAGIC = 0x31304C5254434A54  # "TJCTRL01"
+
+WORD_MAGIC = 0
+WORD_FAILED = 1  # 1 after a failed sync or truncation: every process refuses to go on
+WORD_ROOM_UNTIL = 2  # transaction id by which somebody must look at the view's free room again
+WORD_ALLOCATED = 3  # bytes of the view's data file that are allocated on disk
+WORD_SYNCED_SEQUENCE = 4  # last log entry known to be on disk
+WORD_SYNCED_END = 5  # its end in the current segment
+WORD_SYNCED_AT = 6  # milliseconds since 1970, as the next two
+WORD_SWEPT_AT = 7
+WORD_COMPACTED_AT = 8
+WORD_SEALED_BYTES = 9  # log bytes in segments before the current one that a rebuild still reads
+
+# The slot of transaction T begins at word _SLOTS + _SLOT_WORDS * (T % 2): the transaction's id, then a LogEnd.
+_SLOTS = 16
+_SLOT_WORDS = 8
+
+# Pairs (begin, end) of the read cache, chosen by id. See engine/cache.py.
+CACHE_PAIRS = 65_536
+CACHE_WORDS = 512
+CONTROL_BYTES = CACHE_WORDS * 8 + CACHE_PAIRS * 16
+
+
+_LOG_END = Struct("<4Q")
+
+
+class LogEnd(NamedTuple):
+    """Where the log stands after a transaction; `sessions` counts the records in the view."""
+
+    segment: int
+    end: int
+    sequence: int
+    sessions: int
+
+
+class ControlBlock:
+    """The mapped fields; `words` is the whole of it, for the paths where a call would cost too much."""
+
+    def __init__(self, path: Path) -> None:
+        """Map an existing control block."""
+        with files.opened(path, os.O_RDWR) as descriptor:
+            self._map = mmap.mmap(descriptor, CONTROL_BYTES)
+        self.words = memoryview(self._map).cast("Q")
+
+    @staticmethod
+    def create(path: Path, log_end: LogEnd, last_transaction: int) -> None:
+        """Make a control block for a view whose last committed transaction is `last_transaction`."""
+        files.remove(path)
+        with files.opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
+            files.allocate(descriptor, 0, CONTROL_BYTES, path.parent)
+        block = ControlBlock(path)
+        block.words[WORD_SYNCED_SEQUENCE] = log_end.sequence
+        block.words[WORD_SYNCED_END] = log_end.end
+        block.fill_slot(last_transaction, log_end)
+        block.words[WORD_MAGIC] = MAGIC
+        block.close()
+
+    @property
+    def valid(self) -> bool:
+        """Whether the block was made completely."""
+        return self.words[WORD_MAGIC] == MAGIC
+
+    @property
+    def failed(self) -> bool:
+        """Whether a sync failed in any process since the last recovery."""
+        return bool(self.words[WORD_FAILED])
+
+    def fail(self) -> None:
+        """Stop every process: writers look at the flag, and readers once their caches are void."""
+        self.words[WORD_FAILED] = 1
+        for begin in range(CACHE_WORDS, CACHE_WORDS + 2 * CACHE_PAIRS, 2):
+            self.words[begin] = 2**64 - 1
+
+    def slot(self, transaction: int) -> LogEnd:
+        """Return what a transaction left in its slot."""
+        return LogEnd._make(_LOG_END.unpack_from(self._map, 8 * (slot_word(transaction) + 1)))
+
+    def holds(self, transaction: int) -> bool:
+        """Tell whether a slot was filled, or half filled, for this very transaction."""
+        return self.words[slot_word(transaction)] == transaction
+
+    def fill_slot(self, transaction: int, log_end: LogEnd) -> None:
+        """State where the log ends once `transaction` is committed; the transaction's id goes first."""
+        at = slot_word(transaction)
+        self.words[at] = transaction
+        _LOG_END.pack_into(self._map, 8 * (at + 1), *log_end)
+
+    def close(self) -> None:
+        """Unmap."""
+        self.words.release()
+        self._map.close()
+
+
+def slot_word(transaction: int) -> int:
+    """Return the first word of a transaction's slot."""
+    return _SLOTS + _SLOT_WORDS * (transaction & 1)
+
+
+def pair_word(id_: bytes) -> int:
+    """Return the word of the cache pair of an id: the last of its random bytes choose."""
+    return CACHE_WORDS + ((id_[14] << 8 | id_[15]) << 1)

@@ -1,0 +1,199 @@
+"""Every file operation that durability rests on, and every difference between platforms.
+
+Nothing else in the engine writes to disk on its own, except LMDB to the view, which is never trusted across a boot.
+Tests put faults in here.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+PAGE_BYTES = 4096
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_MOUNTS = Path("/proc/self/mountinfo")
+_COPY_CHUNK_BYTES = 1024**2
+
+# lmdb.h: "Do not use LMDB databases on remote filesystems". flock and coherent shared mappings are at stake.
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.sshfs", "fuse.glusterfs", "gfs2", "glusterfs", "lustre", "ncpfs",
+     "nfs", "nfs4", "ocfs2", "smb3", "smbfs"}
+)  # fmt: skip
+# Where a block that was allocated ahead never fails to be written later, so that a full disk is no SIGBUS. Measured:
+# docs/decisions.md. Copy-on-write file systems break this promise.
+PREALLOCATING_FILE_SYSTEMS = frozenset({"ext2", "ext3", "ext4", "tmpfs", "xfs"})
+
+DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Boot(NamedTuple):
+    """One run of the operating system.
+
+    The kernel's random id tells runs apart; some single-board kernels repeat it, hence the time of the boot beside it,
+    which moves when the wall clock is set.
+    """
+
+    id: str
+    time: int
+
+    def started_with(self, other: "Boot") -> bool:
+        """Tell whether the two times can be of one boot, allowing for a slewed clock."""
+        return abs(self.time - other.time) <= 5  # noqa: PLR2004 - seconds
+
+
+def current_boot() -> Boot:
+    """Return the boot this process runs in."""
+    return Boot(_BOOT_ID.read_text().strip(), round(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)))
+
+
+def file_system(path: Path) -> str:
+    """Return the type of the file system that holds a directory, as the kernel names it; "" where unknown."""
+    device = path.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    found = ""
+    for line in _MOUNTS.read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        if before.split()[2] == wanted:
+            found = after.split()[0]
+    return found
+
+
+def free_bytes(path: Path) -> int:
+    """Return the bytes this user may still allocate where `path` lies."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
+
+
+def open_file(path: Path, flags: int = os.O_RDWR) -> int:
+    """Return a descriptor; files are made for their owner alone."""
+    return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
+
+
+@contextmanager
+def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
+    """Keep a descriptor open for a block."""
+    descriptor = open_file(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of `data` at `offset`.
+
+    Raises:
+        OSError: ``ENOSPC`` on a short write, which is how a disk that fills up shows first.
+
+    """
+    written = os.pwrite(descriptor, data, offset)
+    if written != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def truncate(descriptor: int, size: int) -> None:
+    """Cut a file to `size` bytes."""
+    os.ftruncate(descriptor, size)
+
+
+def sync_data(descriptor: int) -> None:
+    """Return when the content and size of a file are on disk. A failure is final: never call again (fsyncgate)."""
+    os.fdatasync(descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Return when the names in a directory are on disk; a rename is lost without it."""
+    with opened(path, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+        os.fsync(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory for its owner alone, and its name durable."""
+    path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+    sync_directory(path.parent)
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Give a file that is complete and synced its final name, durably and at once."""
+    temporary.rename(final)
+    sync_directory(final.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a whole file so that readers and crashes see the old one or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
+        write_at(descriptor, content, 0)
+        sync_data(descriptor)
+    publish(temporary, path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that may be gone already."""
+    path.unlink(missing_ok=True)
+
+
+def allocate(descriptor: int, offset: int, size: int, directory: Path) -> None:
+    """Reserve disk blocks, so that writing them through a mapping cannot fail.
+
+    A failing fallocate keeps what it got (ext4) and leaves the disk full, so the free space is looked at first.
+
+    Raises:
+        OSError: ``ENOSPC`` where there is not enough.
+
+    """
+    if free_bytes(directory) < size + PAGE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.posix_fallocate(descriptor, offset, size)
+
+
+def copy_file(source: Path, target: int) -> tuple[int, str]:
+    """Copy a file into an open descriptor; return its size and SHA-256 as copied."""
+    digest = hashlib.sha256()
+    offset = 0
+    with source.open("rb", buffering=0) as reading:
+        while chunk := reading.read(_COPY_CHUNK_BYTES):
+            digest.update(chunk)
+            write_at(target, chunk, offset)
+            offset += len(chunk)
+    return offset, digest.hexdigest()
+
+
+def digest_file(path: Path) -> tuple[int, str]:
+    """Return size and SHA-256 of a file."""
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb", buffering=0) as reading:
+        while chunk := reading.read(_COPY_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.hexdigest()
+
+
+def lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
+    """Take or convert an flock; return whether it was got. It ends with the last copy of the descriptor."""
+    operation = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB)
+    try:
+        fcntl.flock(descriptor, operation)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def unlock(descriptor: int) -> None:
+    """Give an flock up in every process that shares the descriptor."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory of ours that is not needed any more."""
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,153 @@
+"""What is done to a live store now and then: compacting its log, sweeping expired sessions, backing it up.
+
+Compaction and sweep run in one process at a time, under a lock that ends with the process.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from crudjt.clock import NS_PER_MS, Clock
+from crudjt.engine import control as control_block
+from crudjt.engine import files, manifest
+from crudjt.engine.engine import BASE_DIRECTORY, LOG_DIRECTORY, VIEW_DIRECTORY, Engine, Reader
+from crudjt.engine.log import DELETE, Change, create_segment
+from crudjt.engine.manifest import Manifest
+from crudjt.engine.recovery import remove_leftovers, remove_obsolete, write_base
+from crudjt.engine.view import SESSION
+from crudjt.errors import StoreFailed, StoreFull, StoreInaccessible
+from crudjt.records import DamagedRecord, read_header
+
+MIN_COMPACTION_BYTES = 64 * 1024**2
+_LOG_TO_LIVE = 2
+_SWEEP_BATCH = 256
+_FIRST_SEGMENT = 1
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[bool]:
+    """Tell whether this process may maintain the store now; it is the only one for as long as the block lasts."""
+    with files.opened(engine.base_directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+        yield files.lock(descriptor, exclusive=True)
+
+
+def log_bytes(engine: Engine) -> int:
+    """Return the bytes of log that a recovery would read."""
+    return engine.words[control_block.WORD_SEALED_BYTES] + engine.log_end().end
+
+
+def compaction_is_due(engine: Engine) -> bool:
+    """Tell whether the log has outgrown twice the live data."""
+    return log_bytes(engine) > max(MIN_COMPACTION_BYTES, _LOG_TO_LIVE * engine.view.used_bytes)
+
+
+def compact(engine: Engine, now_ms: int) -> bool:
+    """Replace the log so far by a snapshot; return False where another process is at it.
+
+    Raises:
+        StoreFull: no room for the snapshot; nothing was changed.
+
+    """
+    with _alone(engine) as alone:
+        if not alone:
+            return False
+        remove_leftovers(engine.directory)
+        if files.free_bytes(engine.directory) < engine.view.used_bytes:
+            raise StoreFull(engine.directory, "the disk has no room for a snapshot")
+        log_end, snapshot = engine.start_segment()
+        try:
+            base = write_base(engine.view, snapshot, engine.base_directory, log_end)
+        except OSError as error:
+            if error.errno in files.DISK_FULL_ERRNOS:
+                raise StoreFull(engine.directory, "the disk has no room for a snapshot") from error
+            raise StoreFailed(engine.directory, "writing a snapshot failed") from error
+        finally:
+            snapshot.abort()
+        msgspec.structs.replace(manifest.load(engine.directory), base=base).save(engine.directory)
+        remove_obsolete(engine.directory, base)
+        engine.words[control_block.WORD_SEALED_BYTES] = 0
+        engine.words[control_block.WORD_COMPACTED_AT] = now_ms
+        return True
+
+
+def sweep(engine: Engine, clock: Clock, pause: float = 0.0) -> int:
+    """Remove what has expired, in small transactions; return how many sessions went.
+
+    Returns 0 at once where another process is at it. `pause` seconds pass between two batches, for the sake of others.
+    """
+    with _alone(engine) as alone:
+        if not alone:
+            return 0
+        removed = 0
+        start = SESSION
+        while items := engine.scan(SESSION, start, _SWEEP_BATCH):
+            now_ms = clock() // NS_PER_MS
+            expired = [key for key, record in items if _expired(record, now_ms)]
+            if expired:
+                removed += engine.write(_remove_expired, expired, now_ms)
+            start = items[-1][0] + b"\x00"
+            if pause:
+                time.sleep(pause)
+        engine.words[control_block.WORD_SWEPT_AT] = clock() // NS_PER_MS
+        return removed
+
+
+def _expired(record: bytes, now_ms: int) -> bool:
+    try:
+        return not read_header(record).alive(now_ms)
+    except DamagedRecord:
+        return False
+
+
+def _remove_expired(view: Reader, keys: list[bytes], now_ms: int) -> tuple[int, list[Change]]:
+    changes = []
+    for key in keys:
+        record = view.get(key)
+        if record is not None and _expired(record, now_ms):
+            changes.append(Change(DELETE, key[len(SESSION) :], record))
+    return len(changes), changes
+
+
+def note_keys(engine: Engine, fingerprints: list[str]) -> bool:
+    """Add fingerprints to the manifest; return whether any of them was there before, or the store had none."""
+    known = manifest.load(engine.directory).keys
+    missing = [fingerprint for fingerprint in fingerprints if fingerprint not in known]
+    if missing:
+        with _alone(engine) as alone:
+            if alone:  # else the next opening does it
+                current = manifest.load(engine.directory)
+                keys = current.keys + [fingerprint for fingerprint in missing if fingerprint not in current.keys]
+                msgspec.structs.replace(current, keys=keys).save(engine.directory)
+    return not known or len(missing) < len(fingerprints)
+
+
+def backup(engine: Engine, target: Path) -> None:
+    """Make a copy of a live store, as of one moment, that opens as a store.
+
+    Raises:
+        StoreInaccessible: the target exists.
+        StoreFull: no room for the copy.
+
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise StoreInaccessible(target, "exists already; a backup goes to a new or an empty directory")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    current = manifest.load(engine.directory)
+    log_end = engine.log_end()._replace(segment=_FIRST_SEGMENT)
+    try:
+        for directory in (temporary, *(temporary / name for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY))):
+            files.make_directory(directory)
+        with engine.view.snapshot() as snapshot:
+            base = write_base(engine.view, snapshot, temporary / BASE_DIRECTORY, log_end)
+        create_segment(temporary / LOG_DIRECTORY, _FIRST_SEGMENT, base.sequence + 1, bytes.fromhex(current.salt))
+        Manifest(map_size=current.map_size, salt=current.salt, keys=current.keys, boot=None, base=base).save(temporary)
+        files.publish(temporary, target)
+    except OSError as error:
+        files.remove_tree(temporary)
+        if error.errno in files.DISK_FULL_ERRNOS:
+            raise StoreFull(target, "the disk is full") from error
+        raise StoreInaccessible(target, f"cannot be written: {os.strerror(error.errno or 0)}") from error

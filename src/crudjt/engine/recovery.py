@@ -1,0 +1,353 @@
+"""Opening a store directory, and making its view again from base and log where the old one cannot be trusted.
+
+Who opens a store tries for the lock in exclusive mode. With it, nobody else has the store open: the view is checked, and
+made again if it is of another boot or the disk failed. Without it, somebody has the store open, which proves that the view
+lives, unless that process runs under another boot id.
+"""
+
+import logging
+import os
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from crudjt.engine import files, manifest
+from crudjt.engine.control import WORD_ALLOCATED, WORD_SEALED_BYTES, ControlBlock, LogEnd
+from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, LOG_DIRECTORY, VIEW_DIRECTORY, Engine
+from crudjt.engine.log import (
+    DELETE,
+    HEADER_BLOCK_BYTES,
+    INSERT,
+    Entry,
+    SegmentReader,
+    SegmentWriter,
+    create_segment,
+    segment_numbers,
+    segment_path,
+)
+from crudjt.engine.manifest import Base, Manifest
+from crudjt.engine.view import DATA_FILE, SEGMENT_KEY, SESSION, SUBJECT, Snapshot, View, ViewError, translated
+from crudjt.errors import StoreBusy, StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible
+from crudjt.options import DEFAULT_MAX_SIZE
+from crudjt.records import NO_SUBJECT, TAG_OFFSET
+
+LOCK_FILE = "lock"
+
+_WAIT_SECONDS = 10.0
+_POLL_SECONDS = 0.02
+_REPLAY_BATCH_ENTRIES = 2000
+_SALT_BYTES = 32
+
+logger = logging.getLogger("crudjt")
+
+
+def open_engine(directory: Path, max_size: int | None) -> Engine:
+    """Open a store, making or recovering it first where needed.
+
+    Raises:
+        StoreInaccessible: the directory cannot be used.
+        StoreBusy: other processes keep it open in a state that has to be recovered.
+        StoreCorrupt: the log or the base is damaged.
+        StoreFull: no room to make the view.
+
+    """
+    try:
+        _prepare_directory(directory)
+        lock = files.open_file(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT)
+        try:
+            ready = _make_ready(directory, lock, max_size)
+            return Engine(directory, lock, ready)
+        except BaseException:
+            os.close(lock)
+            raise
+    except ViewError as error:
+        raise translated(error, directory) from error
+    except PermissionError as error:
+        raise StoreInaccessible(directory, f"no permission to use {error.filename or directory}") from error
+    except OSError as error:
+        if error.errno in files.DISK_FULL_ERRNOS:
+            raise StoreFull(directory, "the disk is full") from error
+        raise StoreFailed(directory, f"opening failed: {os.strerror(error.errno or 0)}") from error
+
+
+def _prepare_directory(directory: Path) -> None:
+    try:
+        if not directory.is_dir():
+            directory.mkdir(mode=files.DIRECTORY_MODE, parents=True)
+            files.sync_directory(directory.parent)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StoreInaccessible(directory, "is a file, or lies in one; a store is a directory") from error
+    kind = files.file_system(directory)
+    if kind in files.NETWORK_FILE_SYSTEMS:
+        raise StoreInaccessible(directory, f"lies on a network file system ({kind}); use a local disk, or gRPC")
+
+
+def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
+    """Return the manifest of a store whose view is good, with the lock held in shared mode."""
+    started = time.monotonic()
+    while True:
+        if files.lock(lock, exclusive=True):
+            ready = _check_alone(directory, max_size)
+            files.lock(lock, exclusive=False, wait=True)
+            return ready
+        files.lock(lock, exclusive=False, wait=True)
+        ready = _load(directory)
+        if ready is not None and ready.boot is not None and ready.boot.id == files.current_boot().id:
+            if not _failed(directory):
+                return ready
+            reason = "the disk failed; close the store in every process to recover it"
+        else:
+            reason = "it is open in processes of another boot id (a container of its own?), or is being recovered"
+        files.unlock(lock)
+        waited = time.monotonic() - started
+        if waited > _WAIT_SECONDS:
+            raise StoreBusy(directory, reason, waited)
+        time.sleep(_POLL_SECONDS * (1 + random.random()))  # noqa: S311 - only to keep openers apart
+
+
+def _load(directory: Path) -> Manifest | None:
+    try:
+        return manifest.load(directory)
+    except FileNotFoundError:
+        return None
+
+
+def _failed(directory: Path) -> bool:
+    control = ControlBlock(directory / CONTROL_FILE)
+    return control.failed or not control.valid
+
+
+def _check_alone(directory: Path, max_size: int | None) -> Manifest:
+    """Make a store ready while nobody else has it open."""
+    found = _load(directory)
+    if found is None:
+        if segment_numbers(directory / LOG_DIRECTORY) or any((directory / BASE_DIRECTORY).glob("*.mdb")):
+            raise StoreCorrupt(directory / manifest.NAME, 0, "the manifest is missing")
+        salt = os.urandom(_SALT_BYTES).hex()
+        found = Manifest(map_size=max_size or DEFAULT_MAX_SIZE, salt=salt, keys=[], boot=None, base=None)
+        found.save(directory)
+    elif max_size is not None and max_size > found.map_size:
+        found = msgspec.structs.replace(found, map_size=max_size)
+        found.save(directory)
+    boot = files.current_boot()
+    same_boot = found.boot is not None and found.boot.id == boot.id and found.boot.started_with(boot)
+    if same_boot and (directory / CONTROL_FILE).exists() and not _failed(directory):
+        return found
+    disk_failed = same_boot and (directory / CONTROL_FILE).exists()
+    return rebuild(directory, found, fresh_base=disk_failed)
+
+
+@dataclass
+class _Replayed:
+    """How far a rebuild has come."""
+
+    sequence: int
+    sessions: int
+    segment: int
+    log_bytes: int = 0
+    allocated: int = 0
+
+
+def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
+    """Make the view again; return the manifest that says so. Needs the lock in exclusive mode.
+
+    With `fresh_base`, write everything to new files as well: after a failed sync, what is read back from the old ones may
+    exist in memory only (PostgreSQL, "fsyncgate").
+    """
+    started = time.monotonic()
+    found = msgspec.structs.replace(found, boot=None)
+    found.save(directory)
+    for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY):
+        files.make_directory(directory / name)
+    remove_leftovers(directory)
+    files.remove(directory / CONTROL_FILE)
+    for path in (directory / VIEW_DIRECTORY).iterdir():
+        files.remove(path)
+    log = directory / LOG_DIRECTORY
+    view, replayed = _restore_base(directory, found)
+    try:
+        _replay_log(log, found, view, replayed)
+        replayed.segment += 1
+        create_segment(log, replayed.segment, replayed.sequence + 1, bytes.fromhex(found.salt))
+        with view.begin(write=True) as transaction:
+            transaction.put(SEGMENT_KEY, replayed.segment.to_bytes(8, "little"))
+        if fresh_base:
+            with view.snapshot() as snapshot:
+                log_end = LogEnd(replayed.segment, HEADER_BLOCK_BYTES, replayed.sequence, replayed.sessions)
+                base = write_base(view, snapshot, directory / BASE_DIRECTORY, log_end)
+            found = msgspec.structs.replace(found, base=base)
+            replayed.log_bytes = 0
+        log_end = LogEnd(replayed.segment, HEADER_BLOCK_BYTES, replayed.sequence, replayed.sessions)
+        ControlBlock.create(directory / CONTROL_FILE, log_end, view.last_transaction)
+        control = ControlBlock(directory / CONTROL_FILE)
+        control.words[WORD_ALLOCATED] = view.reserve(replayed.allocated)
+        control.words[WORD_SEALED_BYTES] = replayed.log_bytes
+    finally:
+        view.close()
+    found = msgspec.structs.replace(found, boot=files.current_boot())
+    found.save(directory)
+    remove_obsolete(directory, found.base)
+    logger.info(
+        "store recovered: %d sessions, %d log bytes replayed, %.3f s",
+        replayed.sessions,
+        replayed.log_bytes,
+        time.monotonic() - started,
+    )
+    return found
+
+
+def _restore_base(directory: Path, found: Manifest) -> tuple[View, _Replayed]:
+    """Open a view that holds what the base holds."""
+    view_directory = directory / VIEW_DIRECTORY
+    base = found.base
+    if base is None:
+        return View(view_directory, found.map_size), _Replayed(0, 0, 0)
+    path = base_path(directory / BASE_DIRECTORY, base.segment)
+    with files.opened(view_directory / DATA_FILE, os.O_WRONLY | os.O_CREAT) as target:
+        try:
+            if files.free_bytes(view_directory) < base.size:
+                raise StoreFull(view_directory, "the disk is full")
+            copied = files.copy_file(path, target)
+        except FileNotFoundError:
+            raise StoreCorrupt(path, 0, "the base snapshot is missing") from None
+    if copied != (base.size, base.sha256):
+        raise StoreCorrupt(path, 0, "the base snapshot differs from what was written")
+    return View(view_directory, found.map_size), _Replayed(base.sequence, base.sessions, base.segment - 1)
+
+
+def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> None:
+    """Apply the segments from the base on, and cut a torn tail off the last."""
+    first = replayed.segment + 1
+    numbers = [number for number in segment_numbers(log) if number >= first]
+    if found.base is not None and first not in numbers:
+        raise StoreCorrupt(segment_path(log, first), 0, "the segment is missing")
+    for position, number in enumerate(numbers):
+        path = segment_path(log, number)
+        if position and number != numbers[position - 1] + 1:
+            raise StoreCorrupt(segment_path(log, numbers[position - 1] + 1), 0, "the segment is missing")
+        reader = SegmentReader(path)
+        may_be_torn = all(_is_empty(segment_path(log, later)) for later in numbers[position + 1 :])
+        if reader.header.first_sequence != replayed.sequence + 1:
+            if may_be_torn and len(reader.content) == HEADER_BLOCK_BYTES:
+                continue  # begun by a process that died before it switched to it
+            raise StoreCorrupt(path, 0, f"the segment does not follow entry {replayed.sequence}")
+        if reader.header.number != number or reader.header.store_salt.hex() != found.salt:
+            raise StoreCorrupt(path, 0, "the segment belongs to another place or store")
+        end = _replay_segment(reader, view, replayed)
+        check_tail(reader, end, may_be_torn=may_be_torn)
+        if may_be_torn:
+            _settle_tail(log, reader, end)
+        replayed.segment = number
+        replayed.log_bytes += end
+    replayed.segment = max([replayed.segment, *numbers])
+
+
+def _is_empty(segment: Path) -> bool:
+    return segment.stat().st_size == HEADER_BLOCK_BYTES
+
+
+def check_tail(reader: SegmentReader, end: int, *, may_be_torn: bool) -> None:
+    """Accept the end of a segment that was read up to `end`, or raise.
+
+    Only what never was known to be on disk may be missing or unreadable, and only behind everything else.
+
+    Raises:
+        StoreCorrupt: entries that were on disk are damaged or gone.
+
+    """
+    if reader.damage is not None and (not may_be_torn or reader.damage.offset < reader.synced_end):
+        raise StoreCorrupt(reader.path, reader.damage.offset, reader.damage.reason)
+    if end < reader.synced_end:
+        raise StoreCorrupt(reader.path, end, "entries that were on disk are missing at the end")
+
+
+def _replay_segment(reader: SegmentReader, view: View, replayed: _Replayed) -> int:
+    """Apply the entries of one segment; return the offset behind the last."""
+    end = HEADER_BLOCK_BYTES
+    batch: list[Entry] = []
+    for entry in reader.entries():
+        batch.append(entry)
+        if len(batch) == _REPLAY_BATCH_ENTRIES:
+            _apply(reader.path, batch, view, replayed)
+            batch = []
+        end = entry.end
+    if batch:
+        _apply(reader.path, batch, view, replayed)
+    return end
+
+
+def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> None:
+    pages = sum(len(entry.changes) * 8 + 2 * (entry.end - entry.offset) // files.PAGE_BYTES for entry in batch)
+    replayed.allocated = view.reserve(replayed.allocated, pages)
+    with view.begin(write=True) as transaction:
+        for entry in batch:
+            for kind, id_, value in entry.changes:
+                if kind == DELETE:
+                    if not transaction.delete(SESSION + id_):
+                        raise StoreCorrupt(path, entry.offset, "the entry deletes a session that does not exist")
+                    if value != NO_SUBJECT:
+                        transaction.delete(SUBJECT + value + id_)
+                    replayed.sessions -= 1
+                    continue
+                transaction.put(SESSION + id_, value)
+                if kind == INSERT:
+                    tag = value[TAG_OFFSET : TAG_OFFSET + 16]
+                    if tag != NO_SUBJECT:
+                        transaction.put(SUBJECT + tag + id_, b"")
+                    replayed.sessions += 1
+    replayed.sequence = batch[-1].sequence
+
+
+def _settle_tail(log: Path, reader: SegmentReader, end: int) -> None:
+    """Cut a torn tail off, keeping it aside, and make sure that the rest is on disk."""
+    tail = reader.content[end:]
+    if tail:
+        kept = log / f"{reader.header.number:010}.torn-{end}"
+        files.replace_file(kept, tail)
+        logger.warning("log segment %s: a torn tail of %d bytes was cut off at offset %d and kept as %s",
+                       reader.path.name, len(tail), end, kept.name)  # fmt: skip
+    writer = SegmentWriter(log, reader.header.number)
+    if tail:
+        writer.cut(end)
+    writer.sync()
+    writer.mark_synced(end)
+    writer.close()
+
+
+def base_path(directory: Path, segment: int) -> Path:
+    """Return where the snapshot as of the start of a segment lies."""
+    return directory / f"{segment:010}.mdb"
+
+
+def write_base(view: View, snapshot: Snapshot, directory: Path, log_end: LogEnd) -> Base:
+    """Write a snapshot, durably, and return what the manifest has to say of it."""
+    final = base_path(directory, log_end.segment)
+    temporary = final.with_suffix(".tmp")
+    with files.opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as target:
+        view.copy(target, snapshot)
+        files.sync_data(target)
+    size, sha256 = files.digest_file(temporary)
+    files.publish(temporary, final)
+    return Base(segment=log_end.segment, sequence=log_end.sequence, sessions=log_end.sessions, size=size, sha256=sha256)
+
+
+def remove_obsolete(directory: Path, base: Base | None) -> None:
+    """Remove segments and snapshots that recovery would not read."""
+    if base is None:
+        return
+    for number in segment_numbers(directory / LOG_DIRECTORY):
+        if number < base.segment:
+            files.remove(segment_path(directory / LOG_DIRECTORY, number))
+    for path in (directory / BASE_DIRECTORY).glob("*.mdb"):
+        if path != base_path(directory / BASE_DIRECTORY, base.segment):
+            files.remove(path)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove files that a dying process left half made."""
+    for name in (LOG_DIRECTORY, BASE_DIRECTORY):
+        for path in (directory / name).glob("*.tmp"):
+            files.remove(path)

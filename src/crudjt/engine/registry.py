@@ -1,0 +1,99 @@
+"""The engines of this process: one for a directory, however many stores are opened on it.
+
+LMDB must not open a file twice in a process, and one caretaker is enough. The fork hooks live here too.
+"""
+
+import atexit
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+from crudjt.engine.caretaker import Caretaker
+from crudjt.engine.engine import Engine
+from crudjt.engine.recovery import open_engine
+from crudjt.errors import CrudjtError
+from crudjt.options import Options
+
+_lock = threading.Lock()
+_shared: dict[tuple[int, int], "SharedEngine"] = {}
+
+
+class SharedEngine:
+    """An engine, its caretaker, and the options of the stores that share them."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Take an engine that nobody uses yet."""
+        self.engine = engine
+        self.users: list[Options] = []
+        self.caretaker: Caretaker | None = None
+        engine.on_revival = self.take_care
+
+    def take_care(self) -> None:
+        """Start a caretaker for this process."""
+        self.caretaker = Caretaker(self.engine, self.strictest)
+        self.caretaker.start()
+
+    def strictest(self) -> Options:
+        """Return the options of the store that wants to sync most often."""
+        return min(self.users, key=lambda options: options.sync_interval)
+
+    def close(self) -> None:
+        """End the caretaker, sync, and close."""
+        if self.caretaker is not None:
+            self.caretaker.stop()
+        self.engine.close()
+
+
+def acquire(directory: Path, options: Options) -> Engine:
+    """Return the engine of a directory, opening it for the first store; pair with `release`."""
+    with _lock:
+        known = _shared.get(_identity(directory)) if directory.exists() else None
+        if known is None:
+            known = SharedEngine(open_engine(directory, options.max_size))
+            _shared[_identity(directory)] = known
+        known.users.append(options)
+        if known.caretaker is None and len(known.users) == 1:
+            known.take_care()
+        return known.engine
+
+
+def release(engine: Engine, options: Options) -> None:
+    """Give an engine up; the last store closes it."""
+    with _lock:
+        for identity, known in _shared.items():
+            if known.engine is engine:
+                break
+        else:
+            return
+        if len(known.users) > 1:
+            known.users.remove(options)
+            return
+        del _shared[identity]
+        known.close()
+
+
+def _identity(directory: Path) -> tuple[int, int]:
+    status = directory.stat()
+    return status.st_dev, status.st_ino
+
+
+def _close_all() -> None:
+    with _lock:
+        for known in _shared.values():
+            with contextlib.suppress(CrudjtError):
+                known.close()
+        _shared.clear()
+
+
+def _abandon_all() -> None:
+    """In a forked child: the parent's threads and open trees stay behind."""
+    for known in _shared.values():
+        known.caretaker = None
+        known.engine.abandon()
+    _lock.release()
+
+
+atexit.register(_close_all)
+# No engine is half opened or half closed in the moment of a fork.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_abandon_all)

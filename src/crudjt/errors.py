@@ -1,0 +1,126 @@
+"""What can go wrong, as one tree under one root.
+
+    CrudjtError
+    ├── InvalidParameter (also a ValueError)    a value the caller passed
+    │   └── DataTooLarge                        data over ``max_data_bytes``
+    ├── VersionConflict                         ``update(if_version=…)`` met another version
+    └── StoreError                              the store, not the call, is at fault
+        ├── StoreClosed                         used after ``close()``
+        ├── StoreBusy                           other processes hold what this one needs
+        ├── StoreFull                           no space on the disk, or ``max_size`` reached
+        ├── StoreFailed                         the disk refused a write; reopen to recover
+        ├── StoreInaccessible                   no permission, not a directory, network file system
+        ├── StoreFormatError                    written by a newer version
+        └── StoreCorrupt                        bytes on disk are damaged, with file and offset
+
+A missing, expired, used-up or foreign token is never an error: it is ``None`` or ``False``. The reverse holds too: a
+store that fails raises, and never answers "no such token". No error holds a token, a key or data.
+"""
+
+from pathlib import Path
+
+
+class CrudjtError(Exception):
+    """The root of every error this package raises on purpose."""
+
+
+class InvalidParameter(CrudjtError, ValueError):
+    """A parameter has a value that is not allowed."""
+
+    def __init__(self, parameter: str, problem: str, allowed: str) -> None:
+        """Name the parameter, what was wrong with it and what is allowed."""
+        super().__init__(f"{parameter} {problem}; allowed: {allowed}")
+        self.parameter = parameter
+        self.problem = problem
+        self.allowed = allowed
+
+
+class DataTooLarge(InvalidParameter):
+    """The data packs to more bytes than ``max_data_bytes``."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        """Both in bytes of MessagePack."""
+        super().__init__("data", f"packs to {size} bytes", f"at most {limit} bytes (max_data_bytes)")
+        self.size = size
+        self.limit = limit
+
+
+class VersionConflict(CrudjtError):
+    """The session was updated since the version the caller named."""
+
+    def __init__(self, expected: int, actual: int) -> None:
+        """``expected`` is the caller's ``if_version``, ``actual`` the stored version."""
+        super().__init__(f"the session is at version {actual}, not {expected}")
+        self.expected = expected
+        self.actual = actual
+
+
+class StoreError(CrudjtError):
+    """The store cannot do what was asked; says nothing about the token."""
+
+
+class StoreClosed(StoreError):
+    """The store was used after it was closed."""
+
+    def __init__(self) -> None:
+        """Take nothing: the message is always the same."""
+        super().__init__("the store is closed")
+
+
+class StoreBusy(StoreError):
+    """Other processes hold the store in a way that excludes this one."""
+
+    def __init__(self, path: Path, reason: str, waited: float) -> None:
+        """``waited`` in seconds."""
+        super().__init__(f"{path}: {reason} (waited {waited:.1f} s)")
+        self.path = path
+        self.waited = waited
+
+
+class StoreFull(StoreError):
+    """There is no room for the change: it was not made, and nothing else was lost."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        """``reason`` says whether the disk or ``max_size`` is the limit."""
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+
+
+class StoreFailed(StoreError):
+    """The disk failed; every process must close the store, and the next to open it recovers it."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        """``reason`` names the operation that failed."""
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+
+
+class StoreInaccessible(StoreError):
+    """The location cannot hold a store, or this process may not use it."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        """``reason`` says what stands in the way, in words."""
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+
+
+class StoreFormatError(StoreError):
+    """The store was written in a format that this version does not know."""
+
+    def __init__(self, path: Path, found: int, supported: int) -> None:
+        """Both format numbers, as in ``docs/format.md``."""
+        super().__init__(f"{path}: format {found} is newer than this version of crudjt knows ({supported}); upgrade it")
+        self.path = path
+        self.found = found
+        self.supported = supported
+
+
+class StoreCorrupt(StoreError):
+    """Stored bytes are damaged. ``crudjt doctor`` explains and repairs."""
+
+    def __init__(self, path: Path, offset: int, reason: str) -> None:
+        """``offset`` is the position in bytes of the first damaged structure in ``path``."""
+        super().__init__(f"{path}, offset {offset}: {reason}; see: crudjt doctor")
+        self.path = path
+        self.offset = offset
+        self.reason = reason

@@ -1,0 +1,80 @@
+"""What callers say of a session - how long, how often, whose - checked and in the units of a record."""
+
+import math
+from enum import Enum
+from typing import Final, Literal
+
+from crudjt.errors import InvalidParameter
+
+MAX_SECONDS = 1000 * 366 * 86_400
+MAX_READS = 2**63 - 1
+MAX_SUBJECT_BYTES = 1024
+
+
+class Keep(Enum):
+    """The type of `KEEP`."""
+
+    KEEP = "KEEP"
+
+    def __repr__(self) -> str:
+        """Read well in signatures."""
+        return "KEEP"
+
+
+KEEP: Final = Keep.KEEP
+"""Leaves a limit of a session as it is; ``None`` removes it."""
+
+KeepType = Literal[Keep.KEEP]
+
+
+def milliseconds(parameter: str, seconds: float | None) -> int:
+    """Return a duration in whole milliseconds, at least one; 0 for ``None``."""
+    if seconds is None:
+        return 0
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        problem = f"is of type {type(seconds).__name__}"
+    elif not math.isfinite(seconds) or not 0 < seconds <= MAX_SECONDS:
+        problem = f"is {seconds!r}"
+    else:
+        return max(round(seconds * 1000), 1)
+    raise InvalidParameter(parameter, problem, f"seconds, above 0 and at most {MAX_SECONDS} (1000 years), or None")
+
+
+def reads(max_reads: int | None) -> int:
+    """Return a number of reads; 0 for ``None``."""
+    if max_reads is None:
+        return 0
+    if isinstance(max_reads, bool) or not isinstance(max_reads, int):
+        problem = f"is of type {type(max_reads).__name__}"
+    elif not 0 < max_reads <= MAX_READS:
+        problem = f"is {max_reads}"
+    else:
+        return max_reads
+    raise InvalidParameter("max_reads", problem, f"a whole number from 1 to {MAX_READS}, or None")
+
+
+def checked_subject(subject: str) -> str:
+    """Return a subject that can be filed under. Its text is never in an error."""
+    if not isinstance(subject, str):
+        problem = f"is of type {type(subject).__name__}"
+    elif not subject:
+        problem = "is empty"
+    else:
+        try:
+            size = len(subject.encode())
+        except UnicodeEncodeError:
+            problem = "holds a lone surrogate"
+        else:
+            if size <= MAX_SUBJECT_BYTES:
+                return subject
+            problem = f"takes {size} bytes in UTF-8"
+    raise InvalidParameter("subject", problem, f"text of 1 to {MAX_SUBJECT_BYTES} bytes in UTF-8")
+
+
+def checked_version(if_version: int) -> int:
+    """Return a version to compare with."""
+    if isinstance(if_version, bool) or not isinstance(if_version, int) or if_version < 1:
+        raise InvalidParameter(
+            "if_version", f"is {if_version!r}", "a whole number from 1, as Session.version has it, or None"
+        )
+    return if_version

@@ -1,0 +1,197 @@
+"""Records: what the store keeps of a session, and the `Session` its owner sees.
+
+A record is a header in the clear and a sealed payload (``docs/format.md``):
+
+    offset  size  field
+         0     1  format, 1
+         1     1  flags: 1 = the payload starts with a subject
+         2     2  zero
+         4     4  version, from 1, raised by each update
+         8     8  created, milliseconds since 1970
+        16     8  expires: the deadline in force, 0 = never
+        24     8  hard expiry: the end of the absolute lifetime (ttl), 0 = none
+        32     8  idle timeout in milliseconds, 0 = none
+        40     8  reads left, 0 = unlimited
+        48    16  subject tag, zeros without a subject
+        64    24  nonce
+        88     n  sealed payload: [subject length (2), subject,] data as MessagePack
+    88 + n    16  tag
+
+All integers are little-endian. The id and the header are associated data: a record that was moved to another id, or
+whose limits were changed on disk, does not open.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from struct import Struct
+from typing import Any, NamedTuple
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+
+from crudjt.clock import NS_PER_MS
+from crudjt.xaes import NONCE_BYTES, OVERHEAD_BYTES, XAES256GCM
+
+FORMAT = 1
+NO_SUBJECT = bytes(16)
+TAG_OFFSET = 48
+
+_HEADER = Struct("<BBHIQQQQQ16s")
+HEADER_BYTES = 64
+MIN_RECORD_BYTES = HEADER_BYTES + OVERHEAD_BYTES
+_NONCE_END = HEADER_BYTES + NONCE_BYTES
+_HAS_SUBJECT = 1
+_SUBJECT_LENGTH_BYTES = 2
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+assert _HEADER.size == HEADER_BYTES
+
+
+class DamagedRecord(Exception):  # noqa: N818 - a finding, which the engine turns into StoreCorrupt
+    """The bytes are not a record of this id under this key."""
+
+
+class Header(NamedTuple):
+    """The fixed part of a record. Times in milliseconds."""
+
+    format: int
+    flags: int
+    reserved: int
+    version: int
+    created: int
+    expires: int
+    hard_expiry: int
+    idle: int
+    reads_left: int
+    tag: bytes
+
+    def alive(self, now_ms: int) -> bool:
+        """Tell whether the deadline is still ahead: a token is gone at exactly its deadline."""
+        return not self.expires or now_ms < self.expires
+
+    def still_until(self) -> int:
+        """Return when a read may change the record or find it gone, 0 for never.
+
+        A read moves the idle deadline only where it moves by a tenth of the idle timeout, so that reading costs at
+        most one write per tenth.
+        """
+        if not self.idle:
+            return self.expires
+        step = max(self.idle // 10, 1)
+        if self.hard_expiry and self.hard_expiry - self.expires < step:
+            return self.expires
+        return min(self.expires, self.expires - self.idle + step)
+
+
+def deadline(now_ms: int, hard_expiry: int, idle: int) -> int:
+    """Return the earlier of the end of the lifetime and of the idle timeout, 0 for never."""
+    if not idle:
+        return hard_expiry
+    if not hard_expiry:
+        return now_ms + idle
+    return min(hard_expiry, now_ms + idle)
+
+
+def read_header(record: bytes) -> Header:
+    """Return the header of a stored record.
+
+    Raises:
+        DamagedRecord: too short, or of an unknown format.
+
+    """
+    if len(record) < MIN_RECORD_BYTES or record[0] != FORMAT:
+        raise DamagedRecord
+    return Header._make(_HEADER.unpack_from(record))
+
+
+def seal(cipher: XAES256GCM, id_: bytes, header: Header, payload: bytes) -> bytes:
+    """Return the record to store."""
+    packed = _HEADER.pack(*header)
+    return packed + cipher.seal(payload, id_ + packed)
+
+
+def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> bytes:
+    """Return the payload of a record whose header was read.
+
+    Raises:
+        DamagedRecord: changed on disk, moved from another id, or sealed with another key.
+
+    """
+    try:
+        return cipher.decrypt(record[HEADER_BYTES:_NONCE_END], record[_NONCE_END:], id_ + record[:HEADER_BYTES])
+    except InvalidTag:
+        raise DamagedRecord from None
+
+
+def join_payload(data: bytes, subject: str | None) -> tuple[int, bytes]:
+    """Return the flags and the payload for packed data."""
+    if subject is None:
+        return 0, data
+    encoded = subject.encode()
+    return _HAS_SUBJECT, len(encoded).to_bytes(_SUBJECT_LENGTH_BYTES, "little") + encoded + data
+
+
+def split_payload(flags: int, payload: bytes) -> tuple[bytes, str | None]:
+    """Return packed data and subject."""
+    if not flags & _HAS_SUBJECT:
+        return payload, None
+    end = _SUBJECT_LENGTH_BYTES + int.from_bytes(payload[:_SUBJECT_LENGTH_BYTES], "little")
+    return payload[end:], payload[_SUBJECT_LENGTH_BYTES:end].decode()
+
+
+class Session(msgspec.Struct, frozen=True, eq=False):
+    """What a token stood for at the moment it was read.
+
+    Immutable; `data` is the caller's own copy. `reads_left` counts the reads that remain after this one, ``None`` for
+    unlimited.
+    """
+
+    data: dict[Any, Any]
+    reads_left: int | None
+    _id: bytes
+    _header: Header
+    _subject: str | None
+    _now_ns: int
+
+    @property
+    def id(self) -> str:
+        """The public handle, 32 hexadecimal digits: names the session to `Store.revoke_id`, and is no token."""
+        return self._id.hex()
+
+    @property
+    def subject(self) -> str | None:
+        """Whom the session belongs to, as given to `create`."""
+        return self._subject
+
+    @property
+    def version(self) -> int:
+        """Counts the updates, from 1; for ``update(if_version=…)``."""
+        return self._header.version
+
+    @property
+    def created_at(self) -> datetime:
+        """When the session was created, in UTC."""
+        return _moment(self._header.created)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the session ends if nobody touches it, in UTC; ``None`` for never."""
+        return _moment(self._header.expires) if self._header.expires else None
+
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds from the read to `expires_at`; ``None`` for never."""
+        return (self._header.expires * NS_PER_MS - self._now_ns) / 1e9 if self._header.expires else None
+
+    def __repr__(self) -> str:
+        """Name the session without its data or subject."""
+        return f"<Session {self.id} version={self.version}>"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        """Show rich no more than `repr` shows; the inherited one would show the data."""
+        yield "id", self.id
+        yield "version", self.version
+
+
+def _moment(ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=ms)

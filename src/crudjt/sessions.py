@@ -1,0 +1,277 @@
+"""What each operation does to the records: decisions, as functions of a view, the caller's wishes and the time.
+
+A decision returns its result and the changes that make it true; the engine carries them out, or nothing. Nothing in here
+writes, and nothing reads the clock.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from crudjt.clock import NS_PER_MS
+from crudjt.engine.engine import Reader
+from crudjt.engine.log import DELETE, INSERT, REPLACE, Change
+from crudjt.engine.view import SESSION
+from crudjt.errors import DataTooLarge, InvalidParameter, StoreCorrupt, VersionConflict
+from crudjt.keyring import Key, Keyring
+from crudjt.limits import KEEP, KeepType
+from crudjt.records import (
+    FORMAT,
+    NO_SUBJECT,
+    DamagedRecord,
+    Header,
+    Session,
+    deadline,
+    join_payload,
+    read_header,
+    seal,
+    split_payload,
+    unseal,
+)
+from crudjt.tokens import TOKEN_CHARACTERS, new_id, token_block
+
+Get = Callable[[bytes], bytes | None]
+
+
+class Limits(NamedTuple):
+    """What a caller wishes of a session: milliseconds, 0 for none, `KEEP` for as it is."""
+
+    ttl: int | KeepType
+    idle: int | KeepType
+    max_reads: int | KeepType
+
+
+class Found(NamedTuple):
+    """A stored session and the key it belongs to."""
+
+    key: Key
+    id: bytes
+    record: bytes
+    header: Header
+
+
+class Sessions:
+    """The decisions of one store, under its keys."""
+
+    def __init__(self, keyring: Keyring, max_data_bytes: int, directory: Path) -> None:
+        """Take what all decisions have in common; `directory` is for errors."""
+        self.keyring = keyring
+        self._max_data_bytes = max_data_bytes
+        self._directory = directory
+        self._encode = msgspec.msgpack.Encoder().encode
+        self.decode: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder().decode
+
+    def pack(self, data: dict[Any, Any]) -> bytes:
+        """Return data as MessagePack.
+
+        Raises:
+            InvalidParameter: not a map, or it holds what MessagePack does not carry. The data is not in the message.
+            DataTooLarge: more than ``max_data_bytes``.
+
+        """
+        if not isinstance(data, dict):
+            raise InvalidParameter("data", f"is of type {type(data).__name__}", "a dict")
+        try:
+            packed = self._encode(data)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            raise InvalidParameter(
+                "data",
+                f"cannot be packed ({type(error).__name__})",
+                "what MessagePack carries, nested less than 1000 deep",
+            ) from None
+        if len(packed) > self._max_data_bytes:
+            raise DataTooLarge(len(packed), self._max_data_bytes)
+        return packed
+
+    def find(self, get: Get, token: str) -> Found | None:
+        """Return what a token stands for, expired or not.
+
+        Raises:
+            InvalidParameter: the token is not text.
+
+        """
+        block = checked_block(token)
+        if block is not None:
+            for key in self.keyring.newest_first:
+                id_ = key.tokens.id(block)
+                record = get(SESSION + id_)
+                if record is not None:
+                    return Found(key, id_, record, self.header(id_, record))
+        return None
+
+    def find_live(self, get: Get, token: str, now_ms: int) -> Found | None:
+        """Return what a token stands for, unless it has expired."""
+        found = self.find(get, token)
+        return found if found is not None and found.header.alive(now_ms) else None
+
+    def header(self, id_: bytes, record: bytes) -> Header:
+        """Return the header of a stored record."""
+        try:
+            return read_header(record)
+        except DamagedRecord:
+            raise self._corrupt(id_) from None
+
+    def open(self, found: Found) -> tuple[bytes, str | None]:
+        """Return the packed data and the subject of a record."""
+        try:
+            payload = unseal(found.key.cipher, found.id, found.record)
+        except DamagedRecord:
+            raise self._corrupt(found.id) from None
+        return split_payload(found.header.flags, payload)
+
+    def session(self, found: Found, now_ns: int) -> Session:
+        """Return a session as its owner sees it."""
+        packed, subject = self.open(found)
+        return Session(self.decode(packed), found.header.reads_left or None, found.id, found.header, subject, now_ns)
+
+    def _corrupt(self, id_: bytes) -> StoreCorrupt:
+        return StoreCorrupt(self._directory, 0, f"the record of session {id_.hex()} is damaged")
+
+    # Decisions
+
+    def insert(
+        self, _view: Reader, packed: Sequence[bytes], subject: str | None, limits: Limits, now_ms: int
+    ) -> tuple[list[str], list[Change]]:
+        """Make new sessions; the result is their tokens."""
+        key = self.keyring.newest
+        tag = NO_SUBJECT if subject is None else key.subject_tag(subject)
+        hard_expiry = now_ms + limits.ttl if limits.ttl else 0
+        expires = deadline(now_ms, hard_expiry, limits.idle)
+        tokens, changes = [], []
+        for data in packed:
+            flags, payload = join_payload(data, subject)
+            header = Header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, limits.idle, limits.max_reads, tag)
+            id_ = new_id(now_ms)
+            changes.append(Change(INSERT, id_, seal(key.cipher, id_, header, payload)))
+            tokens.append(key.tokens.token(id_))
+        return tokens, changes
+
+    def take(self, view: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
+        """Read sessions, counting the read and sliding the idle deadline."""
+        now_ms = now_ns // NS_PER_MS
+        taken: dict[bytes, Found] = {}
+        changes: dict[bytes, Change] = {}
+        results: list[Session | None] = []
+        for token in tokens:
+            found = self.find_live(view.get, token, now_ms)
+            if found is not None:
+                found = taken.get(found.id, found)
+            if found is None or (found.id in changes and changes[found.id].kind == DELETE):
+                results.append(None)
+                continue
+            after, change, session = self._take(found, now_ns)
+            results.append(session)
+            if change is not None:
+                changes[found.id] = change
+                taken[found.id] = after
+        return results, list(changes.values())
+
+    def _take(self, found: Found, now_ns: int) -> tuple[Found, Change | None, Session]:
+        now_ms = now_ns // NS_PER_MS
+        header = found.header
+        until = header.still_until()
+        if not header.reads_left and not (until and now_ms >= until):
+            return found, None, self.session(found, now_ns)
+        packed, subject = self.open(found)
+        expires = (
+            max(header.expires, deadline(now_ms, header.hard_expiry, header.idle)) if header.idle else header.expires
+        )
+        header = header._replace(expires=expires, reads_left=max(header.reads_left - 1, 0))
+        reads_left = header.reads_left if found.header.reads_left else None
+        session = Session(self.decode(packed), reads_left, found.id, header, subject, now_ns)
+        if reads_left == 0:
+            return found, Change(DELETE, found.id, found.record), session
+        record = seal(found.key.cipher, found.id, header, join_payload(packed, subject)[1])
+        return Found(found.key, found.id, record, header), Change(REPLACE, found.id, record), session
+
+    def change(
+        self, view: Reader, token: str, packed: bytes | None, limits: Limits, if_version: int | None, now_ms: int
+    ) -> tuple[bool, list[Change]]:
+        """Give a live session new data, unless `packed` is ``None``, and new limits.
+
+        Raises:
+            VersionConflict: the session is not at `if_version`.
+
+        """
+        found = self.find_live(view.get, token, now_ms)
+        if found is None:
+            return False, []
+        header = found.header
+        if if_version is not None and if_version != header.version:
+            raise VersionConflict(if_version, header.version)
+        old_packed, subject = self.open(found)
+        header = relimited(header, limits, now_ms)
+        if packed is not None:
+            header = header._replace(version=header.version + 1)
+        payload = join_payload(old_packed if packed is None else packed, subject)[1]
+        return True, [Change(REPLACE, found.id, seal(found.key.cipher, found.id, header, payload))]
+
+    def rotate(self, view: Reader, token: str, now_ms: int) -> tuple[str | None, list[Change]]:
+        """Move a live session to a new token, of the newest key."""
+        found = self.find_live(view.get, token, now_ms)
+        if found is None:
+            return None, []
+        key = self.keyring.newest
+        packed, subject = self.open(found)
+        tag = NO_SUBJECT if subject is None else key.subject_tag(subject)
+        header = relimited(found.header, Limits(KEEP, KEEP, KEEP), now_ms)._replace(tag=tag)
+        id_ = new_id(now_ms)
+        record = seal(key.cipher, id_, header, join_payload(packed, subject)[1])
+        return key.tokens.token(id_), [Change(DELETE, found.id, found.record), Change(INSERT, id_, record)]
+
+    def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
+        """End sessions; the result counts those that were alive."""
+        found = {f.id: f for f in (self.find(view.get, token) for token in tokens) if f is not None}
+        return _remove(found.values(), now_ms)
+
+    def remove_ids(self, view: Reader, ids: Sequence[bytes], now_ms: int) -> tuple[int, list[Change]]:
+        """End sessions by id, if they belong to one of our keys; the result counts those that were alive."""
+        candidates = (self.find_id(view.get, id_) for id_ in ids)
+        return _remove([found for found in candidates if found is not None], now_ms)
+
+    def find_id(self, get: Get, id_: bytes) -> Found | None:
+        """Return a session by its id, if one of our keys opens it."""
+        record = get(SESSION + id_)
+        if record is not None:
+            header = self.header(id_, record)
+            for key in self.keyring.newest_first:
+                try:
+                    unseal(key.cipher, id_, record)
+                except DamagedRecord:
+                    continue
+                return Found(key, id_, record, header)
+        return None
+
+
+def _remove(found: Any, now_ms: int) -> tuple[int, list[Change]]:
+    changes = [Change(DELETE, each.id, each.record) for each in found]
+    return sum(each.header.alive(now_ms) for each in found), changes
+
+
+def relimited(header: Header, limits: Limits, now_ms: int) -> Header:
+    """Return a header with new limits; any such change counts as activity, and slides the idle deadline."""
+    hard_expiry, idle, reads_left = header.hard_expiry, header.idle, header.reads_left
+    if limits.ttl is not KEEP:
+        hard_expiry = now_ms + limits.ttl if limits.ttl else 0
+    if limits.idle is not KEEP:
+        idle = limits.idle
+    if limits.max_reads is not KEEP:
+        reads_left = limits.max_reads
+    expires = deadline(now_ms, hard_expiry, idle)
+    if idle == header.idle and hard_expiry == header.hard_expiry:
+        expires = max(expires, header.expires)  # the clock may have been set back
+    return header._replace(expires=expires, hard_expiry=hard_expiry, idle=idle, reads_left=reads_left)
+
+
+def checked_block(token: str) -> bytes | None:
+    """Return the bytes of a token, ``None`` where no token is spelled so.
+
+    Raises:
+        InvalidParameter: it is not text.
+
+    """
+    if not isinstance(token, str):
+        raise InvalidParameter("token", f"is of type {type(token).__name__}", f"text, {TOKEN_CHARACTERS} characters")
+    return token_block(token)

@@ -1,0 +1,351 @@
+"""`Store`: the face of the embedded engine."""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+from crudjt.clock import NS_PER_MS
+from crudjt.engine import maintenance, registry
+from crudjt.engine.cache import Cached, ReadCache
+from crudjt.engine.control import pair_word
+from crudjt.engine.view import SESSION, SUBJECT
+from crudjt.errors import InvalidParameter, StoreClosed
+from crudjt.keyring import Keyring
+from crudjt.limits import KEEP, KeepType, checked_subject, checked_version, milliseconds, reads
+from crudjt.options import Options
+from crudjt.records import Session
+from crudjt.sessions import Found, Limits, Sessions, checked_block
+from crudjt.stats import Stats, read_stats
+
+logger = logging.getLogger("crudjt")
+
+_BATCH = 500
+_HANDLE = re.compile(r"[0-9a-f]{32}")
+_NEVER_NS = 2**63
+
+
+class _Closed:
+    """Stands where the parts of a store stood before it was closed."""
+
+    def __getattr__(self, _name: str) -> NoReturn:
+        raise StoreClosed
+
+
+class Store:
+    """An open token store. Threads may share it, and forked children may go on using it.
+
+    Every method raises `StoreClosed` after `close`, and another `StoreError` where the store itself fails. Durations are
+    in seconds, whole or not. Data is a dict of what MessagePack carries; tuples come back as lists.
+    """
+
+    def __init__(self, directory: Path, secrets: Sequence[bytes], options: Options) -> None:
+        """Open or create the store in a directory; `crudjt.open` is the way to call this."""
+        engine = registry.acquire(directory, options)
+        try:
+            keyring = Keyring(secrets, engine.salt)
+            if not maintenance.note_keys(engine, keyring.fingerprints):
+                logger.warning(
+                    "none of the secret keys given wrote %s before: its sessions will not be found", directory
+                )
+        except BaseException:
+            registry.release(engine, options)
+            raise
+        self._directory = directory
+        self._options = options
+        self._engine = engine
+        self._sessions = Sessions(keyring, options.max_data_bytes, directory)
+        self._clock = options.clock
+        self._durable = options.durability == "full"
+        self._cache = ReadCache()
+        self._words = engine.words
+        self._decode = self._sessions.decode
+
+    # One session
+
+    def create(
+        self,
+        data: dict[Any, Any],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> str:
+        """Start a session and return its token: 22 URL-safe characters that mean nothing by themselves.
+
+        Args:
+            data: what the token is to stand for.
+            ttl: the absolute lifetime; ``None`` for no end.
+            max_reads: how many reads the token is good for, over all processes; ``None`` for any number.
+            idle: ends the session when nobody reads it for this long.
+            subject: whom the session belongs to, for `sessions` and `revoke`: a user id.
+
+        Raises:
+            InvalidParameter: a parameter is out of range; `DataTooLarge` if it is the size of `data`.
+
+        """
+        return self._create([self._sessions.pack(data)], ttl, max_reads, idle, subject)[0]
+
+    def read(self, token: str) -> Session | None:
+        """Return the session of a token, or ``None`` if it is unknown, expired or used up.
+
+        Counts against `max_reads`, and puts the end of an idle timeout off.
+        """
+        try:
+            entry = self._cache.get(token)
+        except TypeError:  # not hashable, so no text
+            entry = None
+        if entry is not None:
+            pair, noted, until_ns, packed, id_, header, subject = entry
+            words, now_ns = self._words, self._clock()
+            if words[pair] == noted and words[pair + 1] == noted and now_ns < until_ns:
+                try:
+                    self._cache.used(token)
+                except KeyError:  # another thread has just dropped it
+                    pass
+                return Session(self._decode(packed), None, id_, header, subject, now_ns)
+            self._cache.drop(token)
+        return self._read_view(token)
+
+    def _read_view(self, token: str) -> Session | None:
+        engine, words, now_ns = self._engine, self._words, self._clock()
+        block = checked_block(token)
+        if block is None:
+            return None
+        now_ms = now_ns // NS_PER_MS
+        for key in self._sessions.keyring.newest_first:
+            id_ = key.tokens.id(block)
+            pair = pair_word(id_)
+            begin, end = words[pair], words[pair + 1]  # before the view is read: see engine/cache.py
+            record = engine.get(SESSION + id_)
+            if record is None:
+                continue
+            header = self._sessions.header(id_, record)
+            if not header.alive(now_ms):
+                return None
+            until = header.still_until()
+            if header.reads_left or (until and now_ms >= until):
+                return engine.write(self._sessions.take, [token], now_ns, durable=self._durable)[0]
+            packed, subject = self._sessions.open(Found(key, id_, record, header))
+            if begin == end:
+                until_ns = until * NS_PER_MS if until else _NEVER_NS
+                self._cache.keep(token, Cached(pair, begin, until_ns, packed, id_, header, subject))
+            return Session(self._decode(packed), None, id_, header, subject, now_ns)
+        return None
+
+    def peek(self, token: str) -> Session | None:
+        """Return what `read` would, without counting the read or putting anything off."""
+        now_ns = self._clock()
+        found = self._sessions.find_live(self._engine.get, token, now_ns // NS_PER_MS)
+        return None if found is None else self._sessions.session(found, now_ns)
+
+    def update(
+        self,
+        token: str,
+        data: dict[Any, Any],
+        ttl: float | KeepType | None = KEEP,
+        max_reads: int | KeepType | None = KEEP,
+        *,
+        idle: float | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> bool:
+        """Replace the data of a live session, and any limit that is given; return whether there was one.
+
+        A `ttl` counts from now. `KEEP` leaves a limit as it is, ``None`` removes it. A session that has ended stays ended.
+
+        Args:
+            token: whose session.
+            data: the new data.
+            ttl: as in `create`.
+            max_reads: as in `create`.
+            idle: as in `create`.
+            if_version: the `Session.version` that the caller knows.
+
+        Raises:
+            VersionConflict: the session has been updated since `if_version`.
+            InvalidParameter: a parameter is out of range.
+
+        """
+        packed = self._sessions.pack(data)
+        if if_version is not None:
+            checked_version(if_version)
+        return self._change(token, packed, _limits(ttl, idle, max_reads), if_version)
+
+    def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
+        """Give a live session new limits, the same data, and a fresh idle timeout; return whether there was one."""
+        return self._change(token, None, _limits(ttl, idle, KEEP), None)
+
+    def rotate(self, token: str) -> str | None:
+        """Move a live session to a new token and return it; ``None`` if there is no such session.
+
+        The old token is dead from the moment the new one lives: call it at login and at every change of privilege
+        (OWASP ASVS 5.0, 7.2.4). The handle changes with the token; data, limits, subject and version stay.
+        """
+        return self._write(self._sessions.rotate, token, self._now_ms())
+
+    def delete(self, token: str) -> bool:
+        """End a session; return whether there was one."""
+        return self._write(self._sessions.remove, [token], self._now_ms()) > 0
+
+    # Sessions of a subject
+
+    def sessions(self, subject: str) -> Iterator[Session]:
+        """Yield the live sessions of a subject: their handles and data, never their tokens.
+
+        Sessions that start or end meanwhile may be seen or not.
+        """
+        checked_subject(subject)
+        for prefix in self._prefixes(subject):
+            start = prefix
+            while items := self._engine.scan(prefix, start, _BATCH):
+                now_ns = self._clock()
+                for key, _ in items:
+                    found = self._sessions.find_id(self._engine.get, key[len(prefix) :])
+                    if found is not None and found.header.alive(now_ns // NS_PER_MS):
+                        yield self._sessions.session(found, now_ns)
+                start = items[-1][0] + b"\x00"
+
+    def revoke(self, subject: str, *, keep: str | None = None) -> int:
+        """End every session of a subject, but that of the token `keep`; return how many were alive.
+
+        When it returns, no session that had begun is alive in any process. A large number goes in several transactions.
+        """
+        checked_subject(subject)
+        kept = None if keep is None else self._sessions.find(self._engine.get, keep)
+        kept_id = b"" if kept is None else kept.id
+        ended = 0
+        for prefix in self._prefixes(subject):
+            while True:
+                ids = [key[len(prefix) :] for key, _ in self._engine.scan(prefix, prefix, _BATCH)]
+                ids = [id_ for id_ in ids if id_ != kept_id]
+                if not ids:
+                    break
+                ended += self._write(self._sessions.remove_ids, ids, self._now_ms())
+        return ended
+
+    def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
+        """End one session by its handle, `Session.id`; return whether there was one."""
+        if not isinstance(id, str) or not _HANDLE.fullmatch(id):
+            raise InvalidParameter("id", "is no handle", "the 32 hexadecimal digits of Session.id")
+        return self._write(self._sessions.remove_ids, [bytes.fromhex(id)], self._now_ms()) > 0
+
+    def _prefixes(self, subject: str) -> list[bytes]:
+        return [SUBJECT + key.subject_tag(subject) for key in self._sessions.keyring.newest_first]
+
+    # Many sessions in one transaction
+
+    def create_many(
+        self,
+        data: Iterable[dict[Any, Any]],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> list[str]:
+        """Start a session for each item of `data`, all or none; return their tokens in order. Limits as in `create`."""
+        return self._create([self._sessions.pack(item) for item in data], ttl, max_reads, idle, subject)
+
+    def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+        """Read many tokens as of one moment; results in order."""
+        return self._write(self._sessions.take, _list_of_tokens(tokens), self._clock())
+
+    def delete_many(self, tokens: Iterable[str]) -> int:
+        """End many sessions, all in one transaction; return how many were alive."""
+        return self._write(self._sessions.remove, _list_of_tokens(tokens), self._now_ms())
+
+    # The store
+
+    def stats(self) -> Stats:
+        """Return counters of the whole store; cheap enough to call often."""
+        return read_stats(self._engine)
+
+    def sweep(self) -> int:
+        """Remove expired sessions now, rather than at the next `sweep_interval`; return how many.
+
+        Expired sessions are never served, swept or not: this gives their space back. Returns 0 while another process is
+        sweeping or compacting.
+        """
+        return maintenance.sweep(self._engine, self._clock)
+
+    def sync(self) -> None:
+        """Return when every change that was made before the call is on disk.
+
+        Raises:
+            StoreFailed: the disk refused. The store must be closed in every process, and is recovered when reopened.
+
+        """
+        self._engine.sync()
+
+    def backup(self, path: str | PathLike[str]) -> None:
+        """Write a copy of the store, as of one moment, to a new directory, while others go on reading and writing.
+
+        The copy opens as a store, with the same secret key.
+
+        Raises:
+            StoreInaccessible: `path` exists and is not an empty directory, or cannot be written.
+
+        """
+        maintenance.backup(self._engine, Path(path))
+
+    def close(self) -> None:
+        """Sync and close. Calling it again does nothing; anything else raises `StoreClosed` from then on."""
+        engine = self._engine
+        if isinstance(engine, _Closed):
+            return
+        self._engine = self._cache = self._sessions = _Closed()  # type: ignore[assignment] # so that every use raises
+        registry.release(engine, self._options)
+
+    def __enter__(self) -> "Store":
+        """Return the store; it is closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Say where the store is, and nothing of what it holds."""
+        state = "closed" if isinstance(self._engine, _Closed) else "open"
+        return f"<Store {str(self._directory)!r} {state}>"
+
+    # What the methods share
+
+    def _now_ms(self) -> int:
+        return self._clock() // NS_PER_MS
+
+    def _write(self, decide: Any, *arguments: Any) -> Any:
+        return self._engine.write(decide, *arguments, durable=self._durable)
+
+    def _create(
+        self, packed: list[bytes], ttl: float | None, max_reads: int | None, idle: float | None, subject: str | None
+    ) -> list[str]:
+        if subject is not None:
+            checked_subject(subject)
+        limits = Limits(milliseconds("ttl", ttl), milliseconds("idle", idle), reads(max_reads))
+        tokens: list[str] = self._write(self._sessions.insert, packed, subject, limits, self._now_ms())
+        return tokens
+
+    def _change(self, token: str, packed: bytes | None, limits: Limits, if_version: int | None) -> bool:
+        changed: bool = self._write(self._sessions.change, token, packed, limits, if_version, self._now_ms())
+        return changed
+
+
+def _limits(ttl: float | KeepType | None, idle: float | KeepType | None, max_reads: int | KeepType | None) -> Limits:
+    return Limits(
+        ttl if ttl is KEEP else milliseconds("ttl", ttl),
+        idle if idle is KEEP else milliseconds("idle", idle),
+        max_reads if max_reads is KEEP else reads(max_reads),
+    )
+
+
+def _list_of_tokens(tokens: Iterable[str]) -> list[str]:
+    if isinstance(tokens, str):
+        raise InvalidParameter("tokens", "is one text", "an iterable of tokens")
+    return list(tokens)
