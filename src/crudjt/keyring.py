@@ -1,7 +1,7 @@
 """Secret keys and what is derived from them.
 
-A secret key is Base64 text of 32, 48 or 64 bytes. HKDF-SHA256 (RFC 5869), salted with the store's own salt, turns it into
-subkeys of one purpose each. The keys of a ring are ordered oldest to newest: the newest makes tokens, all read.
+A secret key is Base64 text of 32, 48 or 64 bytes. HKDF-SHA256 (RFC 5869), salted with the store's own salt, turns it
+into subkeys of one purpose each. The keys of a ring are ordered oldest to newest: the newest makes tokens, all read.
 """
 
 import base64

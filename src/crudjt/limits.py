@@ -53,7 +53,7 @@ def reads(max_reads: int | None) -> int:
     raise InvalidParameter("max_reads", problem, f"a whole number from 1 to {MAX_READS}, or None")
 
 
-def checked_subject(subject: str) -> str:
+def checked_subject(subject: object) -> str:
     """Return a subject that can be filed under. Its text is never in an error."""
     if not isinstance(subject, str):
         problem = f"is of type {type(subject).__name__}"

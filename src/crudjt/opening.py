@@ -36,7 +36,8 @@ def open(  # noqa: A001 - crudjt.open is the name
     """Open the store in a directory, creating both if needed. Any number of processes may have it open.
 
     Args:
-        location: the directory. ``None`` takes `CRUDJT_PATH` from the environment, then ``/var/lib/store_jt`` where it can
+        location: the directory. ``None`` takes `CRUDJT_PATH` from the environment, then ``/var/lib/store_jt`` where
+        it can
             be written, then ``store_jt`` in the working directory.
         secret_key: Base64 of 32, 48 or 64 random bytes, as `crudjt keygen` makes them; or several, oldest to newest, to
             rotate them: the newest makes tokens, all read. ``None`` takes `CRUDJT_SECRET_KEY`, then the content of the

@@ -21,7 +21,6 @@ All integers are little-endian. The id and the header are associated data: a rec
 whose limits were changed on disk, does not open.
 """
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from struct import Struct
 from typing import Any, NamedTuple
@@ -47,7 +46,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 assert _HEADER.size == HEADER_BYTES
 
 
-class DamagedRecord(Exception):  # noqa: N818 - a finding, which the engine turns into StoreCorrupt
+class DamagedRecord(Exception):
     """The bytes are not a record of this id under this key."""
 
 
@@ -187,10 +186,9 @@ class Session(msgspec.Struct, frozen=True, eq=False):
         """Name the session without its data or subject."""
         return f"<Session {self.id} version={self.version}>"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Show rich no more than `repr` shows; the inherited one would show the data."""
-        yield "id", self.id
-        yield "version", self.version
+        return [("id", self.id), ("version", self.version)]
 
 
 def _moment(ms: int) -> datetime:

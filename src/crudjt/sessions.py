@@ -1,10 +1,10 @@
 """What each operation does to the records: decisions, as functions of a view, the caller's wishes and the time.
 
-A decision returns its result and the changes that make it true; the engine carries them out, or nothing. Nothing in here
-writes, and nothing reads the clock.
+A decision returns its result and the changes that make it true; the engine carries them out, or nothing. Nothing in
+here writes, and nothing reads the clock.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,11 +36,22 @@ Get = Callable[[bytes], bytes | None]
 
 
 class Limits(NamedTuple):
-    """What a caller wishes of a session: milliseconds, 0 for none, `KEEP` for as it is."""
+    """The limits of a new session; durations in milliseconds, 0 for none."""
+
+    ttl: int
+    idle: int
+    max_reads: int
+
+
+class NewLimits(NamedTuple):
+    """What a caller wishes of a session's limits: as in `Limits`, or `KEEP`."""
 
     ttl: int | KeepType
     idle: int | KeepType
     max_reads: int | KeepType
+
+
+NO_NEW_LIMITS = NewLimits(KEEP, KEEP, KEEP)
 
 
 class Found(NamedTuple):
@@ -187,7 +198,7 @@ class Sessions:
         return Found(found.key, found.id, record, header), Change(REPLACE, found.id, record), session
 
     def change(
-        self, view: Reader, token: str, packed: bytes | None, limits: Limits, if_version: int | None, now_ms: int
+        self, view: Reader, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None, now_ms: int
     ) -> tuple[bool, list[Change]]:
         """Give a live session new data, unless `packed` is ``None``, and new limits.
 
@@ -216,7 +227,7 @@ class Sessions:
         key = self.keyring.newest
         packed, subject = self.open(found)
         tag = NO_SUBJECT if subject is None else key.subject_tag(subject)
-        header = relimited(found.header, Limits(KEEP, KEEP, KEEP), now_ms)._replace(tag=tag)
+        header = relimited(found.header, NO_NEW_LIMITS, now_ms)._replace(tag=tag)
         id_ = new_id(now_ms)
         record = seal(key.cipher, id_, header, join_payload(packed, subject)[1])
         return key.tokens.token(id_), [Change(DELETE, found.id, found.record), Change(INSERT, id_, record)]
@@ -229,7 +240,7 @@ class Sessions:
     def remove_ids(self, view: Reader, ids: Sequence[bytes], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions by id, if they belong to one of our keys; the result counts those that were alive."""
         candidates = (self.find_id(view.get, id_) for id_ in ids)
-        return _remove([found for found in candidates if found is not None], now_ms)
+        return _remove((found for found in candidates if found is not None), now_ms)
 
     def find_id(self, get: Get, id_: bytes) -> Found | None:
         """Return a session by its id, if one of our keys opens it."""
@@ -245,12 +256,12 @@ class Sessions:
         return None
 
 
-def _remove(found: Any, now_ms: int) -> tuple[int, list[Change]]:
-    changes = [Change(DELETE, each.id, each.record) for each in found]
-    return sum(each.header.alive(now_ms) for each in found), changes
+def _remove(found: Iterable[Found], now_ms: int) -> tuple[int, list[Change]]:
+    ended = list(found)
+    return sum(each.header.alive(now_ms) for each in ended), [Change(DELETE, f.id, f.record) for f in ended]
 
 
-def relimited(header: Header, limits: Limits, now_ms: int) -> Header:
+def relimited(header: Header, limits: NewLimits, now_ms: int) -> Header:
     """Return a header with new limits; any such change counts as activity, and slides the idle deadline."""
     hard_expiry, idle, reads_left = header.hard_expiry, header.idle, header.reads_left
     if limits.ttl is not KEEP:

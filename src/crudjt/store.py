@@ -12,13 +12,14 @@ from crudjt.clock import NS_PER_MS
 from crudjt.engine import maintenance, registry
 from crudjt.engine.cache import Cached, ReadCache
 from crudjt.engine.control import pair_word
+from crudjt.engine.engine import Decision, Result
 from crudjt.engine.view import SESSION, SUBJECT
 from crudjt.errors import InvalidParameter, StoreClosed
 from crudjt.keyring import Keyring
 from crudjt.limits import KEEP, KeepType, checked_subject, checked_version, milliseconds, reads
 from crudjt.options import Options
 from crudjt.records import Session
-from crudjt.sessions import Found, Limits, Sessions, checked_block
+from crudjt.sessions import Found, Limits, NewLimits, Sessions, checked_block
 from crudjt.stats import Stats, read_stats
 
 logger = logging.getLogger("crudjt")
@@ -38,8 +39,8 @@ class _Closed:
 class Store:
     """An open token store. Threads may share it, and forked children may go on using it.
 
-    Every method raises `StoreClosed` after `close`, and another `StoreError` where the store itself fails. Durations are
-    in seconds, whole or not. Data is a dict of what MessagePack carries; tuples come back as lists.
+    Every method raises `StoreClosed` after `close`, and another `StoreError` where the store itself fails. Durations
+    are in seconds, whole or not. Data is a dict of what MessagePack carries; tuples come back as lists.
     """
 
     def __init__(self, directory: Path, secrets: Sequence[bytes], options: Options) -> None:
@@ -103,7 +104,7 @@ class Store:
             pair, noted, until_ns, packed, id_, header, subject = entry
             words, now_ns = self._words, self._clock()
             if words[pair] == noted and words[pair + 1] == noted and now_ns < until_ns:
-                try:
+                try:  # noqa: SIM105 - suppress() would cost as much as the rest
                     self._cache.used(token)
                 except KeyError:  # another thread has just dropped it
                     pass
@@ -155,7 +156,8 @@ class Store:
     ) -> bool:
         """Replace the data of a live session, and any limit that is given; return whether there was one.
 
-        A `ttl` counts from now. `KEEP` leaves a limit as it is, ``None`` removes it. A session that has ended stays ended.
+        A `ttl` counts from now. `KEEP` leaves a limit as it is, ``None`` removes it. A session that has ended stays
+        ended.
 
         Args:
             token: whose session.
@@ -320,7 +322,7 @@ class Store:
     def _now_ms(self) -> int:
         return self._clock() // NS_PER_MS
 
-    def _write(self, decide: Any, *arguments: Any) -> Any:
+    def _write(self, decide: Decision[Result], *arguments: Any) -> Result:
         return self._engine.write(decide, *arguments, durable=self._durable)
 
     def _create(
@@ -329,16 +331,14 @@ class Store:
         if subject is not None:
             checked_subject(subject)
         limits = Limits(milliseconds("ttl", ttl), milliseconds("idle", idle), reads(max_reads))
-        tokens: list[str] = self._write(self._sessions.insert, packed, subject, limits, self._now_ms())
-        return tokens
+        return self._write(self._sessions.insert, packed, subject, limits, self._now_ms())
 
-    def _change(self, token: str, packed: bytes | None, limits: Limits, if_version: int | None) -> bool:
-        changed: bool = self._write(self._sessions.change, token, packed, limits, if_version, self._now_ms())
-        return changed
+    def _change(self, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None) -> bool:
+        return self._write(self._sessions.change, token, packed, limits, if_version, self._now_ms())
 
 
-def _limits(ttl: float | KeepType | None, idle: float | KeepType | None, max_reads: int | KeepType | None) -> Limits:
-    return Limits(
+def _limits(ttl: float | KeepType | None, idle: float | KeepType | None, max_reads: int | KeepType | None) -> NewLimits:
+    return NewLimits(
         ttl if ttl is KEEP else milliseconds("ttl", ttl),
         idle if idle is KEEP else milliseconds("idle", idle),
         max_reads if max_reads is KEEP else reads(max_reads),

@@ -1,9 +1,9 @@
 """Tokens and ids.
 
-An id is what the store files a session under: 6 bytes of milliseconds and 10 random bytes, so that new ids ascend (which
-halves the cost of a B+tree insert). A token is what its owner holds: the id enciphered with AES-256 as one block, in
-URL-safe Base64 (RFC 4648, section 5) without padding, always 22 characters. It looks random, means nothing, is never
-stored, and cannot be computed from a stolen store without the secret key.
+An id is what the store files a session under: 6 bytes of milliseconds and 10 random bytes, so that new ids ascend
+(which halves the cost of a B+tree insert). A token is what its owner holds: the id enciphered with AES-256 as one
+block, in URL-safe Base64 (RFC 4648, section 5) without padding, always 22 characters. It looks random, means nothing,
+is never stored, and cannot be computed from a stolen store without the secret key.
 """
 
 import threading

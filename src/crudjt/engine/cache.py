@@ -1,12 +1,12 @@
 """The read cache of one process, which never serves a session that any process has changed.
 
-The control block holds pairs of words (begin, end), chosen by id. A writer sets ``begin`` to its transaction id before it
-commits, and ``end`` after. A reader notes the pair before it reads the view and keeps what it read only if both words were
-equal; it uses what it kept only while both still equal what it noted.
+The control block holds pairs of words (begin, end), chosen by id. A writer sets ``begin`` to its transaction id
+before it commits, and ``end`` after. A reader notes the pair before it reads the view and keeps what it read only if
+both words were equal; it uses what it kept only while both still equal what it noted.
 
-Why that is enough: what was read before a commit was noted before it too, and from before that commit on ``begin`` differs
-from the note for good, since transaction ids only grow. A writer that dies, or is late, leaves a pair unequal: that costs
-misses until the next write to the pair, never a stale hit.
+Why that is enough: what was read before a commit was noted before it too, and from before that commit on ``begin``
+differs from the note for good, since transaction ids only grow. A writer that dies, or is late, leaves a pair
+unequal: that costs misses until the next write to the pair, never a stale hit.
 """
 
 from collections import OrderedDict

@@ -1,7 +1,7 @@
-"""The background thread of an open store: it syncs the log, sweeps and compacts when due, and frees dead readers' slots.
+"""The background thread of an open store: it syncs, sweeps, compacts, and frees the reader slots of dead processes.
 
-Every process with the store open has one, and each does the work of all: what a killed process left unsynced, the others
-sync.
+Every process with the store open has one, and each does the work of all: what a killed process left unsynced, the
+others sync.
 """
 
 import logging
@@ -51,8 +51,8 @@ class Caretaker:
             while not self._stopping.wait(self._options().sync_interval):
                 self._round()
         except (StoreClosed, StoreFailed) as error:
-            # Every call of the store says the same from now on.
-            logger.error("the caretaker of %s stops: %s", self._engine.directory, error)  # noqa: TRY400 - no trace needed
+            # Every call of the store says the same from now on; a trace would add nothing.
+            logger.error("the caretaker of %s stops: %s", self._engine.directory, error)  # noqa: TRY400
 
     def _round(self) -> None:
         engine, options = self._engine, self._options()

@@ -1,8 +1,8 @@
 """The control block: a small file that every process maps, with named fields of 8 bytes.
 
-It is valid for one boot: whoever rebuilds the view makes a new one. A store of one aligned 8-byte word is atomic; nothing
-wider is, so every invariant below is kept by the order of single words (x86-64 keeps the order of stores; elsewhere the
-LMDB write mutex and whatever the processes talk through do).
+It is valid for one boot: whoever rebuilds the view makes a new one. A store of one aligned 8-byte word is atomic;
+nothing wider is, so every invariant below is kept by the order of single words (x86-64 keeps the order of stores;
+elsewhere the LMDB write mutex and whatever the processes talk through do).
 
 Where the log ends is kept twice, by parity of the LMDB transaction id. A write transaction has the id of the last
 committed one plus one; it reads the slot of the last and fills its own. A writer that dies before its commit leaves its

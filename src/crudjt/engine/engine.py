@@ -1,8 +1,8 @@
 """The engine of one open store in one process: the write path, and syncing.
 
-A write transaction is, in this order: begin; read what is needed and decide; change the view; append one entry to the log;
-state the new log end; commit. Whatever fails before the commit leaves log and view as they were. Whoever dies before it
-leaves a view without the change, and an entry past the log end that the next writer cuts off.
+A write transaction is, in this order: begin; read what is needed and decide; change the view; append one entry to the
+log; state the new log end; commit. Whatever fails before the commit leaves log and view as they were. Whoever dies
+before it leaves a view without the change, and an entry past the log end that the next writer cuts off.
 """
 
 import logging
@@ -125,7 +125,9 @@ class Engine:
 
     # Writing
 
-    def write(self, decide: Decision[Result], *arguments: Any, durable: bool = False) -> Result:
+    def write(  # noqa: C901 - begin to commit stays in one function: storage facts in docs/decisions.md
+        self, decide: Decision[Result], *arguments: Any, durable: bool = False
+    ) -> Result:
         """Run one write transaction and return what `decide` says.
 
         `decide` gets a `Reader` and the arguments, and returns a result and the changes to make, at most one for an id.

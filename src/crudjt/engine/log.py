@@ -24,8 +24,8 @@ A segment is a file ``log/NNNNNNNNNN.log``: a header block of 4096 bytes, then e
         17   4+n insert, replace: length and bytes of the record
         17   16  delete: the subject tag of the record that goes
 
-All integers are little-endian. Because sequences run on without a gap and every segment has a salt of its own, bytes of an
-older file or of a cut-off tail never pass for an entry.
+All integers are little-endian. Because sequences run on without a gap and every segment has a salt of its own, bytes
+of an older file or of a cut-off tail never pass for an entry.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Opening a store directory, and making its view again from base and log where the old one cannot be trusted.
 
-Who opens a store tries for the lock in exclusive mode. With it, nobody else has the store open: the view is checked, and
-made again if it is of another boot or the disk failed. Without it, somebody has the store open, which proves that the view
-lives, unless that process runs under another boot id.
+Who opens a store tries for the lock in exclusive mode. With it, nobody else has the store open: the view is checked,
+and made again if it is of another boot or the disk failed. Without it, somebody has the store open, which proves that
+the view lives, unless that process runs under another boot id.
 """
 
 import logging
@@ -94,10 +94,10 @@ def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
             files.lock(lock, exclusive=False, wait=True)
             return ready
         files.lock(lock, exclusive=False, wait=True)
-        ready = _load(directory)
-        if ready is not None and ready.boot is not None and ready.boot.id == files.current_boot().id:
+        found = _load(directory)
+        if found is not None and found.boot is not None and found.boot.id == files.current_boot().id:
             if not _failed(directory):
-                return ready
+                return found
             reason = "the disk failed; close the store in every process to recover it"
         else:
             reason = "it is open in processes of another boot id (a container of its own?), or is being recovered"
@@ -154,8 +154,8 @@ class _Replayed:
 def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
     """Make the view again; return the manifest that says so. Needs the lock in exclusive mode.
 
-    With `fresh_base`, write everything to new files as well: after a failed sync, what is read back from the old ones may
-    exist in memory only (PostgreSQL, "fsyncgate").
+    With `fresh_base`, write everything to new files as well: after a failed sync, what is read back from the old ones
+    may exist in memory only (PostgreSQL, "fsyncgate").
     """
     started = time.monotonic()
     found = msgspec.structs.replace(found, boot=None)

@@ -61,16 +61,15 @@ def acquire(directory: Path, options: Options) -> Engine:
 def release(engine: Engine, options: Options) -> None:
     """Give an engine up; the last store closes it."""
     with _lock:
-        for identity, known in _shared.items():
-            if known.engine is engine:
-                break
-        else:
+        identity = next((identity for identity, known in _shared.items() if known.engine is engine), None)
+        if identity is None:  # closed at exit already
             return
+        known = _shared[identity]
         if len(known.users) > 1:
             known.users.remove(options)
-            return
-        del _shared[identity]
-        known.close()
+        else:
+            del _shared[identity]
+            known.close()
 
 
 def _identity(directory: Path) -> tuple[int, int]:

@@ -1,16 +1,16 @@
 """The view: an LMDB tree of what the log says, shared by all processes through the page cache.
 
-The only importer of lmdb. Keys: ``t`` + id -> record; ``s`` + subject tag + id -> empty; ``m`` -> the current segment, which
-gives the transaction that changes segments something to commit.
+The only importer of lmdb. Keys: ``t`` + id -> record; ``s`` + subject tag + id -> empty; ``m`` -> the current
+segment, which gives the transaction that changes segments something to commit.
 
-Opened without syncing and with a writable map: a killed process cannot damage it, an operating-system crash can, so it is
-never trusted across a boot. On file systems where an allocated block may still fail to be written, the map stays
-read-only, which costs time and no safety.
+Opened without syncing and with a writable map: a killed process cannot damage it, an operating-system crash can, so
+it is never trusted across a boot. On file systems where an allocated block may still fail to be written, the map
+stays read-only, which costs time and no safety.
 """
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lmdb
@@ -81,7 +81,7 @@ class View:
 
     def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Return up to `limit` items whose keys have `prefix`, from the key `start` on."""
-        items = []
+        items: list[tuple[bytes, bytes]] = []
         with self.begin() as transaction, transaction.cursor() as cursor:
             if cursor.set_range(start):
                 for key, value in cursor:
@@ -157,16 +157,17 @@ class View:
     def abandon(self) -> None:
         """Leave an inherited tree alone for good, in a forked child.
 
-        Closing it here would free reader slots that the parent is using, and would wait for ever for a write transaction
-        of a thread that the fork did not copy. So it stays open in memory, unreachable, even past the end of the
-        interpreter, and py-lmdb's rule of one open tree per file and process is told of the new process.
+        Closing it here would free reader slots that the parent is using, and would wait for ever for a write
+        transaction of a thread that the fork did not copy. So it stays open in memory, unreachable, even past the end
+        of the interpreter, and py-lmdb's rule of one open tree per file and process is told of the new process.
         """
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.env))
         _forget_parents_trees()
 
 
 def _forget_parents_trees() -> None:
-    process, inherited = os.getpid(), lmdb._envid.env_keys  # noqa: SLF001 - there is no public way
+    process = os.getpid()
+    inherited: Callable[[str, int], tuple[object, ...]] = lmdb._envid.env_keys  # noqa: SLF001 - there is no public way
 
     def env_keys(path: str, subdir: int) -> tuple[object, ...]:
         return tuple((process, key) for key in inherited(path, subdir))
