@@ -1,6 +1,6 @@
 """Measure what one operation costs, beside the original engine (crudjt 1.0.1 on PyPI), on this machine.
 
-    python benchmarks/operations.py [--operations 40000] [--rounds 5] [--json FILE] [--million] [--venv DIRECTORY]
+    python benchmarks/operations.py [--operations 40000] [--rounds 5] [--shuffle] [--json FILE] [--million] [--venv DIR]
 
 needs this package importable. The original has the same import name, so it is installed, once, into a virtual
 environment of its own. The two take turns; each turn starts with an empty store and runs in processes of its own:
@@ -8,12 +8,13 @@ environment of its own. The two take turns; each turn starts with an empty store
 - first visit: create tokens; read each once, then again, timed ("cached"); update each.
 - second visit, a new process on the same store: read each token for the first time ("not cached"); delete each.
 
-Tokens are read, updated and deleted in random order. "In process" means nobody else has the store open. "From another
-process" means that another process has it open throughout: crudjt opens the same directory beside it, the original
-has to ask it over gRPC on loopback. The figures are medians over the rounds, in microseconds per operation. Stores are
-made where Python puts temporary files: set TMPDIR to choose the disk.
+Tokens are read, updated and deleted in the order of their creation, with `--shuffle` in random order. "In process" means
+that nobody else has the store open. "From another process" means that another process has it open throughout: crudjt
+opens the same directory beside it, the original has to ask it over gRPC on loopback. The figures are medians over the
+rounds, in microseconds per operation. Stores are made where Python puts temporary files: set TMPDIR to choose the disk.
 
-`--million` adds crudjt alone, on a store that holds 40,000 and one that holds 1,000,000 other tokens.
+`--million` adds crudjt alone, on a store that holds 40,000 and one that holds 1,000,000 tokens before each turn; the
+tokens of each visit are then chosen at random.
 """
 
 import argparse
@@ -123,20 +124,20 @@ def running(command: list[str]) -> Iterator[None]:
             process.kill()
 
 
-def visit_twice(contestant: Contestant, workspace: str, operations: int, *, shared: bool) -> Costs:
+def visit_twice(contestant: Contestant, workspace: str, operations: int, *, shared: bool, shuffle: bool) -> Costs:
     """Time every operation on one store, which another process has open too if it is shared."""
     costs: Costs = {}
     for part in ("first visit", "second visit"):
-        settings = {"workspace": workspace, "operations": operations, "port": free_port()}
+        settings = {"workspace": workspace, "operations": operations, "port": free_port(), "shuffle": shuffle}
         with running(contestant.worker("hold", **settings)) if shared else nullcontext():
             costs |= run(contestant.worker(part, **settings, remote=shared))
     return costs
 
 
-def fresh_store_turn(contestant: Contestant, operations: int, *, shared: bool) -> Costs:
+def fresh_store_turn(contestant: Contestant, operations: int, *, shared: bool, shuffle: bool) -> Costs:
     """Time every operation on a store made for this turn."""
     with tempfile.TemporaryDirectory(prefix=PREFIX) as workspace:
-        return visit_twice(contestant, workspace, operations, shared=shared)
+        return visit_twice(contestant, workspace, operations, shared=shared, shuffle=shuffle)
 
 
 def take_turns(title: str, turns: dict[str, Turn], rounds: int) -> Section:
@@ -151,7 +152,9 @@ def take_turns(title: str, turns: dict[str, Turn], rounds: int) -> Section:
     return section
 
 
-def compare_engines(ours: Contestant, original: Contestant, operations: int, rounds: int) -> Iterator[Section]:
+def compare_engines(
+    ours: Contestant, original: Contestant, operations: int, rounds: int, *, shuffle: bool
+) -> Iterator[Section]:
     """Time both engines, first alone with their stores, then beside another process."""
     fewer = max(1, operations // REMOTE_FRACTION)
     for title, shared, remote_operations in (
@@ -159,8 +162,8 @@ def compare_engines(ours: Contestant, original: Contestant, operations: int, rou
         (f"from another process (original: {fewer:,} operations over gRPC)", True, fewer),
     ):
         turns: dict[str, Turn] = {
-            "crudjt": partial(fresh_store_turn, ours, operations, shared=shared),
-            "original": partial(fresh_store_turn, original, remote_operations, shared=shared),
+            "crudjt": partial(fresh_store_turn, ours, operations, shared=shared, shuffle=shuffle),
+            "original": partial(fresh_store_turn, original, remote_operations, shared=shared, shuffle=shuffle),
         }
         yield take_turns(title, turns, rounds)
 
@@ -174,8 +177,9 @@ def compare_sizes(ours: Contestant, operations: int, rounds: int) -> Section:
             workspace.mkdir()
             say(f"filling a store with {population:,} tokens")
             run(ours.worker("fill", workspace=str(workspace), operations=population))
-            turns[f"{population:,} tokens"] = partial(visit_twice, ours, str(workspace), operations, shared=False)
-        return take_turns("crudjt by size of the store", turns, rounds)
+            turn = partial(visit_twice, ours, str(workspace), operations, shared=False, shuffle=True)
+            turns[f"{population:,} tokens"] = turn
+        return take_turns("crudjt by size of the store, random order", turns, rounds)
 
 
 def processor() -> str:
@@ -186,7 +190,7 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def describe(ours: Contestant, original: Contestant, operations: int, rounds: int) -> dict[str, str]:
+def describe(ours: Contestant, original: Contestant, arguments: argparse.Namespace) -> dict[str, str]:
     """Return what a reader must know to judge or to repeat the figures."""
     return {
         "date": datetime.now(timezone.utc).isoformat(" ", "minutes"),
@@ -194,7 +198,8 @@ def describe(ours: Contestant, original: Contestant, operations: int, rounds: in
         "kernel": f"{platform.system()} {platform.release()}",
         "crudjt": ", ".join(f"{name} {version}" for name, version in run(ours.worker("versions")).items()),
         "original": ", ".join(f"{name} {version}" for name, version in run(original.worker("versions")).items()),
-        "figures": f"microseconds per operation, median of {rounds} rounds of {operations:,} operations; "
+        "figures": f"microseconds per operation, median of {arguments.rounds} rounds of {arguments.operations:,} "
+        f"operations in {'random order' if arguments.shuffle else 'order of creation'}; "
         "196 bytes of MessagePack per token",
     }
 
@@ -215,6 +220,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--operations", type=int, default=ORIGINAL_CACHE, help="operations of each kind per round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--shuffle", action="store_true", help="take tokens in random order, not in that of creation")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's figures there, too")
     parser.add_argument("--million", action="store_true", help="add crudjt alone on a small and a large store")
     parser.add_argument(
@@ -237,10 +243,10 @@ def main() -> None:
     arguments = parse_arguments()
     ours = Contestant("crudjt", (sys.executable,))
     original = install_original(arguments.venv)
-    about = describe(ours, original, arguments.operations, arguments.rounds)
+    about = describe(ours, original, arguments)
     print("\n".join(f"- {name}: {value}" for name, value in about.items()), flush=True)
     sections = []
-    for section in compare_engines(ours, original, arguments.operations, arguments.rounds):
+    for section in compare_engines(ours, original, arguments.operations, arguments.rounds, shuffle=arguments.shuffle):
         sections.append(section)
         print(f"\n{markdown(section)}", flush=True)
     if arguments.million:

@@ -49,6 +49,7 @@ class Task:
     operations: int = 0
     port: int = 0
     remote: bool = False
+    shuffle: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,20 +105,29 @@ def timing(costs: Costs, operation: str, count: int) -> Iterator[None]:
     costs[operation] = (time.perf_counter_ns() - started) / 1000 / count
 
 
-def choose(tokens: list[str], count: int) -> list[str]:
-    """Return random tokens, copied so that they lie as close together when they come from a million as from a few."""
-    return " ".join(random.sample(tokens, count)).split()
+def choose(tokens: list[str], count: int, *, shuffle: bool) -> list[str]:
+    """Return the oldest tokens, or random ones."""
+    return copies(random.sample(tokens, count) if shuffle else tokens[:count])
 
 
-def first_visit(engine: Engine, tokens: list[str], count: int) -> tuple[Costs, list[str]]:
+def copies(tokens: list[str]) -> list[str]:
+    """Return new strings, side by side in memory: a server too gets a token anew with every request.
+
+    The very string that an engine keeps as a key would be found faster, and which one that is differs between the two.
+    """
+    return " ".join(tokens).split()
+
+
+def first_visit(engine: Engine, tokens: list[str], count: int, *, shuffle: bool) -> tuple[Costs, list[str]]:
     """Time what needs no earlier process: create, read again what was just read, update."""
     create, read, update, data_of = engine.create, engine.read, engine.update, engine.data_of
     costs: Costs = {}
     with timing(costs, "create", count):
         created = [create(CREATED) for _ in range(count)]
     tokens = tokens + created
-    chosen = choose(tokens, count)
+    chosen = choose(tokens, count, shuffle=shuffle)
     assert all(data_of(read(token)) in (CREATED, UPDATED) for token in chosen)
+    chosen = copies(chosen)
     with timing(costs, "read, cached", count):
         for token in chosen:
             data_of(read(token))
@@ -128,11 +138,11 @@ def first_visit(engine: Engine, tokens: list[str], count: int) -> tuple[Costs, l
     return costs, tokens
 
 
-def second_visit(engine: Engine, tokens: list[str], count: int) -> tuple[Costs, list[str]]:
+def second_visit(engine: Engine, tokens: list[str], count: int, *, shuffle: bool) -> tuple[Costs, list[str]]:
     """Time what meets tokens of earlier processes: the first read of each, then its end."""
     read, delete, data_of = engine.read, engine.delete, engine.data_of
     costs: Costs = {}
-    chosen = choose(tokens, count)
+    chosen = choose(tokens, count, shuffle=shuffle)
     with timing(costs, "read, not cached", count):
         for token in chosen:
             data_of(read(token))
@@ -140,20 +150,25 @@ def second_visit(engine: Engine, tokens: list[str], count: int) -> tuple[Costs, 
         for token in chosen:
             delete(token)
     assert not any(read(token) for token in chosen)
-    return costs, list(set(tokens).difference(chosen))
+    ended = set(chosen)
+    return costs, [token for token in tokens if token not in ended]
 
 
-def fill(engine: Engine, tokens: list[str], count: int) -> tuple[Costs, list[str]]:
+def fill(engine: Engine, tokens: list[str], count: int, **_: bool) -> tuple[Costs, list[str]]:
     """Add tokens to the store, untimed."""
     return {}, tokens + [engine.create(CREATED) for _ in range(count)]
 
 
-PARTS = {"fill": fill, "first visit": first_visit, "second visit": second_visit}
+PARTS: dict[str, Callable[..., tuple[Costs, list[str]]]] = {
+    "fill": fill,
+    "first visit": first_visit,
+    "second visit": second_visit,
+}
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that matter, as far as they are installed."""
-    installed = {package.name: package.version for package in metadata.distributions()}
+    installed = {"crudjt": "(source tree)"} | {package.name: package.version for package in metadata.distributions()}
     return {"Python": sys.version.split()[0]} | {name: installed[name] for name in PACKAGES if name in installed}
 
 
@@ -167,7 +182,7 @@ def visit(task: Task) -> Costs:
             sys.stdin.read()
             return {}
         tokens = known.read_text().split() if known.exists() else []
-        costs, tokens = PARTS[task.part](engine, tokens, task.operations)
+        costs, tokens = PARTS[task.part](engine, tokens, task.operations, shuffle=task.shuffle)
         known.write_text("\n".join(tokens))
         return costs
     finally:
