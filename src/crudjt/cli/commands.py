@@ -1,0 +1,268 @@
+"""The commands. Each calls one method of the store and shows the result; nothing is decided here."""
+
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from crudjt.cli.group import Commands, NoSuchSession, Settings
+from crudjt.cli.parameters import (
+    TOKEN_FIRST,
+    data_argument,
+    idle_option,
+    if_version_option,
+    json_option,
+    keep_option,
+    max_reads_option,
+    path_argument,
+    path_option,
+    token_argument,
+    ttl_option,
+)
+from crudjt.cli.results import show_done, show_line, show_report, show_session
+from crudjt.engine.doctor import examine
+from crudjt.engine.repair import repair as repair_store
+from crudjt.keyring import generate_secret_key
+from crudjt.limits import KEEP, KeepType
+
+_NEW_TTL = "New lifetime, from now; 'none' for no end."
+_NEW_IDLE = "New idle timeout; 'none' for none."
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if not asked or ctx.resilient_parsing:
+        return
+    try:
+        click.echo(f"crudjt {version('crudjt')}")
+    except PackageNotFoundError:
+        click.echo("crudjt (run from its source, without being installed)")
+    ctx.exit()
+
+
+@click.group(cls=Commands)
+@path_option("--path", "The store's directory; else CRUDJT_PATH, /var/lib/store_jt or ./store_jt.")
+@path_option("--secret-key-file", "Else CRUDJT_SECRET_KEY, CRUDJT_SECRET_KEY_FILE or a key of your own.")
+@click.option("--json", is_flag=True, help="Print each result as a JSON document.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
+@click.pass_context
+def main(ctx: click.Context, path: Path | None, secret_key_file: Path | None, json: bool) -> None:
+    """Keep sessions in an encrypted store and hand out tokens for them.
+
+    Durations are seconds, or a number with a unit: 90, 15m, 1.5h, 30d. TOKEN and JSON may be "-": standard input.
+
+    Exit status: 0 done, 1 no such session (or wrong version, or an unhealthy store), 2 bad input, 3 the store failed.
+    """
+    ctx.obj = Settings(path, secret_key_file, json)
+
+
+@main.command()
+@json_option
+@click.pass_obj
+def keygen(settings: Settings) -> None:
+    """Print a new secret key."""
+    key = generate_secret_key()
+    settings.show({"secret_key": key}, key)
+
+
+@main.command()
+@data_argument
+@ttl_option(None, "End the session after this long.")
+@max_reads_option(None, "End it after this many reads.")
+@idle_option(None, "End it when it is not read for this long.")
+@click.option("--subject", metavar="TEXT", help="Whom it belongs to, for 'sessions' and 'revoke'.")
+@json_option
+@click.pass_obj
+def create(
+    settings: Settings, data: Any, ttl: float | None, max_reads: int | None, idle: float | None, subject: str | None
+) -> None:
+    """Start a session and print its token.
+
+    JSON is an object: what the token is to stand for.
+    """
+    with settings.open() as store:
+        token = store.create(data, ttl, max_reads, idle=idle, subject=subject)
+    settings.show({"token": token}, token)
+
+
+@main.command(context_settings=TOKEN_FIRST)
+@token_argument
+@json_option
+@click.pass_obj
+def read(settings: Settings, token: str) -> None:
+    """Print the data of a session, and count the read."""
+    with settings.open() as store:
+        session = store.read(token)
+    show_session(settings, session)
+
+
+@main.command(context_settings=TOKEN_FIRST)
+@token_argument
+@json_option
+@click.pass_obj
+def peek(settings: Settings, token: str) -> None:
+    """Print the data of a session, not counting it as a read."""
+    with settings.open() as store:
+        session = store.peek(token)
+    show_session(settings, session)
+
+
+@main.command(context_settings=TOKEN_FIRST)
+@token_argument
+@data_argument
+@ttl_option(KEEP, _NEW_TTL)
+@max_reads_option(KEEP, "New number of reads; 'none' for any number.")
+@idle_option(KEEP, _NEW_IDLE)
+@if_version_option
+@json_option
+@click.pass_obj
+def update(
+    settings: Settings,
+    token: str,
+    data: Any,
+    ttl: float | KeepType | None,
+    max_reads: int | KeepType | None,
+    idle: float | KeepType | None,
+    if_version: int | None,
+) -> None:
+    """Replace the data of a session.
+
+    A limit that is not given stays as it is.
+    """
+    with settings.open() as store:
+        done = store.update(token, data, ttl, max_reads, idle=idle, if_version=if_version)
+    show_done(settings, "updated", done=done)
+
+
+@main.command(context_settings=TOKEN_FIRST)
+@token_argument
+@ttl_option(KEEP, _NEW_TTL)
+@idle_option(KEEP, _NEW_IDLE)
+@json_option
+@click.pass_obj
+def touch(settings: Settings, token: str, ttl: float | KeepType | None, idle: float | KeepType | None) -> None:
+    """Give a session new limits.
+
+    Its data stays, and its idle timeout begins anew.
+    """
+    with settings.open() as store:
+        done = store.touch(token, ttl, idle=idle)
+    show_done(settings, "touched", done=done)
+
+
+@main.command(context_settings=TOKEN_FIRST)
+@token_argument
+@json_option
+@click.pass_obj
+def rotate(settings: Settings, token: str) -> None:
+    """Print a new token for a session and end the old one."""
+    with settings.open() as store:
+        fresh = store.rotate(token)
+    if fresh is None:
+        raise NoSuchSession
+    settings.show({"token": fresh}, fresh)
+
+
+@main.command(context_settings=TOKEN_FIRST)
+@token_argument
+@json_option
+@click.pass_obj
+def delete(settings: Settings, token: str) -> None:
+    """End a session."""
+    with settings.open() as store:
+        done = store.delete(token)
+    show_done(settings, "deleted", done=done)
+
+
+@main.command()
+@click.argument("subject")
+@json_option
+@click.pass_obj
+def sessions(settings: Settings, subject: str) -> None:
+    """List the live sessions of a subject.
+
+    One a line, with tabs between: handle (for 'revoke-id'), version, creation, end, reads left, data.
+    """
+    with settings.open() as store:
+        for session in store.sessions(subject):
+            show_line(settings, session)
+
+
+@main.command()
+@click.argument("subject")
+@keep_option
+@json_option
+@click.pass_obj
+def revoke(settings: Settings, subject: str, keep: str | None) -> None:
+    """End all sessions of a subject, and print how many."""
+    with settings.open() as store:
+        ended = store.revoke(subject, keep=keep)
+    settings.show({"revoked": ended}, str(ended))
+
+
+@main.command("revoke-id")
+@click.argument("id")
+@json_option
+@click.pass_obj
+def revoke_id(settings: Settings, id: str) -> None:  # noqa: A002 - named as Session.id is
+    """End one session by its handle.
+
+    ID is the handle: the first column of 'sessions', and "id" in JSON.
+    """
+    with settings.open() as store:
+        done = store.revoke_id(id)
+    show_done(settings, "revoked", done=done, what="handle")
+
+
+@main.command()
+@json_option
+@click.pass_obj
+def stats(settings: Settings) -> None:
+    """Print counters of the store."""
+    with settings.open() as store:
+        counters: dict[str, Any] = msgspec.to_builtins(asdict(store.stats()))
+    lines = (f"{name}: {'never' if value is None else value}" for name, value in counters.items())
+    settings.show(counters, "\n".join(lines))
+
+
+@main.command()
+@json_option
+@click.pass_obj
+def sweep(settings: Settings) -> None:
+    """Remove expired sessions, and print how many."""
+    with settings.open() as store:
+        swept = store.sweep()
+    settings.show({"swept": swept}, str(swept))
+
+
+@main.command()
+@path_argument
+@json_option
+@click.pass_obj
+def backup(settings: Settings, path: Path) -> None:
+    """Copy the store to a new directory.
+
+    The copy is of one moment, others may use the store meanwhile, and it opens as a store with the same key.
+    """
+    with settings.open() as store:
+        store.backup(path)
+    settings.show({"backup": str(path)})
+
+
+@main.command()
+@click.option("--repair", is_flag=True, help="Save all that can be read; the damaged files are kept aside.")
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, repair: bool) -> None:
+    """Check the files of the store against each other.
+
+    Says what it finds in words, and needs no secret key.
+    """
+    settings: Settings = ctx.obj
+    report = (repair_store if repair else examine)(settings.directory)
+    show_report(settings, report)
+    ctx.exit(0 if report.healthy else 1)

@@ -1,0 +1,96 @@
+"""Where the command finds its secret key, and how it makes one for a user who has none."""
+
+import contextlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import click
+
+from crudjt.engine import files
+from crudjt.errors import InvalidParameter
+from crudjt.keyring import decode_secret_keys, generate_secret_key
+from crudjt.opening import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, secret_keys_of_environment
+
+_NOT_FOR_OTHERS = 0o077
+
+
+def secret_keys(given: Path | None) -> list[str]:
+    """Return the secret keys: of the file given, else of the environment, else the user's own.
+
+    Raises:
+        InvalidParameter: what is named cannot be used, or no key can be made.
+
+    """
+    if given is not None:
+        return _read(given)
+    if os.environ.get(SECRET_KEY_VARIABLE, "").strip():
+        return secret_keys_of_environment()
+    named = os.environ.get(SECRET_KEY_FILE_VARIABLE)
+    if named:
+        return _read(Path(named))
+    own = _own_path()
+    if not own.exists():
+        _make(own)
+    return _read(own)
+
+
+def _own_path() -> Path:
+    configured = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    # The XDG Base Directory Specification has relative paths ignored.
+    home = configured if configured.is_absolute() else Path.home() / ".config"
+    return home / "crudjt" / "secret_key"
+
+
+def _read(path: Path) -> list[str]:
+    allowed = "a file with a secret key, or several, oldest to newest; see: crudjt keygen"
+    try:
+        status = path.stat()
+        texts = path.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise InvalidParameter("secret_key", f"cannot be read from {path}: {reason}", allowed) from None
+    if not texts:
+        raise InvalidParameter("secret_key", f"is not in {path}: the file is empty", allowed)
+    try:
+        decode_secret_keys(texts)
+    except InvalidParameter as error:
+        raise InvalidParameter("secret_key", f"in {path} {error.problem}", error.allowed) from None
+    if stat.S_ISREG(status.st_mode) and status.st_mode & _NOT_FOR_OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        click.echo(f"Warning: others may use the secret key in {path} (mode {mode:04o}); chmod 600 it", err=True)
+    return texts
+
+
+def _make(path: Path) -> None:
+    """Make a key for a user who has none, unless another process is quicker; say so.
+
+    The file gets its name only when it is whole and on disk, and only if nobody has that name: whoever comes to see
+    it sees the one key, and a store never outlives it in a power failure.
+    """
+    try:
+        path.parent.parent.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
+        files.make_directory(path.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(generate_secret_key() + "\n")
+                file.flush()
+                files.sync_data(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+                files.sync_directory(path.parent)
+                click.echo(
+                    f"Made a new secret key: {path}\n"
+                    "Back it up, apart from the store: without it, nobody can read what the store holds.",
+                    err=True,
+                )
+        finally:
+            files.remove(Path(temporary))
+    except OSError as error:
+        raise InvalidParameter(
+            "secret_key",
+            f"is not given, and none can be made at {path}: {error.strerror}",
+            f"--secret-key-file, {SECRET_KEY_VARIABLE} or {SECRET_KEY_FILE_VARIABLE}",
+        ) from None
