@@ -1,0 +1,77 @@
+"""Bad parameters are refused by name, before anything is changed."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import crudjt
+from crudjt import KEEP
+
+DURATIONS = [0, -1, -0.5, math.nan, math.inf, -math.inf, 10**12, 2**80, True, "60", b"60", [60], object()]
+READS = [0, -1, 1.0, 1.5, math.nan, 2**63, True, "5", [5]]
+VERSIONS = [0, -1, 1.0, True, "1", KEEP]
+SUBJECTS = [5, b"x", True, ["x"], "", "x" * 1025, "é" * 513, "\ud800"]
+HANDLES = [None, 5, b"0" * 32, "", "0" * 31, "0" * 33, "g" * 32, "A" * 32, "0" * 32 + "\n", " " + "0" * 31, "A" * 22]
+TOKENS = ["A" * 22, None, 5, object()]
+
+Call = Callable[[crudjt.Store, str, Any], object]
+
+CASES: list[tuple[str, str, list[Any], Call]] = [
+    ("create", "ttl", [*DURATIONS, KEEP], lambda store, _token, bad: store.create({}, bad)),
+    ("create", "max_reads", [*READS, KEEP], lambda store, _token, bad: store.create({}, None, bad)),
+    ("create", "idle", [*DURATIONS, KEEP], lambda store, _token, bad: store.create({}, idle=bad)),
+    ("create", "subject", SUBJECTS, lambda store, _token, bad: store.create({}, subject=bad)),
+    ("create_many", "data", [None, 5, object()], lambda store, _token, bad: store.create_many(bad)),
+    ("create_many", "ttl", DURATIONS, lambda store, _token, bad: store.create_many([{}], bad)),
+    ("create_many", "max_reads", READS, lambda store, _token, bad: store.create_many([{}], None, bad)),
+    ("create_many", "idle", DURATIONS, lambda store, _token, bad: store.create_many([{}], idle=bad)),
+    ("create_many", "subject", SUBJECTS, lambda store, _token, bad: store.create_many([{}], subject=bad)),
+    ("update", "ttl", DURATIONS, lambda store, token, bad: store.update(token, {}, bad)),
+    ("update", "max_reads", READS, lambda store, token, bad: store.update(token, {}, max_reads=bad)),
+    ("update", "idle", DURATIONS, lambda store, token, bad: store.update(token, {}, idle=bad)),
+    ("update", "if_version", VERSIONS, lambda store, token, bad: store.update(token, {}, if_version=bad)),
+    ("touch", "ttl", DURATIONS, lambda store, token, bad: store.touch(token, bad)),
+    ("touch", "idle", DURATIONS, lambda store, token, bad: store.touch(token, idle=bad)),
+    ("sessions", "subject", [None, *SUBJECTS], lambda store, _token, bad: list(store.sessions(bad))),
+    ("revoke", "subject", [None, *SUBJECTS], lambda store, _token, bad: store.revoke(bad)),
+    ("revoke", "keep", [5, b"A" * 22, object()], lambda store, _token, bad: store.revoke("x", keep=bad)),
+    ("revoke_id", "id", HANDLES, lambda store, _token, bad: store.revoke_id(bad)),
+    ("read_many", "tokens", TOKENS, lambda store, _token, bad: store.read_many(bad)),
+    ("delete_many", "tokens", TOKENS, lambda store, _token, bad: store.delete_many(bad)),
+]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "bad", "call"),
+    [
+        pytest.param(parameter, bad, call, id=f"{method}-{parameter}-{type(bad).__name__}-{position}")
+        for method, parameter, values, call in CASES
+        for position, bad in enumerate(values)
+    ],
+)
+def test_a_bad_parameter_is_named_and_changes_nothing(
+    store: crudjt.Store, parameter: str, bad: Any, call: Call
+) -> None:
+    token = store.create({"kept": True}, ttl=60, max_reads=5, subject="x")
+    log_bytes = store.stats().log_bytes
+    with pytest.raises(crudjt.InvalidParameter) as caught:
+        call(store, token, bad)
+    assert caught.value.parameter == parameter
+    assert str(caught.value).startswith(parameter)
+    assert caught.value.problem
+    assert caught.value.allowed
+    assert isinstance(caught.value, ValueError)
+    assert store.stats().log_bytes == log_bytes
+
+
+@pytest.mark.parametrize("method", ["update", "touch"])
+def test_a_bad_parameter_is_refused_for_an_unknown_token_too(store: crudjt.Store, method: str) -> None:
+    """An answer of False would hide the mistake until the first token that exists."""
+    calls: dict[str, Callable[[], object]] = {
+        "update": lambda: store.update("A" * 22, {}, ttl=0),
+        "touch": lambda: store.touch("A" * 22, ttl=0),
+    }
+    with pytest.raises(crudjt.InvalidParameter):
+        calls[method]()

@@ -1,0 +1,199 @@
+"""What has expired is removed at the start and now and then, and its space is used again."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import crudjt
+from crudjt.engine import files, maintenance
+from crudjt.engine.engine import Engine
+from crudjt.testing import FakeClock
+from tests.disk.helpers import QUIET, Machine, data_file, fork, in_child, picture, segments, stored, wait_for
+
+
+def test_a_sweep_removes_expired_sessions_with_their_subject_entries_and_nothing_else(
+    store: crudjt.Store, clock: FakeClock
+) -> None:
+    lasting = [
+        store.create({"n": 1}, subject="anna"),
+        store.create({"n": 2}, ttl=1000, subject="anna"),
+        store.create({"n": 3}, idle=1000, max_reads=2),
+    ]
+    ending = [
+        store.create({"n": 4}, ttl=10, subject="anna"),
+        store.create({"n": 5}, idle=10, subject="ben"),
+        store.create({"n": 6}, ttl=10, max_reads=9),
+    ]
+    clock.advance(9.999)
+    assert store.sweep() == 0
+    before = picture(store, lasting, ["anna"])
+    clock.advance(0.001)
+    assert store.stats().sessions == 6  # expired ones count until they are swept
+    assert store.sweep() == 3
+    assert store.stats().sessions == 3
+    assert all(store.peek(token) is None for token in ending)
+    assert picture(store, lasting, ["anna"]).sessions == before.sessions
+    assert len(stored(store)) == 5  # three sessions, two entries of anna
+    assert list(store.sessions("ben")) == []
+    assert store.sweep() == 0
+
+
+def test_what_was_swept_stays_away_after_a_boot(
+    path: Path, secret_key: str, clock: FakeClock, machine: Machine
+) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        store.create_many([{"n": n} for n in range(600)], ttl=10, subject="anna")
+        store.create({"lasting": 1}, subject="anna")
+        clock.advance(10)
+        assert store.sweep() == 600
+        before = picture(store)
+    machine.reboot()
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        assert picture(store) == before
+        assert store.stats().sessions == 1
+
+
+def test_the_caretaker_sweeps_at_the_start(path: Path, secret_key: str, clock: FakeClock, machine: Machine) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        store.create({"n": 1}, ttl=10)
+        store.create({"n": 2})
+    machine.reboot()
+    clock.advance(20)
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=0.01) as store:
+        wait_for(lambda: store.stats().swept_at is not None)
+        assert store.stats().sessions == 1
+
+
+def test_the_caretaker_sweeps_again_when_the_interval_has_passed_and_not_before(
+    path: Path, secret_key: str, clock: FakeClock
+) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=0.01, sweep_interval=100) as store:
+        wait_for(lambda: store.stats().swept_at is not None)
+        first = store.stats().swept_at
+        for _ in range(3):
+            store.create({"n": 1}, ttl=10)
+            clock.advance(33)
+            # Sync rounds go by, and none of them sweeps.
+            store.sync()
+            rounds_go_by(store)
+            assert store.stats().swept_at == first
+        assert store.stats().sessions == 3
+        clock.advance(1)
+        wait_for(lambda: store.stats().swept_at != first)
+        assert store.stats().sessions == 0
+
+
+def rounds_go_by(store: crudjt.Store) -> None:
+    """Return when the caretaker has come twice: it syncs a change that nobody else syncs."""
+    for _ in range(2):
+        store.delete(store.create({"mark": 1}))
+        wait_for(lambda: store.stats().unsynced_bytes == 0)
+
+
+def test_a_large_sweep_goes_in_small_transactions_and_lets_others_in_between(
+    path: Path, secret_key: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        store.create_many([{"n": n} for n in range(2000)], ttl=10)
+        kept = store.create({"kept": 0})
+        clock.advance(10)
+        sizes: list[int] = []
+        versions: list[int] = []
+        write = Engine.write
+
+        def watched(engine: Engine, decide: Any, *arguments: Any, durable: bool = False) -> Any:
+            removed = write(engine, decide, *arguments, durable=durable)
+            if decide is maintenance._remove_expired:
+                sizes.append(removed)
+                assert store.update(kept, {"kept": len(sizes)})
+                session = store.read(kept)
+                assert session is not None
+                versions.append(session.version)
+            return removed
+
+        monkeypatch.setattr(Engine, "write", watched)
+        assert store.sweep() == 2000
+        assert sum(sizes) == 2000
+        assert max(sizes) <= 500
+        assert versions == list(range(2, 2 + len(sizes)))
+
+
+def test_a_session_that_is_extended_while_a_sweep_runs_is_not_removed(
+    path: Path, secret_key: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep looks again under the write lock: by then the clock may have been set back, and the session touched."""
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        token = store.create({"n": 1}, ttl=10)
+        clock.advance(10)
+        write = Engine.write
+
+        def touched_first(engine: Engine, decide: Any, *arguments: Any, durable: bool = False) -> Any:
+            if decide is maintenance._remove_expired:
+                monkeypatch.setattr(Engine, "write", write)
+                clock.set_back(5)
+                assert store.touch(token, ttl=1000)
+                clock.advance(5)
+            return write(engine, decide, *arguments, durable=durable)
+
+        monkeypatch.setattr(Engine, "write", touched_first)
+        assert store.sweep() == 0
+        assert store.read(token) is not None
+
+
+def test_the_space_of_swept_sessions_is_used_again(path: Path, secret_key: str, clock: FakeClock) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        pages: list[int] = []
+        for _ in range(30):
+            store.create_many([{"n": n, "x": "x" * 200} for n in range(300)], ttl=10, subject="anna")
+            clock.advance(10)
+            assert store.sweep() == 300
+            pages.append(store._engine.view.env.info()["last_pgno"])
+        assert store.stats().sessions == 0
+        assert pages[-1] <= pages[5]
+        assert data_file(path).stat().st_blocks * 512 < 32 * 1024**2
+
+
+def test_one_process_sweeps_at_a_time(path: Path, secret_key: str, clock: FakeClock) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        store.create({"n": 1}, ttl=10)
+        clock.advance(10)
+        with files.opened(path / "base", os.O_RDONLY | os.O_DIRECTORY) as other:
+            assert files.lock(other, exclusive=True)
+            assert store.sweep() == 0
+            assert store.stats().sessions == 1
+        assert store.sweep() == 1
+
+
+def sweep_with_others(path: Path, secret_key: str, clock: FakeClock, barrier: Any, results: Any) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        barrier.wait(30)
+        results.put(store.sweep())
+        barrier.wait(30)
+
+
+def test_processes_that_sweep_at_once_remove_each_session_once(
+    path: Path, secret_key: str, clock: FakeClock
+) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        store.create_many([{"n": n} for n in range(3000)], ttl=10)
+        store.create({"lasting": 1})
+    clock.advance(10)
+    barrier, results = fork.Barrier(3), fork.SimpleQueue()
+    sweepers = [
+        fork.Process(target=sweep_with_others, args=(path, secret_key, clock, barrier, results)) for _ in range(3)
+    ]
+    for sweeper in sweepers:
+        sweeper.start()
+    for sweeper in sweepers:
+        sweeper.join(30)
+        assert sweeper.exitcode == 0
+    assert sum(results.get() for _ in sweepers) == 3000
+    assert in_child(sessions_of, path, secret_key) == 1
+    assert len(segments(path)) == 1
+
+
+def sessions_of(path: Path, secret_key: str) -> int:
+    with crudjt.open(path, secret_key=secret_key) as store:
+        return store.stats().sessions

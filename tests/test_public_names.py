@@ -1,0 +1,119 @@
+"""What applications may rely on: the public names, and how they are called. A change here is a change of the API."""
+
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import crudjt
+import crudjt.testing
+
+NAMES = {
+    "CrudjtError",
+    "DataTooLarge",
+    "InvalidParameter",
+    "KEEP",
+    "Options",
+    "Session",
+    "Stats",
+    "Store",
+    "StoreBusy",
+    "StoreClosed",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFailed",
+    "StoreFormatError",
+    "StoreFull",
+    "StoreInaccessible",
+    "VersionConflict",
+    "generate_secret_key",
+    "open",
+}
+
+SIGNATURES = {
+    "create": "(self, data, ttl=None, max_reads=None, *, idle=None, subject=None)",
+    "read": "(self, token)",
+    "peek": "(self, token)",
+    "update": "(self, token, data, ttl=KEEP, max_reads=KEEP, *, idle=KEEP, if_version=None)",
+    "touch": "(self, token, ttl=KEEP, *, idle=KEEP)",
+    "rotate": "(self, token)",
+    "delete": "(self, token)",
+    "sessions": "(self, subject)",
+    "revoke": "(self, subject, *, keep=None)",
+    "revoke_id": "(self, id)",
+    "create_many": "(self, data, ttl=None, max_reads=None, *, idle=None, subject=None)",
+    "read_many": "(self, tokens)",
+    "delete_many": "(self, tokens)",
+    "stats": "(self)",
+    "sweep": "(self)",
+    "sync": "(self)",
+    "backup": "(self, path)",
+    "close": "(self)",
+}
+
+
+def called(function: Callable[..., Any]) -> str:
+    """Return a signature without its annotations, whose spelling differs between versions of Python."""
+    signature = inspect.signature(function)
+    bare = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+    return str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+
+
+def public(owner: object) -> set[str]:
+    return {
+        name for name, value in vars(owner).items() if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+
+
+def test_the_public_names_of_crudjt_are_these() -> None:
+    assert public(crudjt) == NAMES
+
+
+def test_open_is_called_so() -> None:
+    options = inspect.signature(crudjt.open).parameters
+    assert list(options)[:2] == ["location", "secret_key"]
+    assert options["location"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert all(each.kind is inspect.Parameter.KEYWORD_ONLY for name, each in options.items() if name != "location")
+    bare = called(crudjt.open).partition(", clock=")[0]
+    assert bare == (
+        "(location=None, *, secret_key=None, durability='interval', sync_interval=0.5, sweep_interval=86400.0, "
+        "max_size=None, max_data_bytes=4096"
+    )
+
+
+def test_the_public_methods_of_store_are_these() -> None:
+    assert public(crudjt.Store) == SIGNATURES.keys()
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_each_method_of_store_is_called_so(name: str) -> None:
+    assert called(getattr(crudjt.Store, name)) == SIGNATURES[name]
+
+
+def test_the_public_attributes_of_a_session_are_these() -> None:
+    assert {name for name in dir(crudjt.Session) if not name.startswith("_")} == {
+        "created_at", "data", "expires_at", "expires_in", "id", "reads_left", "subject", "version",
+    }  # fmt: skip
+
+
+def test_the_public_attributes_of_stats_are_these() -> None:
+    assert list(inspect.signature(crudjt.Stats).parameters) == [
+        "sessions", "log_bytes", "unsynced_bytes", "view_bytes", "max_size", "synced_at", "swept_at", "compacted_at",
+    ]  # fmt: skip
+
+
+def test_the_public_face_of_testing_is_this() -> None:
+    assert called(crudjt.testing.FakeClock) == "(seconds=1700000000)"
+    assert public(crudjt.testing.FakeClock) == {"advance", "set_back"}
+    assert called(crudjt.testing.temporary_store) == "(**options)"
+
+
+def test_keep_reads_well_in_signatures() -> None:
+    assert repr(crudjt.KEEP) == "KEEP"
+
+
+def test_public_things_are_documented() -> None:
+    documented = [getattr(crudjt, name) for name in NAMES] + [getattr(crudjt.Store, name) for name in SIGNATURES]
+    assert [each for each in documented if not inspect.getdoc(each)] == []
