@@ -39,6 +39,7 @@ LAYERS = [
     "sessions",
     "stats",
     "store",
+    "server.method",
     "opening",
     "testing",
     "cli.values",
