@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from crudjt.clock import NS_PER_MS
 from crudjt.engine.engine import Reader
@@ -25,10 +26,13 @@ from crudjt.records import (
     Session,
     deadline,
     join_payload,
+    pack_header,
     read_header,
+    reseal,
     seal,
     split_payload,
     unseal,
+    with_next_version,
 )
 from crudjt.tokens import TOKEN_CHARACTERS, new_id, token_block
 
@@ -41,6 +45,9 @@ class Limits(NamedTuple):
     ttl: int
     idle: int
     max_reads: int
+
+
+NO_LIMITS = Limits(0, 0, 0)
 
 
 class NewLimits(NamedTuple):
@@ -69,6 +76,7 @@ class Sessions:
     def __init__(self, keyring: Keyring, max_data_bytes: int, directory: Path) -> None:
         """Take what all decisions have in common; `directory` is for errors."""
         self.keyring = keyring
+        self._newest = keyring.newest
         self._max_data_bytes = max_data_bytes
         self._directory = directory
         self._encode = msgspec.msgpack.Encoder().encode
@@ -126,11 +134,13 @@ class Sessions:
 
     def open(self, found: Found) -> tuple[bytes, str | None]:
         """Return the packed data and the subject of a record."""
+        return split_payload(found.header.flags, self._unseal(found))
+
+    def _unseal(self, found: Found) -> bytes:
         try:
-            payload = unseal(found.key.cipher, found.id, found.record)
+            return unseal(found.key.cipher, found.id, found.record)
         except DamagedRecord:
             raise self._corrupt(found.id) from None
-        return split_payload(found.header.flags, payload)
 
     def session(self, found: Found, now_ns: int) -> Session:
         """Return a session as its owner sees it."""
@@ -142,22 +152,20 @@ class Sessions:
 
     # Decisions
 
-    def insert(
-        self, _view: Reader, packed: Sequence[bytes], subject: str | None, limits: Limits, now_ms: int
-    ) -> tuple[list[str], list[Change]]:
-        """Make new sessions; the result is their tokens."""
-        key = self.keyring.newest
-        tag = NO_SUBJECT if subject is None else key.subject_tag(subject)
-        hard_expiry = now_ms + limits.ttl if limits.ttl else 0
-        expires = deadline(now_ms, hard_expiry, limits.idle)
-        tokens, changes = [], []
-        for data in packed:
-            flags, payload = join_payload(data, subject)
-            header = Header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, limits.idle, limits.max_reads, tag)
-            id_ = new_id(now_ms)
-            changes.append(Change(INSERT, id_, seal(key.cipher, id_, header, payload)))
-            tokens.append(key.tokens.token(id_))
-        return tokens, changes
+    def insert(self, packed: bytes, subject: str | None, limits: Limits, now_ms: int) -> tuple[str, Change]:
+        """Return the token of a new session, and the change that begins it."""
+        key = self._newest
+        ttl, idle, max_reads = limits
+        hard_expiry = now_ms + ttl if ttl else 0
+        expires = deadline(now_ms, hard_expiry, idle) if idle else hard_expiry
+        id_ = new_id(now_ms)
+        if subject is None:
+            head = pack_header(FORMAT, 0, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, NO_SUBJECT)
+            return key.tokens.token(id_), (INSERT, id_, head + key.cipher.seal(packed, id_ + head))
+        flags, payload = join_payload(packed, subject)
+        tag = key.subject_tag(subject)
+        head = pack_header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
+        return key.tokens.token(id_), (INSERT, id_, head + key.cipher.seal(payload, id_ + head))
 
     def take(self, view: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
         """Read sessions, counting the read and sliding the idle deadline."""
@@ -169,7 +177,7 @@ class Sessions:
             found = self.find_live(view.get, token, now_ms)
             if found is not None:
                 found = taken.get(found.id, found)
-            if found is None or (found.id in changes and changes[found.id].kind == DELETE):
+            if found is None or (found.id in changes and changes[found.id][0] == DELETE):
                 results.append(None)
                 continue
             after, change, session = self._take(found, now_ns)
@@ -189,13 +197,13 @@ class Sessions:
         expires = (
             max(header.expires, deadline(now_ms, header.hard_expiry, header.idle)) if header.idle else header.expires
         )
-        header = header._replace(expires=expires, reads_left=max(header.reads_left - 1, 0))
+        header = replace(header, expires=expires, reads_left=max(header.reads_left - 1, 0))
         reads_left = header.reads_left if found.header.reads_left else None
         session = Session(self.decode(packed), reads_left, found.id, header, subject, now_ns)
         if reads_left == 0:
-            return found, Change(DELETE, found.id, found.record), session
+            return found, (DELETE, found.id, found.record), session
         record = seal(found.key.cipher, found.id, header, join_payload(packed, subject)[1])
-        return Found(found.key, found.id, record, header), Change(REPLACE, found.id, record), session
+        return Found(found.key, found.id, record, header), (REPLACE, found.id, record), session
 
     def change(
         self, view: Reader, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None, now_ms: int
@@ -206,18 +214,23 @@ class Sessions:
             VersionConflict: the session is not at `if_version`.
 
         """
-        found = self.find_live(view.get, token, now_ms)
+        found = self.find(view.get, token)
         if found is None:
             return False, []
-        header = found.header
+        key, id_, record, header = found
+        payload = self._unseal(found)
+        if not header.alive(now_ms):
+            return False, []
         if if_version is not None and if_version != header.version:
             raise VersionConflict(if_version, header.version)
-        old_packed, subject = self.open(found)
-        header = relimited(header, limits, now_ms)
         if packed is not None:
-            header = header._replace(version=header.version + 1)
-        payload = join_payload(old_packed if packed is None else packed, subject)[1]
-        return True, [Change(REPLACE, found.id, seal(found.key.cipher, found.id, header, payload))]
+            payload = packed if not header.flags else join_payload(packed, split_payload(header.flags, payload)[1])[1]
+        if limits is not NO_NEW_LIMITS or header.idle:
+            header = relimited(header, limits, now_ms)
+            record = header.packed()
+        if packed is not None:
+            record = with_next_version(record)
+        return True, [(REPLACE, id_, reseal(key.cipher, id_, record, payload))]
 
     def rotate(self, view: Reader, token: str, now_ms: int) -> tuple[str | None, list[Change]]:
         """Move a live session to a new token, of the newest key."""
@@ -227,10 +240,10 @@ class Sessions:
         key = self.keyring.newest
         packed, subject = self.open(found)
         tag = NO_SUBJECT if subject is None else key.subject_tag(subject)
-        header = relimited(found.header, NO_NEW_LIMITS, now_ms)._replace(tag=tag)
+        header = replace(relimited(found.header, NO_NEW_LIMITS, now_ms), tag=tag)
         id_ = new_id(now_ms)
         record = seal(key.cipher, id_, header, join_payload(packed, subject)[1])
-        return key.tokens.token(id_), [Change(DELETE, found.id, found.record), Change(INSERT, id_, record)]
+        return key.tokens.token(id_), [(DELETE, found.id, found.record), (INSERT, id_, record)]
 
     def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
@@ -258,7 +271,7 @@ class Sessions:
 
 def _remove(found: Iterable[Found], now_ms: int) -> tuple[int, list[Change]]:
     ended = list(found)
-    return sum(each.header.alive(now_ms) for each in ended), [Change(DELETE, f.id, f.record) for f in ended]
+    return sum(each.header.alive(now_ms) for each in ended), [(DELETE, f.id, f.record) for f in ended]
 
 
 def relimited(header: Header, limits: NewLimits, now_ms: int) -> Header:
@@ -273,7 +286,7 @@ def relimited(header: Header, limits: NewLimits, now_ms: int) -> Header:
     expires = deadline(now_ms, hard_expiry, idle)
     if idle == header.idle and hard_expiry == header.hard_expiry:
         expires = max(expires, header.expires)  # the clock may have been set back
-    return header._replace(expires=expires, hard_expiry=hard_expiry, idle=idle, reads_left=reads_left)
+    return replace(header, expires=expires, hard_expiry=hard_expiry, idle=idle, reads_left=reads_left)
 
 
 def checked_block(token: str) -> bytes | None:
