@@ -86,6 +86,7 @@ class Sessions:
             raise InvalidParameter("data", f"is of type {type(data).__name__}", "a dict")
         try:
             packed = self._encode(data)
+            self.decode(packed)  # a map as a key, or raw bytes, may pack and never be read again
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             raise InvalidParameter(
                 "data",

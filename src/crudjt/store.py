@@ -250,6 +250,8 @@ class Store:
         subject: str | None = None,
     ) -> list[str]:
         """Start a session for each item of `data`, all or none; return their tokens in order. Limits as in `create`."""
+        if not isinstance(data, Iterable):
+            raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
         return self._create([self._sessions.pack(item) for item in data], ttl, max_reads, idle, subject)
 
     def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
@@ -348,4 +350,6 @@ def _limits(ttl: float | KeepType | None, idle: float | KeepType | None, max_rea
 def _list_of_tokens(tokens: Iterable[str]) -> list[str]:
     if isinstance(tokens, str):
         raise InvalidParameter("tokens", "is one text", "an iterable of tokens")
+    if not isinstance(tokens, Iterable):
+        raise InvalidParameter("tokens", f"is of type {type(tokens).__name__}", "an iterable of tokens")
     return list(tokens)

@@ -5,6 +5,7 @@ and made again if it is of another boot or the disk failed. Without it, somebody
 the view lives, unless that process runs under another boot id.
 """
 
+import errno
 import logging
 import os
 import random
@@ -40,6 +41,7 @@ _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 _REPLAY_BATCH_ENTRIES = 2000
 _SALT_BYTES = 32
+_UNUSABLE_ERRNOS = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS})
 
 logger = logging.getLogger("crudjt")
 
@@ -70,6 +72,8 @@ def open_engine(directory: Path, max_size: int | None) -> Engine:
     except OSError as error:
         if error.errno in files.DISK_FULL_ERRNOS:
             raise StoreFull(directory, "the disk is full") from error
+        if error.errno in _UNUSABLE_ERRNOS:
+            raise StoreInaccessible(directory, f"cannot be used: {os.strerror(error.errno)}") from error
         raise StoreFailed(directory, f"opening failed: {os.strerror(error.errno or 0)}") from error
 
 
