@@ -7,7 +7,7 @@ inherited, so processes never do.
 import os
 import weakref
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 CHUNK_BYTES = 12
 _CHUNKS_PER_PAGE = 512
@@ -41,7 +41,7 @@ class Pool(Generic[Item]):
         self._items.clear()
 
 
-_pools: "weakref.WeakSet[Pool[object]]" = weakref.WeakSet()
+_pools: "weakref.WeakSet[Pool[Any]]" = weakref.WeakSet()
 
 _chunks: Pool[bytes] = Pool(lambda chunks: chunks)
 random_chunk = _chunks.take
