@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from crudjt.engine.caretaker import Caretaker
@@ -70,6 +71,24 @@ def release(engine: Engine, options: Options) -> None:
         else:
             del _shared[identity]
             known.close()
+
+
+@contextlib.contextmanager
+def borrowed(directory: Path) -> Iterator[Engine | None]:
+    """Keep this process's engine of a directory open for a block; where it has none, keep it from opening one."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_lock)
+        known = _shared.get(_identity(directory))
+        if known is None:
+            yield None
+            return
+        options = known.users[0]
+        known.users.append(options)
+        stack.close()
+        try:
+            yield known.engine
+        finally:
+            release(known.engine, options)
 
 
 def _identity(directory: Path) -> tuple[int, int]:
