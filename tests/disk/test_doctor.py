@@ -45,7 +45,9 @@ def assert_healthy(path: Path) -> None:
     assert faults(path) == []
 
 
-def test_a_closed_store_is_healthy_in_this_boot_and_the_next_and_nothing_changes(filled: Path, machine: Machine) -> None:
+def test_a_closed_store_is_healthy_in_this_boot_and_the_next_and_nothing_changes(
+    filled: Path, machine: Machine
+) -> None:
     before = all_files(filled)
     assert_healthy(filled)
     machine.reboot()
@@ -118,7 +120,9 @@ def test_no_false_alarm_while_another_process_writes_and_compacts(path: Path, se
     ready, started = os.pipe()
     stop, tell = os.pipe()
     outcome: list[int] = []
-    thread = threading.Thread(target=lambda: outcome.append(in_child(write_until_told, path, secret_key, started, stop)))
+    thread = threading.Thread(
+        target=lambda: outcome.append(in_child(write_until_told, path, secret_key, started, stop))
+    )
     thread.start()
     try:
         assert os.read(ready, 1) == b"x"

@@ -330,7 +330,9 @@ class Examination:
             else:
                 check_tail(reader, end, may_be_torn=is_last and log_end is None)
         except StoreCorrupt as error:
-            self._log_fault(path, error.offset, f"log segment {number}, offset {error.offset}: {error.reason}; {_REPAIR}")
+            self._log_fault(
+                path, error.offset, f"log segment {number}, offset {error.offset}: {error.reason}; {_REPAIR}"
+            )
             return
         whole_copies = header_copies(reader.content)
         if whole_copies < 2:  # noqa: PLR2004 - as the format says
@@ -388,7 +390,9 @@ class Examination:
         if len(self.findings) == before:
             self.view_is_whole = True
             agreeing = ", as base and log say" if self.log_is_whole else ""
-            self._ok(path, f"view: {contents.sessions:,} sessions{agreeing}, {contents.subjects:,} of them with a subject")
+            self._ok(
+                path, f"view: {contents.sessions:,} sessions{agreeing}, {contents.subjects:,} of them with a subject"
+            )
 
     # The rest
 

@@ -17,7 +17,15 @@ from crudjt.engine import files, manifest
 from crudjt.engine.control import LogEnd
 from crudjt.engine.doctor import Examination, Finding, Report, at_rest, check_is_store
 from crudjt.engine.engine import BASE_DIRECTORY, LOG_DIRECTORY, VIEW_DIRECTORY
-from crudjt.engine.log import DELETE, HEADER_BLOCK_BYTES, INSERT, SegmentReader, create_segment, segment_numbers, segment_path
+from crudjt.engine.log import (
+    DELETE,
+    HEADER_BLOCK_BYTES,
+    INSERT,
+    SegmentReader,
+    create_segment,
+    segment_numbers,
+    segment_path,
+)
 from crudjt.engine.manifest import Manifest
 from crudjt.engine.recovery import base_path, rebuild, write_base
 from crudjt.engine.salvage import Hole, Tree, read_segment, surviving_entries
@@ -197,7 +205,9 @@ def _replay(log: Path, saved: _Saved, readers: dict[int, SegmentReader | None], 
                     saved.sessions[id_] = value
             saved.sequence = max(saved.sequence, entry.sequence)
         for hole in holes:
-            saved.losses.append(f"{hole.end - hole.offset:,} bytes of the log segment {name} from offset {hole.offset} on")
+            saved.losses.append(
+                f"{hole.end - hole.offset:,} bytes of the log segment {name} from offset {hole.offset} on"
+            )
             saved.may_revive = True
     return deleted
 

@@ -173,9 +173,7 @@ def opened_to_read(directory: Path, map_size: int) -> Iterator[Callable[[], Snap
     Not for a tree that this process has open: LMDB would drop its locks.
     """
     try:
-        env = lmdb.open(
-            str(directory), map_size=map_size, readonly=True, create=False, max_readers=_READERS, max_dbs=0
-        )
+        env = lmdb.open(str(directory), map_size=map_size, readonly=True, create=False, max_readers=_READERS, max_dbs=0)
     except lmdb.Error as error:
         raise translated(error, directory) from error
     try:
