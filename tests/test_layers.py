@@ -34,6 +34,8 @@ LAYERS = [
     "engine.caretaker",
     "engine.registry",
     "engine.salvage",
+    "engine.contents",
+    "engine.standstill",
     "engine.doctor",
     "engine.repair",
     "sessions",

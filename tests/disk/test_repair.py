@@ -1,6 +1,5 @@
 """A repair saves exactly what can be read, brings no deleted session back, and can die anywhere and be run again."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -273,4 +272,3 @@ def test_a_repair_that_dies_anywhere_can_be_run_again(
         small.repaired()
         assert small.read() == expected, number
         shutil.rmtree(small.path)
-    assert os.path.isdir(original)

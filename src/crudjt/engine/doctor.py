@@ -4,7 +4,6 @@ A store may be in use meanwhile. Then the log is judged up to where the control 
 the view, and compaction waits, so that no file goes away under the examination.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crudjt.engine import files, manifest, registry
+from crudjt.engine.contents import ViewContents
 from crudjt.engine.control import CONTROL_BYTES, ControlBlock, LogEnd
 from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, LOG_DIRECTORY, VIEW_DIRECTORY
 from crudjt.engine.log import (
@@ -24,15 +24,14 @@ from crudjt.engine.log import (
     segment_numbers,
     segment_path,
 )
-from crudjt.engine.manifest import Manifest
-from crudjt.engine.recovery import LOCK_FILE, base_path, check_tail
+from crudjt.engine.manifest import Base, Manifest
+from crudjt.engine.recovery import base_path, check_tail
 from crudjt.engine.salvage import Meta, Tree
-from crudjt.engine.view import DATA_FILE, SESSION, SUBJECT, Snapshot, opened_to_read
-from crudjt.errors import StoreBusy, StoreCorrupt, StoreError, StoreInaccessible
-from crudjt.records import NO_SUBJECT, DamagedRecord, read_header
+from crudjt.engine.standstill import at_rest, check_is_store, maintenance_waits
+from crudjt.engine.view import DATA_FILE, SESSION, Snapshot, opened_to_read
+from crudjt.errors import StoreCorrupt, StoreError, StoreInaccessible
 
 _WAIT_SECONDS = 30.0
-_POLL_SECONDS = 0.01
 _ATTEMPTS_AT_REST = 100
 _REPAIR = "stop the processes that use the store and run: crudjt doctor --repair"
 
@@ -71,65 +70,10 @@ def examine(directory: Path) -> Report:
     """
     check_is_store(directory)
     try:
-        with _examining, at_rest(directory), _maintenance_waits(directory):
+        with _examining, at_rest(directory), maintenance_waits(directory):
             return Examination(directory).report()
     except PermissionError as error:
         raise StoreInaccessible(directory, f"no permission to read {error.filename or directory}") from error
-
-
-def check_is_store(directory: Path) -> None:
-    """Accept a directory that holds a store or what is left of one.
-
-    Raises:
-        StoreInaccessible: it does not.
-
-    """
-    if directory.exists() and not directory.is_dir():
-        raise StoreInaccessible(directory, "is a file; a store is a directory")
-    names = (manifest.NAME, LOG_DIRECTORY, BASE_DIRECTORY)
-    try:
-        if directory.is_dir() and any((directory / name).exists() for name in names):
-            return
-    except PermissionError as error:
-        raise StoreInaccessible(directory, "no permission to look into it") from error
-    raise StoreInaccessible(directory, "there is no store here")
-
-
-@contextmanager
-def at_rest(directory: Path, *, alone: bool = False) -> Iterator[None]:
-    """Keep others from recovering the store for a block; with `alone`, from having it open at all.
-
-    Raises:
-        StoreBusy: they do.
-
-    """
-    with ExitStack() as stack:
-        path = directory / LOCK_FILE
-        if alone or path.exists():
-            flags = os.O_RDWR | os.O_CREAT if alone else os.O_RDONLY
-            _wait_for_lock(stack, path, flags, exclusive=alone)
-        yield
-
-
-@contextmanager
-def _maintenance_waits(directory: Path) -> Iterator[None]:
-    """Keep others from compacting, which removes files, for a block."""
-    with ExitStack() as stack:
-        if (directory / BASE_DIRECTORY).is_dir():
-            _wait_for_lock(stack, directory / BASE_DIRECTORY, os.O_RDONLY, exclusive=False)
-        yield
-
-
-def _wait_for_lock(stack: ExitStack, path: Path, flags: int, *, exclusive: bool) -> None:
-    descriptor = stack.enter_context(files.opened(path, flags))
-    started = time.monotonic()
-    patience = 1.0 if exclusive else _WAIT_SECONDS
-    while not files.lock(descriptor, exclusive=exclusive):
-        waited = time.monotonic() - started
-        if waited > patience:
-            doing = "it is open in a process; close it everywhere" if exclusive else "a process works on its files"
-            raise StoreBusy(path.parent, doing, waited)
-        time.sleep(_POLL_SECONDS)
 
 
 class Moment(NamedTuple):
@@ -175,6 +119,10 @@ class Examination:
         self._list_leftovers()
         return Report(self.findings)
 
+    @property
+    def _base(self) -> Base | None:
+        return None if self.manifest is None else self.manifest.base
+
     def _ok(self, path: Path, text: str) -> None:
         self.findings.append(Finding(True, path, None, text))  # noqa: FBT003 - the field is named in the class
 
@@ -198,7 +146,7 @@ class Examination:
             self._log_fault(path, 0, f"{error.reason}, so that the store cannot be opened; {_REPAIR}")
 
     def _view_is_of_this_boot(self) -> bool:
-        boot = self.manifest and self.manifest.boot
+        boot = None if self.manifest is None else self.manifest.boot
         if boot and boot.id == files.current_boot().id:
             return True
         if self.manifest:
@@ -276,7 +224,7 @@ class Examination:
     # Base and log
 
     def _check_base(self) -> None:
-        base = self.manifest and self.manifest.base
+        base = self._base
         if not base:
             return
         self._sequence = base.sequence
@@ -300,7 +248,7 @@ class Examination:
 
     def _check_log(self, log_end: LogEnd | None) -> None:
         log = self.directory / LOG_DIRECTORY
-        base = self.manifest and self.manifest.base
+        base = self._base
         found = segment_numbers(log)
         first = base.segment if base else 1
         last = log_end.segment if log_end else max([first if base else 0, *found])
@@ -317,8 +265,6 @@ class Examination:
         is_current = log_end is not None and log_end.segment == number
         try:
             reader = SegmentReader(path, log_end.end if log_end and is_current else None)
-            if len(reader.content) < HEADER_BLOCK_BYTES:
-                raise StoreCorrupt(path, len(reader.content), "the segment ends inside its header block")
             is_empty = len(reader.content) == HEADER_BLOCK_BYTES
             if reader.header.first_sequence != self._sequence + 1 and is_last and is_empty and not is_current:
                 self._ok(path, f"log segment {number}: empty, begun by a process that died; it is not needed")
@@ -344,6 +290,8 @@ class Examination:
         self._ok(path, f"log segment {number}: {entries:,} entries, {_size(end)}, {state}")
 
     def _check_header(self, reader: SegmentReader, number: int) -> None:
+        if len(reader.content) < HEADER_BLOCK_BYTES:
+            raise StoreCorrupt(reader.path, len(reader.content), "the segment ends inside its header block")
         header = reader.header
         if header.number != number or (self.manifest and header.store_salt.hex() != self.manifest.salt):
             raise StoreCorrupt(reader.path, 0, "the segment belongs to another place or store")
@@ -379,7 +327,7 @@ class Examination:
         tree = Tree(path)
         expected = dict(self.sessions) if self.log_is_whole else None
         try:
-            contents = _ViewContents(tree, moment.meta, expected)
+            contents = ViewContents(tree, moment.meta, expected)
         finally:
             tree.close()
         before = len(self.findings)
@@ -397,7 +345,7 @@ class Examination:
     # The rest
 
     def _list_leftovers(self) -> None:
-        base = self.manifest and self.manifest.base
+        base = self._base
         for path in sorted(self.directory.glob("*/*.tmp")):
             self._ok(path, f"{path.name}: left by a process that died; it will be removed")
         for path in sorted((self.directory / LOG_DIRECTORY).glob("*.torn-*")):
@@ -408,55 +356,6 @@ class Examination:
             for path in sorted((self.directory / BASE_DIRECTORY).glob("*.mdb")):
                 if base is None or path != base_path(self.directory / BASE_DIRECTORY, base.segment):
                     self._ok(path, f"{path.name}: a snapshot that is not in use; it will be removed")
-
-
-class _ViewContents:
-    """What a pass over the view counted; `expected` loses what was found, and may be ``None``."""
-
-    def __init__(self, tree: Tree, meta: Meta, expected: dict[bytes, bytes] | None) -> None:
-        self.sessions = self.subjects = 0
-        self._unreadable = self._unindexed = self._different = 0
-        self._has_expectation = expected is not None
-        left = expected or {}
-        index: set[bytes] = set()  # the subject entries sort before the sessions
-        for key, record in tree.items(meta):
-            if key.startswith(SUBJECT):
-                index.add(key[len(SUBJECT) :])
-            elif key.startswith(SESSION):
-                self._take(key[len(SESSION) :], record, index, left)
-        self._missing = len(left)
-        self._dangling = len(index)
-
-    def _take(self, id_: bytes, record: bytes, index: set[bytes], left: dict[bytes, bytes]) -> None:
-        self.sessions += 1
-        if self._has_expectation and left.pop(id_, None) != record:
-            self._different += 1
-        try:
-            tag = read_header(record).tag
-        except DamagedRecord:
-            self._unreadable += 1
-            return
-        if tag != NO_SUBJECT:
-            self.subjects += 1
-            if tag + id_ in index:
-                index.remove(tag + id_)
-            else:
-                self._unindexed += 1
-
-    def faults(self, counted: int) -> Iterator[str]:
-        """Yield what is wrong, as ends of a sentence that begins with "the view"."""
-        if self._unreadable:
-            yield f"holds {self._unreadable:,} records whose head is damaged"
-        if self._unindexed:
-            yield f"does not list {self._unindexed:,} sessions under their subject"
-        if self._dangling:
-            yield f"lists {self._dangling:,} sessions under a subject that they do not have"
-        if self.sessions != counted:
-            yield f"holds {self.sessions:,} sessions where the control block counts {counted:,}"
-        if self._different:
-            yield f"holds {self._different:,} sessions otherwise than base and log say"
-        if self._missing:
-            yield f"lacks {self._missing:,} sessions that base and log hold"
 
 
 def _synced(reader: SegmentReader, end: int) -> str:

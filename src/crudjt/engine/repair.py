@@ -15,12 +15,11 @@ import msgspec
 
 from crudjt.engine import files, manifest
 from crudjt.engine.control import LogEnd
-from crudjt.engine.doctor import Examination, Finding, Report, at_rest, check_is_store
+from crudjt.engine.doctor import Examination, Finding, Report
 from crudjt.engine.engine import BASE_DIRECTORY, LOG_DIRECTORY, VIEW_DIRECTORY
 from crudjt.engine.log import (
     DELETE,
     HEADER_BLOCK_BYTES,
-    INSERT,
     SegmentReader,
     create_segment,
     segment_numbers,
@@ -29,6 +28,7 @@ from crudjt.engine.log import (
 from crudjt.engine.manifest import Manifest
 from crudjt.engine.recovery import base_path, rebuild, write_base
 from crudjt.engine.salvage import Hole, Tree, read_segment, surviving_entries
+from crudjt.engine.standstill import at_rest, check_is_store
 from crudjt.engine.view import DATA_FILE, SESSION, SUBJECT, View, ViewError, translated
 from crudjt.errors import StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible
 from crudjt.options import DEFAULT_MAX_SIZE
