@@ -211,7 +211,7 @@ class Examination:
         while at_rest_for < _ATTEMPTS_AT_REST and time.monotonic() < deadline:
             snapshot = begin()
             number = int(snapshot.id())
-            log_end = control.slot(number)
+            log_end = LogEnd(*control.slot(number))
             meta = next((each for each in tree.metas() if each.transaction == number), None)
             if meta is not None and control.holds(number):
                 stack.callback(snapshot.abort)
