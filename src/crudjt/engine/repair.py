@@ -80,8 +80,7 @@ def _repair_alone(directory: Path) -> Report:
         kept = _keep_aside(directory, before, number)
     finally:
         files.remove_tree(directory / _SCRATCH)
-    found.save(directory)
-    rebuild(directory, found, fresh_base=False)
+    rebuild(directory, found, fresh_base=False)  # its first step makes the manifest name the new base
     done = [Finding(True, directory, None, text) for text in (*saved.texts(), *kept)]  # noqa: FBT003 - as named
     return Report(done + Examination(directory).report().findings)
 
