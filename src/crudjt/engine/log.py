@@ -188,22 +188,34 @@ def decode_header(path: Path, block: bytes) -> SegmentHeader:
         StoreFormatError: written by a newer version.
 
     """
+    for packed in _whole_copies(block):
+        _, format_, *fields = _HEADER.unpack(packed)
+        if format_ > FORMAT:
+            raise StoreFormatError(path, format_, FORMAT)
+        return SegmentHeader(*fields)
+    raise StoreCorrupt(path, 0, "the segment header is damaged")
+
+
+def header_copies(block: bytes) -> int:
+    """Return how many of the two copies of the header are whole."""
+    return len(_whole_copies(block))
+
+
+def _whole_copies(block: bytes) -> list[bytes]:
+    copies = []
     for at in _HEADER_COPIES:
         packed = block[at : at + _HEADER.size]
         crc = block[at + _HEADER.size : at + _HEADER.size + _CRC.size]
         if len(crc) == _CRC.size and packed.startswith(MAGIC) and _CRC.unpack(crc) == (crc32(packed),):
-            _, format_, *fields = _HEADER.unpack(packed)
-            if format_ > FORMAT:
-                raise StoreFormatError(path, format_, FORMAT)
-            return SegmentHeader(*fields)
-    raise StoreCorrupt(path, 0, "the segment header is damaged")
+            copies.append(packed)
+    return copies
 
 
 class SegmentReader:
     """A segment as recovery and `doctor` read it: whole, in memory, and with suspicion."""
 
-    def __init__(self, path: Path, end: int | None = None) -> None:
-        """Read a segment up to `end`, or all of it.
+    def __init__(self, path: Path, end: int | None = None, header: SegmentHeader | None = None) -> None:
+        """Read a segment up to `end`, or all of it; `header` stands in for one that is damaged.
 
         Raises:
             StoreCorrupt: its header is damaged.
@@ -211,7 +223,7 @@ class SegmentReader:
         """
         self.path = path
         self.content = path.read_bytes()[:end]
-        self.header = decode_header(path, self.content[:HEADER_BLOCK_BYTES])
+        self.header = header or decode_header(path, self.content[:HEADER_BLOCK_BYTES])
         if len(self.content) < HEADER_BLOCK_BYTES:
             raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")
         self.damage: Damage | None = None
