@@ -258,6 +258,14 @@ class Sessions:
         record = seal(key.cipher, id_, header, join_payload(packed, subject)[1])
         return key.tokens.token(id_), [(DELETE, found.id, found.record), (INSERT, id_, record)]
 
+    def end(self, view: Reader, token: str, now_ms: int) -> tuple[bool, Sequence[Change]]:
+        """End a session; the result is whether it was alive."""
+        found = self.find(view.get, token)
+        if found is None:
+            return False, ()
+        key, id_, record, header = found
+        return header.alive(now_ms) or not _opens(key, id_, record), ((DELETE, id_, record),)
+
     def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
         found = {f.id: f for f in (self.find(view.get, token) for token in tokens) if f is not None}

@@ -37,6 +37,10 @@ class _Closed:
         raise StoreClosed
 
 
+def _refuse(_token: str) -> NoReturn:
+    raise StoreClosed
+
+
 class Store:
     """An open token store. Threads may share it, and forked children may go on using it.
 
@@ -63,6 +67,8 @@ class Store:
         self._clock = options.clock
         self._durable = options.durability == "full"
         self._cache = ReadCache()
+        self._cached = self._cache.get
+        self._used = self._cache.used
         self._words = engine.words
         self._decode = self._sessions.decode
 
@@ -103,17 +109,23 @@ class Store:
         Counts against `max_reads`, and puts the end of an idle timeout off.
         """
         try:
-            entry = self._cache.get(token)
+            entry = self._cached(token)
         except TypeError:  # not hashable, so no text
             entry = None
         if entry is not None:
             now_ns = self._clock()
             if self._words[entry.pair] == entry.noted and now_ns < entry.until_ns:
                 try:  # noqa: SIM105 - suppress() would cost as much as the rest
-                    self._cache.used(token)
+                    self._used(token)
                 except KeyError:  # another thread has just dropped it
                     pass
-                data = self._decode(entry.packed) if entry.flat is None else entry.flat_copy()
+                flat = entry.flat
+                if flat is None:
+                    data = self._decode(entry.packed)
+                else:
+                    data = flat.copy()
+                    for name in entry.lists:
+                        data[name] = [*data[name]]
                 return Session(data, None, entry.id, entry.header, entry.subject, now_ns)
             self._cache.drop(token)
         return self._read_view(token)
@@ -199,7 +211,7 @@ class Store:
 
     def delete(self, token: str) -> bool:
         """End a session; return whether there was one."""
-        return self._write(self._sessions.remove, [token], self._now_ms()) > 0
+        return self._engine.write(self._sessions.end, token, self._clock() // NS_PER_MS, durable=self._durable)
 
     # Sessions of a subject
 
@@ -322,6 +334,7 @@ class Store:
         if isinstance(engine, _Closed):
             return
         self._engine = self._cache = self._sessions = _Closed()  # type: ignore[assignment] # so that every use raises
+        self._cached = _refuse
         registry.release(engine, self._options)
 
     def __enter__(self) -> "Store":
@@ -348,7 +361,10 @@ class Store:
         return self._engine.write(decide, *arguments, durable=self._durable)
 
     def _change(self, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None) -> bool:
-        return self._write(self._sessions.change, token, packed, limits, if_version, self._now_ms())
+        now_ms = self._clock() // NS_PER_MS
+        return self._engine.write(
+            self._sessions.change, token, packed, limits, if_version, now_ms, durable=self._durable
+        )
 
 
 def _given(_view: Reader, changes: Sequence[Change]) -> tuple[None, Sequence[Change]]:

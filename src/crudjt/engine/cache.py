@@ -39,13 +39,6 @@ class Cached(msgspec.Struct, frozen=True, gc=False):
     header: Header
     subject: str | None
 
-    def flat_copy(self) -> dict[Any, Any]:
-        """Return the data of an entry that has it flat; it shares nothing that can change."""
-        data = self.flat.copy()  # type: ignore[union-attr] # as the caller made sure
-        for key in self.lists:
-            data[key] = list(data[key])
-        return data
-
 
 class ReadCache:
     """Tokens to sessions; the least recently used go first.

@@ -253,7 +253,7 @@ def _write(directory: Path, saved: _Saved, number: int) -> Manifest:
         view.close()
     salt = bytes.fromhex(saved.manifest.salt)
     create_segment(directory / LOG_DIRECTORY, number, saved.sequence + 1, salt)
-    return msgspec.structs.replace(saved.manifest, base=base, boot=None)
+    return msgspec.structs.replace(saved.manifest, base=base, boot=None, segment=number)
 
 
 def _fill(view: View, sessions: dict[bytes, bytes]) -> None:
