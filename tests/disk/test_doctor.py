@@ -248,6 +248,14 @@ def test_a_missing_middle_segment_is_found(path: Path, secret_key: str, machine:
     assert (middle, 0) in [(fault.path, fault.offset) for fault in faults(path)]
 
 
+def test_a_missing_last_segment_is_found_after_a_new_boot(filled: Path, machine: Machine) -> None:
+    """Only the manifest knows that it was there."""
+    last = segments(filled)[-1]
+    last.unlink()
+    machine.reboot()
+    assert (last, 0) in [(fault.path, fault.offset) for fault in faults(filled)]
+
+
 def test_a_torn_tail_that_was_never_on_disk_is_no_fault(filled: Path, machine: Machine) -> None:
     machine.reboot()
     with segments(filled)[-1].open("ab") as segment:

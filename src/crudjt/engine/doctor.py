@@ -251,7 +251,8 @@ class Examination:
         base = self._base
         found = segment_numbers(log)
         first = base.segment if base else 1
-        last = log_end.segment if log_end else max([first if base else 0, *found])
+        noted = self.manifest.segment if self.manifest else 0
+        last = log_end.segment if log_end else max([first if base else 0, noted, *found])
         for number in range(first, last + 1):
             path = segment_path(log, number)
             if number not in found:
@@ -290,8 +291,6 @@ class Examination:
         self._ok(path, f"log segment {number}: {entries:,} entries, {_size(end)}, {state}")
 
     def _check_header(self, reader: SegmentReader, number: int) -> None:
-        if len(reader.content) < HEADER_BLOCK_BYTES:
-            raise StoreCorrupt(reader.path, len(reader.content), "the segment ends inside its header block")
         header = reader.header
         if header.number != number or (self.manifest and header.store_salt.hex() != self.manifest.salt):
             raise StoreCorrupt(reader.path, 0, "the segment belongs to another place or store")

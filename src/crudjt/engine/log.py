@@ -228,7 +228,7 @@ class SegmentReader:
         self.path = path
         self.content = path.read_bytes()[:end]
         self.header = header or decode_header(path, self.content[:HEADER_BLOCK_BYTES])
-        if len(self.content) < HEADER_BLOCK_BYTES:
+        if header is None and len(self.content) < HEADER_BLOCK_BYTES:
             raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")
         self.damage: Damage | None = None
 

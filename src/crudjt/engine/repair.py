@@ -74,7 +74,7 @@ def _repair_alone(directory: Path) -> Report:
     for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY):
         files.make_directory(directory / name)
     saved = _save(directory, examination)
-    number = max([0, *segment_numbers(directory / LOG_DIRECTORY), *_base_numbers(directory)]) + 1
+    number = max([saved.manifest.segment, *segment_numbers(directory / LOG_DIRECTORY), *_base_numbers(directory)]) + 1
     try:
         found = _write(directory, saved, number)
         kept = _keep_aside(directory, before, number)
@@ -138,7 +138,9 @@ def _known_facts(directory: Path, examination: Examination, readers: dict[int, S
     salt = salts.most_common(1)[0][0]
     if found is not None:
         return msgspec.structs.replace(found, salt=salt, keys=[])
-    return Manifest(map_size=max([DEFAULT_MAX_SIZE, *_map_sizes(directory)]), salt=salt, keys=[], boot=None, base=None, segment=0)
+    return Manifest(
+        map_size=max([DEFAULT_MAX_SIZE, *_map_sizes(directory)]), salt=salt, keys=[], boot=None, base=None, segment=0
+    )
 
 
 def _map_sizes(directory: Path) -> Iterator[int]:
@@ -183,7 +185,7 @@ def _replay(log: Path, saved: _Saved, readers: dict[int, SegmentReader | None], 
     """Apply every readable entry from segment `first` on; return what was deleted, which never comes back."""
     deleted: set[bytes] = set()
     numbers = [number for number in readers if number >= first]
-    for number in range(first or 1, max(numbers, default=0) + 1):
+    for number in range(first or 1, max([saved.manifest.segment, *numbers]) + 1):
         reader = readers.get(number)
         name = segment_path(log, number).name
         if reader is None:
