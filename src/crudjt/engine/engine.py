@@ -40,6 +40,7 @@ BASE_DIRECTORY = "base"
 
 _SMALL_CHANGES = 4
 _SMALL_RECORD_BYTES = 1024
+_SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
 
 logger = logging.getLogger("crudjt")
 
@@ -112,17 +113,34 @@ class Engine:
     def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Return up to `limit` items of the view whose keys have `prefix`, from the key `start` on."""
         try:
-            return self.view.scan(prefix, start, limit)
+            items = self.view.scan(prefix, start, limit)
         except ViewError as error:
             raise self._translated(error) from error
+        if self.words[control_block.WORD_FAILED]:
+            self._refuse()
+        return items
 
     def log_end(self) -> LogEnd:
         """Return where the log ends as of the last commit."""
-        while True:
+        for _ in range(_SLOT_TRIES):
             last = self.view.last_transaction
             end = self.control.slot(last)
             if self.control.holds(last):  # else a later writer was filling the slot while it was read
                 return end
+        raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
+
+    def snapshot(self) -> tuple[Snapshot, LogEnd]:
+        """Return a snapshot of the view, to be aborted by the caller, and where the log ended at just that point."""
+        for _ in range(_SLOT_TRIES):
+            if self.words[control_block.WORD_FAILED]:
+                self._refuse()
+            snapshot = self.view.snapshot()
+            last = snapshot.id()
+            end = self.control.slot(last)
+            if self.control.holds(last):  # as in log_end
+                return snapshot, end
+            snapshot.abort()
+        raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
 
     # Writing
 
@@ -215,12 +233,18 @@ class Engine:
         if words[control_block.WORD_FAILED]:
             self._refuse()
         before = self.control.slot(number - 1)
-        if self.control.holds(number):  # a writer of this number died or failed before its commit
-            self._segment_writer(before.segment).cut(before.end)
+        if self.control.holds(number):
+            self._cut_unfinished(number)
         if number >= words[control_block.WORD_ROOM_UNTIL]:
             self._reserve(0)
             words[control_block.WORD_ROOM_UNTIL] = number + WRITES_PER_CHECK
         return before
+
+    def _cut_unfinished(self, number: int) -> None:
+        """Drop what a writer of transaction `number` that died or failed before its commit left in the log."""
+        if self.control.holds(number):
+            before = self.control.slot(number - 1)
+            self._segment_writer(before.segment).cut(before.end)
 
     def _make_room(self, changes: list[Change]) -> None:
         if len(changes) > _SMALL_CHANGES or len(changes[0].record) > _SMALL_RECORD_BYTES:
@@ -233,20 +257,28 @@ class Engine:
     def _abort(self, transaction: Any, error: BaseException) -> None:
         """End a transaction that failed, and raise our error for one of LMDB's or the disk's.
 
-        An entry that the log holds already stays behind the log end, for the next writer to cut off: it alone has the
-        write lock, and knows that the commit did not happen.
+        An entry that the log holds already must not be replayed after a boot, so what the next writer would do, with
+        the write lock, is done now: to cut off what lies behind the log end.
         """
         with suppress(ViewError):
             transaction.abort()
+        with suppress(ViewError, OSError, StoreError):
+            settling = self.begin(None, None, True)  # noqa: FBT003 - as in write
+            try:
+                self._cut_unfinished(settling.id())
+            finally:
+                settling.abort()
         if isinstance(error, ViewError):
             raise self._translated(error) from error
         if isinstance(error, OSError):
-            raise self._full_or_failed(error) from error
+            raise self.full_or_failed(error) from error
 
     # Syncing
 
     def sync(self) -> None:
         """Return when all that was committed before the call is on disk."""
+        if self.words[control_block.WORD_FAILED]:
+            self._refuse()
         self.sync_to(self.log_end().sequence)
 
     def sync_to(self, sequence: int) -> None:
@@ -327,7 +359,7 @@ class Engine:
     def _translated(self, error: ViewError) -> StoreError:
         return StoreClosed() if self.begin is _refuse_closed else translated(error, self.directory)
 
-    def _full_or_failed(self, error: OSError) -> StoreError:
+    def full_or_failed(self, error: OSError) -> StoreError:
         if error.errno in files.DISK_FULL_ERRNOS:
             return StoreFull(self.directory, "the disk is full")
         return StoreFailed(self.directory, f"writing failed: {os.strerror(error.errno or 0)}")
