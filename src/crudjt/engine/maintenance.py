@@ -32,7 +32,10 @@ _FIRST_SEGMENT = 1
 def _alone(engine: Engine) -> Iterator[bool]:
     """Tell whether this process may maintain the store now; it is the only one for as long as the block lasts."""
     with files.opened(engine.base_directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
-        yield files.lock(descriptor, exclusive=True)
+        try:
+            yield files.lock(descriptor, exclusive=True)
+        finally:
+            files.unlock(descriptor)  # a child that was forked meanwhile would hold it on
 
 
 def log_bytes(engine: Engine) -> int:

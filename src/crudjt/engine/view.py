@@ -70,6 +70,7 @@ class View:
         except lmdb.Error as error:
             raise translated(error, directory) from error
         self.begin = self.env.begin
+        self.clear_dead_readers()
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key as last committed, without a lock."""
