@@ -8,7 +8,7 @@ before it leaves a view without the change, and an entry past the log end that t
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -24,7 +24,6 @@ from crudjt.engine.view import (
     SEGMENT_KEY,
     SESSION,
     SUBJECT,
-    WRITES_PER_CHECK,
     Snapshot,
     View,
     ViewError,
@@ -38,8 +37,8 @@ VIEW_DIRECTORY = "view"
 LOG_DIRECTORY = "log"
 BASE_DIRECTORY = "base"
 
-_SMALL_CHANGES = 4
 _SMALL_RECORD_BYTES = 1024
+_ITEM_BYTES = 128  # of the tree for a session and its subject, besides the record
 _SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
 
 logger = logging.getLogger("crudjt")
@@ -168,7 +167,7 @@ class Engine:
             if not changes:
                 transaction.abort()
                 return result
-            self._make_room(changes)
+            self._make_room(number, changes)
             words = self.words
             pairs = []
             for kind, id_, record in changes:
@@ -213,6 +212,7 @@ class Engine:
             number = transaction.id()
             segment, end, sequence, sessions = self._prepare(number)
             self._sync_segment(LogEnd(segment, end, sequence, sessions))
+            self._make_room(number, [])
             create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
             msgspec.structs.replace(manifest.load(self.directory), segment=segment + 1).save(self.directory)
             started = LogEnd(segment + 1, HEADER_BLOCK_BYTES, sequence, sessions)
@@ -235,9 +235,6 @@ class Engine:
         before = self.control.slot(number - 1)
         if self.control.holds(number):
             self._cut_unfinished(number)
-        if number >= words[control_block.WORD_ROOM_UNTIL]:
-            self._reserve(0)
-            words[control_block.WORD_ROOM_UNTIL] = number + WRITES_PER_CHECK
         return before
 
     def _cut_unfinished(self, number: int) -> None:
@@ -246,13 +243,18 @@ class Engine:
             before = self.control.slot(number - 1)
             self._segment_writer(before.segment).cut(before.end)
 
-    def _make_room(self, changes: list[Change]) -> None:
-        if len(changes) > _SMALL_CHANGES or len(changes[0].record) > _SMALL_RECORD_BYTES:
-            self._reserve(sum(8 + 2 * len(change.record) // files.PAGE_BYTES for change in changes))
-
-    def _reserve(self, pages: int) -> None:
-        allocated = self.words[control_block.WORD_ALLOCATED]
-        self.words[control_block.WORD_ALLOCATED] = self.view.reserve(allocated, pages)
+    def _make_room(self, number: int, changes: Sequence[Change]) -> None:
+        """See that transaction `number` finds the pages it needs; an ordinary one mostly knows from those before it."""
+        words = self.words
+        if (
+            number < words[control_block.WORD_ROOM_UNTIL]
+            and len(changes) == 1
+            and len(changes[0].record) <= _SMALL_RECORD_BYTES
+        ):
+            return
+        room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
+        words[control_block.WORD_ALLOCATED] = room.allocated
+        words[control_block.WORD_ROOM_UNTIL] = number + room.writes
 
     def _abort(self, transaction: Any, error: BaseException) -> None:
         """End a transaction that failed, and raise our error for one of LMDB's or the disk's.
@@ -366,6 +368,18 @@ class Engine:
 
     def _refuse(self) -> NoReturn:
         raise StoreFailed(self.directory, "the disk failed earlier; close the store in every process and reopen it")
+
+
+def new_pages(changes: Iterable[Change]) -> int:
+    """Return how many pages the content of changes may take; what replaces a small record takes its room."""
+    small = large = 0
+    for kind, _, record in changes:
+        size = len(record)
+        if size > _SMALL_RECORD_BYTES and kind != DELETE:
+            large += size // files.PAGE_BYTES + 2
+        elif kind == INSERT:
+            small += size + _ITEM_BYTES
+    return large + -(-2 * small // files.PAGE_BYTES)  # a page that was split is half full
 
 
 def _refuse_closed(*_: Any) -> NoReturn:

@@ -17,11 +17,12 @@ import msgspec
 
 from crudjt.engine import files, manifest
 from crudjt.engine.control import WORD_ALLOCATED, WORD_SEALED_BYTES, ControlBlock, LogEnd
-from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, LOG_DIRECTORY, VIEW_DIRECTORY, Engine
+from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, LOG_DIRECTORY, VIEW_DIRECTORY, Engine, new_pages
 from crudjt.engine.log import (
     DELETE,
     HEADER_BLOCK_BYTES,
     INSERT,
+    Change,
     Entry,
     SegmentReader,
     SegmentWriter,
@@ -159,6 +160,10 @@ class _Replayed:
     log_bytes: int = 0
     allocated: int = 0
 
+    def make_room(self, view: View, changes: int, pages: int) -> None:
+        """See that the next transaction finds the pages it needs."""
+        self.allocated = view.make_room(self.allocated, changes, pages).allocated
+
 
 def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
     """Make the view again; return the manifest that says so. Needs the lock in exclusive mode.
@@ -181,6 +186,7 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
         _replay_log(log, found, view, replayed)
         replayed.segment += 1
         create_segment(log, replayed.segment, replayed.sequence + 1, bytes.fromhex(found.salt))
+        replayed.make_room(view, 1, 1)
         with view.begin(write=True) as transaction:
             transaction.put(SEGMENT_KEY, replayed.segment.to_bytes(8, "little"))
         if fresh_base:
@@ -192,7 +198,7 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
         log_end = LogEnd(replayed.segment, HEADER_BLOCK_BYTES, replayed.sequence, replayed.sessions)
         ControlBlock.create(directory / CONTROL_FILE, log_end, view.last_transaction)
         control = ControlBlock(directory / CONTROL_FILE)
-        control.words[WORD_ALLOCATED] = view.reserve(replayed.allocated)
+        control.words[WORD_ALLOCATED] = replayed.allocated
         control.words[WORD_SEALED_BYTES] = replayed.log_bytes
     finally:
         view.close()
@@ -289,8 +295,8 @@ def _replay_segment(reader: SegmentReader, view: View, replayed: _Replayed) -> i
 
 
 def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> None:
-    pages = sum(len(entry.changes) * 8 + 2 * (entry.end - entry.offset) // files.PAGE_BYTES for entry in batch)
-    replayed.allocated = view.reserve(replayed.allocated, pages)
+    changes = [Change._make(change) for entry in batch for change in entry.changes]
+    replayed.make_room(view, len(changes), new_pages(changes))
     with view.begin(write=True) as transaction:
         for entry in batch:
             for kind, id_, value in entry.changes:
