@@ -334,7 +334,7 @@ class Store:
         if isinstance(engine, _Closed):
             return
         self._engine = self._cache = self._sessions = _Closed()  # type: ignore[assignment] # so that every use raises
-        self._cached = _refuse
+        self._cached = _refuse  # type: ignore[assignment] # as above
         registry.release(engine, self._options)
 
     def __enter__(self) -> "Store":

@@ -589,6 +589,6 @@ def test_a_size_that_another_process_raises_while_this_one_opens_is_kept(
     monkeypatch.setattr(files, "lock", lock)
     with crudjt.open(path, secret_key=secret_key) as store:
         assert store.stats().max_size == 8 * MIB
-        assert data_file(path).stat().st_size == 8 * MIB
+        assert data_file(path).stat().st_size >= 8 * MIB
     process.join(30)
     assert process.exitcode == 0

@@ -16,10 +16,11 @@ import msgspec
 from crudjt.engine import files, manifest
 from crudjt.engine.control import LogEnd
 from crudjt.engine.doctor import Examination, Finding, Report
-from crudjt.engine.engine import BASE_DIRECTORY, LOG_DIRECTORY, VIEW_DIRECTORY
+from crudjt.engine.engine import BASE_DIRECTORY, LOG_DIRECTORY, VIEW_DIRECTORY, new_pages
 from crudjt.engine.log import (
     DELETE,
     HEADER_BLOCK_BYTES,
+    INSERT,
     SegmentReader,
     create_segment,
     segment_numbers,
@@ -138,9 +139,8 @@ def _known_facts(directory: Path, examination: Examination, readers: dict[int, S
     salt = salts.most_common(1)[0][0]
     if found is not None:
         return msgspec.structs.replace(found, salt=salt, keys=[])
-    return Manifest(
-        map_size=max([DEFAULT_MAX_SIZE, *_map_sizes(directory)]), salt=salt, keys=[], boot=None, base=None, segment=0
-    )
+    size = max([DEFAULT_MAX_SIZE, *_map_sizes(directory)])
+    return Manifest(map_size=size, salt=salt, keys=[], boot=None, base=None, segment=0, doubtful=False)
 
 
 def _map_sizes(directory: Path) -> Iterator[int]:
@@ -263,8 +263,8 @@ def _fill(view: View, sessions: dict[bytes, bytes]) -> None:
     allocated = 0
     for start in range(0, len(items), _BATCH):
         batch = items[start : start + _BATCH]
-        pages = sum(8 + 2 * len(record) // files.PAGE_BYTES for _, record in batch)
-        allocated = view.reserve(allocated, pages)
+        pages = new_pages((INSERT, id_, record) for id_, record in batch)
+        allocated = view.make_room(allocated, len(batch), pages).allocated
         with view.begin(write=True) as transaction:
             for id_, record in batch:
                 transaction.put(SESSION + id_, record)
