@@ -167,7 +167,7 @@ class Engine:
             if not changes:
                 transaction.abort()
                 return result
-            self._make_room(number, changes)
+            limit = self._make_room(number, changes)
             words = self.words
             pairs = []
             for kind, id_, record in changes:
@@ -187,6 +187,8 @@ class Engine:
                 pair = pair_word(id_)
                 words[pair] = number  # before the commit: no cache may hold across it
                 pairs.append(pair + 1)
+            if limit:
+                self.view.check_size(transaction, limit)
             writer = self._segment_writer(segment)
             sequence += 1
             entry = encode_entry(sequence, changes, writer.crc_salt)
@@ -243,18 +245,22 @@ class Engine:
             before = self.control.slot(number - 1)
             self._segment_writer(before.segment).cut(before.end)
 
-    def _make_room(self, number: int, changes: Sequence[Change]) -> None:
-        """See that transaction `number` finds the pages it needs; an ordinary one mostly knows from those before it."""
+    def _make_room(self, number: int, changes: Sequence[Change]) -> int:
+        """See that transaction `number` finds the pages it needs; an ordinary one mostly knows from those before it.
+
+        Returns how many pages the view may have after it, 0 for any number.
+        """
         words = self.words
         if (
             number < words[control_block.WORD_ROOM_UNTIL]
             and len(changes) == 1
             and len(changes[0].record) <= _SMALL_RECORD_BYTES
         ):
-            return
+            return 0
         room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
         words[control_block.WORD_ALLOCATED] = room.allocated
         words[control_block.WORD_ROOM_UNTIL] = number + room.writes
+        return room.limit
 
     def _abort(self, transaction: Any, error: BaseException) -> None:
         """End a transaction that failed, and raise our error for one of LMDB's or the disk's.

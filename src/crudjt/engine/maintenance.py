@@ -147,9 +147,15 @@ def backup(engine: Engine, target: Path) -> None:
             target_end = log_end._replace(segment=_FIRST_SEGMENT)
             base = write_base(engine.view, snapshot, temporary / BASE_DIRECTORY, target_end)
         create_segment(temporary / LOG_DIRECTORY, _FIRST_SEGMENT, base.sequence + 1, bytes.fromhex(current.salt))
-        Manifest(map_size=current.map_size, salt=current.salt, keys=current.keys, boot=None, base=base, segment=_FIRST_SEGMENT, doubtful=False).save(
-            temporary
-        )
+        Manifest(
+            map_size=current.map_size,
+            salt=current.salt,
+            keys=current.keys,
+            boot=None,
+            base=base,
+            segment=_FIRST_SEGMENT,
+            doubtful=False,
+        ).save(temporary)
         files.publish(temporary, target)
     except BaseException as error:
         files.remove_tree(temporary)
