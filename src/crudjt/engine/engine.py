@@ -18,8 +18,8 @@ import msgspec
 from crudjt.clock import NS_PER_MS, system_clock
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
-from crudjt.engine.control import ControlBlock, LogEnd, pair_word
-from crudjt.engine.log import DELETE, HEADER_BLOCK_BYTES, INSERT, Change, SegmentWriter, create_segment, encode_entry
+from crudjt.engine.control import WORD_ATTENTION, ControlBlock, LogEnd, LogState, pair_word, slot_word
+from crudjt.engine.log import HEADER_BLOCK_BYTES, INSERT, REPLACE, Change, SegmentWriter, create_segment, encode_entry
 from crudjt.engine.view import (
     SEGMENT_KEY,
     SESSION,
@@ -30,7 +30,7 @@ from crudjt.engine.view import (
     translated,
 )
 from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreFull
-from crudjt.records import NO_SUBJECT, TAG_OFFSET
+from crudjt.records import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
 
 CONTROL_FILE = "control"
 VIEW_DIRECTORY = "view"
@@ -53,7 +53,7 @@ class Reader(Protocol):
         """Return the value of a key."""
 
 
-Decision = Callable[..., tuple[Result, list[Change]]]
+Decision = Callable[..., tuple[Result, Sequence[Change]]]
 
 
 class Engine:
@@ -123,7 +123,7 @@ class Engine:
         """Return where the log ends as of the last commit."""
         for _ in range(_SLOT_TRIES):
             last = self.view.last_transaction
-            end = self.control.slot(last)
+            end = LogEnd._make(self.control.slot(last))
             if self.control.holds(last):  # else a later writer was filling the slot while it was read
                 return end
         raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
@@ -135,7 +135,7 @@ class Engine:
                 self._refuse()
             snapshot = self.view.snapshot()
             last = snapshot.id()
-            end = self.control.slot(last)
+            end = LogEnd._make(self.control.slot(last))
             if self.control.holds(last):  # as in log_end
                 return snapshot, end
             snapshot.abort()
@@ -143,7 +143,7 @@ class Engine:
 
     # Writing
 
-    def write(  # noqa: C901 - begin to commit stays in one function: storage facts in docs/decisions.md
+    def write(  # noqa: C901, PLR0912 - begin to commit stays in one function: storage facts in docs/decisions.md
         self, decide: Decision[Result], *arguments: Any, durable: bool = False
     ) -> Result:
         """Run one write transaction and return what `decide` says.
@@ -167,39 +167,45 @@ class Engine:
             if not changes:
                 transaction.abort()
                 return result
-            limit = self._make_room(number, changes)
+            limit = 0
+            if len(changes) > 1 or len(changes[0][2]) > _SMALL_RECORD_BYTES or number >= self.words[WORD_ATTENTION]:
+                limit = self._make_room(number, changes)
             words = self.words
-            pairs = []
+            ends = []
             for kind, id_, record in changes:
-                tag = record[TAG_OFFSET : TAG_OFFSET + 16]
-                if kind == DELETE:
-                    transaction.delete(SESSION + id_)
-                    if tag != NO_SUBJECT:
-                        transaction.delete(SUBJECT + tag + id_)
-                    sessions -= 1
-                else:
+                if kind == INSERT:  # nobody can have cached what did not exist
                     transaction.put(SESSION + id_, record)
-                    if kind == INSERT:
-                        sessions += 1
-                        if tag != NO_SUBJECT:
-                            transaction.put(SUBJECT + tag + id_, b"")
-                        continue  # nobody can have cached what did not exist
+                    sessions += 1
+                    tag = record[TAG_OFFSET:HEADER_BYTES]
+                    if tag != NO_SUBJECT:
+                        transaction.put(SUBJECT + tag + id_, b"")
+                    continue
                 pair = pair_word(id_)
                 words[pair] = number  # before the commit: no cache may hold across it
-                pairs.append(pair + 1)
+                ends.append(pair + 1)
+                if kind == REPLACE:
+                    transaction.put(SESSION + id_, record)
+                    continue
+                transaction.delete(SESSION + id_)
+                sessions -= 1
+                tag = record[TAG_OFFSET:HEADER_BYTES]
+                if tag != NO_SUBJECT:
+                    transaction.delete(SUBJECT + tag + id_)
             if limit:
                 self.view.check_size(transaction, limit)
-            writer = self._segment_writer(segment)
+            writer = self._segment
+            if writer is None or writer.number != segment:
+                writer = self._segment_writer(segment)
             sequence += 1
             entry = encode_entry(sequence, changes, writer.crc_salt)
-            self.control.fill_slot(number, LogEnd(segment, end + len(entry), sequence, sessions))
+            self.control.fill_slot(number, segment, end + len(entry), sequence, sessions)
             writer.append(entry, end)
             transaction.commit()
         except BaseException as error:
             self._abort(transaction, error)
             raise
-        for pair in pairs:
-            words[pair] = number
+        for word in ends:
+            words[word] = number
         if durable:
             self.sync_to(sequence)
         return result
@@ -220,7 +226,7 @@ class Engine:
             started = LogEnd(segment + 1, HEADER_BLOCK_BYTES, sequence, sessions)
             transaction.put(SEGMENT_KEY, started.segment.to_bytes(8, "little"))
             snapshot = self.view.snapshot()
-            self.control.fill_slot(number, started)
+            self.control.fill_slot(number, *started)
             transaction.commit()
         except BaseException as error:
             self._abort(transaction, error)
@@ -229,37 +235,38 @@ class Engine:
         self.words[control_block.WORD_SEALED_BYTES] += end
         return started, snapshot
 
-    def _prepare(self, number: int) -> LogEnd:
+    def _prepare(self, number: int) -> LogState:
         """Begin transaction `number`: return where the log ends, with nothing behind it."""
+        words = self.words
+        if number >= words[WORD_ATTENTION] or words[slot_word(number)] == number:
+            self._attend(number)
+        return self.control.slot(number - 1)
+
+    def _attend(self, number: int) -> None:
+        """Do what not every transaction has to."""
         words = self.words
         if words[control_block.WORD_FAILED]:
             self._refuse()
-        before = self.control.slot(number - 1)
-        if self.control.holds(number):
-            self._cut_unfinished(number)
-        return before
+        self._cut_unfinished(number)
 
     def _cut_unfinished(self, number: int) -> None:
         """Drop what a writer of transaction `number` that died or failed before its commit left in the log."""
         if self.control.holds(number):
-            before = self.control.slot(number - 1)
+            before = LogEnd._make(self.control.slot(number - 1))
             self._segment_writer(before.segment).cut(before.end)
 
     def _make_room(self, number: int, changes: Sequence[Change]) -> int:
-        """See that transaction `number` finds the pages it needs; an ordinary one mostly knows from those before it.
+        """See that transaction `number`, and if possible some small ones after it, find the pages they need.
 
         Returns how many pages the view may have after it, 0 for any number.
         """
         words = self.words
-        if (
-            number < words[control_block.WORD_ROOM_UNTIL]
-            and len(changes) == 1
-            and len(changes[0].record) <= _SMALL_RECORD_BYTES
-        ):
-            return 0
         room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
         words[control_block.WORD_ALLOCATED] = room.allocated
-        words[control_block.WORD_ROOM_UNTIL] = number + room.writes
+        words[WORD_ATTENTION] = number + room.writes
+        if words[control_block.WORD_FAILED]:  # noted just now by a sync that failed
+            words[WORD_ATTENTION] = 0
+            self._refuse()
         return room.limit
 
     def _abort(self, transaction: Any, error: BaseException) -> None:
@@ -368,6 +375,7 @@ class Engine:
         return StoreClosed() if self.begin is _refuse_closed else translated(error, self.directory)
 
     def full_or_failed(self, error: OSError) -> StoreError:
+        """Return our error for a write that the operating system refused."""
         if error.errno in files.DISK_FULL_ERRNOS:
             return StoreFull(self.directory, "the disk is full")
         return StoreFailed(self.directory, f"writing failed: {os.strerror(error.errno or 0)}")
@@ -381,7 +389,7 @@ def new_pages(changes: Iterable[Change]) -> int:
     small = large = 0
     for kind, _, record in changes:
         size = len(record)
-        if size > _SMALL_RECORD_BYTES and kind != DELETE:
+        if size > _SMALL_RECORD_BYTES and kind in {INSERT, REPLACE}:
             large += size // files.PAGE_BYTES + 2
         elif kind == INSERT:
             small += size + _ITEM_BYTES

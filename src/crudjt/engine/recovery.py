@@ -22,7 +22,6 @@ from crudjt.engine.log import (
     DELETE,
     HEADER_BLOCK_BYTES,
     INSERT,
-    Change,
     Entry,
     SegmentReader,
     SegmentWriter,
@@ -306,7 +305,7 @@ def _replay_segment(reader: SegmentReader, view: View, replayed: _Replayed) -> i
 
 
 def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> None:
-    changes = [Change._make(change) for entry in batch for change in entry.changes]
+    changes = [change for entry in batch for change in entry.changes]
     replayed.make_room(view, len(changes), new_pages(changes))
     with view.begin(write=True) as transaction:
         for entry in batch:

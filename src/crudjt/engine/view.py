@@ -10,7 +10,8 @@ stays read-only, which costs time and no safety.
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ _PAGES_PER_WRITE = 24
 _WRITES_AHEAD = 32
 _STEP_BYTES = 1024**2
 # A transaction copies what it touches: a full store must still be able to delete, and to be made again in large steps.
-_MAP_TO_SIZE = 3
+MAP_TO_SIZE = 3
 
 _LOCK_FILE_BYTES = 128 * 1024  # two thousand reader slots; LMDB takes as many as fit
 _READERS = 1024
@@ -63,7 +64,7 @@ class View:
         """
         self.directory = directory
         self.max_size = max_size
-        self.map_size = _MAP_TO_SIZE * max_size
+        self.map_size = MAP_TO_SIZE * max_size
         self.preallocates = files.file_system(directory) in files.PREALLOCATING_FILE_SYSTEMS
         lock_file = directory / LOCK_FILE
         if not lock_file.exists():
@@ -207,8 +208,24 @@ class View:
         _forget_parents_trees()
 
 
-def _pages(stat: dict[str, int]) -> int:
-    return stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+def _pages(stat: Mapping[str, Any]) -> int:
+    return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+
+
+@contextmanager
+def opened_to_read(directory: Path, map_size: int) -> Iterator[Callable[[], Snapshot]]:
+    """Keep a tree open for a block, without the right to change it; yields what begins a snapshot.
+
+    Not for a tree that this process has open: LMDB would drop its locks.
+    """
+    try:
+        env = lmdb.open(str(directory), map_size=map_size, readonly=True, create=False, max_readers=_READERS, max_dbs=0)
+    except lmdb.Error as error:
+        raise translated(error, directory) from error
+    try:
+        yield env.begin
+    finally:
+        env.close()
 
 
 def _forget_parents_trees() -> None:
