@@ -64,18 +64,20 @@ class ControlBlock:
             self._map = mmap.mmap(descriptor, CONTROL_BYTES)
         self.words = memoryview(self._map).cast("Q")
 
-    @staticmethod
-    def create(path: Path, log_end: LogEnd, last_transaction: int) -> None:
-        """Make a control block for a view whose last committed transaction is `last_transaction`."""
+    @classmethod
+    def create(cls, path: Path) -> "ControlBlock":
+        """Make a control block that is not valid yet."""
         files.remove(path)
         with files.opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
             files.allocate(descriptor, 0, CONTROL_BYTES, path.parent)
-        block = ControlBlock(path)
-        block.words[WORD_SYNCED_SEQUENCE] = log_end.sequence
-        block.words[WORD_SYNCED_END] = log_end.end
-        block.fill_slot(last_transaction, *log_end)
-        block.words[WORD_MAGIC] = MAGIC
-        block.close()
+        return cls(path)
+
+    def begin(self, log_end: LogEnd, last_transaction: int) -> None:
+        """Make the block valid, for a view whose last committed transaction is `last_transaction`."""
+        self.words[WORD_SYNCED_SEQUENCE] = log_end.sequence
+        self.words[WORD_SYNCED_END] = log_end.end
+        self.fill_slot(last_transaction, *log_end)
+        self.words[WORD_MAGIC] = MAGIC
 
     @property
     def valid(self) -> bool:

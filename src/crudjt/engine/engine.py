@@ -18,17 +18,8 @@ import msgspec
 from crudjt.clock import NS_PER_MS, system_clock
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
-from crudjt.engine.control import ControlBlock, LogEnd, LogState, pair_word, slot_word
-from crudjt.engine.log import (
-    DELETE,
-    HEADER_BLOCK_BYTES,
-    INSERT,
-    REPLACE,
-    Change,
-    SegmentWriter,
-    create_segment,
-    encode_entry,
-)
+from crudjt.engine.control import WORD_ATTENTION, ControlBlock, LogEnd, LogState, pair_word, slot_word
+from crudjt.engine.log import HEADER_BLOCK_BYTES, INSERT, REPLACE, Change, SegmentWriter, create_segment, encode_entry
 from crudjt.engine.view import (
     SEGMENT_KEY,
     SESSION,
@@ -152,7 +143,7 @@ class Engine:
 
     # Writing
 
-    def write(  # noqa: C901 - begin to commit stays in one function: storage facts in docs/decisions.md
+    def write(  # noqa: C901, PLR0912 - begin to commit stays in one function: storage facts in docs/decisions.md
         self, decide: Decision[Result], *arguments: Any, durable: bool = False
     ) -> Result:
         """Run one write transaction and return what `decide` says.
@@ -176,13 +167,10 @@ class Engine:
             if not changes:
                 transaction.abort()
                 return result
+            limit = 0
+            if len(changes) > 1 or len(changes[0][2]) > _SMALL_RECORD_BYTES or number >= self.words[WORD_ATTENTION]:
+                limit = self._make_room(number, changes)
             words = self.words
-            if (
-                number >= words[control_block.WORD_ROOM_UNTIL]
-                or len(changes) > 1
-                or len(changes[0][2]) > _SMALL_RECORD_BYTES
-            ):
-                self._make_room(number, changes)
             ends = []
             for kind, id_, record in changes:
                 if kind == INSERT:  # nobody can have cached what did not exist
@@ -203,6 +191,8 @@ class Engine:
                 tag = record[TAG_OFFSET:HEADER_BYTES]
                 if tag != NO_SUBJECT:
                     transaction.delete(SUBJECT + tag + id_)
+            if limit:
+                self.view.check_size(transaction, limit)
             writer = self._segment
             if writer is None or writer.number != segment:
                 writer = self._segment_writer(segment)
@@ -248,11 +238,16 @@ class Engine:
     def _prepare(self, number: int) -> LogState:
         """Begin transaction `number`: return where the log ends, with nothing behind it."""
         words = self.words
+        if number >= words[WORD_ATTENTION] or words[slot_word(number)] == number:
+            self._attend(number)
+        return self.control.slot(number - 1)
+
+    def _attend(self, number: int) -> None:
+        """Do what not every transaction has to."""
+        words = self.words
         if words[control_block.WORD_FAILED]:
             self._refuse()
-        if words[slot_word(number)] == number:
-            self._cut_unfinished(number)
-        return self.control.slot(number - 1)
+        self._cut_unfinished(number)
 
     def _cut_unfinished(self, number: int) -> None:
         """Drop what a writer of transaction `number` that died or failed before its commit left in the log."""
@@ -260,11 +255,19 @@ class Engine:
             before = LogEnd._make(self.control.slot(number - 1))
             self._segment_writer(before.segment).cut(before.end)
 
-    def _make_room(self, number: int, changes: Sequence[Change]) -> None:
-        """See that transaction `number` finds the pages it needs; an ordinary one mostly knows from those before it."""
-        room = self.view.make_room(self.words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
-        self.words[control_block.WORD_ALLOCATED] = room.allocated
-        self.words[control_block.WORD_ROOM_UNTIL] = number + room.writes
+    def _make_room(self, number: int, changes: Sequence[Change]) -> int:
+        """See that transaction `number`, and if possible some small ones after it, find the pages they need.
+
+        Returns how many pages the view may have after it, 0 for any number.
+        """
+        words = self.words
+        room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
+        words[control_block.WORD_ALLOCATED] = room.allocated
+        words[WORD_ATTENTION] = number + room.writes
+        if words[control_block.WORD_FAILED]:  # noted just now by a sync that failed
+            words[WORD_ATTENTION] = 0
+            self._refuse()
+        return room.limit
 
     def _abort(self, transaction: Any, error: BaseException) -> None:
         """End a transaction that failed, and raise our error for one of LMDB's or the disk's.
@@ -372,7 +375,7 @@ class Engine:
         return StoreClosed() if self.begin is _refuse_closed else translated(error, self.directory)
 
     def full_or_failed(self, error: OSError) -> StoreError:
-        """Return our error for one of the disk's."""
+        """Return our error for a write that the operating system refused."""
         if error.errno in files.DISK_FULL_ERRNOS:
             return StoreFull(self.directory, "the disk is full")
         return StoreFailed(self.directory, f"writing failed: {os.strerror(error.errno or 0)}")
@@ -386,7 +389,7 @@ def new_pages(changes: Iterable[Change]) -> int:
     small = large = 0
     for kind, _, record in changes:
         size = len(record)
-        if size > _SMALL_RECORD_BYTES and kind != DELETE:
+        if size > _SMALL_RECORD_BYTES and kind in {INSERT, REPLACE}:
             large += size // files.PAGE_BYTES + 2
         elif kind == INSERT:
             small += size + _ITEM_BYTES

@@ -120,14 +120,21 @@ def _load(directory: Path) -> Manifest | None:
 
 def _usable(directory: Path) -> bool:
     """Tell whether the view that was made in this boot is there, and no disk has failed since."""
-    if not (directory / CONTROL_FILE).exists() or not (directory / VIEW_DIRECTORY / DATA_FILE).exists():
-        return False
-    control = ControlBlock(directory / CONTROL_FILE)
-    return control.valid and not control.failed
+    control = _control(directory)
+    return (directory / VIEW_DIRECTORY / DATA_FILE).exists() and control is not None and not control.failed
 
 
 def _disk_failed(directory: Path) -> bool:
-    return (directory / CONTROL_FILE).exists() and ControlBlock(directory / CONTROL_FILE).failed
+    control = _control(directory)
+    return control is not None and control.failed
+
+
+def _control(directory: Path) -> ControlBlock | None:
+    try:
+        control = ControlBlock(directory / CONTROL_FILE)
+    except (FileNotFoundError, ValueError):  # gone, or cut short
+        return None
+    return control if control.valid else None
 
 
 def _check_alone(directory: Path, max_size: int | None) -> None:
@@ -137,8 +144,9 @@ def _check_alone(directory: Path, max_size: int | None) -> None:
         if segment_numbers(directory / LOG_DIRECTORY) or any((directory / BASE_DIRECTORY).glob("*.mdb")):
             raise StoreCorrupt(directory / manifest.NAME, 0, "the manifest is missing")
         salt = os.urandom(_SALT_BYTES).hex()
-        size = max_size or DEFAULT_MAX_SIZE
-        found = Manifest(map_size=size, salt=salt, keys=[], boot=None, base=None, segment=0, doubtful=False)
+        found = Manifest(
+            map_size=max_size or DEFAULT_MAX_SIZE, salt=salt, keys=[], boot=None, base=None, segment=0, doubtful=False
+        )
         found.save(directory)
     elif max_size is not None and max_size > found.map_size:
         found = msgspec.structs.replace(found, map_size=max_size)
@@ -180,6 +188,7 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
     files.remove(directory / CONTROL_FILE)
     for path in (directory / VIEW_DIRECTORY).iterdir():
         files.remove(path)
+    control = ControlBlock.create(directory / CONTROL_FILE)  # first, since the view takes what room there is
     log = directory / LOG_DIRECTORY
     view, replayed = _restore_base(directory, found)
     try:
@@ -196,10 +205,9 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
             found = msgspec.structs.replace(found, base=base)
             replayed.log_bytes = 0
         log_end = LogEnd(replayed.segment, HEADER_BLOCK_BYTES, replayed.sequence, replayed.sessions)
-        ControlBlock.create(directory / CONTROL_FILE, log_end, view.last_transaction)
-        control = ControlBlock(directory / CONTROL_FILE)
         control.words[WORD_ALLOCATED] = replayed.allocated
         control.words[WORD_SEALED_BYTES] = replayed.log_bytes
+        control.begin(log_end, view.last_transaction)
     finally:
         view.close()
     found = msgspec.structs.replace(found, boot=files.current_boot(), segment=replayed.segment, doubtful=False)
@@ -230,7 +238,9 @@ def _restore_base(directory: Path, found: Manifest) -> tuple[View, _Replayed]:
             raise StoreCorrupt(path, 0, "the base snapshot is missing") from None
     if copied != (base.size, base.sha256):
         raise StoreCorrupt(path, 0, "the base snapshot differs from what was written")
-    return View(view_directory, found.map_size), _Replayed(base.sequence, base.sessions, base.segment - 1)
+    return View(view_directory, found.map_size), _Replayed(
+        base.sequence, base.sessions, base.segment - 1, allocated=base.size // files.PAGE_BYTES * files.PAGE_BYTES
+    )
 
 
 def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> None:

@@ -10,10 +10,10 @@ stays read-only, which costs time and no safety.
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lmdb
 import lmdb._envid  # fork: see View.abandon
@@ -38,7 +38,7 @@ _PAGES_PER_WRITE = 24
 _WRITES_AHEAD = 32
 _STEP_BYTES = 1024**2
 # A transaction copies what it touches: a full store must still be able to delete, and to be made again in large steps.
-_MAP_TO_SIZE = 2
+MAP_TO_SIZE = 3
 
 _LOCK_FILE_BYTES = 128 * 1024  # two thousand reader slots; LMDB takes as many as fit
 _READERS = 1024
@@ -49,6 +49,7 @@ class Room(NamedTuple):
 
     allocated: int  # bytes of the file that are allocated on disk
     writes: int  # how many transactions of one small change, this one included, need not ask again
+    limit: int  # how many pages the tree may have after this one; 0 where it cannot come so far
 
 
 class View:
@@ -63,7 +64,7 @@ class View:
         """
         self.directory = directory
         self.max_size = max_size
-        self.map_size = _MAP_TO_SIZE * max_size
+        self.map_size = MAP_TO_SIZE * max_size
         self.preallocates = files.file_system(directory) in files.PREALLOCATING_FILE_SYSTEMS
         lock_file = directory / LOCK_FILE
         if not lock_file.exists():
@@ -83,6 +84,7 @@ class View:
         except lmdb.Error as error:
             raise translated(error, directory) from error
         self.begin = self.env.begin
+        self._tree = self.env.open_db(None)
         self.clear_dead_readers()
 
     def get(self, key: bytes) -> bytes | None:
@@ -121,33 +123,42 @@ class View:
     @property
     def used_bytes(self) -> int:
         """Bytes of the pages that hold live data."""
-        stat = self.env.stat()
-        return int((stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"])
+        return _pages(self.env.stat()) * files.PAGE_BYTES
 
     def make_room(self, allocated: int, changes: int, pages: int) -> Room:
         """Make sure that the next transaction finds allocated blocks, and if possible those after it.
 
         It is to make a number of `changes` that bring up to `pages` of new content. `allocated` is what an earlier call
-        has returned. Call under the write lock.
+        has returned. Call under the write lock, and see to the limit with `check_size`.
 
         Raises:
-            StoreFull: the disk has no room for the transaction, or it would take the store past its size.
+            StoreFull: the disk has no room for the transaction.
 
         """
         stat = self.env.stat()
-        tree = int(stat["branch_pages"] + stat["leaf_pages"])
-        used = tree + int(stat["overflow_pages"])
-        left = self.max_size // files.PAGE_BYTES - used - pages
-        if pages and left < 0:
-            raise StoreFull(self.directory, "the store has reached max_size")
+        tree, used = int(stat["branch_pages"] + stat["leaf_pages"]), _pages(stat)
+        most = self.max_size // files.PAGE_BYTES
+        left = most - used - pages
+        limit = max(most, used) if left < 0 else 0
         writes = min(max(left, 1), _WRITES_AHEAD)
         if not self.preallocates:
-            return Room(allocated, writes)
+            return Room(allocated, writes, limit)
         # What is changed is copied, and what is freed is listed, 512 to a page.
         needed = min(changes * _PAGES_PER_CHANGE, tree) + pages + used // 512 + _PAGES_PER_WRITE
         first = int(self.env.info()["last_pgno"]) + 1
         allocated = self._allocate(allocated, first + needed)
-        return Room(allocated, min(writes, 1 + (allocated // files.PAGE_BYTES - first - needed) // _PAGES_PER_WRITE))
+        ahead = max(allocated // files.PAGE_BYTES - first - needed, 0)
+        return Room(allocated, min(writes, 1 + ahead // _PAGES_PER_WRITE), limit)
+
+    def check_size(self, transaction: Any, limit: int) -> None:
+        """Refuse a write transaction that has brought the tree past `limit` pages.
+
+        Raises:
+            StoreFull: it has; nothing was committed.
+
+        """
+        if _pages(transaction.stat(self._tree)) > limit:
+            raise StoreFull(self.directory, "the store has reached max_size")
 
     def _allocate(self, allocated: int, pages: int) -> int:
         """Allocate blocks ahead, or where the disk has no room for that, for the first `pages` of the file at least."""
@@ -195,6 +206,10 @@ class View:
         """
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.env))
         _forget_parents_trees()
+
+
+def _pages(stat: Mapping[str, Any]) -> int:
+    return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
 
 
 @contextmanager
