@@ -18,10 +18,21 @@ store that fails raises, and never answers "no such token". No error holds a tok
 """
 
 from pathlib import Path
+from typing import Any
 
 
 class CrudjtError(Exception):
-    """The root of every error this package raises on purpose."""
+    """The root of every error this package raises on purpose. Each can be pickled and copied."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say how to make it again: its constructor takes other arguments than the message, so it is not called."""
+        return _made_again, (type(self), self.args, vars(self))
+
+
+def _made_again(kind: type[CrudjtError], arguments: tuple[Any, ...], fields: dict[str, Any]) -> CrudjtError:
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(fields)
+    return error
 
 
 class InvalidParameter(CrudjtError, ValueError):
