@@ -128,18 +128,26 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def access_token_in(file: File) -> str:
+    """Return the access token that a file holds.
+
+    Raises:
+        InvalidParameter: the file cannot be read.
+
+    """
+    return (_content("access_token", file) or b"").decode(errors="replace").strip()
+
+
 def _access_token(given: str | None) -> str | None:
-    where = "access_token"
     if given is None:
         given = os.environ.get(ACCESS_TOKEN_VARIABLE, "").strip() or None
     if given is None and (name := os.environ.get(ACCESS_TOKEN_FILE_VARIABLE)):
-        given = (_content(where, name) or b"").decode(errors="replace").strip()
+        given = access_token_in(name)
     if given is not None and (not isinstance(given, str) or not _ACCESS_TOKEN.fullmatch(given)):
         raise InvalidParameter(
-            where,
+            "access_token",
             "cannot be sent",
-            f"printable ASCII without spaces; or {ACCESS_TOKEN_VARIABLE}, or a file named by "
-            f"{ACCESS_TOKEN_FILE_VARIABLE}",
+            f"printable ASCII without spaces; also in {ACCESS_TOKEN_VARIABLE} or the file it may be in",
         )
     return given
 
