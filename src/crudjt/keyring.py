@@ -8,7 +8,7 @@ import base64
 import binascii
 import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -47,8 +47,8 @@ class Keyring:
     """The keys of an open store."""
 
     def __init__(self, secrets: Sequence[bytes], salt: bytes) -> None:
-        """Take decoded secret keys, oldest to newest, and the store's salt."""
-        self.newest_first = tuple(Key(secret, salt) for secret in reversed(secrets))
+        """Take decoded secret keys, oldest to newest, and the store's salt. One that is listed twice counts once."""
+        self.newest_first = tuple(Key(secret, salt) for secret in dict.fromkeys(reversed(secrets)))
         self.newest = self.newest_first[0]
         self.fingerprints = [key.fingerprint for key in reversed(self.newest_first)]
 
@@ -65,6 +65,8 @@ def decode_secret_keys(secret_key: str | Sequence[str]) -> list[bytes]:
         InvalidParameter: none is given, or one is not Base64 of an allowed size. The key is not in the message.
 
     """
+    if not isinstance(secret_key, Iterable):
+        raise InvalidParameter("secret_key", f"is of type {type(secret_key).__name__}", _ALLOWED)
     texts = [secret_key] if isinstance(secret_key, str) else list(secret_key)
     if not texts:
         raise InvalidParameter("secret_key", "is an empty list", _ALLOWED)

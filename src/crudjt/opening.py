@@ -90,7 +90,7 @@ def secret_keys_of_environment() -> list[str]:
 def _directory(location: str | os.PathLike[str] | None) -> Path:
     if location is None:
         return default_directory()
-    if not isinstance(location, str | os.PathLike) or not os.fspath(location):
+    if not isinstance(location, str | os.PathLike) or not os.fspath(location) or "\0" in os.fspath(location):
         raise InvalidParameter("location", "is not a path", "the path of a directory")
     return Path(location).absolute()
 

@@ -4,7 +4,7 @@ A decision returns its result and the changes that make it true; the engine carr
 here writes, and nothing reads the clock.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from crudjt.limits import KEEP, KeepType
 from crudjt.records import (
     FORMAT,
     NO_SUBJECT,
+    TAG_OFFSET,
     DamagedRecord,
     Header,
     Session,
@@ -63,6 +64,14 @@ class Found(NamedTuple):
     header: Header
 
 
+class Filed(NamedTuple):
+    """An entry of the index by subject."""
+
+    key: Key
+    tag: bytes
+    id: bytes
+
+
 class Sessions:
     """The decisions of one store, under its keys."""
 
@@ -86,6 +95,7 @@ class Sessions:
             raise InvalidParameter("data", f"is of type {type(data).__name__}", "a dict")
         try:
             packed = self._encode(data)
+            self.decode(packed)  # a map as a key, or raw bytes, may pack and never be read again
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             raise InvalidParameter(
                 "data",
@@ -115,7 +125,10 @@ class Sessions:
     def find_live(self, get: Get, token: str, now_ms: int) -> Found | None:
         """Return what a token stands for, unless it has expired."""
         found = self.find(get, token)
-        return found if found is not None and found.header.alive(now_ms) else None
+        if found is None or found.header.alive(now_ms):
+            return found
+        self.open(found)  # a damaged header is not believed that the session has ended
+        return None
 
     def header(self, id_: bytes, record: bytes) -> Header:
         """Return the header of a stored record."""
@@ -210,9 +223,9 @@ class Sessions:
         if found is None:
             return False, []
         header = found.header
+        old_packed, subject = self.open(found)
         if if_version is not None and if_version != header.version:
             raise VersionConflict(if_version, header.version)
-        old_packed, subject = self.open(found)
         header = relimited(header, limits, now_ms)
         if packed is not None:
             header = header._replace(version=header.version + 1)
@@ -235,30 +248,46 @@ class Sessions:
     def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
         found = {f.id: f for f in (self.find(view.get, token) for token in tokens) if f is not None}
-        return _remove(found.values(), now_ms)
+        alive = sum(f.header.alive(now_ms) or not _opens(f.key, f.id, f.record) for f in found.values())
+        return alive, [Change(DELETE, f.id, f.record) for f in found.values()]
 
-    def remove_ids(self, view: Reader, ids: Sequence[bytes], now_ms: int) -> tuple[int, list[Change]]:
-        """End sessions by id, if they belong to one of our keys; the result counts those that were alive."""
-        candidates = (self.find_id(view.get, id_) for id_ in ids)
-        return _remove((found for found in candidates if found is not None), now_ms)
+    def remove_id(self, view: Reader, id_: bytes, now_ms: int) -> tuple[bool, list[Change]]:
+        """End a session by its id, if it belongs to one of our keys; the result is whether it was alive."""
+        record = view.get(SESSION + id_)
+        if record is None:
+            return False, []
+        header = self.header(id_, record)
+        if not any(_opens(key, id_, record) for key in self.keyring.newest_first):
+            return False, []
+        return header.alive(now_ms), [Change(DELETE, id_, record)]
 
-    def find_id(self, get: Get, id_: bytes) -> Found | None:
-        """Return a session by its id, if one of our keys opens it."""
-        record = get(SESSION + id_)
-        if record is not None:
-            header = self.header(id_, record)
-            for key in self.keyring.newest_first:
-                try:
-                    unseal(key.cipher, id_, record)
-                except DamagedRecord:
-                    continue
-                return Found(key, id_, record, header)
-        return None
+    def remove_filed(self, view: Reader, filed: Sequence[Filed], now_ms: int) -> tuple[int, list[Change]]:
+        """End sessions of a subject; the result counts those that were alive.
+
+        A damaged record goes too, and counts, since it may be of a session that is alive.
+        """
+        alive, changes = 0, []
+        for key, tag, id_ in filed:
+            record = view.get(SESSION + id_)
+            if record is not None:
+                sound = _opens(key, id_, record)
+                alive += not sound or read_header(record).alive(now_ms)
+                changes.append(Change(DELETE, id_, record if sound else bytes(TAG_OFFSET) + tag))
+        return alive, changes
+
+    def find_filed(self, get: Get, filed: Filed) -> Found | None:
+        """Return a session of a subject, expired or not, if it still exists."""
+        record = get(SESSION + filed.id)
+        return None if record is None else Found(filed.key, filed.id, record, self.header(filed.id, record))
 
 
-def _remove(found: Iterable[Found], now_ms: int) -> tuple[int, list[Change]]:
-    ended = list(found)
-    return sum(each.header.alive(now_ms) for each in ended), [Change(DELETE, f.id, f.record) for f in ended]
+def _opens(key: Key, id_: bytes, record: bytes) -> bool:
+    try:
+        read_header(record)
+        unseal(key.cipher, id_, record)
+    except DamagedRecord:
+        return False
+    return True
 
 
 def relimited(header: Header, limits: NewLimits, now_ms: int) -> Header:
@@ -276,7 +305,7 @@ def relimited(header: Header, limits: NewLimits, now_ms: int) -> Header:
     return header._replace(expires=expires, hard_expiry=hard_expiry, idle=idle, reads_left=reads_left)
 
 
-def checked_block(token: str) -> bytes | None:
+def checked_block(token: str, parameter: str = "token") -> bytes | None:
     """Return the bytes of a token, ``None`` where no token is spelled so.
 
     Raises:
@@ -284,5 +313,5 @@ def checked_block(token: str) -> bytes | None:
 
     """
     if not isinstance(token, str):
-        raise InvalidParameter("token", f"is of type {type(token).__name__}", f"text, {TOKEN_CHARACTERS} characters")
+        raise InvalidParameter(parameter, f"is of type {type(token).__name__}", f"text, {TOKEN_CHARACTERS} characters")
     return token_block(token)

@@ -19,7 +19,7 @@ from crudjt.keyring import Keyring
 from crudjt.limits import KEEP, KeepType, checked_subject, checked_version, milliseconds, reads
 from crudjt.options import Options
 from crudjt.records import Session
-from crudjt.sessions import Found, Limits, NewLimits, Sessions, checked_block
+from crudjt.sessions import Filed, Found, Limits, NewLimits, Sessions, checked_block
 from crudjt.stats import Stats, read_stats
 
 logger = logging.getLogger("crudjt")
@@ -127,6 +127,7 @@ class Store:
                 continue
             header = self._sessions.header(id_, record)
             if not header.alive(now_ms):
+                self._sessions.open(Found(key, id_, record, header))  # damaged, it is not believed
                 return None
             until = header.still_until()
             if header.reads_left or (until and now_ms >= until):
@@ -201,15 +202,13 @@ class Store:
         Sessions that start or end meanwhile may be seen or not.
         """
         checked_subject(subject)
-        for prefix in self._prefixes(subject):
-            start = prefix
-            while items := self._engine.scan(prefix, start, _BATCH):
+        for filed in self._filed(subject):
+            found = self._sessions.find_filed(self._engine.get, filed)
+            if found is not None:
                 now_ns = self._clock()
-                for key, _ in items:
-                    found = self._sessions.find_id(self._engine.get, key[len(prefix) :])
-                    if found is not None and found.header.alive(now_ns // NS_PER_MS):
-                        yield self._sessions.session(found, now_ns)
-                start = items[-1][0] + b"\x00"
+                session = self._sessions.session(found, now_ns)
+                if found.header.alive(now_ns // NS_PER_MS):
+                    yield session
 
     def revoke(self, subject: str, *, keep: str | None = None) -> int:
         """End every session of a subject, but that of the token `keep`; return how many were alive.
@@ -217,26 +216,35 @@ class Store:
         When it returns, no session that had begun is alive in any process. A large number goes in several transactions.
         """
         checked_subject(subject)
-        kept = None if keep is None else self._sessions.find(self._engine.get, keep)
-        kept_id = b"" if kept is None else kept.id
+        block = None if keep is None else checked_block(keep, "keep")
         ended = 0
-        for prefix in self._prefixes(subject):
-            while True:
-                ids = [key[len(prefix) :] for key, _ in self._engine.scan(prefix, prefix, _BATCH)]
-                ids = [id_ for id_ in ids if id_ != kept_id]
-                if not ids:
-                    break
-                ended += self._write(self._sessions.remove_ids, ids, self._now_ms())
+        tried: set[Filed] = set()
+        # Again until nothing new turns up: a session that is rotated meanwhile may move to where it was looked for.
+        while filed := [
+            each
+            for each in self._filed(subject)
+            if each not in tried and (block is None or each.id != each.key.tokens.id(block))
+        ]:
+            for at in range(0, len(filed), _BATCH):
+                ended += self._write(self._sessions.remove_filed, filed[at : at + _BATCH], self._now_ms())
+            tried.update(filed)
         return ended
 
     def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
         """End one session by its handle, `Session.id`; return whether there was one."""
         if not isinstance(id, str) or not _HANDLE.fullmatch(id):
             raise InvalidParameter("id", "is no handle", "the 32 hexadecimal digits of Session.id")
-        return self._write(self._sessions.remove_ids, [bytes.fromhex(id)], self._now_ms()) > 0
+        return self._write(self._sessions.remove_id, bytes.fromhex(id), self._now_ms())
 
-    def _prefixes(self, subject: str) -> list[bytes]:
-        return [SUBJECT + key.subject_tag(subject) for key in self._sessions.keyring.newest_first]
+    def _filed(self, subject: str) -> Iterator[Filed]:
+        """Yield what is filed under a subject; a large number is read in several transactions."""
+        for key in self._sessions.keyring.newest_first:
+            tag = key.subject_tag(subject)
+            start = prefix = SUBJECT + tag
+            while items := self._engine.scan(prefix, start, _BATCH):
+                for item, _ in items:
+                    yield Filed(key, tag, item[len(prefix) :])
+                start = items[-1][0] + b"\x00"
 
     # Many sessions in one transaction
 
@@ -250,6 +258,8 @@ class Store:
         subject: str | None = None,
     ) -> list[str]:
         """Start a session for each item of `data`, all or none; return their tokens in order. Limits as in `create`."""
+        if not isinstance(data, Iterable):
+            raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
         return self._create([self._sessions.pack(item) for item in data], ttl, max_reads, idle, subject)
 
     def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
@@ -348,4 +358,6 @@ def _limits(ttl: float | KeepType | None, idle: float | KeepType | None, max_rea
 def _list_of_tokens(tokens: Iterable[str]) -> list[str]:
     if isinstance(tokens, str):
         raise InvalidParameter("tokens", "is one text", "an iterable of tokens")
+    if not isinstance(tokens, Iterable):
+        raise InvalidParameter("tokens", f"is of type {type(tokens).__name__}", "an iterable of tokens")
     return list(tokens)

@@ -13,12 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
 
+import msgspec
+
 from crudjt.clock import NS_PER_MS, system_clock
 from crudjt.engine import control as control_block
-from crudjt.engine import files
+from crudjt.engine import files, manifest
 from crudjt.engine.control import ControlBlock, LogEnd, pair_word
 from crudjt.engine.log import DELETE, HEADER_BLOCK_BYTES, INSERT, Change, SegmentWriter, create_segment, encode_entry
-from crudjt.engine.manifest import Manifest
 from crudjt.engine.view import (
     SEGMENT_KEY,
     SESSION,
@@ -62,18 +63,18 @@ class Engine:
     and a forked child are met, at no cost to the others.
     """
 
-    def __init__(self, directory: Path, lock: int, manifest: Manifest) -> None:
+    def __init__(self, directory: Path, lock: int, ready: manifest.Manifest) -> None:
         """Open the parts of a store that is ready; `lock` is the descriptor of its lock, held in shared mode."""
         self.directory = directory
-        self.salt = bytes.fromhex(manifest.salt)
-        self.map_size = manifest.map_size
+        self.salt = bytes.fromhex(ready.salt)
+        self.map_size = ready.map_size
         self._lock = lock
         self._syncing = threading.Lock()
         self._reviving = threading.Lock()
         self._segment: SegmentWriter | None = None
         self.control = ControlBlock(directory / CONTROL_FILE)
         self.words = self.control.words
-        self._view: View | None = View(directory / VIEW_DIRECTORY, manifest.map_size)
+        self._view: View | None = View(directory / VIEW_DIRECTORY, ready.map_size)
         self.begin: Callable[..., Any] = self._view.begin
         self.on_revival: Callable[[], None] = lambda: None
 
@@ -195,6 +196,7 @@ class Engine:
             segment, end, sequence, sessions = self._prepare(number)
             self._sync_segment(LogEnd(segment, end, sequence, sessions))
             create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
+            msgspec.structs.replace(manifest.load(self.directory), segment=segment + 1).save(self.directory)
             started = LogEnd(segment + 1, HEADER_BLOCK_BYTES, sequence, sessions)
             transaction.put(SEGMENT_KEY, started.segment.to_bytes(8, "little"))
             snapshot = self.view.snapshot()

@@ -210,6 +210,8 @@ class SegmentReader:
         self.path = path
         self.content = path.read_bytes()[:end]
         self.header = decode_header(path, self.content[:HEADER_BLOCK_BYTES])
+        if len(self.content) < HEADER_BLOCK_BYTES:
+            raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")
         self.damage: Damage | None = None
 
     @property

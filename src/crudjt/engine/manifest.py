@@ -35,6 +35,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         keys: fingerprints of the secret keys that were used, in hexadecimal.
         boot: the boot in which the view was made; ``None`` while there is no view to trust.
         base: the snapshot to replay the log over, if there is one.
+        segment: the newest segment when this was written. It and those before it, back to the base or to the first,
+            must be there.
 
     """
 
@@ -44,6 +46,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     keys: list[str]
     boot: files.Boot | None
     base: Base | None
+    segment: int
 
     def save(self, directory: Path) -> None:
         """Replace the manifest of a store, durably."""

@@ -5,6 +5,7 @@ and made again if it is of another boot or the disk failed. Without it, somebody
 the view lives, unless that process runs under another boot id.
 """
 
+import errno
 import logging
 import os
 import random
@@ -40,6 +41,7 @@ _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 _REPLAY_BATCH_ENTRIES = 2000
 _SALT_BYTES = 32
+_UNUSABLE_ERRNOS = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS})
 
 logger = logging.getLogger("crudjt")
 
@@ -70,6 +72,8 @@ def open_engine(directory: Path, max_size: int | None) -> Engine:
     except OSError as error:
         if error.errno in files.DISK_FULL_ERRNOS:
             raise StoreFull(directory, "the disk is full") from error
+        if error.errno in _UNUSABLE_ERRNOS:
+            raise StoreInaccessible(directory, f"cannot be used: {os.strerror(error.errno)}") from error
         raise StoreFailed(directory, f"opening failed: {os.strerror(error.errno or 0)}") from error
 
 
@@ -127,7 +131,7 @@ def _check_alone(directory: Path, max_size: int | None) -> Manifest:
         if segment_numbers(directory / LOG_DIRECTORY) or any((directory / BASE_DIRECTORY).glob("*.mdb")):
             raise StoreCorrupt(directory / manifest.NAME, 0, "the manifest is missing")
         salt = os.urandom(_SALT_BYTES).hex()
-        found = Manifest(map_size=max_size or DEFAULT_MAX_SIZE, salt=salt, keys=[], boot=None, base=None)
+        found = Manifest(map_size=max_size or DEFAULT_MAX_SIZE, salt=salt, keys=[], boot=None, base=None, segment=0)
         found.save(directory)
     elif max_size is not None and max_size > found.map_size:
         found = msgspec.structs.replace(found, map_size=max_size)
@@ -187,7 +191,7 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
         control.words[WORD_SEALED_BYTES] = replayed.log_bytes
     finally:
         view.close()
-    found = msgspec.structs.replace(found, boot=files.current_boot())
+    found = msgspec.structs.replace(found, boot=files.current_boot(), segment=replayed.segment)
     found.save(directory)
     remove_obsolete(directory, found.base)
     logger.info(
@@ -222,12 +226,12 @@ def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> 
     """Apply the segments from the base on, and cut a torn tail off the last."""
     first = replayed.segment + 1
     numbers = [number for number in segment_numbers(log) if number >= first]
-    if found.base is not None and first not in numbers:
-        raise StoreCorrupt(segment_path(log, first), 0, "the segment is missing")
+    last = max([first - 1, found.segment, *numbers])
+    for number in range(first, last + 1):
+        if number not in numbers:
+            raise StoreCorrupt(segment_path(log, number), 0, "the segment is missing")
     for position, number in enumerate(numbers):
         path = segment_path(log, number)
-        if position and number != numbers[position - 1] + 1:
-            raise StoreCorrupt(segment_path(log, numbers[position - 1] + 1), 0, "the segment is missing")
         reader = SegmentReader(path)
         may_be_torn = all(_is_empty(segment_path(log, later)) for later in numbers[position + 1 :])
         if reader.header.first_sequence != replayed.sequence + 1:
@@ -242,7 +246,7 @@ def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> 
             _settle_tail(log, reader, end)
         replayed.segment = number
         replayed.log_bytes += end
-    replayed.segment = max([replayed.segment, *numbers])
+    replayed.segment = last
 
 
 def _is_empty(segment: Path) -> bool:

@@ -48,7 +48,7 @@ class SharedEngine:
 def acquire(directory: Path, options: Options) -> Engine:
     """Return the engine of a directory, opening it for the first store; pair with `release`."""
     with _lock:
-        known = _shared.get(_identity(directory)) if directory.exists() else None
+        known = _known(directory)
         if known is None:
             known = SharedEngine(open_engine(directory, options.max_size))
             _shared[_identity(directory)] = known
@@ -70,6 +70,13 @@ def release(engine: Engine, options: Options) -> None:
         else:
             del _shared[identity]
             known.close()
+
+
+def _known(directory: Path) -> "SharedEngine | None":
+    try:
+        return _shared.get(_identity(directory))
+    except OSError:  # opening it says what is wrong
+        return None
 
 
 def _identity(directory: Path) -> tuple[int, int]:

@@ -23,7 +23,7 @@ class Change(_message.Message):
     def __init__(self, value: _Optional[int] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("data", "id", "subject", "version", "created_ms", "expires_ms", "reads_left", "read_at_ns")
+    __slots__ = ("data", "id", "subject", "version", "created_ms", "expires_ms", "reads_left", "expires_in")
     DATA_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
@@ -31,7 +31,7 @@ class Session(_message.Message):
     CREATED_MS_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_MS_FIELD_NUMBER: _ClassVar[int]
     READS_LEFT_FIELD_NUMBER: _ClassVar[int]
-    READ_AT_NS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_IN_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     id: bytes
     subject: str
@@ -39,8 +39,8 @@ class Session(_message.Message):
     created_ms: int
     expires_ms: int
     reads_left: int
-    read_at_ns: int
-    def __init__(self, data: _Optional[bytes] = ..., id: _Optional[bytes] = ..., subject: _Optional[str] = ..., version: _Optional[int] = ..., created_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., reads_left: _Optional[int] = ..., read_at_ns: _Optional[int] = ...) -> None: ...
+    expires_in: float
+    def __init__(self, data: _Optional[bytes] = ..., id: _Optional[bytes] = ..., subject: _Optional[str] = ..., version: _Optional[int] = ..., created_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., reads_left: _Optional[int] = ..., expires_in: _Optional[float] = ...) -> None: ...
 
 class CreateRequest(_message.Message):
     __slots__ = ("data", "limits", "subject")
@@ -335,14 +335,14 @@ class StoreClosed(_message.Message):
     def __init__(self) -> None: ...
 
 class StoreBusy(_message.Message):
-    __slots__ = ("path", "reason", "waited_seconds")
+    __slots__ = ("path", "reason", "waited")
     PATH_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
-    WAITED_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WAITED_FIELD_NUMBER: _ClassVar[int]
     path: str
     reason: str
-    waited_seconds: float
-    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ..., waited_seconds: _Optional[float] = ...) -> None: ...
+    waited: float
+    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ..., waited: _Optional[float] = ...) -> None: ...
 
 class StoreFull(_message.Message):
     __slots__ = ("path", "reason")
