@@ -144,9 +144,14 @@ def backup(engine: Engine, target: Path) -> None:
         with engine.view.snapshot() as snapshot:
             base = write_base(engine.view, snapshot, temporary / BASE_DIRECTORY, log_end)
         create_segment(temporary / LOG_DIRECTORY, _FIRST_SEGMENT, base.sequence + 1, bytes.fromhex(current.salt))
-        Manifest(map_size=current.map_size, salt=current.salt, keys=current.keys, boot=None, base=base, segment=_FIRST_SEGMENT).save(
-            temporary
-        )
+        Manifest(
+            map_size=current.map_size,
+            salt=current.salt,
+            keys=current.keys,
+            boot=None,
+            base=base,
+            segment=_FIRST_SEGMENT,
+        ).save(temporary)
         files.publish(temporary, target)
     except OSError as error:
         files.remove_tree(temporary)

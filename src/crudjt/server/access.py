@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
 
@@ -24,6 +25,8 @@ _ALLOWED_TOKENS = (
 
 # What an orchestrator asks without a token. It says whether the server serves, and nothing else.
 OPEN_METHODS = frozenset({"/grpc.health.v1.Health/Check"})
+
+MaybeHandler: TypeAlias = "Handler | None"
 
 logger = logging.getLogger("crudjt.server")
 
@@ -125,9 +128,9 @@ class BearerCheck(grpc.ServerInterceptor):
 
     def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
+        continuation: Callable[[grpc.HandlerCallDetails], MaybeHandler],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> MaybeHandler:
         """Return the handler of a call, or one that refuses it."""
         if handler_call_details.method in OPEN_METHODS or self._permits(handler_call_details):
             return continuation(handler_call_details)

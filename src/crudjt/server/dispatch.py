@@ -5,6 +5,7 @@ stream of requests, also where there is only one: so the call of a client that i
 """
 
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 
 from crudjt.errors import CrudjtError, StoreError
 from crudjt.server.method import Method
-from crudjt.server.status import status_of
+from crudjt.wire import Metadata, status_of
 
 # Called after every call: "/service/method", its status, and how many seconds it took.
 Observer = Callable[[str, grpc.StatusCode, float], None]
@@ -48,16 +49,17 @@ class Dispatcher:
     Args:
         store: what the methods get.
         observers: told of each call when it has ended.
-        seconds_per_call: how long a call may last before `give_up` cancels it.
+        client_timeout: for how many seconds a client may neither send what it must nor take what it is sent; `give_up`
+            cancels its call then. What the store is at for a call is never cut short.
 
     """
 
-    def __init__(self, store: Any, observers: Iterable[Observer], seconds_per_call: float) -> None:
+    def __init__(self, store: Any, observers: Iterable[Observer], client_timeout: float) -> None:
         """Prepare; it holds nothing that must be closed."""
         self._store = store
         self._observers = tuple(observers)
-        self._seconds_per_call = seconds_per_call
-        self._running: dict[int, tuple[float, grpc.ServicerContext]] = {}
+        self._client_timeout = client_timeout
+        self._calls: set[Call] = set()
         self._next_line: dict[type, float] = {}
 
     def handlers(self, service: str, methods: Mapping[str, Method]) -> dict[str, Handler]:
@@ -65,20 +67,21 @@ class Dispatcher:
         return {name: self._handler(f"/{service}/{name}", method) for name, method in methods.items()}
 
     def give_up(self) -> None:
-        """Cancel the calls that last too long, such as those of clients that do not send or do not read."""
-        latest = time.monotonic() - self._seconds_per_call
-        for started, context in list(self._running.values()):
-            if started < latest:
-                context.cancel()
+        """Cancel the calls of clients that are too slow."""
+        latest = time.monotonic() - self._client_timeout
+        for call in self._calls.copy():
+            if call.waiting_since < latest:
+                call.context.cancel()
 
     @contextmanager
-    def call(self, name: str, context: grpc.ServicerContext) -> Iterator[None]:
+    def call(self, name: str, context: grpc.ServicerContext) -> Iterator["Call"]:
         """Turn whatever is raised within the block into the status of the call, and report it."""
         started = time.monotonic()
         code = grpc.StatusCode.CANCELLED  # what it stays if the client leaves
-        self._running[id(context)] = started, context
+        call = Call(context)
+        self._calls.add(call)
         try:
-            yield
+            yield call
             code = grpc.StatusCode.OK
         except grpc.RpcError:
             raise
@@ -87,7 +90,7 @@ class Dispatcher:
             context.set_trailing_metadata(metadata)
             context.abort(code, details)
         finally:
-            del self._running[id(context)]
+            self._calls.discard(call)
             seconds = time.monotonic() - started
             logger.debug("%s %s %.6f s", name, code.name, seconds)
             for observe in self._observers:
@@ -95,20 +98,21 @@ class Dispatcher:
 
     def _handler(self, name: str, method: Method) -> Handler:
         def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-            with self.call(name, context):
-                response: Message = method.call(self._store, _request(method, messages, context))
+            with self.call(name, context) as call:
+                response: Message = method.call(self._store, call.argument(method, messages))
                 return response.SerializeToString()
 
         def answers(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            with self.call(name, context):
-                for response in method.call(self._store, _request(method, messages, context)):
-                    yield response.SerializeToString()
+            with self.call(name, context) as call:
+                for response in method.call(self._store, call.argument(method, messages)):
+                    with call.waiting():
+                        yield response.SerializeToString()
 
         if method.response_streaming:
             return grpc.stream_stream_rpc_method_handler(answers)
         return grpc.stream_unary_rpc_method_handler(answer)
 
-    def _status(self, name: str, error: Exception) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
+    def _status(self, name: str, error: Exception) -> tuple[grpc.StatusCode, str, Metadata]:
         if isinstance(error, Refused):
             return error.code, error.details, ()
         if not isinstance(error, CrudjtError):
@@ -126,29 +130,50 @@ class Dispatcher:
             logger.error("%s: %s", type(error).__name__, error)
 
 
-def first(message_type: type[AnyMessage], messages: Iterator[bytes]) -> AnyMessage:
-    """Return the one request of a call that has no more."""
-    for message in messages:
-        return _parsed(message_type, message)
-    raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "no request was sent")
+class Call:
+    """One call that runs."""
 
+    def __init__(self, context: grpc.ServicerContext) -> None:
+        """Begin by not waiting."""
+        self.context = context
+        self.waiting_since = math.inf
 
-def _request(method: Method, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-    if method.request_streaming:
-        request: Any = (_parsed(method.request, message) for message in messages)
-    else:
-        request = first(method.request, messages)
-    if not context.time_remaining():
-        raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call could begin")
-    return request
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Mark a block in which the client is waited for."""
+        self.waiting_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waiting_since = math.inf
 
+    def argument(self, method: Method, messages: Iterator[bytes]) -> Any:
+        """Return what the method takes: a request, or an iterator of them."""
+        if method.request_streaming:
+            argument: Any = self._requests(method.request, messages)
+        else:
+            argument = self.request(method.request, messages)
+        if not self.context.time_remaining():
+            raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call could begin")
+        return argument
 
-def _parsed(message_type: type[AnyMessage], message: bytes) -> AnyMessage:
-    try:
-        return message_type.FromString(message)
-    except DecodeError:
-        name = message_type.DESCRIPTOR.full_name
-        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"the request is not a {name} in protobuf") from None
+    def request(self, message_type: type[AnyMessage], messages: Iterator[bytes]) -> AnyMessage:
+        """Return the one request of a call that has no more."""
+        for request in self._requests(message_type, messages):
+            return request
+        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "no request was sent")
+
+    def _requests(self, message_type: type[AnyMessage], messages: Iterator[bytes]) -> Iterator[AnyMessage]:
+        while True:
+            with self.waiting():
+                message = next(messages, None)
+            if message is None:
+                return
+            try:
+                yield message_type.FromString(message)
+            except DecodeError:
+                name = message_type.DESCRIPTOR.full_name
+                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"the request is not a {name} in protobuf") from None
 
 
 def _whereabouts(error: Exception) -> str:

@@ -11,9 +11,8 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 from grpc_reflection.v1alpha.reflection import ReflectionServicer
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-from crudjt.server.dispatch import Dispatcher, Handler, Refused, first
+from crudjt.server.dispatch import Dispatcher, Handler, Refused
 from crudjt.server.method import Method
-
 
 _NO_CONTEXT: Any = None  # these two use it for unknown services only, or not at all
 
@@ -42,8 +41,8 @@ class Health:
         """Return the handlers of the service."""
 
         def watch(messages: Iterator[bytes], context: grpc.ServicerContext, send: Callable[..., Any]) -> None:
-            with dispatcher.call(f"/{HEALTH}/Watch", context):
-                request = first(HealthCheckRequest, messages)
+            with dispatcher.call(f"/{HEALTH}/Watch", context) as call:
+                request = call.request(HealthCheckRequest, messages)
                 self._servicer.Watch(request, context, send)
 
         # As HealthServicer has it: a watcher holds no thread of the pool.
@@ -66,7 +65,8 @@ def reflection_methods(services: Iterable[str]) -> dict[str, Method]:
     servicer = ReflectionServicer([*services, HEALTH, REFLECTION])
 
     def explain(_store: object, requests: Iterator[ServerReflectionRequest]) -> Iterator[ServerReflectionResponse]:
-        return servicer.ServerReflectionInfo(requests, _NO_CONTEXT)
+        responses: Iterator[ServerReflectionResponse] = servicer.ServerReflectionInfo(requests, _NO_CONTEXT)
+        return responses
 
     return {
         "ServerReflectionInfo": Method(

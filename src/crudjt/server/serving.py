@@ -24,7 +24,7 @@ SERVICES = {token_service.NAME: token_service.METHODS}
 THREADS = 16
 MAX_CONCURRENT_RPCS = 1000
 MAX_MESSAGE_BYTES = 4 * 1024**2
-SECONDS_PER_CALL = 60.0
+CLIENT_TIMEOUT_SECONDS = 30.0
 GRACE_SECONDS = 10.0
 
 _PROBE_SECONDS = 1.0
@@ -57,7 +57,8 @@ class Server:
         threads: how many calls run at a time; the others wait.
         max_concurrent_rpcs: how many may run and wait; those above are refused with ``RESOURCE_EXHAUSTED``.
         max_message_bytes: how large a request or a response may be.
-        seconds_per_call: a call that lasts longer is cancelled, though what the store is at for it is finished.
+        client_timeout: seconds for which a client may neither send what it must nor take what it is sent, before its
+            call is cancelled.
         share_ports: let other processes of this user that do the same listen on the same ports (``SO_REUSEPORT``).
         observers: told of every call.
 
@@ -77,7 +78,7 @@ class Server:
         threads: int = THREADS,
         max_concurrent_rpcs: int = MAX_CONCURRENT_RPCS,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
-        seconds_per_call: float = SECONDS_PER_CALL,
+        client_timeout: float = CLIENT_TIMEOUT_SECONDS,
         share_ports: bool = False,
         observers: Iterable[Observer] = (),
     ) -> None:
@@ -90,7 +91,7 @@ class Server:
         for address in self._wanted:
             require_protection(address, tls=tls is not None, access_tokens=bool(tokens))
         self._credentials = None if tls is None else tls.credentials()
-        self._dispatcher = Dispatcher(store, observers, seconds_per_call)
+        self._dispatcher = Dispatcher(store, observers, client_timeout)
         self._health = Health(services)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="crudjt-rpc")
         options = {
@@ -161,7 +162,7 @@ class Server:
             self._addresses.append(address)
 
     def _watch(self) -> None:
-        """Give up on calls that last too long, and tell the health service how the store is."""
+        """Give up on clients that are too slow, and tell the health service how the store is."""
         while not self._stopping.wait(_PROBE_SECONDS):
             self._dispatcher.give_up()
             failure = self._failure()
