@@ -98,9 +98,7 @@ def test_a_log_that_is_small_or_mostly_alive_is_left_alone(
         assert not maintenance.compaction_is_due(store._engine)
 
 
-def test_log_of_earlier_segments_counts_until_it_is_compacted(
-    path: Path, secret_key: str, machine: Machine
-) -> None:
+def test_log_of_earlier_segments_counts_until_it_is_compacted(path: Path, secret_key: str, machine: Machine) -> None:
     """Boots end segments too; a rebuild reads them all."""
     with crudjt.open(path, secret_key=secret_key) as store:
         grow_log(store, store.create({}))

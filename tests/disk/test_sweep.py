@@ -173,9 +173,7 @@ def sweep_with_others(path: Path, secret_key: str, clock: FakeClock, barrier: An
         barrier.wait(30)
 
 
-def test_processes_that_sweep_at_once_remove_each_session_once(
-    path: Path, secret_key: str, clock: FakeClock
-) -> None:
+def test_processes_that_sweep_at_once_remove_each_session_once(path: Path, secret_key: str, clock: FakeClock) -> None:
     with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
         store.create_many([{"n": n} for n in range(3000)], ttl=10)
         store.create({"lasting": 1})
