@@ -24,7 +24,7 @@ class ServedStore(RemoteStore):
         socket = f"{path}.{next(_numbers)}"
         self._server = Server(self._store, [f"unix:{socket}"], services=SERVICES)
         self._server.start()
-        super().__init__(Connection(remote(f"unix://{socket}")))
+        super().__init__(Connection(remote(f"unix://{socket}", timeout=100)))
 
     def close(self) -> None:
         """Disconnect, and stop the server at once."""

@@ -50,7 +50,7 @@ def serve(store: crudjt.Store, socket: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def remote(serve: Serve) -> Iterator[crudjt.Store]:
-    with crudjt.open(serve()) as remote:
+    with crudjt.open(serve(), timeout=100) as remote:
         yield remote
 
 
