@@ -42,7 +42,8 @@ def test_a_location_names_a_server(location: str, target: str) -> None:
     "location",
     [
         "grpc://", "grpc://:50051", "grpc://host:port", "grpc://host:0", "grpc://host:70000", "grpc://[::1",
-        "grpc://a b",         "grpc://user:password@host", "grpc://host/path", "grpc://host?query", "grpc://host#fragment", "grpc://hóst",
+        "grpc://a b",
+                "grpc://user:password@host", "grpc://host/path", "grpc://host?query", "grpc://host#fragment", "grpc://hóst",
         "unix://", "unix://relative", "unix:///" + "x" * 107, "unix:///a\0b",
     ],
 )  # fmt: skip
