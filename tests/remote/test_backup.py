@@ -75,7 +75,8 @@ def answering(*steps: pb.BackupResponse) -> dict[str, Any]:
 def test_a_server_cannot_write_outside_the_copy(serve: Serve, tmp_path: Path, kind: str, name: str) -> None:
     place = tmp_path / "place"
     place.mkdir()
-    location = serve(answering(pb.BackupResponse(**{kind: name}), pb.BackupResponse(content=b"x")))
+    step = pb.BackupResponse(file=name) if kind == "file" else pb.BackupResponse(directory=name)
+    location = serve(answering(step, pb.BackupResponse(content=b"x")))
     with crudjt.open(location) as remote, pytest.raises(crudjt.StoreInaccessible):
         remote.backup(place / "copy")
     assert list(place.iterdir()) == []

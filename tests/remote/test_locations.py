@@ -43,7 +43,7 @@ def test_a_location_names_a_server(location: str, target: str) -> None:
     [
         "grpc://", "grpc://:50051", "grpc://host:port", "grpc://host:0", "grpc://host:70000", "grpc://[::1",
         "grpc://a b",
-                "grpc://user:password@host", "grpc://host/path", "grpc://host?query", "grpc://host#fragment", "grpc://hóst",
+        "grpc://user:password@host", "grpc://host/path", "grpc://host?query", "grpc://host#fragment", "grpc://hóst",
         "unix://", "unix://relative", "unix:///" + "x" * 107, "unix:///a\0b",
     ],
 )  # fmt: skip
@@ -86,8 +86,9 @@ def test_a_timeout_out_of_range_is_refused(timeout: Any) -> None:
 @pytest.mark.parametrize("name", ["tls_ca", "tls_cert", "tls_key"])
 def test_certificates_without_tls_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
+    options: dict[str, Any] = {name: tmp_path / "file"}
     with pytest.raises(crudjt.InvalidParameter) as caught:
-        crudjt.open(LOCAL, **{name: tmp_path / "file"})
+        crudjt.open(LOCAL, **options)
     assert caught.value.parameter == name
 
 

@@ -1,5 +1,7 @@
 """Long lists: in parts, and only so much in one call."""
 
+from typing import Any
+
 import pytest
 
 import crudjt
@@ -28,7 +30,7 @@ def test_data_of_the_largest_size_goes_through(remote: crudjt.Store) -> None:
 
 @pytest.mark.parametrize("name", ["create_many", "read_many", "delete_many"])
 def test_more_than_one_call_may_hold_is_refused_before_it_is_sent(remote: crudjt.Store, name: str) -> None:
-    items = [{}] if name == "create_many" else ["A" * 22]
+    items: list[Any] = [{}] if name == "create_many" else ["A" * 22]
     log_bytes = remote.stats().log_bytes
     with pytest.raises(crudjt.InvalidParameter) as caught:
         getattr(remote, name)(items * (parts.MAX_ITEMS + 1))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import crudjt
+from crudjt.proto.v1 import store_pb2 as pb
 from crudjt.server import store_service
 from crudjt.server.method import Method
 from tests.processes.workers import Fork
@@ -121,7 +122,7 @@ def test_a_call_that_takes_too_long_is_given_up(store: crudjt.Store, serve: Serv
 
     def stall(_store: crudjt.Store, _request: Any) -> Any:
         go_on.wait(30)
-        return store_service.pb.ReadResponse()
+        return pb.ReadResponse()
 
     location = serve({**store_service.METHODS, "Read": store_service.METHODS["Read"]._replace(call=stall)})
     try:
@@ -139,7 +140,7 @@ def test_closing_while_another_thread_waits_raises_store_closed_there(serve: Ser
     def stall(_store: crudjt.Store, _request: Any) -> Any:
         begun.set()
         go_on.wait(30)
-        return store_service.pb.ReadResponse()
+        return pb.ReadResponse()
 
     location = serve({**store_service.METHODS, "Read": store_service.METHODS["Read"]._replace(call=stall)})
     remote = crudjt.open(location, timeout=60)
