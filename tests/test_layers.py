@@ -54,7 +54,11 @@ LAYERS = [
     "server.binding",
     "server.health",
     "server.serving",
+    "server.logs",
+    "server.metrics",
     "opening",
+    "server.worker",
+    "server.supervisor",
     "token_client",
     "compat",
     "testing",
@@ -62,6 +66,7 @@ LAYERS = [
     "cli.parameters",
     "cli.keys",
     "cli.group",
+    "cli.serve",
     "cli.commands",
     "cli",
     "__main__",
@@ -73,7 +78,7 @@ MODULES = {
     for path in ROOT.rglob("*.py")
 }
 
-HOMES = {"lmdb": "engine.view", "click": "cli"}
+HOMES = {"lmdb": "engine.view", "click": "cli", "prometheus_client": "server.metrics"}
 
 
 def imports(module: str) -> set[str]:
