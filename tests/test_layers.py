@@ -72,6 +72,7 @@ LAYERS = [
     "cli.parameters",
     "cli.keys",
     "cli.group",
+    "cli.running",
     "cli.serve",
     "cli.commands",
     "cli",

@@ -21,7 +21,9 @@ from crudjt.store import Store
 
 # What answers None or False where there is no such session, and what does not.
 _LOOKUPS = frozenset({"read", "peek", "update", "touch", "rotate", "delete", "revoke_id"})
-_OTHERS = frozenset({"create", "create_many", "read_many", "delete_many", "sessions", "revoke", "sweep", "sync", "backup"})
+_OTHERS = frozenset(
+    {"create", "create_many", "read_many", "delete_many", "sessions", "revoke", "sweep", "sync", "backup"}
+)
 
 _BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
 
@@ -38,7 +40,9 @@ class Metrics:
             ["operation", "result"],
             registry=registry,
         )
-        self._calls = Counter("crudjt_calls", "Calls over gRPC, by method and status.", ["method", "code"], registry=registry)
+        self._calls = Counter(
+            "crudjt_calls", "Calls over gRPC, by method and status.", ["method", "code"], registry=registry
+        )
         self._seconds = Histogram(
             "crudjt_call_seconds",
             "How long calls took, by method: in the server, without the network.",
@@ -108,7 +112,9 @@ class StoreCollector(Collector):
             ("compaction", "When the log was last compacted", stats.compacted_at),
         ):
             yield GaugeMetricFamily(
-                f"crudjt_last_{name}_timestamp_seconds", f"{text}, in seconds since 1970; 0 for never.", _seconds(moment)
+                f"crudjt_last_{name}_timestamp_seconds",
+                f"{text}, in seconds since 1970; 0 for never.",
+                _seconds(moment),
             )
 
 
@@ -125,7 +131,7 @@ def metrics_served(address: TcpAddress, store: Store, directory: str) -> Iterato
 
     """
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=directory)
+    MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call] # it has no annotations
     registry.register(StoreCollector(store))
     try:
         server, thread = start_http_server(address.port, address.host, registry)

@@ -11,7 +11,7 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 
 from crudjt.errors import StoreError
-from crudjt.server import token_service
+from crudjt.server import store_service, token_service
 from crudjt.server.access import TLS, BearerCheck, checked_access_tokens
 from crudjt.server.addresses import Address, TcpAddress, checked_addresses
 from crudjt.server.binding import UnixSocket, bind_tcp
@@ -19,7 +19,7 @@ from crudjt.server.dispatch import Dispatcher, Observer
 from crudjt.server.health import Health, reflection_methods
 from crudjt.server.method import Method
 
-SERVICES = {token_service.NAME: token_service.METHODS}
+SERVICES = {each.NAME: each.METHODS for each in (store_service, token_service)}
 
 THREADS = 16
 MAX_CONCURRENT_RPCS = 1000

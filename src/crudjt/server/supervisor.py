@@ -16,8 +16,6 @@ from crudjt.server.serving import GRACE_SECONDS, probe
 from crudjt.server.worker import STOP_SIGNALS, WorkerSettings, run_worker
 from crudjt.store import Store
 
-MAX_WORKERS = 64
-
 _SPAWN = multiprocessing.get_context("spawn")
 _START_SECONDS = 60.0
 _TICK_SECONDS = 1.0

@@ -38,7 +38,7 @@ class WorkerSettings:
 
     path: Path
     secret_keys: tuple[str, ...] = field(repr=False)
-    listen: tuple[str, ...]
+    listen: tuple[str, ...] = ()
     tls: TLS | None = None
     access_tokens: tuple[str, ...] = field(default=(), repr=False)
     metrics_directory: str | None = None
