@@ -62,7 +62,11 @@ LAYERS = [
     "server.binding",
     "server.health",
     "server.serving",
+    "server.logs",
+    "server.metrics",
     "opening",
+    "server.worker",
+    "server.supervisor",
     "token_client",
     "compat",
     "testing",
@@ -71,6 +75,8 @@ LAYERS = [
     "cli.keys",
     "cli.group",
     "cli.results",
+    "cli.running",
+    "cli.serve",
     "cli.commands",
     "cli",
     "__main__",
@@ -82,7 +88,7 @@ MODULES = {
     for path in ROOT.rglob("*.py")
 }
 
-HOMES = {"lmdb": "engine.view", "click": "cli"}
+HOMES = {"lmdb": "engine.view", "click": "cli", "prometheus_client": "server.metrics"}
 
 
 def imports(module: str) -> set[str]:

@@ -105,12 +105,7 @@ class Connection:
             self.require_open()
             if self._pid == os.getpid():
                 return
-            remote = self._remote
-            if remote.tls:
-                credentials = grpc.ssl_channel_credentials(remote.ca, remote.key, remote.certificate)
-                self._channel = grpc.secure_channel(remote.target, credentials, _OPTIONS)
-            else:
-                self._channel = grpc.insecure_channel(remote.target, _OPTIONS)
+            self._channel = channel_to(self._remote)
             self._methods = {method.name: self._callable(method) for method in _SERVICE.methods}
             self._pid = os.getpid()
 
@@ -134,6 +129,14 @@ class Connection:
             return StoreInaccessible(self.location, "the access token, or the certificate, is missing or wrong")
         reason = _REASONS.get(code) or f"{error.details()} ({code.name})"
         return StoreUnavailable(self.location, reason)
+
+
+def channel_to(remote: Remote) -> grpc.Channel:
+    """Return a channel that connects at its first call."""
+    if remote.tls:
+        credentials = grpc.ssl_channel_credentials(remote.ca, remote.key, remote.certificate)
+        return grpc.secure_channel(remote.target, credentials, _OPTIONS)
+    return grpc.insecure_channel(remote.target, _OPTIONS)
 
 
 def _arity(streaming: bool) -> str:

@@ -23,6 +23,7 @@ from crudjt.cli.parameters import (
     ttl_option,
 )
 from crudjt.cli.results import show_done, show_line, show_report, show_session
+from crudjt.cli.serve import health, serve
 from crudjt.engine.doctor import examine
 from crudjt.engine.repair import repair as repair_store
 from crudjt.keyring import generate_secret_key
@@ -275,3 +276,7 @@ def doctor(ctx: click.Context, repair: bool) -> None:
     report = (repair_store if repair else examine)(settings.directory)
     show_report(settings, report)
     ctx.exit(0 if report.healthy else 1)
+
+
+main.add_command(serve)
+main.add_command(health)

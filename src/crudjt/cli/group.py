@@ -71,7 +71,10 @@ class Settings:
         """
         if self.url is not None:
             return self._connect(self.url)
-        secret_keys = keys.secret_keys(self.secret_key_file)
+        return self.open_here(keys.secret_keys(self.secret_key_file))
+
+    def open_here(self, secret_keys: list[str]) -> Store:
+        """Open the store of this host with these secret keys."""
         is_new = not (self.directory / manifest.NAME).exists()
         store = open_store(self.directory, secret_key=secret_keys)
         if is_new:
@@ -79,11 +82,15 @@ class Settings:
         return store
 
     def _connect(self, url: str) -> Store:
+        return open_store(url, **self.connecting(url))
+
+    def connecting(self, url: str) -> dict[str, Any]:
+        """Return what `crudjt.open` takes beside the location of a server."""
         if not is_remote(url):
             raise click.UsageError("--url is no location of a server; allowed: grpc://, grpcs:// or unix://")
         options = dict(self.remote)
         file = options.pop("access_token_file")
-        return open_store(url, access_token=None if file is None else access_token_in(file), **options)
+        return {"access_token": None if file is None else access_token_in(file), **options}
 
     def show(self, document: dict[str, Any], text: str = "") -> None:
         """Print a result: the document with ``--json``, else the text, if it has one."""

@@ -46,11 +46,11 @@ class TLS:
     key: Path
     client_ca: Path | None = None
 
-    def credentials(self) -> grpc.ServerCredentials:
-        """Read the files.
+    def read(self) -> tuple[bytes, bytes, bytes | None]:
+        """Return the content of certificate, key and client CA.
 
         Raises:
-            InvalidParameter: one cannot be read, is not what it should be, or the key is of another certificate.
+            InvalidParameter: a file cannot be read, is not what it should be, or the key is of another certificate.
 
         """
         certificate, key = _content("tls_cert", self.certificate), _content("tls_key", self.key)
@@ -64,13 +64,20 @@ class TLS:
                 "a certificate in PEM and its private key, not encrypted",
             ) from None
         if self.client_ca is None:
-            return grpc.ssl_server_credentials([(key, certificate)])
+            return certificate, key, None
         authorities = _content("client_ca", self.client_ca)
         try:
             context.load_verify_locations(self.client_ca)
         except ssl.SSLError:
             raise InvalidParameter("client_ca", f"({self.client_ca}) holds no certificate", "PEM") from None
-        return grpc.ssl_server_credentials([(key, certificate)], authorities, require_client_auth=True)
+        return certificate, key, authorities
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Return them as gRPC takes them; raises as `read` does."""
+        certificate, key, authorities = self.read()
+        return grpc.ssl_server_credentials(
+            [(key, certificate)], authorities, require_client_auth=authorities is not None
+        )
 
 
 def _content(parameter: str, path: Path) -> bytes:

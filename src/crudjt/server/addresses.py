@@ -9,6 +9,7 @@ every other address needs TLS and an access token.
 import ipaddress
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,18 +96,23 @@ def _unix(text: str, parameter: str) -> UnixAddress:
     return UnixAddress(path)
 
 
-def require_protection(address: Address, *, tls: bool, access_tokens: bool) -> None:
-    """Refuse an address that would let tokens and data leave the host in the clear, or let anybody in.
+def checked_addresses(listen: Sequence[str], *, tls: bool, access_tokens: bool) -> list[Address]:
+    """Return what a server is to listen on, if it may with the protection that it has.
 
     Raises:
-        InvalidParameter: it names what is missing.
+        InvalidParameter: there is no address, or one would let tokens and data leave the host in the clear, or let
+            anybody in; then it names what is missing.
 
     """
-    if address.stays_on_host or (tls and access_tokens):
-        return
+    if isinstance(listen, str) or not listen:
+        raise InvalidParameter("listen", "names no address", f"a list of {_ALLOWED}")
+    addresses = [address for text in listen for address in parse_address(text)]
     missing = [name for name, given in (("tls", tls), ("access_tokens", access_tokens)) if not given]
-    raise InvalidParameter(
-        " and ".join(missing),
-        f"{'is' if len(missing) == 1 else 'are'} not given, and {address} can be reached from other hosts",
-        "both TLS and an access token for such an address; plaintext on loopback and on Unix sockets only",
-    )
+    for address in addresses:
+        if missing and not address.stays_on_host:
+            raise InvalidParameter(
+                " and ".join(missing),
+                f"{'is' if len(missing) == 1 else 'are'} not given, and {address} can be reached from other hosts",
+                "both TLS and an access token for such an address; plaintext on loopback and on Unix sockets only",
+            )
+    return addresses

@@ -10,16 +10,16 @@ import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 
-from crudjt.errors import InvalidParameter, StoreError
-from crudjt.server import token_service
+from crudjt.errors import StoreError
+from crudjt.server import store_service, token_service
 from crudjt.server.access import TLS, BearerCheck, checked_access_tokens
-from crudjt.server.addresses import Address, TcpAddress, parse_address, require_protection
+from crudjt.server.addresses import Address, TcpAddress, checked_addresses
 from crudjt.server.binding import UnixSocket, bind_tcp
 from crudjt.server.dispatch import Dispatcher, Observer
 from crudjt.server.health import Health, reflection_methods
 from crudjt.server.method import Method
 
-SERVICES = {token_service.NAME: token_service.METHODS}
+SERVICES = {each.NAME: each.METHODS for each in (store_service, token_service)}
 
 THREADS = 16
 MAX_CONCURRENT_RPCS = 1000
@@ -28,7 +28,7 @@ CLIENT_TIMEOUT_SECONDS = 30.0
 GRACE_SECONDS = 10.0
 
 _PROBE_SECONDS = 1.0
-_NO_TOKEN = "A" * 22  # nobody's: it decrypts to an id that no clock has reached
+_NO_TOKEN = "A" * 22  # nobody's: it stands for an id that nobody has
 
 _MS = 1000
 _TRANSPORT = {
@@ -83,13 +83,9 @@ class Server:
         observers: Iterable[Observer] = (),
     ) -> None:
         """Check everything; nothing is bound before `start`."""
-        if isinstance(listen, str) or not listen:
-            raise InvalidParameter("listen", "names no address", "a list of addresses")
         self._store = store
-        self._wanted = [address for text in listen for address in parse_address(text)]
         tokens = checked_access_tokens(access_tokens)
-        for address in self._wanted:
-            require_protection(address, tls=tls is not None, access_tokens=bool(tokens))
+        self._wanted = checked_addresses(listen, tls=tls is not None, access_tokens=bool(tokens))
         self._credentials = None if tls is None else tls.credentials()
         self._dispatcher = Dispatcher(store, observers, client_timeout)
         self._health = Health(services)
@@ -174,7 +170,12 @@ class Server:
 
     def _failure(self) -> StoreError | None:
         try:
-            self._store.peek(_NO_TOKEN)
+            probe(self._store)
         except StoreError as error:
             return error
         return None
+
+
+def probe(store: Any) -> None:
+    """Look up a session that is not there; raises a `StoreError` if the store cannot say so."""
+    store.peek(_NO_TOKEN)
