@@ -21,7 +21,7 @@ MAGIC = 0x31304C5254434A54  # "TJCTRL01"
 
 WORD_MAGIC = 0
 WORD_FAILED = 1  # 1 after a failed sync or truncation: every process refuses to go on
-WORD_ROOM_UNTIL = 2  # transaction id by which somebody must look at the view's free room again
+WORD_ATTENTION = 2  # transaction id by which a writer must look at the view's free room again; 0 after a failure
 WORD_ALLOCATED = 3  # bytes of the view's data file that are allocated on disk
 WORD_SYNCED_SEQUENCE = 4  # last log entry known to be on disk
 WORD_SYNCED_END = 5  # its end in the current segment
@@ -92,6 +92,7 @@ class ControlBlock:
     def fail(self) -> None:
         """Stop every process: writers look at the flag, and readers once their caches are void."""
         self.words[WORD_FAILED] = 1
+        self.words[WORD_ATTENTION] = 0
         for begin in range(CACHE_WORDS, CACHE_WORDS + 2 * CACHE_PAIRS, 2):
             self.words[begin] = 2**64 - 1
 
