@@ -79,6 +79,14 @@ class _Master:
         if os.getpid() == self._serving_pid:
             self._server.stop()
 
+    def stop_serving_at_exit(self) -> None:
+        """Stop the server when the main thread ends; the store stays open for the others, and is closed at exit.
+
+        It must have stopped before its thread pool is shut down, or it would not find its end. That happens before
+        `atexit` has its turn, in the reverse order of registration; so this comes after the pool was made.
+        """
+        threading._register_atexit(self.stop_serving)  # type: ignore[attr-defined] # noqa: SLF001 - no other is early enough
+
 
 class _Process:
     """What this process is: master, client, or neither yet."""
@@ -102,15 +110,8 @@ class _Process:
         if before is not None:
             before.close()
 
-    def stop_serving(self) -> None:
-        if isinstance(self.calls, _Master):
-            self.calls.stop_serving()
-
 
 _process = _Process()
-# A server must have stopped before its thread pool is shut down, which happens before `atexit` has its turn. The store
-# stays open for threads that are still at work; it is closed at exit like any other.
-threading._register_atexit(_process.stop_serving)  # type: ignore[attr-defined] # noqa: SLF001 - there is no other way
 
 
 class CRUDJT:
@@ -188,7 +189,9 @@ class CRUDJT:
                 except BaseException:
                     store.close()
                     raise
-                _process.become(_Master(store, server))
+                master = _Master(store, server)
+                master.stop_serving_at_exit()
+                _process.become(master)
 
         @staticmethod
         def connect_to_master(*, grpc_host: str = DEFAULT_HOST, grpc_port: int = DEFAULT_PORT) -> None:

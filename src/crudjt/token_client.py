@@ -1,6 +1,7 @@
 """A client of ``token.TokenService``: the four calls, sent to a master, ours or the original's."""
 
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 from google.protobuf.message import Message
 
 from crudjt import original
-from crudjt.errors import CrudjtError, StoreError, StoreUnavailable
+from crudjt.errors import CrudjtError, StoreClosed, StoreError, StoreUnavailable
 from crudjt.proto import token_pb2
 from crudjt.wire import ERROR_KEY, error_of
 
@@ -17,8 +18,20 @@ NO_LIMIT = -1
 
 _TIMEOUT_SECONDS = 30.0
 _NO_ANSWER = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
-# A forked child must not be given a connection of its parent.
-_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
+_OPTIONS = [
+    ("grpc.use_local_subchannel_pool", 1),  # a forked child must not be given a connection of its parent
+    ("grpc.service_config_disable_resolution", 1),  # nor may anything make gRPC repeat a call
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+_METHODS: dict[str, tuple[type[Message], type[Message]]] = {
+    "CreateToken": (token_pb2.CreateTokenRequest, token_pb2.CreateTokenResponse),
+    "ReadToken": (token_pb2.ReadTokenRequest, token_pb2.ReadTokenResponse),
+    "UpdateToken": (token_pb2.UpdateTokenRequest, token_pb2.UpdateTokenResponse),
+    "DeleteToken": (token_pb2.DeleteTokenRequest, token_pb2.DeleteTokenResponse),
+}
 
 
 class TokenClient:
@@ -31,6 +44,7 @@ class TokenClient:
     def __init__(self, host: str, port: int) -> None:
         """Prepare; the first call connects."""
         self._target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._connecting = threading.Lock()
         self._connect()
 
     def create(self, data: Any, ttl: Any, silence_read: Any) -> str:
@@ -39,13 +53,13 @@ class TokenClient:
         request = token_pb2.CreateTokenRequest(
             packed_data=checked.packed, ttl=_sent(checked.ttl), silence_read=_sent(checked.silence_read)
         )
-        token: str = self._call("CreateToken", request, token_pb2.CreateTokenResponse).token
+        token: str = self._call("CreateToken", request).token
         return token
 
     def read(self, token: Any) -> original.Answer | None:
         """Return data and limits of a session, counting the read; ``None`` if there is none."""
         request = token_pb2.ReadTokenRequest(token=original.checked_token(token))
-        packed = self._call("ReadToken", request, token_pb2.ReadTokenResponse).packed_data
+        packed = self._call("ReadToken", request).packed_data
         answer: original.Answer | None = msgspec.msgpack.decode(packed)
         return answer
 
@@ -59,43 +73,48 @@ class TokenClient:
             ttl=_sent(checked.ttl),
             silence_read=_sent(checked.silence_read),
         )
-        result: bool = self._call("UpdateToken", request, token_pb2.UpdateTokenResponse).result
+        result: bool = self._call("UpdateToken", request).result
         return result
 
     def delete(self, token: Any) -> bool:
         """End a session; return whether there was one."""
         request = token_pb2.DeleteTokenRequest(token=original.checked_token(token))
-        result: bool = self._call("DeleteToken", request, token_pb2.DeleteTokenResponse).result
+        result: bool = self._call("DeleteToken", request).result
         return result
 
     def close(self) -> None:
         """End the connection."""
-        self._channel.close()
+        if self._pid == os.getpid():
+            self._channel.close()
 
     def _connect(self) -> None:
+        self._channel = grpc.insecure_channel(self._target, _OPTIONS)
+        self._methods = {name: self._method(name, *types) for name, types in _METHODS.items()}
         self._pid = os.getpid()
-        self._channel = grpc.insecure_channel(self._target, options=_OPTIONS)
-        self._methods: dict[str, Callable[..., Any]] = {}
 
-    def _call(self, method: str, request: Message, response: type[Message]) -> Any:
+    def _method(self, name: str, request: type[Message], response: type[Message]) -> Callable[..., Any]:
+        made: Callable[..., Any] = self._channel.unary_unary(
+            f"/token.TokenService/{name}", request.SerializeToString, response.FromString
+        )
+        return made
+
+    def _call(self, name: str, request: Message) -> Any:
         if os.getpid() != self._pid:
-            self._connect()
-        send = self._methods.get(method)
-        if send is None:
-            send = self._methods[method] = self._channel.unary_unary(
-                f"/token.TokenService/{method}", type(request).SerializeToString, response.FromString
-            )
+            with self._connecting:
+                if os.getpid() != self._pid:
+                    self._connect()
         try:
-            return send(request, timeout=_TIMEOUT_SECONDS)
+            return self._methods[name](request, timeout=_TIMEOUT_SECONDS)
         except grpc.RpcError as error:
             raise self._translated(error) from error
+        except ValueError:  # closed by another thread
+            raise StoreClosed from None
 
-    def _translated(self, error: grpc.RpcError) -> CrudjtError:
+    def _translated(self, error: Any) -> CrudjtError:
         """Return the error that our master sent, or what the status code of another comes to."""
-        encoded = (value for key, value in error.trailing_metadata() or () if key == ERROR_KEY)
-        known = error_of(next(encoded, b""))
-        if known is not None:
-            return known
+        for key, value in error.trailing_metadata() or ():
+            if key == ERROR_KEY and (known := error_of(value)) is not None:
+                return known
         if error.code() in _NO_ANSWER:
             return StoreUnavailable(self._target, f"the master did not answer ({error.code().name}): {error.details()}")
         return StoreError(f"{self._target}: the master failed ({error.code().name}): {error.details()}")
