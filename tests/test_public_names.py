@@ -28,6 +28,7 @@ NAMES = {
     "StoreFormatError",
     "StoreFull",
     "StoreInaccessible",
+    "StoreUnavailable",
     "VersionConflict",
     "generate_secret_key",
     "open",

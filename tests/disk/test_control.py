@@ -75,10 +75,10 @@ def test_a_control_block_says_where_the_log_ends_after_each_of_the_last_two_tran
     control = ControlBlock(path)
     assert control.valid
     assert not control.failed
-    control.fill_slot(7, LogEnd(1, 5000, 1, 1))
+    control.fill_slot(7, 1, 5000, 1, 1)
     assert (control.slot(6), control.slot(7)) == (LogEnd(1, 4096, 0, 0), LogEnd(1, 5000, 1, 1))
     assert (control.holds(6), control.holds(7), control.holds(8)) == (True, True, False)
-    control.fill_slot(8, LogEnd(1, 6000, 2, 2))
+    control.fill_slot(8, 1, 6000, 2, 2)
     assert (control.holds(6), control.holds(7), control.holds(8)) == (False, True, True)
     control.close()
 
@@ -94,7 +94,7 @@ def write_and_die_in_the_slot(path: Path, secret_key: str, words: int) -> None:
     """Die with `words` of the slot of the next transaction written, as if killed between two of them."""
     store = crudjt.open(path, secret_key=secret_key, sync_interval=QUIET)
 
-    def fill_slot(control: ControlBlock, transaction: int, log_end: LogEnd) -> None:
+    def fill_slot(control: ControlBlock, transaction: int, *log_end: int) -> None:
         at = control_block.slot_word(transaction)
         for word, value in list(enumerate((transaction, *log_end)))[:words]:
             control.words[at + word] = value

@@ -298,7 +298,7 @@ def spoil(store: crudjt.Store, session_id: str, change: Callable[[bytearray], No
     key = SESSION + bytes.fromhex(session_id)
     control = store._engine.control
     with store._engine.view.begin(write=True) as transaction:
-        control.fill_slot(transaction.id(), control.slot(transaction.id() - 1))
+        control.fill_slot(transaction.id(), *control.slot(transaction.id() - 1))
         record = bytearray(transaction.get(key) or b"")
         change(record)
         transaction.put(key, bytes(record))

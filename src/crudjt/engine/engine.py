@@ -8,7 +8,7 @@ before it leaves a view without the change, and an entry past the log end that t
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -18,8 +18,8 @@ import msgspec
 from crudjt.clock import NS_PER_MS, system_clock
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
-from crudjt.engine.control import ControlBlock, LogEnd, pair_word
-from crudjt.engine.log import DELETE, HEADER_BLOCK_BYTES, INSERT, Change, SegmentWriter, create_segment, encode_entry
+from crudjt.engine.control import WORD_ATTENTION, ControlBlock, LogEnd, LogState, pair_word, slot_word
+from crudjt.engine.log import HEADER_BLOCK_BYTES, INSERT, REPLACE, Change, SegmentWriter, create_segment, encode_entry
 from crudjt.engine.view import (
     SEGMENT_KEY,
     SESSION,
@@ -31,7 +31,7 @@ from crudjt.engine.view import (
     translated,
 )
 from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreFull
-from crudjt.records import NO_SUBJECT, TAG_OFFSET
+from crudjt.records import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
 
 CONTROL_FILE = "control"
 VIEW_DIRECTORY = "view"
@@ -53,7 +53,7 @@ class Reader(Protocol):
         """Return the value of a key."""
 
 
-Decision = Callable[..., tuple[Result, list[Change]]]
+Decision = Callable[..., tuple[Result, Sequence[Change]]]
 
 
 class Engine:
@@ -120,7 +120,7 @@ class Engine:
         """Return where the log ends as of the last commit."""
         while True:
             last = self.view.last_transaction
-            end = self.control.slot(last)
+            end = LogEnd._make(self.control.slot(last))
             if self.control.holds(last):  # else a later writer was filling the slot while it was read
                 return end
 
@@ -150,37 +150,42 @@ class Engine:
             if not changes:
                 transaction.abort()
                 return result
-            self._make_room(changes)
+            if len(changes) > _SMALL_CHANGES or len(changes[0][2]) > _SMALL_RECORD_BYTES:
+                self._make_room(changes)
             words = self.words
-            pairs = []
+            ends = []
             for kind, id_, record in changes:
-                tag = record[TAG_OFFSET : TAG_OFFSET + 16]
-                if kind == DELETE:
-                    transaction.delete(SESSION + id_)
-                    if tag != NO_SUBJECT:
-                        transaction.delete(SUBJECT + tag + id_)
-                    sessions -= 1
-                else:
+                if kind == INSERT:  # nobody can have cached what did not exist
                     transaction.put(SESSION + id_, record)
-                    if kind == INSERT:
-                        sessions += 1
-                        if tag != NO_SUBJECT:
-                            transaction.put(SUBJECT + tag + id_, b"")
-                        continue  # nobody can have cached what did not exist
+                    sessions += 1
+                    tag = record[TAG_OFFSET:HEADER_BYTES]
+                    if tag != NO_SUBJECT:
+                        transaction.put(SUBJECT + tag + id_, b"")
+                    continue
                 pair = pair_word(id_)
                 words[pair] = number  # before the commit: no cache may hold across it
-                pairs.append(pair + 1)
-            writer = self._segment_writer(segment)
+                ends.append(pair + 1)
+                if kind == REPLACE:
+                    transaction.put(SESSION + id_, record)
+                    continue
+                transaction.delete(SESSION + id_)
+                sessions -= 1
+                tag = record[TAG_OFFSET:HEADER_BYTES]
+                if tag != NO_SUBJECT:
+                    transaction.delete(SUBJECT + tag + id_)
+            writer = self._segment
+            if writer is None or writer.number != segment:
+                writer = self._segment_writer(segment)
             sequence += 1
             entry = encode_entry(sequence, changes, writer.crc_salt)
-            self.control.fill_slot(number, LogEnd(segment, end + len(entry), sequence, sessions))
+            self.control.fill_slot(number, segment, end + len(entry), sequence, sessions)
             writer.append(entry, end)
             transaction.commit()
         except BaseException as error:
             self._abort(transaction, error)
             raise
-        for pair in pairs:
-            words[pair] = number
+        for word in ends:
+            words[word] = number
         if durable:
             self.sync_to(sequence)
         return result
@@ -200,7 +205,7 @@ class Engine:
             started = LogEnd(segment + 1, HEADER_BLOCK_BYTES, sequence, sessions)
             transaction.put(SEGMENT_KEY, started.segment.to_bytes(8, "little"))
             snapshot = self.view.snapshot()
-            self.control.fill_slot(number, started)
+            self.control.fill_slot(number, *started)
             transaction.commit()
         except BaseException as error:
             self._abort(transaction, error)
@@ -209,22 +214,30 @@ class Engine:
         self.words[control_block.WORD_SEALED_BYTES] += end
         return started, snapshot
 
-    def _prepare(self, number: int) -> LogEnd:
+    def _prepare(self, number: int) -> LogState:
         """Begin transaction `number`: return where the log ends, with nothing behind it."""
+        words = self.words
+        if number >= words[WORD_ATTENTION] or words[slot_word(number)] == number:
+            self._attend(number)
+        return self.control.slot(number - 1)
+
+    def _attend(self, number: int) -> None:
+        """Do what not every transaction has to."""
         words = self.words
         if words[control_block.WORD_FAILED]:
             self._refuse()
-        before = self.control.slot(number - 1)
         if self.control.holds(number):  # a writer of this number died or failed before its commit
+            before = LogEnd._make(self.control.slot(number - 1))
             self._segment_writer(before.segment).cut(before.end)
-        if number >= words[control_block.WORD_ROOM_UNTIL]:
+        if number >= words[WORD_ATTENTION]:
             self._reserve(0)
-            words[control_block.WORD_ROOM_UNTIL] = number + WRITES_PER_CHECK
-        return before
+            words[WORD_ATTENTION] = number + WRITES_PER_CHECK
+            if words[control_block.WORD_FAILED]:  # noted just now by a sync that failed
+                words[WORD_ATTENTION] = 0
+                self._refuse()
 
-    def _make_room(self, changes: list[Change]) -> None:
-        if len(changes) > _SMALL_CHANGES or len(changes[0].record) > _SMALL_RECORD_BYTES:
-            self._reserve(sum(8 + 2 * len(change.record) // files.PAGE_BYTES for change in changes))
+    def _make_room(self, changes: Sequence[Change]) -> None:
+        self._reserve(sum(8 + 2 * len(record) // files.PAGE_BYTES for _, _, record in changes))
 
     def _reserve(self, pages: int) -> None:
         allocated = self.words[control_block.WORD_ALLOCATED]

@@ -104,11 +104,11 @@ def _expired(record: bytes, now_ms: int) -> bool:
 
 
 def _remove_expired(view: Reader, keys: list[bytes], now_ms: int) -> tuple[int, list[Change]]:
-    changes = []
+    changes: list[Change] = []
     for key in keys:
         record = view.get(key)
         if record is not None and _expired(record, now_ms):
-            changes.append(Change(DELETE, key[len(SESSION) :], record))
+            changes.append((DELETE, key[len(SESSION) :], record))
     return len(changes), changes
 
 

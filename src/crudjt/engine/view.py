@@ -11,6 +11,7 @@ stays read-only, which costs time and no safety.
 import ctypes
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
@@ -163,6 +164,22 @@ class View:
         """
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.env))
         _forget_parents_trees()
+
+
+@contextmanager
+def opened_to_read(directory: Path, map_size: int) -> Iterator[Callable[[], Snapshot]]:
+    """Keep a tree open for a block, without the right to change it; yields what begins a snapshot.
+
+    Not for a tree that this process has open: LMDB would drop its locks.
+    """
+    try:
+        env = lmdb.open(str(directory), map_size=map_size, readonly=True, create=False, max_readers=_READERS, max_dbs=0)
+    except lmdb.Error as error:
+        raise translated(error, directory) from error
+    try:
+        yield env.begin
+    finally:
+        env.close()
 
 
 def _forget_parents_trees() -> None:
