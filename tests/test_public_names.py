@@ -11,6 +11,7 @@ import crudjt
 import crudjt.testing
 
 NAMES = {
+    "CRUDJT",
     "CrudjtError",
     "DataTooLarge",
     "InvalidParameter",

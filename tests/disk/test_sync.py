@@ -3,6 +3,8 @@
 import errno
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -575,3 +577,20 @@ def test_the_caretaker_goes_on_syncing_when_it_finds_no_room_to_compact(
             wait_for(met.is_set)
         store.create({"after": 1})
         wait_for(lambda: store.stats().unsynced_bytes == 0)
+
+
+def test_a_process_that_ends_without_closing_syncs_and_fails_nobody(path: Path, secret_key: str) -> None:
+    """What it opened is closed in the right order: syncing a descriptor that is closed would count as a broken disk."""
+    code = f"""
+import crudjt
+store = crudjt.open({str(path)!r}, secret_key={secret_key!r}, sync_interval=3600)
+print(store.create({{}}))
+"""
+    with crudjt.open(path, secret_key=secret_key, sync_interval=3600) as store:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", code], capture_output=True, check=True, timeout=60, text=True
+        )
+        assert done.stderr == ""
+        assert store.stats().unsynced_bytes == 0
+        assert store.peek(done.stdout.strip()) is not None
+        store.create({})
