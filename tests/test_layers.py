@@ -41,15 +41,42 @@ LAYERS = [
     "sessions",
     "stats",
     "store",
+    "proto",
+    "proto.token_pb2",
+    "proto.v1",
+    "proto.v1.store_pb2",
+    "original",
+    "wire",
+    "parts",
+    "locations",
+    "connection",
+    "copies",
+    "remote",
     "server",
     "server.method",
+    "server.token_service",
+    "server.store_service",
+    "server.dispatch",
+    "server.addresses",
+    "server.access",
+    "server.binding",
+    "server.health",
+    "server.serving",
+    "server.logs",
+    "server.metrics",
     "opening",
+    "server.worker",
+    "server.supervisor",
+    "token_client",
+    "compat",
     "testing",
     "cli.values",
     "cli.parameters",
     "cli.keys",
     "cli.group",
     "cli.results",
+    "cli.running",
+    "cli.serve",
     "cli.commands",
     "cli",
     "__main__",
@@ -61,7 +88,7 @@ MODULES = {
     for path in ROOT.rglob("*.py")
 }
 
-HOMES = {"lmdb": "engine.view", "click": "cli"}
+HOMES = {"lmdb": "engine.view", "click": "cli", "prometheus_client": "server.metrics"}
 
 
 def imports(module: str) -> set[str]:

@@ -208,9 +208,7 @@ def test_changes_fill_an_entry_exactly(changes: list[Change]) -> None:
 def test_random_bytes_as_changes_never_raise(random: bytes) -> None:
     changes = decode_changes(random)
     if changes is not None:
-        records = [
-            (kind, id_, bytes(TAG_OFFSET) + value if kind == DELETE else value) for kind, id_, value in changes
-        ]
+        records = [(kind, id_, bytes(TAG_OFFSET) + value if kind == DELETE else value) for kind, id_, value in changes]
         assert body(records) == random
 
 

@@ -27,6 +27,7 @@ NAMES = {
     "StoreFormatError",
     "StoreFull",
     "StoreInaccessible",
+    "StoreUnavailable",
     "VersionConflict",
     "generate_secret_key",
     "open",

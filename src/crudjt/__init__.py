@@ -11,6 +11,7 @@ from crudjt.errors import StoreFailed as StoreFailed
 from crudjt.errors import StoreFormatError as StoreFormatError
 from crudjt.errors import StoreFull as StoreFull
 from crudjt.errors import StoreInaccessible as StoreInaccessible
+from crudjt.errors import StoreUnavailable as StoreUnavailable
 from crudjt.errors import VersionConflict as VersionConflict
 from crudjt.keyring import generate_secret_key as generate_secret_key
 from crudjt.limits import KEEP as KEEP

@@ -6,10 +6,11 @@
     ├── VersionConflict                         ``update(if_version=…)`` met another version
     └── StoreError                              the store, not the call, is at fault
         ├── StoreClosed                         used after ``close()``
+        ├── StoreUnavailable                    a remote store did not answer
         ├── StoreBusy                           other processes hold what this one needs
         ├── StoreFull                           no space on the disk, or ``max_size`` reached
         ├── StoreFailed                         the disk refused a write; reopen to recover
-        ├── StoreInaccessible                   no permission, not a directory, network file system
+        ├── StoreInaccessible                   no permission, not a directory, network file system, wrong access token
         ├── StoreFormatError                    written by a newer version
         └── StoreCorrupt                        bytes on disk are damaged, with file and offset
 
@@ -78,6 +79,19 @@ class StoreClosed(StoreError):
         super().__init__("the store is closed")
 
 
+class StoreUnavailable(StoreError):
+    """A remote store gave no answer: the connection was lost, the server is down or overloaded, or time ran out.
+
+    What was asked may have been carried out or not, and is never asked again by itself. The next call connects anew.
+    """
+
+    def __init__(self, location: str, reason: str) -> None:
+        """``location`` as it was given to `crudjt.open`; ``reason`` says what happened, in words."""
+        super().__init__(f"{location}: {reason}")
+        self.location = location
+        self.reason = reason
+
+
 class StoreBusy(StoreError):
     """Other processes hold the store in a way that excludes this one."""
 
@@ -85,6 +99,7 @@ class StoreBusy(StoreError):
         """``waited`` in seconds."""
         super().__init__(f"{path}: {reason} (waited {waited:.1f} s)")
         self.path = path
+        self.reason = reason
         self.waited = waited
 
 
@@ -95,6 +110,7 @@ class StoreFull(StoreError):
         """``reason`` says whether the disk or ``max_size`` is the limit."""
         super().__init__(f"{path}: {reason}")
         self.path = path
+        self.reason = reason
 
 
 class StoreFailed(StoreError):
@@ -104,15 +120,17 @@ class StoreFailed(StoreError):
         """``reason`` names the operation that failed."""
         super().__init__(f"{path}: {reason}")
         self.path = path
+        self.reason = reason
 
 
 class StoreInaccessible(StoreError):
     """The location cannot hold a store, or this process may not use it."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        """``reason`` says what stands in the way, in words."""
+    def __init__(self, path: Path | str, reason: str) -> None:
+        """``path`` is text where it names a remote store; ``reason`` says what stands in the way, in words."""
         super().__init__(f"{path}: {reason}")
         self.path = path
+        self.reason = reason
 
 
 class StoreFormatError(StoreError):

@@ -1,6 +1,7 @@
 """What callers say of a session - how long, how often, whose - checked and in the units of a record."""
 
 import math
+import re
 from enum import Enum
 from typing import Final, Literal
 
@@ -9,6 +10,8 @@ from crudjt.errors import InvalidParameter
 MAX_SECONDS = 1000 * 366 * 86_400
 MAX_READS = 2**63 - 1
 MAX_SUBJECT_BYTES = 1024
+
+_HANDLE = re.compile(r"[0-9a-f]{32}")
 
 
 class Keep(Enum):
@@ -78,3 +81,10 @@ def checked_version(if_version: int) -> int:
             "if_version", f"is {if_version!r}", "a whole number from 1, as Session.version has it, or None"
         )
     return if_version
+
+
+def checked_handle(id: str) -> bytes:  # noqa: A002 - named as Session.id is
+    """Return the id that a handle spells."""
+    if not isinstance(id, str) or not _HANDLE.fullmatch(id):
+        raise InvalidParameter("id", "is no handle", "the 32 hexadecimal digits of Session.id")
+    return bytes.fromhex(id)

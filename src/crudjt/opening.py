@@ -1,12 +1,13 @@
 """`open`: from what the caller and the environment say to an open store."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from crudjt.clock import Clock, system_clock
 from crudjt.errors import InvalidParameter
 from crudjt.keyring import decode_secret_keys
+from crudjt.locations import DEFAULT_TIMEOUT, is_remote, remote
 from crudjt.options import Durability, Options
 from crudjt.store import Store
 
@@ -32,13 +33,20 @@ def open(  # noqa: A001 - crudjt.open is the name
     max_size: int | None = None,
     max_data_bytes: int = 4096,
     clock: Clock = system_clock,
+    access_token: str | None = None,
+    tls_ca: str | os.PathLike[str] | None = None,
+    tls_cert: str | os.PathLike[str] | None = None,
+    tls_key: str | os.PathLike[str] | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
 ) -> Store:
     """Open the store in a directory, creating both if needed. Any number of processes may have it open.
 
+    Or connect to a server that has it open: ``grpc://host:port``, ``grpcs://host:port`` with TLS, ``unix:///path`` of a
+    socket. It connects at the first call, and has the same methods.
+
     Args:
-        location: the directory. ``None`` takes `CRUDJT_PATH` from the environment, then ``/var/lib/store_jt`` where
-        it can
-            be written, then ``store_jt`` in the working directory.
+        location: the directory, or the server. ``None`` takes `CRUDJT_PATH` from the environment, then
+            ``/var/lib/store_jt`` where it can be written, then ``store_jt`` in the working directory.
         secret_key: Base64 of 32, 48 or 64 random bytes, as `crudjt keygen` makes them; or several, oldest to newest, to
             rotate them: the newest makes tokens, all read. ``None`` takes `CRUDJT_SECRET_KEY`, then the content of the
             file named by `CRUDJT_SECRET_KEY_FILE`; there too, white space separates several.
@@ -48,12 +56,44 @@ def open(  # noqa: A001 - crudjt.open is the name
         max_size: bytes.
         max_data_bytes: bytes.
         clock: nanoseconds since 1970; for tests.
+        access_token: only for a server, as all that follow: what it asks for. ``None`` takes `CRUDJT_ACCESS_TOKEN`,
+            then the content of the file named by `CRUDJT_ACCESS_TOKEN_FILE`. Sent through TLS or within this host only.
+        tls_ca: a file of certificates to trust, in PEM; ``None`` for those that everybody trusts.
+        tls_cert: a file with our own certificate, for a server that asks for one, in PEM.
+        tls_key: a file with its key.
+        timeout: seconds that a call may take.
 
     Raises:
         InvalidParameter: a parameter, or the environment in its place, is not usable.
         StoreError: the store cannot be opened; the subclass says why.
 
     """
+    for_directory = {
+        "secret_key": (secret_key, None),
+        "durability": (durability, Options.durability),
+        "sync_interval": (sync_interval, Options.sync_interval),
+        "sweep_interval": (sweep_interval, Options.sweep_interval),
+        "max_size": (max_size, Options.max_size),
+        "max_data_bytes": (max_data_bytes, Options.max_data_bytes),
+        "clock": (clock, system_clock),
+    }
+    for_server = {
+        "access_token": (access_token, None),
+        "tls_ca": (tls_ca, None),
+        "tls_cert": (tls_cert, None),
+        "tls_key": (tls_key, None),
+        "timeout": (timeout, DEFAULT_TIMEOUT),
+    }
+    if isinstance(location, str) and is_remote(location):
+        _require_defaults(for_directory, "only for a store in a directory; the server has its own")
+        where = remote(
+            location, access_token=access_token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, timeout=timeout
+        )
+        from crudjt.connection import Connection  # noqa: PLC0415 - gRPC takes 0.1 s to import
+        from crudjt.remote import RemoteStore  # noqa: PLC0415 - as above
+
+        return RemoteStore(Connection(where))
+    _require_defaults(for_server, "only for a server: grpc://, grpcs:// or unix://")
     options = Options(
         durability=durability,
         sync_interval=sync_interval,
@@ -64,6 +104,12 @@ def open(  # noqa: A001 - crudjt.open is the name
     )
     secrets = decode_secret_keys(secret_key if secret_key is not None else secret_keys_of_environment())
     return Store(_directory(location), secrets, options)
+
+
+def _require_defaults(parameters: Mapping[str, tuple[object, object]], allowed: str) -> None:
+    for name, (value, default) in parameters.items():
+        if value is not default and value != default:
+            raise InvalidParameter(name, "does not go with the location", allowed)
 
 
 def secret_keys_of_environment() -> list[str]:

@@ -1,7 +1,6 @@
 """`Store`: the face of the embedded engine."""
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -17,7 +16,7 @@ from crudjt.engine.log import Change
 from crudjt.engine.view import SESSION, SUBJECT
 from crudjt.errors import InvalidParameter, StoreClosed
 from crudjt.keyring import Keyring
-from crudjt.limits import KEEP, KeepType, checked_subject, checked_version, milliseconds, reads
+from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, checked_version, milliseconds, reads
 from crudjt.options import Options
 from crudjt.records import Session
 from crudjt.sessions import NO_LIMITS, NO_NEW_LIMITS, Filed, Found, Limits, NewLimits, Sessions, checked_block
@@ -26,7 +25,6 @@ from crudjt.stats import Stats, read_stats
 logger = logging.getLogger("crudjt")
 
 _BATCH = 500
-_HANDLE = re.compile(r"[0-9a-f]{32}")
 _NEVER_NS = 2**63
 
 
@@ -251,9 +249,7 @@ class Store:
 
     def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
         """End one session by its handle, `Session.id`; return whether there was one."""
-        if not isinstance(id, str) or not _HANDLE.fullmatch(id):
-            raise InvalidParameter("id", "is no handle", "the 32 hexadecimal digits of Session.id")
-        return self._write(self._sessions.remove_id, bytes.fromhex(id), self._now_ms())
+        return self._write(self._sessions.remove_id, checked_handle(id), self._now_ms())
 
     def _filed(self, subject: str) -> Iterator[Filed]:
         """Yield what is filed under a subject; a large number is read in several transactions."""
@@ -288,11 +284,11 @@ class Store:
 
     def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
         """Read many tokens as of one moment; results in order."""
-        return self._write(self._sessions.take, _list_of_tokens(tokens), self._clock())
+        return self._write(self._sessions.take, list_of_tokens(tokens), self._clock())
 
     def delete_many(self, tokens: Iterable[str]) -> int:
         """End many sessions, all in one transaction; return how many were alive."""
-        return self._write(self._sessions.remove, _list_of_tokens(tokens), self._now_ms())
+        return self._write(self._sessions.remove, list_of_tokens(tokens), self._now_ms())
 
     # The store
 
@@ -334,7 +330,7 @@ class Store:
         if isinstance(engine, _Closed):
             return
         self._engine = self._cache = self._sessions = _Closed()  # type: ignore[assignment] # so that every use raises
-        self._cached = _refuse
+        self._cached = _refuse  # type: ignore[assignment] # as above
         registry.release(engine, self._options)
 
     def __enter__(self) -> "Store":
@@ -390,7 +386,8 @@ def _limits(ttl: float | KeepType | None, idle: float | KeepType | None, max_rea
     )
 
 
-def _list_of_tokens(tokens: Iterable[str]) -> list[str]:
+def list_of_tokens(tokens: Iterable[str]) -> list[str]:
+    """Return what must be an iterable of tokens as a list."""
     if isinstance(tokens, str):
         raise InvalidParameter("tokens", "is one text", "an iterable of tokens")
     if not isinstance(tokens, Iterable):

@@ -10,6 +10,7 @@ import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
+from tests.remote_server import ServedStore
 
 # Opens the store at a path, and takes what `crudjt.open` takes. Two that are opened on one path see the same sessions.
 Backend = Callable[..., crudjt.Store]
@@ -24,7 +25,7 @@ class OpenStore(Protocol):
         """Open the store of the test, with its key and clock unless `options` say otherwise."""
 
 
-BACKENDS: dict[str, Backend] = {"embedded": crudjt.open}
+BACKENDS: dict[str, Backend] = {"embedded": crudjt.open, "remote": ServedStore}
 
 
 @pytest.fixture(params=sorted(BACKENDS))

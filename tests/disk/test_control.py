@@ -59,7 +59,7 @@ def test_a_store_holds_the_files_that_its_format_names(path: Path, secret_key: s
 
 
 def test_nothing_on_disk_holds_a_token_its_data_its_subject_or_the_key(path: Path, secret_key: str) -> None:
-    with crudjt.open(path, secret_key=secret_key) as store:
+    with crudjt.open(path, secret_key=secret_key, max_size=1024**2) as store:
         token = store.create({"secret": "wormwood-and-gall"}, subject="anna-of-the-hill")
         maintenance.compact(store._engine, 1)
         store.update(token, {"secret": "wormwood-and-gall"})
@@ -71,7 +71,7 @@ def test_nothing_on_disk_holds_a_token_its_data_its_subject_or_the_key(path: Pat
 
 def test_a_control_block_says_where_the_log_ends_after_each_of_the_last_two_transactions(tmp_path: Path) -> None:
     path = tmp_path / "control"
-    ControlBlock.create(path, LogEnd(1, 4096, 0, 0), 6)
+    ControlBlock.create(path).begin(LogEnd(1, 4096, 0, 0), 6)
     control = ControlBlock(path)
     assert control.valid
     assert not control.failed

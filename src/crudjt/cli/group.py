@@ -23,6 +23,7 @@ import msgspec
 from crudjt.cli import keys
 from crudjt.engine import manifest
 from crudjt.errors import InvalidParameter, StoreError, VersionConflict
+from crudjt.locations import access_token_in, is_remote
 from crudjt.opening import default_directory
 from crudjt.opening import open as open_store
 from crudjt.store import Store
@@ -35,11 +36,27 @@ _TOKEN_IN_TEXT = re.compile(rf"[\w-]{{{TOKEN_CHARACTERS},}}", re.ASCII)
 
 @dataclass
 class Settings:
-    """What the options of the group say; `json` may also be said to a command."""
+    """What the options of the group say; `json` may also be said to a command. `remote` is for `crudjt.open`."""
 
     path: Path | None
     secret_key_file: Path | None
     json: bool
+    url: str | None
+    remote: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse options that contradict each other."""
+        if self.url is None:
+            without_use = [name for name, value in self.remote.items() if value is not None]
+            if without_use:
+                raise click.UsageError(f"--{without_use[0].replace('_', '-')} goes with --url")
+        elif self.path is not None or self.secret_key_file is not None:
+            raise click.UsageError("--path and --secret-key-file do not go with --url: the server has its own")
+
+    def require_directory(self) -> None:
+        """Refuse ``--url``, for a command that does not ask a store."""
+        if self.url is not None:
+            raise click.UsageError("--url does not go with this command: it works on this host")
 
     @property
     def directory(self) -> Path:
@@ -49,14 +66,31 @@ class Settings:
     def open(self) -> Store:
         """Open the store, making it and its key where there are none.
 
-        Says on the standard error output what it made: a store that nobody expected to be new is a wrong path.
+        Says on the standard error output what it made: a store that nobody expected to be new is a wrong path. With
+        ``--url``, connects to a server instead.
         """
-        secret_keys = keys.secret_keys(self.secret_key_file)
+        if self.url is not None:
+            return self._connect(self.url)
+        return self.open_here(keys.secret_keys(self.secret_key_file))
+
+    def open_here(self, secret_keys: list[str]) -> Store:
+        """Open the store of this host with these secret keys."""
         is_new = not (self.directory / manifest.NAME).exists()
         store = open_store(self.directory, secret_key=secret_keys)
         if is_new:
             click.echo(f"Made a new store: {self.directory}", err=True)
         return store
+
+    def _connect(self, url: str) -> Store:
+        return open_store(url, **self.connecting(url))
+
+    def connecting(self, url: str) -> dict[str, Any]:
+        """Return what `crudjt.open` takes beside the location of a server."""
+        if not is_remote(url):
+            raise click.UsageError("--url is no location of a server; allowed: grpc://, grpcs:// or unix://")
+        options = dict(self.remote)
+        file = options.pop("access_token_file")
+        return {"access_token": None if file is None else access_token_in(file), **options}
 
     def show(self, document: dict[str, Any], text: str = "") -> None:
         """Print a result: the document with ``--json``, else the text, if it has one."""

@@ -21,7 +21,7 @@ MAGIC = 0x31304C5254434A54  # "TJCTRL01"
 
 WORD_MAGIC = 0
 WORD_FAILED = 1  # 1 after a failed sync or truncation: every process refuses to go on
-WORD_ATTENTION = 2  # transaction id by which a writer must look at the view's free room again; 0 after a failure
+WORD_ROOM_UNTIL = 2  # transaction id by which somebody must look at the view's free room again
 WORD_ALLOCATED = 3  # bytes of the view's data file that are allocated on disk
 WORD_SYNCED_SEQUENCE = 4  # last log entry known to be on disk
 WORD_SYNCED_END = 5  # its end in the current segment
@@ -64,18 +64,20 @@ class ControlBlock:
             self._map = mmap.mmap(descriptor, CONTROL_BYTES)
         self.words = memoryview(self._map).cast("Q")
 
-    @staticmethod
-    def create(path: Path, log_end: LogEnd, last_transaction: int) -> None:
-        """Make a control block for a view whose last committed transaction is `last_transaction`."""
+    @classmethod
+    def create(cls, path: Path) -> "ControlBlock":
+        """Make a control block that is not valid yet."""
         files.remove(path)
         with files.opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
             files.allocate(descriptor, 0, CONTROL_BYTES, path.parent)
-        block = ControlBlock(path)
-        block.words[WORD_SYNCED_SEQUENCE] = log_end.sequence
-        block.words[WORD_SYNCED_END] = log_end.end
-        block.fill_slot(last_transaction, *log_end)
-        block.words[WORD_MAGIC] = MAGIC
-        block.close()
+        return cls(path)
+
+    def begin(self, log_end: LogEnd, last_transaction: int) -> None:
+        """Make the block valid, for a view whose last committed transaction is `last_transaction`."""
+        self.words[WORD_SYNCED_SEQUENCE] = log_end.sequence
+        self.words[WORD_SYNCED_END] = log_end.end
+        self.fill_slot(last_transaction, *log_end)
+        self.words[WORD_MAGIC] = MAGIC
 
     @property
     def valid(self) -> bool:
@@ -90,7 +92,6 @@ class ControlBlock:
     def fail(self) -> None:
         """Stop every process: writers look at the flag, and readers once their caches are void."""
         self.words[WORD_FAILED] = 1
-        self.words[WORD_ATTENTION] = 0
         for begin in range(CACHE_WORDS, CACHE_WORDS + 2 * CACHE_PAIRS, 2):
             self.words[begin] = 2**64 - 1
 

@@ -160,6 +160,7 @@ class SegmentWriter:
         self.number = number
         self.descriptor = files.open_file(path)
         self.close = weakref.finalize(self, os.close, self.descriptor)
+        self.close.atexit = False  # the last sync of an interpreter that ends comes after such calls
         self.header = decode_header(path, os.pread(self.descriptor, HEADER_BLOCK_BYTES, 0))
         self.crc_salt = self.header.crc_salt
 

@@ -54,7 +54,9 @@ def acquire(directory: Path, options: Options) -> Engine:
             known = SharedEngine(open_engine(directory, options.max_size))
             _shared[_identity(directory)] = known
         known.users.append(options)
-        if known.caretaker is None and len(known.users) == 1:
+        if known.caretaker is not None:
+            known.caretaker.reconsider()
+        elif len(known.users) == 1:
             known.take_care()
         return known.engine
 

@@ -16,10 +16,11 @@ import msgspec
 from crudjt.engine import files, manifest
 from crudjt.engine.control import LogEnd
 from crudjt.engine.doctor import Examination, Finding, Report
-from crudjt.engine.engine import BASE_DIRECTORY, LOG_DIRECTORY, VIEW_DIRECTORY
+from crudjt.engine.engine import BASE_DIRECTORY, LOG_DIRECTORY, VIEW_DIRECTORY, new_pages
 from crudjt.engine.log import (
     DELETE,
     HEADER_BLOCK_BYTES,
+    INSERT,
     SegmentReader,
     create_segment,
     segment_numbers,
@@ -29,7 +30,7 @@ from crudjt.engine.manifest import Manifest
 from crudjt.engine.recovery import base_path, rebuild, write_base
 from crudjt.engine.salvage import Hole, Tree, read_segment, surviving_entries
 from crudjt.engine.standstill import at_rest, check_is_store
-from crudjt.engine.view import DATA_FILE, SESSION, SUBJECT, View, ViewError, translated
+from crudjt.engine.view import DATA_FILE, MAP_TO_SIZE, SESSION, SUBJECT, View, ViewError, translated
 from crudjt.errors import StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible
 from crudjt.options import DEFAULT_MAX_SIZE
 from crudjt.records import NO_SUBJECT, DamagedRecord, read_header
@@ -139,14 +140,20 @@ def _known_facts(directory: Path, examination: Examination, readers: dict[int, S
     if found is not None:
         return msgspec.structs.replace(found, salt=salt, keys=[])
     return Manifest(
-        map_size=max([DEFAULT_MAX_SIZE, *_map_sizes(directory)]), salt=salt, keys=[], boot=None, base=None, segment=0
+        map_size=max([DEFAULT_MAX_SIZE, *_map_sizes(directory)]),
+        salt=salt,
+        keys=[],
+        boot=None,
+        base=None,
+        segment=0,
+        doubtful=False,
     )
 
 
 def _map_sizes(directory: Path) -> Iterator[int]:
     for path in (directory / BASE_DIRECTORY).glob("*.mdb"):
         tree = Tree(path)
-        yield from (meta.map_size for meta in tree.metas())
+        yield from (meta.map_size // MAP_TO_SIZE for meta in tree.metas())
         tree.close()
 
 
@@ -255,7 +262,7 @@ def _write(directory: Path, saved: _Saved, number: int) -> Manifest:
         view.close()
     salt = bytes.fromhex(saved.manifest.salt)
     create_segment(directory / LOG_DIRECTORY, number, saved.sequence + 1, salt)
-    return msgspec.structs.replace(saved.manifest, base=base, boot=None, segment=number)
+    return msgspec.structs.replace(saved.manifest, base=base, boot=None, segment=number, doubtful=False)
 
 
 def _fill(view: View, sessions: dict[bytes, bytes]) -> None:
@@ -263,8 +270,8 @@ def _fill(view: View, sessions: dict[bytes, bytes]) -> None:
     allocated = 0
     for start in range(0, len(items), _BATCH):
         batch = items[start : start + _BATCH]
-        pages = sum(8 + 2 * len(record) // files.PAGE_BYTES for _, record in batch)
-        allocated = view.reserve(allocated, pages)
+        pages = new_pages((INSERT, id_, record) for id_, record in batch)
+        allocated = view.make_room(allocated, len(batch), pages).allocated
         with view.begin(write=True) as transaction:
             for id_, record in batch:
                 transaction.put(SESSION + id_, record)

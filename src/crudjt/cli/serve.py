@@ -1,0 +1,59 @@
+"""The commands of the server: `serve` runs it, `health` asks it. gRPC is imported only when one of them runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crudjt.cli.group import Settings
+from crudjt.cli.parameters import json_option, path_option
+from crudjt.server.logs import FORMATS, LEVELS
+
+_MAX_WORKERS = 64
+
+
+def _option(name: str, text: str, **attributes: Any) -> Callable[..., Any]:
+    """Return an option that the environment can give too: ``--log-format`` is ``CRUDJT_LOG_FORMAT``."""
+    variable = f"CRUDJT_{name.removeprefix('--').replace('-', '_').upper()}"
+    return click.option(name, envvar=variable, help=f"{text}  [{variable}]", **attributes)
+
+
+def _file_option(name: str, text: str) -> Callable[..., Any]:
+    return _option(name, text, metavar="PATH", type=click.Path(path_type=Path))
+
+
+@click.command()
+@path_option("--path", "The store's directory, as the option of the group.  [CRUDJT_PATH]")
+@_option("--listen", "HOST:PORT or unix:/PATH; may be repeated.", metavar="ADDRESS", multiple=True)
+@_option("--workers", "Processes that serve; 1 if not given.", type=click.IntRange(1, _MAX_WORKERS), default=1)
+@_file_option("--tls-cert", "Certificate of the server, in PEM.")
+@_file_option("--tls-key", "Its private key, in PEM.")
+@_file_option("--client-ca", "Who issues the certificates that clients must have, in PEM.")
+@_file_option("--access-token-file", "Access tokens, one a line, of which clients must send one.")
+@_option("--metrics", "Where to serve metrics for Prometheus.", metavar="HOST:PORT")
+@_option("--log-format", "How to log; text if not given.", type=click.Choice(FORMATS), default="text")
+@_option("--log-level", "From which level on to log; info if not given.", type=click.Choice(LEVELS), default="info")
+@click.pass_obj
+def serve(settings: Settings, /, **options: Any) -> None:
+    """Serve the store over gRPC until SIGTERM or SIGINT comes.
+
+    Listens on 127.0.0.1:50051 unless told otherwise. Addresses that other hosts can reach need TLS and access tokens.
+    """
+    settings.require_directory()
+    from crudjt.cli.running import run_server  # noqa: PLC0415 - takes long, and the other commands need none of it
+
+    run_server(settings, **options)
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def health(settings: Settings, /) -> None:
+    """Ask a server whether it serves.
+
+    It is the one of --url, or else on 127.0.0.1:50051. The exit status is 1 if it does not serve or does not answer.
+    """
+    from crudjt.cli.running import show_health  # noqa: PLC0415 - as above
+
+    show_health(settings)

@@ -1,0 +1,143 @@
+"""The connection to a remote store: channel, calls, and what gRPC's errors mean to the caller."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from crudjt.errors import CrudjtError, StoreClosed, StoreInaccessible, StoreUnavailable
+from crudjt.locations import Remote
+from crudjt.proto.v1 import store_pb2
+from crudjt.wire import ERROR_KEY, error_of
+
+_SERVICE = store_pb2.DESCRIPTOR.services_by_name["Store"]
+
+_OPTIONS = [
+    # Nothing may make gRPC repeat a call that may have been carried out: no retries from the name service.
+    ("grpc.service_config_disable_resolution", 1),
+    # Connect again soon after a restart of the server.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # Notice a server that is gone without a word, in calls that have no time limit.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # A store is not behind a web proxy.
+    ("grpc.enable_http_proxy", 0),
+]
+
+_REASONS = {
+    grpc.StatusCode.DEADLINE_EXCEEDED: "there was no answer in time",
+    grpc.StatusCode.UNIMPLEMENTED: "there is no crudjt.v1.Store",
+}
+_REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+
+
+class Connection:
+    """Calls the methods of `crudjt.v1.Store` by name. Connects by itself, at the first call and whenever it must."""
+
+    def __init__(self, remote: Remote) -> None:
+        """Remember where to; nothing is sent."""
+        self.location = remote.location
+        self.closed = False
+        self._remote = remote
+        self._lock = threading.Lock()
+        self._metadata = (("authorization", f"Bearer {remote.access_token}"),) if remote.access_token else None
+        self._pid = 0
+        self._channel: Any = None
+        self._methods: dict[str, Callable[..., Any]] = {}
+
+    def require_open(self) -> None:
+        """Raise `StoreClosed` after `close`."""
+        if self.closed:
+            raise StoreClosed
+
+    def call(self, name: str, request: Any) -> Any:
+        """Return the response of a method that has one.
+
+        Raises:
+            CrudjtError: what the server raised; `StoreUnavailable` where there was no answer.
+
+        """
+        method = self._method(name)
+        try:
+            return method(request, timeout=self._remote.timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise self._meaning(error) from error
+        except ValueError:  # closed by another thread since
+            self.require_open()
+            raise
+
+    def stream(self, name: str, request: Any, *, forever: bool = False) -> Iterator[Any]:
+        """Yield the responses of a method that has many; `forever` takes the time limit away. Raises as `call`."""
+        method = self._method(name)
+        responses = None
+        try:
+            responses = method(request, timeout=None if forever else self._remote.timeout, metadata=self._metadata)
+            yield from responses
+        except grpc.RpcError as error:
+            raise self._meaning(error) from error
+        except ValueError:
+            self.require_open()
+            raise
+        finally:
+            if responses is not None:
+                responses.cancel()  # for a caller who leaves before the end
+
+    def close(self) -> None:
+        """Disconnect, for good."""
+        with self._lock:
+            self.closed = True
+            if self._channel is not None and self._pid == os.getpid():
+                self._channel.close()
+            self._channel = None
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        if self._pid != os.getpid() or self.closed:
+            self._connect()
+        return self._methods[name]
+
+    def _connect(self) -> None:
+        """Make a channel, for this process alone: one that was inherited through a fork belongs to the parent."""
+        with self._lock:
+            self.require_open()
+            if self._pid == os.getpid():
+                return
+            self._channel = channel_to(self._remote)
+            self._methods = {method.name: self._callable(method) for method in _SERVICE.methods}
+            self._pid = os.getpid()
+
+    def _callable(self, method: Any) -> Callable[..., Any]:
+        kind = f"{_arity(method.client_streaming)}_{_arity(method.server_streaming)}"
+        made: Callable[..., Any] = getattr(self._channel, kind)(
+            f"/{_SERVICE.full_name}/{method.name}",
+            request_serializer=getattr(store_pb2, method.input_type.name).SerializeToString,
+            response_deserializer=getattr(store_pb2, method.output_type.name).FromString,
+        )
+        return made
+
+    def _meaning(self, error: Any) -> CrudjtError:
+        if self.closed:
+            return StoreClosed()
+        for key, value in error.trailing_metadata() or ():
+            if key == ERROR_KEY and (theirs := error_of(value)) is not None:
+                return theirs
+        code = error.code()
+        if code in _REFUSALS:
+            return StoreInaccessible(self.location, "the access token, or the certificate, is missing or wrong")
+        reason = _REASONS.get(code) or f"{error.details()} ({code.name})"
+        return StoreUnavailable(self.location, reason)
+
+
+def channel_to(remote: Remote) -> grpc.Channel:
+    """Return a channel that connects at its first call."""
+    if remote.tls:
+        credentials = grpc.ssl_channel_credentials(remote.ca, remote.key, remote.certificate)
+        return grpc.secure_channel(remote.target, credentials, _OPTIONS)
+    return grpc.insecure_channel(remote.target, _OPTIONS)
+
+
+def _arity(streaming: bool) -> str:
+    return "stream" if streaming else "unary"

@@ -1,0 +1,167 @@
+"""Where a remote store is, and what it takes to connect: checked before anything of gRPC is imported."""
+
+import ipaddress
+import math
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from crudjt.errors import InvalidParameter
+
+ACCESS_TOKEN_VARIABLE = "CRUDJT_ACCESS_TOKEN"  # noqa: S105 - the name of a variable
+ACCESS_TOKEN_FILE_VARIABLE = "CRUDJT_ACCESS_TOKEN_FILE"  # noqa: S105 - the name of a variable
+
+DEFAULT_PORT = 50051
+DEFAULT_TIMEOUT = 5.0
+MAX_TIMEOUT = 3600.0
+
+_SCHEMES = ("grpc://", "grpcs://", "unix://")
+_ALLOWED = "grpc://host:port, grpcs://host:port or unix:///path"
+_MAX_SOCKET_PATH_BYTES = 107
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_ACCESS_TOKEN = re.compile(r"[!-~]+")
+
+File = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A remote store.
+
+    Attributes:
+        location: as it was given.
+        target: the same, as gRPC spells it.
+        tls: whether the connection is encrypted.
+        timeout: seconds that a call may take.
+        access_token: what the server asks for, if it does.
+        ca: certificates to trust, in PEM; ``None`` for those that everybody trusts.
+        certificate: our own, in PEM, for a server that asks for it, and `key`, its key.
+
+    """
+
+    location: str
+    target: str
+    tls: bool
+    timeout: float
+    access_token: str | None = field(repr=False)
+    ca: bytes | None = field(repr=False)
+    certificate: bytes | None = field(repr=False)
+    key: bytes | None = field(repr=False)
+
+
+def is_remote(location: object) -> bool:
+    """Tell whether a location is that of a remote store, rather than a directory."""
+    return isinstance(location, str) and location.startswith(_SCHEMES)
+
+
+def remote(
+    location: str,
+    *,
+    access_token: str | None = None,
+    tls_ca: File | None = None,
+    tls_cert: File | None = None,
+    tls_key: File | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Remote:
+    """Return the remote store at a location, with what it takes to connect.
+
+    Raises:
+        InvalidParameter: a parameter, or the environment in its place, is not usable. An access token is never in it.
+
+    """
+    scheme, target, loopback = _parsed(location)
+    tls = scheme == "grpcs"
+    for name, file in (("tls_ca", tls_ca), ("tls_cert", tls_cert), ("tls_key", tls_key)):
+        if file is not None and not tls:
+            raise InvalidParameter(name, "is given for a location without TLS", "grpcs://host:port")
+    if (tls_cert is None) != (tls_key is None):
+        raise InvalidParameter("tls_cert", "and tls_key are not given both", "both, or none of them")
+    access_token = _access_token(access_token)
+    if access_token is not None and not tls and not loopback:
+        raise InvalidParameter(
+            "location", "would send the access token in plaintext over the network", "grpcs://host:port"
+        )
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise InvalidParameter("timeout", f"is of type {type(timeout).__name__}", "a number of seconds")
+    if not 0 < timeout <= MAX_TIMEOUT:
+        raise InvalidParameter("timeout", f"is {timeout!r}", f"seconds, above 0 and at most {MAX_TIMEOUT:.0f}")
+    return Remote(
+        location=location,
+        target=target,
+        tls=tls,
+        timeout=timeout,
+        access_token=access_token,
+        ca=_content("tls_ca", tls_ca),
+        certificate=_content("tls_cert", tls_cert),
+        key=_content("tls_key", tls_key),
+    )
+
+
+def _parsed(location: str) -> tuple[str, str, bool]:
+    """Return scheme, target, and whether it stays on this host."""
+    if location.startswith("unix://"):
+        path = location.removeprefix("unix://")
+        if not path.startswith("/") or "\0" in path or len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
+            raise InvalidParameter(
+                "location", "names no socket", f"unix:// and an absolute path of at most {_MAX_SOCKET_PATH_BYTES} bytes"
+            )
+        return "unix", f"unix:{path}", True
+    try:
+        parts = urlsplit(location)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    else:
+        if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
+            host = None
+    if not host or port == 0 or not (_is_address(host) or _NAME.fullmatch(host)):
+        raise InvalidParameter("location", "names no host and port", _ALLOWED)
+    bracketed = f"[{host}]" if ":" in host else host
+    return parts.scheme, f"{bracketed}:{port or DEFAULT_PORT}", _is_loopback(host)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
+
+
+def access_token_in(file: File) -> str:
+    """Return the access token that a file holds.
+
+    Raises:
+        InvalidParameter: the file cannot be read.
+
+    """
+    return (_content("access_token", file) or b"").decode(errors="replace").strip()
+
+
+def _access_token(given: str | None) -> str | None:
+    if given is None:
+        given = os.environ.get(ACCESS_TOKEN_VARIABLE, "").strip() or None
+    if given is None and (name := os.environ.get(ACCESS_TOKEN_FILE_VARIABLE)):
+        given = access_token_in(name)
+    if given is not None and (not isinstance(given, str) or not _ACCESS_TOKEN.fullmatch(given)):
+        raise InvalidParameter(
+            "access_token",
+            "cannot be sent",
+            f"printable ASCII without spaces; also in {ACCESS_TOKEN_VARIABLE} or the file it may be in",
+        )
+    return given
+
+
+def _content(parameter: str, file: File | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        return Path(file).read_bytes()
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidParameter(parameter, f"cannot be read ({type(error).__name__})", "a file") from None

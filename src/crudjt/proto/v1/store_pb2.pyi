@@ -1,0 +1,397 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Limits(_message.Message):
+    __slots__ = ("ttl_ms", "idle_ms", "max_reads")
+    TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    IDLE_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_READS_FIELD_NUMBER: _ClassVar[int]
+    ttl_ms: int
+    idle_ms: int
+    max_reads: int
+    def __init__(self, ttl_ms: _Optional[int] = ..., idle_ms: _Optional[int] = ..., max_reads: _Optional[int] = ...) -> None: ...
+
+class Change(_message.Message):
+    __slots__ = ("value",)
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    value: int
+    def __init__(self, value: _Optional[int] = ...) -> None: ...
+
+class Session(_message.Message):
+    __slots__ = ("data", "id", "subject", "version", "created_ms", "expires_ms", "reads_left", "expires_in")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_MS_FIELD_NUMBER: _ClassVar[int]
+    READS_LEFT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_IN_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    id: bytes
+    subject: str
+    version: int
+    created_ms: int
+    expires_ms: int
+    reads_left: int
+    expires_in: float
+    def __init__(self, data: _Optional[bytes] = ..., id: _Optional[bytes] = ..., subject: _Optional[str] = ..., version: _Optional[int] = ..., created_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., reads_left: _Optional[int] = ..., expires_in: _Optional[float] = ...) -> None: ...
+
+class CreateRequest(_message.Message):
+    __slots__ = ("data", "limits", "subject")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    limits: Limits
+    subject: str
+    def __init__(self, data: _Optional[bytes] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., subject: _Optional[str] = ...) -> None: ...
+
+class CreateResponse(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class ReadRequest(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class ReadResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: Session
+    def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
+
+class PeekRequest(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class PeekResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: Session
+    def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
+
+class UpdateRequest(_message.Message):
+    __slots__ = ("token", "data", "ttl", "idle", "max_reads", "if_version")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    IDLE_FIELD_NUMBER: _ClassVar[int]
+    MAX_READS_FIELD_NUMBER: _ClassVar[int]
+    IF_VERSION_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    data: bytes
+    ttl: Change
+    idle: Change
+    max_reads: Change
+    if_version: int
+    def __init__(self, token: _Optional[str] = ..., data: _Optional[bytes] = ..., ttl: _Optional[_Union[Change, _Mapping]] = ..., idle: _Optional[_Union[Change, _Mapping]] = ..., max_reads: _Optional[_Union[Change, _Mapping]] = ..., if_version: _Optional[int] = ...) -> None: ...
+
+class UpdateResponse(_message.Message):
+    __slots__ = ("found",)
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    found: bool
+    def __init__(self, found: bool = ...) -> None: ...
+
+class TouchRequest(_message.Message):
+    __slots__ = ("token", "ttl", "idle")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    IDLE_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    ttl: Change
+    idle: Change
+    def __init__(self, token: _Optional[str] = ..., ttl: _Optional[_Union[Change, _Mapping]] = ..., idle: _Optional[_Union[Change, _Mapping]] = ...) -> None: ...
+
+class TouchResponse(_message.Message):
+    __slots__ = ("found",)
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    found: bool
+    def __init__(self, found: bool = ...) -> None: ...
+
+class RotateRequest(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class RotateResponse(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class DeleteRequest(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class DeleteResponse(_message.Message):
+    __slots__ = ("found",)
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    found: bool
+    def __init__(self, found: bool = ...) -> None: ...
+
+class SessionsRequest(_message.Message):
+    __slots__ = ("subject",)
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    def __init__(self, subject: _Optional[str] = ...) -> None: ...
+
+class SessionsResponse(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[Session]
+    def __init__(self, sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ...) -> None: ...
+
+class RevokeRequest(_message.Message):
+    __slots__ = ("subject", "keep")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    keep: str
+    def __init__(self, subject: _Optional[str] = ..., keep: _Optional[str] = ...) -> None: ...
+
+class RevokeResponse(_message.Message):
+    __slots__ = ("ended",)
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    ended: int
+    def __init__(self, ended: _Optional[int] = ...) -> None: ...
+
+class RevokeIdRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: bytes
+    def __init__(self, id: _Optional[bytes] = ...) -> None: ...
+
+class RevokeIdResponse(_message.Message):
+    __slots__ = ("found",)
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    found: bool
+    def __init__(self, found: bool = ...) -> None: ...
+
+class CreateManyRequest(_message.Message):
+    __slots__ = ("data", "limits", "subject")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    data: _containers.RepeatedScalarFieldContainer[bytes]
+    limits: Limits
+    subject: str
+    def __init__(self, data: _Optional[_Iterable[bytes]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., subject: _Optional[str] = ...) -> None: ...
+
+class CreateManyResponse(_message.Message):
+    __slots__ = ("tokens",)
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    tokens: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tokens: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReadManyRequest(_message.Message):
+    __slots__ = ("tokens",)
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    tokens: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tokens: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReadManyResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ReadResponse]
+    def __init__(self, results: _Optional[_Iterable[_Union[ReadResponse, _Mapping]]] = ...) -> None: ...
+
+class DeleteManyRequest(_message.Message):
+    __slots__ = ("tokens",)
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    tokens: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tokens: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DeleteManyResponse(_message.Message):
+    __slots__ = ("ended",)
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    ended: int
+    def __init__(self, ended: _Optional[int] = ...) -> None: ...
+
+class StatsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StatsResponse(_message.Message):
+    __slots__ = ("sessions", "log_bytes", "unsynced_bytes", "view_bytes", "max_size", "synced_ms", "swept_ms", "compacted_ms")
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNSYNCED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    VIEW_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SYNCED_MS_FIELD_NUMBER: _ClassVar[int]
+    SWEPT_MS_FIELD_NUMBER: _ClassVar[int]
+    COMPACTED_MS_FIELD_NUMBER: _ClassVar[int]
+    sessions: int
+    log_bytes: int
+    unsynced_bytes: int
+    view_bytes: int
+    max_size: int
+    synced_ms: int
+    swept_ms: int
+    compacted_ms: int
+    def __init__(self, sessions: _Optional[int] = ..., log_bytes: _Optional[int] = ..., unsynced_bytes: _Optional[int] = ..., view_bytes: _Optional[int] = ..., max_size: _Optional[int] = ..., synced_ms: _Optional[int] = ..., swept_ms: _Optional[int] = ..., compacted_ms: _Optional[int] = ...) -> None: ...
+
+class SweepRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SweepResponse(_message.Message):
+    __slots__ = ("removed",)
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    removed: int
+    def __init__(self, removed: _Optional[int] = ...) -> None: ...
+
+class SyncRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SyncResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BackupRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BackupResponse(_message.Message):
+    __slots__ = ("directory", "file", "content")
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    directory: str
+    file: str
+    content: bytes
+    def __init__(self, directory: _Optional[str] = ..., file: _Optional[str] = ..., content: _Optional[bytes] = ...) -> None: ...
+
+class Error(_message.Message):
+    __slots__ = ("invalid_parameter", "data_too_large", "version_conflict", "store_closed", "store_busy", "store_full", "store_failed", "store_inaccessible", "store_format_error", "store_corrupt", "store_unavailable")
+    INVALID_PARAMETER_FIELD_NUMBER: _ClassVar[int]
+    DATA_TOO_LARGE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_CONFLICT_FIELD_NUMBER: _ClassVar[int]
+    STORE_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    STORE_BUSY_FIELD_NUMBER: _ClassVar[int]
+    STORE_FULL_FIELD_NUMBER: _ClassVar[int]
+    STORE_FAILED_FIELD_NUMBER: _ClassVar[int]
+    STORE_INACCESSIBLE_FIELD_NUMBER: _ClassVar[int]
+    STORE_FORMAT_ERROR_FIELD_NUMBER: _ClassVar[int]
+    STORE_CORRUPT_FIELD_NUMBER: _ClassVar[int]
+    STORE_UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    invalid_parameter: InvalidParameter
+    data_too_large: DataTooLarge
+    version_conflict: VersionConflict
+    store_closed: StoreClosed
+    store_busy: StoreBusy
+    store_full: StoreFull
+    store_failed: StoreFailed
+    store_inaccessible: StoreInaccessible
+    store_format_error: StoreFormatError
+    store_corrupt: StoreCorrupt
+    store_unavailable: StoreUnavailable
+    def __init__(self, invalid_parameter: _Optional[_Union[InvalidParameter, _Mapping]] = ..., data_too_large: _Optional[_Union[DataTooLarge, _Mapping]] = ..., version_conflict: _Optional[_Union[VersionConflict, _Mapping]] = ..., store_closed: _Optional[_Union[StoreClosed, _Mapping]] = ..., store_busy: _Optional[_Union[StoreBusy, _Mapping]] = ..., store_full: _Optional[_Union[StoreFull, _Mapping]] = ..., store_failed: _Optional[_Union[StoreFailed, _Mapping]] = ..., store_inaccessible: _Optional[_Union[StoreInaccessible, _Mapping]] = ..., store_format_error: _Optional[_Union[StoreFormatError, _Mapping]] = ..., store_corrupt: _Optional[_Union[StoreCorrupt, _Mapping]] = ..., store_unavailable: _Optional[_Union[StoreUnavailable, _Mapping]] = ...) -> None: ...
+
+class InvalidParameter(_message.Message):
+    __slots__ = ("parameter", "problem", "allowed")
+    PARAMETER_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    parameter: str
+    problem: str
+    allowed: str
+    def __init__(self, parameter: _Optional[str] = ..., problem: _Optional[str] = ..., allowed: _Optional[str] = ...) -> None: ...
+
+class DataTooLarge(_message.Message):
+    __slots__ = ("size", "limit")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    limit: int
+    def __init__(self, size: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class VersionConflict(_message.Message):
+    __slots__ = ("expected", "actual")
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_FIELD_NUMBER: _ClassVar[int]
+    expected: int
+    actual: int
+    def __init__(self, expected: _Optional[int] = ..., actual: _Optional[int] = ...) -> None: ...
+
+class StoreClosed(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StoreBusy(_message.Message):
+    __slots__ = ("path", "reason", "waited")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    WAITED_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    reason: str
+    waited: float
+    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ..., waited: _Optional[float] = ...) -> None: ...
+
+class StoreFull(_message.Message):
+    __slots__ = ("path", "reason")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    reason: str
+    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class StoreFailed(_message.Message):
+    __slots__ = ("path", "reason")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    reason: str
+    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class StoreInaccessible(_message.Message):
+    __slots__ = ("path", "reason")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    reason: str
+    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class StoreFormatError(_message.Message):
+    __slots__ = ("path", "found", "supported")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    SUPPORTED_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    found: int
+    supported: int
+    def __init__(self, path: _Optional[str] = ..., found: _Optional[int] = ..., supported: _Optional[int] = ...) -> None: ...
+
+class StoreCorrupt(_message.Message):
+    __slots__ = ("path", "offset", "reason")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    offset: int
+    reason: str
+    def __init__(self, path: _Optional[str] = ..., offset: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class StoreUnavailable(_message.Message):
+    __slots__ = ("location", "reason")
+    LOCATION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    location: str
+    reason: str
+    def __init__(self, location: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...

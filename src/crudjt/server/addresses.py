@@ -1,0 +1,118 @@
+"""Where a server listens: addresses, parsed, and the rule of which of them may go without encryption.
+
+    127.0.0.1:50051   [::1]:50051   localhost:0   0.0.0.0:50051   sessions.example:50051   unix:/run/crudjt.sock
+
+Port 0 takes a free port. Only what cannot leave the host - loopback addresses and Unix sockets - may be plaintext;
+every other address needs TLS and an access token.
+"""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from crudjt.errors import InvalidParameter
+
+MAX_UNIX_PATH_BYTES = 107  # sun_path of Linux, without the byte that ends it
+_UNIX = "unix:"
+_MAX_PORT = 65_535
+_ALLOWED = "HOST:PORT, [IPV6]:PORT or unix:/PATH"
+
+
+class TcpAddress(NamedTuple):
+    """An IP address, never a host name, and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return it as gRPC and `parse_address` take it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def stays_on_host(self) -> bool:
+        """Whether nothing that is sent to it leaves the host."""
+        return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
+
+
+class UnixAddress(NamedTuple):
+    """The absolute path of a Unix socket."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        """Return it as gRPC and `parse_address` take it."""
+        return f"{_UNIX}{self.path}"
+
+    @property
+    def stays_on_host(self) -> bool:
+        """Whether nothing that is sent to it leaves the host."""
+        return True
+
+
+Address = TcpAddress | UnixAddress
+
+
+def parse_address(text: str, parameter: str = "listen") -> list[Address]:
+    """Return what a text stands for: one address, or all of a host name.
+
+    Raises:
+        InvalidParameter: it is no address, or the name is unknown; `parameter` is who is to blame.
+
+    """
+    if not isinstance(text, str):
+        raise InvalidParameter(parameter, f"is of type {type(text).__name__}", _ALLOWED)
+    if text.startswith(_UNIX):
+        return [_unix(text, parameter)]
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not host or (":" in host) != bracketed:
+        raise InvalidParameter(parameter, f"is {text!r}", _ALLOWED)
+    if not (port.isascii() and port.isdigit()) or int(port) > _MAX_PORT:
+        raise InvalidParameter(parameter, f"is {text!r}, with no port", f"{_ALLOWED}, a port from 0 to {_MAX_PORT}")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    except (OSError, UnicodeError):
+        raise InvalidParameter(parameter, f"is {text!r}, an unknown host", _ALLOWED) from None
+    return [TcpAddress(host, int(port)) for host in dict.fromkeys(str(each[4][0]) for each in found)]
+
+
+def _unix(text: str, parameter: str) -> UnixAddress:
+    name = text.removeprefix(_UNIX)
+    if name.startswith("//"):  # unix:///path, as in an URL
+        name = name.removeprefix("//")
+        if not name.startswith("/"):
+            raise InvalidParameter(parameter, f"is {text!r}", "unix:///PATH, with an absolute path, or unix:PATH")
+    if not name or "\0" in name:
+        raise InvalidParameter(parameter, f"is {text!r}", _ALLOWED)
+    path = Path(name).absolute()
+    size = len(os.fsencode(path))
+    if size > MAX_UNIX_PATH_BYTES:
+        raise InvalidParameter(
+            parameter, f"has a path of {size} bytes", f"a path of at most {MAX_UNIX_PATH_BYTES} bytes for a Unix socket"
+        )
+    return UnixAddress(path)
+
+
+def checked_addresses(listen: Sequence[str], *, tls: bool, access_tokens: bool) -> list[Address]:
+    """Return what a server is to listen on, if it may with the protection that it has.
+
+    Raises:
+        InvalidParameter: there is no address, or one would let tokens and data leave the host in the clear, or let
+            anybody in; then it names what is missing.
+
+    """
+    if isinstance(listen, str) or not listen:
+        raise InvalidParameter("listen", "names no address", f"a list of {_ALLOWED}")
+    addresses = [address for text in listen for address in parse_address(text)]
+    missing = [name for name, given in (("tls", tls), ("access_tokens", access_tokens)) if not given]
+    for address in addresses:
+        if missing and not address.stays_on_host:
+            raise InvalidParameter(
+                " and ".join(missing),
+                f"{'is' if len(missing) == 1 else 'are'} not given, and {address} can be reached from other hosts",
+                "both TLS and an access token for such an address; plaintext on loopback and on Unix sockets only",
+            )
+    return addresses

@@ -1,0 +1,54 @@
+"""How a server logs: one line for each event on the standard error output, as text or as JSON.
+
+No line holds a token, a key or data, and no traceback is printed, since the text of a foreign error might.
+"""
+
+import logging
+from datetime import datetime, timezone
+
+import msgspec
+
+from crudjt.errors import InvalidParameter
+
+FORMATS = ("text", "json")
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, *, json: bool) -> None:
+        super().__init__()
+        self._json = json
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        time = time.replace("+00:00", "Z")
+        line = {
+            "time": time,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[0]:
+            line["error"] = record.exc_info[0].__name__
+        if self._json:
+            return msgspec.json.encode(line).decode()
+        error = f" ({line['error']})" if "error" in line else ""
+        return f"{time} {record.levelname} [{record.process}] {line['message']}{error}"
+
+
+def log_to_standard_error(log_format: str, level: str) -> None:
+    """Send what is logged in this process, by whatever library, to the standard error output.
+
+    Raises:
+        InvalidParameter: there is no such format or level.
+
+    """
+    if log_format not in FORMATS:
+        raise InvalidParameter("log_format", f"is {log_format!r}", " or ".join(FORMATS))
+    if level not in LEVELS:
+        raise InvalidParameter("log_level", f"is {level!r}", ", ".join(LEVELS))
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter(json=log_format == "json"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("crudjt").setLevel(level.upper())

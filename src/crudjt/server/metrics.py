@@ -1,0 +1,147 @@
+"""Metrics for Prometheus, over all workers. The only module that needs the extra ``metrics``.
+
+Workers count in files of a directory (`PROMETHEUS_MULTIPROC_DIR`, which must be set before this is imported); the
+supervisor adds them up, and asks the store for the rest at each scrape. No label holds a token, a subject or data.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import grpc
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from crudjt.errors import InvalidParameter, StoreError
+from crudjt.server.addresses import TcpAddress
+from crudjt.store import Store
+
+# What answers None or False where there is no such session, and what does not.
+_LOOKUPS = frozenset({"read", "peek", "update", "touch", "rotate", "delete", "revoke_id"})
+_OTHERS = frozenset(
+    {"create", "create_many", "read_many", "delete_many", "sessions", "revoke", "sweep", "sync", "backup"}
+)
+
+_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
+
+
+class Metrics:
+    """What one worker counts."""
+
+    def __init__(self) -> None:
+        """Make the counters."""
+        registry = CollectorRegistry()  # of no use by itself: what counts goes to the files
+        self._operations = Counter(
+            "crudjt_operations",
+            "Operations on the store, by kind and result: done, missing (no such session), or the name of an error.",
+            ["operation", "result"],
+            registry=registry,
+        )
+        self._calls = Counter(
+            "crudjt_calls", "Calls over gRPC, by method and status.", ["method", "code"], registry=registry
+        )
+        self._seconds = Histogram(
+            "crudjt_call_seconds",
+            "How long calls took, by method: in the server, without the network.",
+            ["method"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+
+    def count_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        """Count a call over gRPC; an observer of `Server`."""
+        self._calls.labels(method, code.name).inc()
+        self._seconds.labels(method).observe(seconds)
+
+    def count_operation(self, operation: str, result: str) -> None:
+        """Count an operation on the store."""
+        self._operations.labels(operation, result).inc()
+
+
+class ObservedStore:
+    """A store whose operations are counted; in all else it is that store."""
+
+    def __init__(self, store: Store, count: Callable[[str, str], None]) -> None:
+        """Take an open store and who counts: kind, result."""
+        self._store = store
+        for name in _LOOKUPS | _OTHERS:
+            setattr(self, name, _observed(name, getattr(store, name), count))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def _observed(name: str, operation: Callable[..., Any], count: Callable[[str, str], None]) -> Callable[..., Any]:
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            result = operation(*arguments, **keywords)
+        except Exception as error:
+            count(name, type(error).__name__)
+            raise
+        count(name, "missing" if name in _LOOKUPS and (result is None or result is False) else "done")
+        return result
+
+    return call
+
+
+class StoreCollector(Collector):
+    """What the store itself says, asked at each scrape."""
+
+    def __init__(self, store: Store) -> None:
+        """Take an open store."""
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield gauges; of a store that does not answer, that alone."""
+        try:
+            stats = self._store.stats()
+        except StoreError:
+            yield GaugeMetricFamily("crudjt_store_up", "Whether the store answers.", 0)
+            return
+        yield GaugeMetricFamily("crudjt_store_up", "Whether the store answers.", 1)
+        yield GaugeMetricFamily("crudjt_sessions", "Stored sessions; expired ones count until swept.", stats.sessions)
+        yield GaugeMetricFamily("crudjt_log_bytes", "Log that a recovery would read.", stats.log_bytes)
+        yield GaugeMetricFamily("crudjt_unsynced_bytes", "Log not known to be on disk yet.", stats.unsynced_bytes)
+        yield GaugeMetricFamily("crudjt_view_bytes", "Pages of the view that hold live data.", stats.view_bytes)
+        for name, text, moment in (
+            ("sync", "When the log was last synced", stats.synced_at),
+            ("sweep", "When expired sessions were last removed", stats.swept_at),
+            ("compaction", "When the log was last compacted", stats.compacted_at),
+        ):
+            yield GaugeMetricFamily(
+                f"crudjt_last_{name}_timestamp_seconds",
+                f"{text}, in seconds since 1970; 0 for never.",
+                _seconds(moment),
+            )
+
+
+def _seconds(moment: datetime | None) -> float:
+    return 0.0 if moment is None else moment.timestamp()
+
+
+@contextmanager
+def metrics_served(address: TcpAddress, store: Store, directory: str) -> Iterator[TcpAddress]:
+    """Serve the metrics of all workers at ``/metrics`` for a block; yields the address with its actual port.
+
+    Raises:
+        InvalidParameter: the address cannot be had.
+
+    """
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call] # it has no annotations
+    registry.register(StoreCollector(store))
+    try:
+        server, thread = start_http_server(address.port, address.host, registry)
+    except OSError as error:
+        raise InvalidParameter(
+            "metrics", f"is {address}, which cannot be had: {error.strerror}", "an address that nobody else listens on"
+        ) from None
+    try:
+        yield TcpAddress(address.host, server.server_port)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,164 @@
+"""The supervisor: it holds the ports, starts the workers, and starts another for each that dies."""
+
+import logging
+import multiprocessing
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from multiprocessing.connection import Connection
+
+from crudjt.errors import StoreError, StoreFailed
+from crudjt.server.addresses import Address, TcpAddress
+from crudjt.server.binding import reserved
+from crudjt.server.serving import GRACE_SECONDS, probe
+from crudjt.server.worker import STOP_SIGNALS, WorkerSettings, run_worker
+from crudjt.store import Store
+
+_SPAWN = multiprocessing.get_context("spawn")
+_START_SECONDS = 60.0
+_TICK_SECONDS = 1.0
+_SECONDS_BETWEEN_STARTS = 1.0  # of one worker, so that one that cannot live is no busy loop
+_END_SECONDS = 10.0  # beyond the grace of the calls, for closing the store
+_WAKING = STOP_SIGNALS | {signal.SIGCHLD}
+
+logger = logging.getLogger("crudjt.server")
+
+
+def block_signals() -> None:
+    """Leave the signals of this process to `Supervisor.run`. To be called before there are threads."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WAKING)
+
+
+class Supervisor:
+    """Runs some workers on the same addresses.
+
+    Args:
+        store: the store, open in this process: it is looked at once a second.
+        settings: those of every worker, but for the addresses.
+        addresses: where to listen. A Unix socket cannot be shared, so the first worker alone has it.
+        workers: how many.
+
+    """
+
+    def __init__(self, store: Store, settings: WorkerSettings, addresses: Sequence[Address], workers: int) -> None:
+        """Prepare; nothing runs before `run`."""
+        self._store = store
+        self._settings = settings
+        self._addresses = addresses
+        self._workers = workers
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT comes; running calls are finished then.
+
+        Raises:
+            InvalidParameter: an address cannot be had.
+            StoreFailed: the disk failed: all processes must end before the store can be recovered.
+            StoreError: a worker cannot open the store.
+
+        """
+        with ExitStack() as held:
+            shared = [
+                str(held.enter_context(reserved(address)))
+                for address in self._addresses
+                if isinstance(address, TcpAddress)
+            ]
+            alone = [str(address) for address in self._addresses if not isinstance(address, TcpAddress)]
+            workers: list[_Worker] = []
+            try:
+                for number in range(self._workers):
+                    listen = (*shared, *alone) if number == 0 else tuple(shared)
+                    if listen:
+                        workers.append(_Worker(number, replace(self._settings, listen=listen)))
+                for worker in workers:
+                    worker.wait_until_it_serves()
+                logger.info("%d workers serve on %s", len(workers), ", ".join((*shared, *alone)))
+                self._watch(workers)
+                logger.info("stopping: running calls are finished")
+            finally:
+                _stop(workers)
+
+    def _watch(self, workers: Sequence["_Worker"]) -> None:
+        while True:
+            caught = signal.sigtimedwait(_WAKING, _TICK_SECONDS)
+            if caught is not None and caught.si_signo in STOP_SIGNALS:
+                return
+            for worker in workers:
+                worker.look_after()
+            try:
+                probe(self._store)
+            except StoreFailed:
+                raise
+            except StoreError as error:
+                logger.warning("the store does not answer: %s", error)
+
+
+class _Worker:
+    """A worker, and whoever comes in its place."""
+
+    def __init__(self, number: int, settings: WorkerSettings) -> None:
+        self._number = number
+        self._settings = settings
+        self._serves = False
+        self._start()
+
+    def _start(self) -> None:
+        self._pipe, theirs = _SPAWN.Pipe()
+        self.process = _SPAWN.Process(target=run_worker, args=(theirs, self._settings), name=f"worker {self._number}")
+        self.process.start()
+        self._started = time.monotonic()
+        theirs.close()
+
+    def wait_until_it_serves(self) -> None:
+        """Return when it serves, or raise what keeps it from it."""
+        if not self._pipe.poll(_START_SECONDS):
+            raise TimeoutError(f"worker {self._number} did not start in {_START_SECONDS:.0f} seconds")
+        if error := _received(self._pipe):
+            raise error
+        self._serves = True
+
+    def look_after(self) -> None:
+        """Say how its start went, and start another if it has died; not too soon after the last."""
+        if not self._serves and self._pipe.poll():
+            if error := _received(self._pipe):
+                logger.error("worker %d could not start: %s", self._number, error)
+            else:
+                self._serves = True
+                logger.info("worker %d serves, as process %d", self._number, self.process.pid)
+        if self.process.is_alive():
+            return
+        if self._serves:
+            logger.error("worker %d, process %d, died: %s", self._number, self.process.pid, _end(self.process.exitcode))
+            self._serves = False
+        if time.monotonic() - self._started >= _SECONDS_BETWEEN_STARTS:
+            self._pipe.close()
+            self.process.close()
+            self._start()
+
+
+def _received(pipe: Connection) -> Exception | None:
+    try:
+        error: Exception | None = pipe.recv()
+    except EOFError:
+        return ChildProcessError("a worker died before it served")
+    return error
+
+
+def _end(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return signal.Signals(-exit_code).name
+    return f"exit code {exit_code}"
+
+
+def _stop(workers: Sequence[_Worker]) -> None:
+    """Let every worker finish what it is at; kill one that cannot."""
+    for worker in workers:
+        worker.process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS + _END_SECONDS
+    for worker in workers:
+        worker.process.join(max(deadline - time.monotonic(), 0))
+        if worker.process.is_alive():
+            logger.error("process %s does not end, and is killed", worker.process.pid)
+            worker.process.kill()
+            worker.process.join()

@@ -1,0 +1,60 @@
+"""``token.TokenService``, as the SDKs of the original engine speak it; ``proto/token.proto`` is its definition.
+
+The protocol cannot say that there is no limit, so clients send -1, and some 0.
+"""
+
+import msgspec
+
+from crudjt import original
+from crudjt.proto.token_pb2 import (
+    CreateTokenRequest,
+    CreateTokenResponse,
+    DeleteTokenRequest,
+    DeleteTokenResponse,
+    ReadTokenRequest,
+    ReadTokenResponse,
+    UpdateTokenRequest,
+    UpdateTokenResponse,
+)
+from crudjt.server.method import Method
+from crudjt.store import Store
+
+NAME = "token.TokenService"
+
+_NO_LIMIT = (-1, 0)
+
+
+def create_token(store: Store, request: CreateTokenRequest) -> CreateTokenResponse:
+    """Start a session and answer its token."""
+    data = original.unpack(request.packed_data)
+    token = original.create(store, data, _limit(request.ttl), _limit(request.silence_read))
+    return CreateTokenResponse(token=token)
+
+
+def read_token(store: Store, request: ReadTokenRequest) -> ReadTokenResponse:
+    """Answer data and limits of a session as MessagePack, nil if there is none."""
+    return ReadTokenResponse(packed_data=msgspec.msgpack.encode(original.read(store, request.token)))
+
+
+def update_token(store: Store, request: UpdateTokenRequest) -> UpdateTokenResponse:
+    """Replace data and limits of a session, and answer whether there was one."""
+    data = original.unpack(request.packed_data)
+    result = original.update(store, request.token, data, _limit(request.ttl), _limit(request.silence_read))
+    return UpdateTokenResponse(result=result)
+
+
+def delete_token(store: Store, request: DeleteTokenRequest) -> DeleteTokenResponse:
+    """End a session, and answer whether there was one."""
+    return DeleteTokenResponse(result=original.delete(store, request.token))
+
+
+METHODS = {
+    "CreateToken": Method(CreateTokenRequest, CreateTokenResponse, create_token),
+    "ReadToken": Method(ReadTokenRequest, ReadTokenResponse, read_token),
+    "UpdateToken": Method(UpdateTokenRequest, UpdateTokenResponse, update_token),
+    "DeleteToken": Method(DeleteTokenRequest, DeleteTokenResponse, delete_token),
+}
+
+
+def _limit(sent: int) -> int | None:
+    return None if sent in _NO_LIMIT else sent

@@ -1,0 +1,176 @@
+"""What the tests of the server share: certificates, servers in this process and of their own, clients."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+import crudjt
+
+PATIENCE = 30.0
+CHECK = "/grpc.health.v1.Health/Check"
+TOKEN_SERVICE = "token.TokenService"
+STORE_SERVICE = "crudjt.v1.Store"
+
+
+class Pair(NamedTuple):
+    """The files of a certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+
+class Authority:
+    """Issues certificates for 127.0.0.1 and localhost."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory
+        self._name = name
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._certificate = self._signed(name, self._key, is_authority=True)
+        self.file = directory / f"{name}.pem"
+        self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str) -> Pair:
+        key = ec.generate_private_key(ec.SECP256R1())
+        pair = Pair(self._directory / f"{name}.pem", self._directory / f"{name}.key")
+        pair.certificate.write_bytes(
+            self._signed(name, key, is_authority=False).public_bytes(serialization.Encoding.PEM)
+        )
+        pair.key.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return pair
+
+    def _signed(self, name: str, key: ec.EllipticCurvePrivateKey, *, is_authority: bool) -> x509.Certificate:
+        now = datetime.now(timezone.utc)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self._name)]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+            .sign(self._key, hashes.SHA256())
+        )
+
+
+def call(channel: grpc.Channel, path: str, request: bytes = b"", **options: Any) -> bytes:
+    """Make a call with a request of any bytes, and return those of the response."""
+    options.setdefault("timeout", PATIENCE)
+    response: bytes = channel.unary_unary(path)(request, **options)
+    return response
+
+
+def refusal(channel: grpc.Channel, path: str, request: bytes = b"", **options: Any) -> grpc.Call:
+    """Make a call that must fail, and return how it did."""
+    try:
+        call(channel, path, request, **options)
+    except grpc.RpcError as error:
+        assert isinstance(error, grpc.Call)
+        return error
+    raise AssertionError(f"{path} did not fail")
+
+
+def serves(channel: grpc.Channel, service: str = "", **options: Any) -> bool:
+    """Ask the health service."""
+    answer = call(channel, CHECK, HealthCheckRequest(service=service).SerializeToString(), **options)
+    return HealthCheckResponse.FromString(answer).status == HealthCheckResponse.SERVING
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """Return the metadata of a call with an access token."""
+    return (("authorization", f"Bearer {token}"),)
+
+
+class ServeCommand:
+    """`crudjt serve` as a process of its own, with JSON logs."""
+
+    def __init__(self, home: Path, secret_key: str, *options: str, **environment: str) -> None:
+        self.log_file = home / "log"
+        self._home = home
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "crudjt", "serve", "--log-format", "json", *options],
+                env={
+                    "PATH": os.defpath,
+                    "HOME": str(home),
+                    "PYTHONPATH": str(Path(crudjt.__file__).parents[1]),
+                    "CRUDJT_PATH": str(home / "store"),
+                    "CRUDJT_SECRET_KEY": secret_key,
+                    **environment,
+                },
+                cwd=home,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return what has been logged."""
+        return [json.loads(line) for line in self.log_file.read_text().splitlines() if line.startswith("{")]
+
+    def wait_for_line(self, pattern: str) -> re.Match[str]:
+        """Return the first match of a pattern in a message of the log."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            for line in self.lines():
+                if match := re.search(pattern, line["message"]):
+                    return match
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"no {pattern!r} in:\n{self.log_file.read_text()}")
+
+    def wait_until_it_serves(self) -> list[str]:
+        """Return its addresses."""
+        return self.wait_for_line(r"workers? serve on (.*)")[1].split(", ")
+
+    def worker_pids(self) -> list[int]:
+        """Return the processes that have said that they serve."""
+        return [line["process"] for line in self.lines() if line["message"].startswith("serving on")]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def end(self) -> None:
+        """Leave nothing of it behind: its workers end when it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+
+
+@contextmanager
+def serve(home: Path, secret_key: str, *options: str, **environment: str) -> Iterator[ServeCommand]:
+    """Run `crudjt serve` for a block."""
+    command = ServeCommand(home, secret_key, *options, **environment)
+    try:
+        yield command
+    finally:
+        command.end()
