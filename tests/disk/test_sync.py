@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -42,7 +41,7 @@ class Recorder:
 
     def _sync(self, descriptor: int) -> None:
         size = os.fstat(descriptor).st_size
-        of_log = Path(os.readlink(f"/proc/self/fd/{descriptor}")).parent == self._path / "log"
+        of_log = Path(f"/proc/self/fd/{descriptor}").readlink().parent == self._path / "log"
         self.before()
         self._real(descriptor)
         if of_log:
@@ -442,7 +441,7 @@ class Model:
 
     def delete(self) -> None:
         token = next(iter(self.data))
-        self.attempt(lambda: self.store.delete(token), lambda _: self.data.pop(token) and None)
+        self.attempt(lambda: self.store.delete(token), lambda _: self.data.__delitem__(token))
 
     def live(self) -> None:
         """Do some of everything that writes."""
