@@ -54,7 +54,9 @@ class Life:
     def _open(self) -> crudjt.Store:
         return crudjt.open(self._path, secret_key=self._secret_key, clock=self.clock, sync_interval=QUIET)
 
-    def run(self, operation: str, number: int, seconds: int | None, subject: str | None) -> None:
+    def run(  # noqa: C901, PLR0912 - one branch for each operation
+        self, operation: str, number: int, seconds: int | None, subject: str | None
+    ) -> None:
         """Do one step. `number` chooses a token, a subject, a count or data."""
         store = self.store
         token = self.tokens[number % len(self.tokens)] if self.tokens else "none"
@@ -358,7 +360,7 @@ def test_a_tail_that_a_dead_writer_left_is_not_served_and_never_comes_back(
             append(writer, entry, offset)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        log.SegmentWriter.append = append_and_die  # type: ignore[assignment, method-assign] # in this process only
+        log.SegmentWriter.append = append_and_die  # type: ignore[method-assign,assignment] # in this process only
         crudjt.open(path, secret_key=secret_key).create({"n": 2})
 
     assert exit_code_of_child(die_before_the_commit) == -signal.SIGKILL
