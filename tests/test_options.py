@@ -10,6 +10,7 @@ import pytest
 
 import crudjt
 from crudjt import Options
+from crudjt.locations import remote
 from crudjt.testing import FakeClock
 
 BAD: dict[str, list[Any]] = {
