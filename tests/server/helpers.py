@@ -115,13 +115,14 @@ class ServeCommand:
         self._home = home
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "crudjt", "serve", "--log-format", "json", *options],
+                [sys.executable, "-m", "crudjt", "serve", *options],
                 env={
                     "PATH": os.defpath,
                     "HOME": str(home),
                     "PYTHONPATH": str(Path(crudjt.__file__).parents[1]),
                     "CRUDJT_PATH": str(home / "store"),
                     "CRUDJT_SECRET_KEY": secret_key,
+                    "CRUDJT_LOG_FORMAT": "json",
                     **environment,
                 },
                 cwd=home,
@@ -148,7 +149,7 @@ class ServeCommand:
 
     def wait_until_it_serves(self) -> list[str]:
         """Return its addresses."""
-        return self.wait_for_line(r"workers? serve on (.*)")[1].split(", ")
+        return self.wait_for_line(r"^ready: (.*) \(workers: ")[1].split(", ")
 
     def worker_pids(self) -> list[int]:
         """Return the processes that have said that they serve."""

@@ -8,10 +8,10 @@ import logging
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -19,9 +19,6 @@ from google.protobuf.message import DecodeError, Message
 from crudjt.errors import CrudjtError, StoreError
 from crudjt.server.method import Method
 from crudjt.wire import Metadata, status_of
-
-# Called after every call: "/service/method", its status, and how many seconds it took.
-Observer = Callable[[str, grpc.StatusCode, float], None]
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -43,21 +40,31 @@ class Refused(Exception):
         self.details = details
 
 
+class Observer(Protocol):
+    """Whom a server tells what it does: see `crudjt.server.metrics`."""
+
+    def observed(self, store: Any) -> Any:
+        """Return a store that does the same, and reports it."""
+
+    def count_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        """Take note of a call that has ended."""
+
+
 class Dispatcher:
     """Handles the calls of any services on one store.
 
     Args:
         store: what the methods get.
-        observers: told of each call when it has ended.
+        observer: told of what methods do with the store, and of each call when it has ended.
         client_timeout: for how many seconds a client may neither send what it must nor take what it is sent; `give_up`
             cancels its call then. What the store is at for a call is never cut short.
 
     """
 
-    def __init__(self, store: Any, observers: Iterable[Observer], client_timeout: float) -> None:
+    def __init__(self, store: Any, observer: Observer | None, client_timeout: float) -> None:
         """Prepare; it holds nothing that must be closed."""
-        self._store = store
-        self._observers = tuple(observers)
+        self._store = store if observer is None else observer.observed(store)
+        self._observer = observer
         self._client_timeout = client_timeout
         self._calls: set[Call] = set()
         self._next_line: dict[type, float] = {}
@@ -93,8 +100,8 @@ class Dispatcher:
             self._calls.discard(call)
             seconds = time.monotonic() - started
             logger.debug("%s %s %.6f s", name, code.name, seconds)
-            for observe in self._observers:
-                observe(name, code, seconds)
+            if self._observer is not None:
+                self._observer.count_call(name, code, seconds)
 
     def _handler(self, name: str, method: Method) -> Handler:
         def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:

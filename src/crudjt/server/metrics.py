@@ -51,8 +51,12 @@ class Metrics:
             registry=registry,
         )
 
+    def observed(self, store: Store) -> "ObservedStore":
+        """Return a store whose operations are counted."""
+        return ObservedStore(store, self.count_operation)
+
     def count_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
-        """Count a call over gRPC; an observer of `Server`."""
+        """Count a call over gRPC."""
         self._calls.labels(method, code.name).inc()
         self._seconds.labels(method).observe(seconds)
 

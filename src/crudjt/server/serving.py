@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -60,7 +60,7 @@ class Server:
         client_timeout: seconds for which a client may neither send what it must nor take what it is sent, before its
             call is cancelled.
         share_ports: let other processes of this user that do the same listen on the same ports (``SO_REUSEPORT``).
-        observers: told of every call.
+        observer: told of every call and operation, for metrics.
 
     Raises:
         InvalidParameter: an address is not usable, or not without TLS or an access token.
@@ -80,14 +80,14 @@ class Server:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         client_timeout: float = CLIENT_TIMEOUT_SECONDS,
         share_ports: bool = False,
-        observers: Iterable[Observer] = (),
+        observer: Observer | None = None,
     ) -> None:
         """Check everything; nothing is bound before `start`."""
         self._store = store
         tokens = checked_access_tokens(access_tokens)
         self._wanted = checked_addresses(listen, tls=tls is not None, access_tokens=bool(tokens))
         self._credentials = None if tls is None else tls.credentials()
-        self._dispatcher = Dispatcher(store, observers, client_timeout)
+        self._dispatcher = Dispatcher(store, observer, client_timeout)
         self._health = Health(services)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="crudjt-rpc")
         options = {

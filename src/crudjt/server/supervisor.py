@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 from crudjt.errors import StoreError, StoreFailed
@@ -28,6 +29,7 @@ logger = logging.getLogger("crudjt.server")
 
 def block_signals() -> None:
     """Leave the signals of this process to `Supervisor.run`. To be called before there are threads."""
+    resource_tracker.ensure_running()  # multiprocessing would start it with the first worker, and unblock them again
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAKING)
 
 
@@ -73,7 +75,7 @@ class Supervisor:
                         workers.append(_Worker(number, replace(self._settings, listen=listen)))
                 for worker in workers:
                     worker.wait_until_it_serves()
-                logger.info("%d workers serve on %s", len(workers), ", ".join((*shared, *alone)))
+                logger.info("ready: %s (workers: %d)", ", ".join((*shared, *alone)), len(workers))
                 self._watch(workers)
                 logger.info("stopping: running calls are finished")
             finally:

@@ -7,7 +7,6 @@ import threading
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from crudjt.errors import CrudjtError
 from crudjt.opening import open as open_store
@@ -56,21 +55,19 @@ def run_worker(pipe: Connection, settings: WorkerSettings) -> None:
     _allow_many_connections()
     try:
         with open_store(settings.path, secret_key=settings.secret_keys) as store:
-            served: Any = store
-            observers: tuple[Observer, ...] = ()
+            observer: Observer | None = None
             if settings.metrics_directory is not None:
                 os.environ[METRICS_VARIABLE] = settings.metrics_directory  # read when prometheus_client is imported
-                from crudjt.server.metrics import Metrics, ObservedStore  # noqa: PLC0415 - an extra, imported only if asked for
+                from crudjt.server.metrics import Metrics  # noqa: PLC0415 - an extra, imported only if asked for
 
-                metrics = Metrics()
-                served, observers = ObservedStore(store, metrics.count_operation), (metrics.count_call,)
+                observer = Metrics()
             server = Server(
-                served,
+                store,
                 settings.listen,
                 tls=settings.tls,
                 access_tokens=settings.access_tokens,
                 share_ports=True,
-                observers=observers,
+                observer=observer,
             )
             server.start()
             pipe.send(None)

@@ -1,0 +1,22 @@
+# The server of crudjt; docs/server.md says how to run it.
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY . .
+RUN python -m venv /opt/crudjt && /opt/crudjt/bin/pip install --no-cache-dir '.[metrics]'
+
+FROM python:3.13-slim
+COPY --from=build /opt/crudjt /opt/crudjt
+RUN useradd --system --uid 10001 --home-dir /app crudjt \
+    && mkdir -p /app/store_jt /app/secrets /run/crudjt \
+    && chown -R crudjt:crudjt /app /run/crudjt
+USER crudjt
+WORKDIR /app
+ENV PATH=/opt/crudjt/bin:$PATH \
+    CRUDJT_PATH=/app/store_jt \
+    CRUDJT_LISTEN="unix:/run/crudjt/socket 127.0.0.1:50051"
+VOLUME ["/app/store_jt", "/run/crudjt"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=10s \
+    CMD ["crudjt", "--url", "unix:///run/crudjt/socket", "health"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["crudjt"]
+CMD ["serve"]
