@@ -10,6 +10,7 @@ import pytest
 
 import crudjt
 from crudjt import Options
+from crudjt.locations import remote
 from crudjt.testing import FakeClock
 
 BAD: dict[str, list[Any]] = {
@@ -70,9 +71,12 @@ def test_options_are_frozen() -> None:
 
 
 def test_open_takes_every_option_with_the_same_default() -> None:
+    """And those of a remote store with those."""
     parameters = inspect.signature(crudjt.open).parameters
+    of_remote = inspect.signature(remote).parameters
     assert {name: each.default for name, each in parameters.items() if name not in ("location", "secret_key")} == {
-        field.name: field.default for field in fields(Options)
+        **{field.name: field.default for field in fields(Options)},
+        **{name: each.default for name, each in of_remote.items() if name != "location"},
     }
 
 

@@ -10,7 +10,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-COMPILER = "grpcio-tools==1.72.2"
+COMPILER = ("grpcio-tools==1.72.2", "setuptools<81")  # the first imports pkg_resources of the second
 SOURCE = Path(__file__).parents[1] / "src"
 PROTOS = sorted((SOURCE / "crudjt" / "proto").rglob("*.proto"))
 
@@ -20,7 +20,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         venv.create(directory, with_pip=True)
         python = Path(directory) / "bin" / "python"
-        subprocess.run([python, "-m", "pip", "install", "--quiet", COMPILER, "setuptools<81"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *COMPILER], check=True)
         outputs = [f"--proto_path={SOURCE}", f"--python_out={SOURCE}", f"--pyi_out={SOURCE}"]
         subprocess.run([python, "-m", "grpc_tools.protoc", *outputs, *PROTOS], check=True)
 

@@ -17,6 +17,8 @@ _SERVICE = store_pb2.DESCRIPTOR.services_by_name["Store"]
 _OPTIONS = [
     # Nothing may make gRPC repeat a call that may have been carried out: no retries from the name service.
     ("grpc.service_config_disable_resolution", 1),
+    # A connection of its own for each channel: a forked child would otherwise be given that of its parent.
+    ("grpc.use_local_subchannel_pool", 1),
     # Connect again soon after a restart of the server.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
