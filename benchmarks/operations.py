@@ -14,11 +14,16 @@ crudjt opens the same directory beside it, the original has to ask it over gRPC 
 over the rounds, in microseconds per operation. Stores are made where Python puts temporary files: set TMPDIR to choose
 the disk.
 
+"Over gRPC" means that the same bare client speaks the original's protocol with the original's master and with
+`crudjt serve --workers 2`: one client, one request after the other, and 16 clients at once. There too the figure is
+elapsed time divided by operations, so that for 16 clients the quotient of two figures is that of the throughputs.
+
 `--million` adds crudjt alone, on a store that holds 40,000 and one that holds 1,000,000 tokens before each turn; the
 tokens of each visit are then chosen at random.
 """
 
 import argparse
+import base64
 import json
 import os
 import platform
@@ -41,9 +46,11 @@ ORIGINAL_CACHE = 40_000
 REMOTE_FRACTION = 10
 TIME_LIMIT = 900
 PREFIX = "crudjt-bench-"
-OPERATIONS = ("create", "read, cached", "read, not cached", "update", "delete")
 POPULATIONS = (40_000, 1_000_000)
 WORKER = Path(__file__).with_name("operations_worker.py")
+GRPC_CLIENTS = Path(__file__).with_name("grpc_clients.py")
+GRPC_WORKERS = 2
+SECRET_KEY = base64.b64encode(bytes(range(32))).decode()
 
 Costs = dict[str, float]
 Turn = Callable[[], Costs]
@@ -143,13 +150,13 @@ def fresh_store_turn(contestant: Contestant, operations: int, *, shared: bool, s
 
 def take_turns(title: str, turns: dict[str, Turn], rounds: int) -> Section:
     """Run the turns one after the other, round after round, so that a noisy minute hits all of them."""
-    section = Section(title, {name: {operation: [] for operation in OPERATIONS} for name in turns})
+    section = Section(title, {name: {} for name in turns})
     for number in range(1, rounds + 1):
         for name, turn in turns.items():
             costs = turn()
             say(f"{title}, round {number}, {name}: " + ", ".join(f"{key} {cost:.2f}" for key, cost in costs.items()))
             for operation, cost in costs.items():
-                section.columns[name][operation].append(cost)
+                section.columns[name].setdefault(operation, []).append(cost)
     return section
 
 
@@ -165,6 +172,41 @@ def compare_engines(
         turns: dict[str, Turn] = {
             "crudjt": partial(fresh_store_turn, ours, operations, shared=shared, shuffle=shuffle),
             "original": partial(fresh_store_turn, original, remote_operations, shared=shared, shuffle=shuffle),
+        }
+        yield take_turns(title, turns, rounds)
+
+
+@contextmanager
+def serving(workspace: str, port: int) -> Iterator[None]:
+    """Keep our server beside the block."""
+    command = [sys.executable, "-m", "crudjt", "--path", f"{workspace}/store", "serve"]
+    command += ["--listen", f"127.0.0.1:{port}", "--workers", str(GRPC_WORKERS), "--log-level", "warning"]
+    with subprocess.Popen(command, env=os.environ | {"CRUDJT_SECRET_KEY": SECRET_KEY}) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def grpc_turn(original: Contestant | None, operations: int, clients: int) -> Costs:
+    """Time clients of a master with a new store: the original's, or ours."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as workspace:
+        if original is None:
+            master = serving(workspace, port)
+        else:
+            master = running(original.worker("hold", workspace=workspace, port=port))
+        with master:
+            task = {"port": port, "clients": clients, "operations": operations}
+            return run([sys.executable, str(GRPC_CLIENTS), json.dumps(task)])
+
+
+def compare_masters(original: Contestant, operations: int, rounds: int) -> Iterator[Section]:
+    """Time both masters, for one client and for many."""
+    for title, clients in (("over gRPC, one client", 1), ("over gRPC, 16 clients at once", 16)):
+        turns: dict[str, Turn] = {
+            "crudjt": partial(grpc_turn, None, operations, clients),
+            "original": partial(grpc_turn, original, operations, clients),
         }
         yield take_turns(title, turns, rounds)
 
@@ -211,7 +253,7 @@ def markdown(section: Section) -> str:
     lines = [f"| {section.title} | {first} | {second} | {second} / {first} |", "| --- | ---: | ---: | ---: |"]
     lines += [
         f"| {operation} | {base[operation]:.2f} | {other[operation]:.2f} | {other[operation] / base[operation]:.2f} |"
-        for operation in OPERATIONS
+        for operation in base
     ]
     return "\n".join(lines)
 
@@ -248,6 +290,9 @@ def main() -> None:
     print("\n".join(f"- {name}: {value}" for name, value in about.items()), flush=True)
     sections = []
     for section in compare_engines(ours, original, arguments.operations, arguments.rounds, shuffle=arguments.shuffle):
+        sections.append(section)
+        print(f"\n{markdown(section)}", flush=True)
+    for section in compare_masters(original, max(16, arguments.operations // REMOTE_FRACTION), arguments.rounds):
         sections.append(section)
         print(f"\n{markdown(section)}", flush=True)
     if arguments.million:

@@ -181,6 +181,15 @@ def test_a_master_is_reached_at_its_name(path: Path, secret_key: str, start: Sta
     assert CRUDJT.read(token) == {"data": {"a": 1}}
 
 
+def test_a_master_serves_the_whole_face_of_the_store_too(path: Path, secret_key: str) -> None:
+    port = start_master(path, secret_key)
+    with crudjt.open(f"grpc://{HOST}:{port}") as remote:
+        token = remote.create({"a": 1}, subject="ada")
+        assert CRUDJT.read(token) == {"data": {"a": 1}}
+        assert remote.revoke("ada") == 1
+    assert CRUDJT.read(token) is None
+
+
 # Where the store lies
 
 
