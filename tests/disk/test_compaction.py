@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from tests.disk.helpers import (
     segments,
     wait_for,
 )
-
 
 COMPACTION = (maintenance, engine, log, manifest, recovery, files)
 

@@ -100,7 +100,7 @@ def write_and_die_in_the_slot(path: Path, secret_key: str, words: int) -> None:
             control.words[at + word] = value
         os.kill(os.getpid(), signal.SIGKILL)
 
-    ControlBlock.fill_slot = fill_slot  # type: ignore[method-assign] # in this process only
+    ControlBlock.fill_slot = fill_slot  # type: ignore[assignment, method-assign] # in this process only
     store.create({"never": "acknowledged"})
 
 

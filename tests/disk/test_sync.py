@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -44,7 +43,7 @@ class Recorder:
 
     def _sync(self, descriptor: int) -> None:
         size = os.fstat(descriptor).st_size
-        of_log = Path(os.readlink(f"/proc/self/fd/{descriptor}")).parent == self._path / "log"
+        of_log = Path(f"/proc/self/fd/{descriptor}").readlink().parent == self._path / "log"
         self.before()
         self._real(descriptor)
         if of_log:
@@ -419,7 +418,7 @@ class Model:
         self.data: dict[str, dict[str, Any]] = {}
         self.errors: list[crudjt.StoreError] = []
 
-    def attempt(self, call: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    def attempt(self, call: Callable[[], Any], then: Callable[[Any], object]) -> None:
         """Make a call, and believe it if it returns."""
         try:
             result = call()
@@ -444,7 +443,7 @@ class Model:
 
     def delete(self) -> None:
         token = next(iter(self.data))
-        self.attempt(lambda: self.store.delete(token), lambda _: self.data.pop(token) and None)
+        self.attempt(lambda: self.store.delete(token), lambda _: self.data.pop(token))
 
     def live(self) -> None:
         """Do some of everything that writes."""

@@ -1,6 +1,5 @@
 """What happens to a call, whatever its method: bad messages, errors, deadlines, slow clients, limits."""
 
-import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path

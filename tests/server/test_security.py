@@ -73,8 +73,8 @@ def test_one_open_address_among_others_is_refused(store: crudjt.Store) -> None:
 
 @pytest.mark.parametrize(
     "listen",
-    ["", "127.0.0.1", ":50051", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "::1:0", "[::1", "unix:",
-     "unix://x", "unix:/" + "x" * 107, "127.0.0.1:²", 5],
+    ["", "127.0.0.1", ":50051", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "::1:0", "[::1",
+     "unix:", "unix://x", "unix:/" + "x" * 107, "127.0.0.1:²", 5],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_by_name(store: crudjt.Store, listen: Any) -> None:
     with pytest.raises(crudjt.InvalidParameter, match="listen"):
