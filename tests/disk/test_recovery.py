@@ -358,7 +358,7 @@ def test_a_tail_that_a_dead_writer_left_is_not_served_and_never_comes_back(
             append(writer, entry, offset)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        log.SegmentWriter.append = append_and_die  # type: ignore[method-assign] # in this process only
+        log.SegmentWriter.append = append_and_die  # type: ignore[assignment, method-assign] # in this process only
         crudjt.open(path, secret_key=secret_key).create({"n": 2})
 
     assert exit_code_of_child(die_before_the_commit) == -signal.SIGKILL
