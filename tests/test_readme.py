@@ -1,6 +1,7 @@
 """The README: its Python blocks run in order, and what it says they return is what they return."""
 
 import ast
+import operator
 import re
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,17 @@ def test_the_python_blocks_run_in_order_and_return_what_they_say(
 
 def test_the_names_it_mentions_exist() -> None:
     text = README.read_text()
-    code = "\n".join(blocks("python")) + "\n".join(re.findall(r"`([^`\n]+)`", text))
+    code = "\n".join([*blocks("python"), *blocks("py"), *re.findall(r"`([^`\n]+)`", text)])
     missing = {name for name in re.findall(r"\bcrudjt\.([A-Za-z]\w*)", code) if not hasattr(crudjt, name)}
     missing |= {name for name in re.findall(r"\bstore\.(\w+)\(", code) if not hasattr(crudjt.Store, name)}
+    for names in re.findall(r"\bCRUDJT\.([\w.]+)\(", code):
+        operator.attrgetter(names)(crudjt.CRUDJT)
     assert missing == set()
+
+
+def test_the_blocks_that_need_a_server_are_python() -> None:
+    for block in blocks("py"):
+        compile(block, str(README), "exec")
 
 
 def test_the_shell_commands_it_mentions_exist() -> None:
