@@ -54,9 +54,7 @@ class Life:
     def _open(self) -> crudjt.Store:
         return crudjt.open(self._path, secret_key=self._secret_key, clock=self.clock, sync_interval=QUIET)
 
-    def run(  # noqa: C901, PLR0912 - one branch for each operation
-        self, operation: str, number: int, seconds: int | None, subject: str | None
-    ) -> None:
+    def run(self, operation: str, number: int, seconds: int | None, subject: str | None) -> None:
         """Do one step. `number` chooses a token, a subject, a count or data."""
         store = self.store
         token = self.tokens[number % len(self.tokens)] if self.tokens else "none"
