@@ -148,7 +148,7 @@ from crudjt.server.serving import Server
 store = crudjt.open({str(tmp_path / "store")!r}, secret_key={secret_key!r})
 server = Server(store, ["127.0.0.1:0"])
 server.start()
-channel = plaintext(server.addresses[0])
+channel = grpc.insecure_channel(server.addresses[0])
 channel.unary_unary({CHECK!r})(b"", timeout=10)
 print(store.create({{}}))
 """
