@@ -8,10 +8,11 @@ environment of its own. The two take turns; each turn starts with an empty store
 - first visit: create tokens; read each once, then again, timed ("cached"); update each.
 - second visit, a new process on the same store: read each token for the first time ("not cached"); delete each.
 
-Tokens are read, updated and deleted in the order of their creation, with `--shuffle` in random order. "In process" means
-that nobody else has the store open. "From another process" means that another process has it open throughout: crudjt
-opens the same directory beside it, the original has to ask it over gRPC on loopback. The figures are medians over the
-rounds, in microseconds per operation. Stores are made where Python puts temporary files: set TMPDIR to choose the disk.
+Tokens are read, updated and deleted in the order of their creation, with `--shuffle` in random order. "In process"
+means that nobody else has the store open. "From another process" means that another process has it open throughout:
+crudjt opens the same directory beside it, the original has to ask it over gRPC on loopback. The figures are medians
+over the rounds, in microseconds per operation. Stores are made where Python puts temporary files: set TMPDIR to choose
+the disk.
 
 `--million` adds crudjt alone, on a store that holds 40,000 and one that holds 1,000,000 tokens before each turn; the
 tokens of each visit are then chosen at random.

@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 import crudjt
 from crudjt.cli import keys, main, values
 from crudjt.engine import files
+from crudjt.server import store_service
+from crudjt.server.serving import Server
 from crudjt.testing import FakeClock
 
 UNKNOWN = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -84,7 +86,7 @@ def shell(tmp_path: Path) -> Shell:
 @pytest.fixture
 def environment(tmp_path: Path, path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the command a store, a key and a home in this process."""
-    for name in ("CRUDJT_SECRET_KEY_FILE", "XDG_CONFIG_HOME"):
+    for name in ("CRUDJT_SECRET_KEY_FILE", "XDG_CONFIG_HOME", "CRUDJT_ACCESS_TOKEN", "CRUDJT_ACCESS_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CRUDJT_PATH", str(path))
@@ -821,6 +823,90 @@ def test_standard_input_that_is_no_text_is_no_token_and_no_json(command: Command
     assert command("create", "-", stdin=b'{"a": "\xff"}').exit_code == 2
 
 
+# A store on a server
+
+
+@pytest.fixture
+def url(live: crudjt.Store, tmp_path: Path) -> Iterator[str]:
+    """Serve the store that the command would use, so that what it does can be seen there."""
+    server = Server(live, [f"unix:{tmp_path}/socket"], services={store_service.NAME: store_service.METHODS})
+    server.start()
+    yield f"unix://{tmp_path}/socket"
+    server.stop(0)
+
+
+@pytest.mark.parametrize("arguments", STORE_COMMANDS, ids=lambda arguments: arguments[0])
+def test_every_command_asks_the_server_of_a_url(
+    command: Command, url: str, monkeypatch: pytest.MonkeyPatch, arguments: Sequence[str]
+) -> None:
+    """As it would the directory, which it needs as little as the key."""
+    expected = command(*arguments)
+    monkeypatch.setenv("CRUDJT_PATH", "/nowhere")
+    monkeypatch.delenv("CRUDJT_SECRET_KEY")
+    result = command("--url", url, *arguments)
+    assert (result.exit_code, result.stderr) == (expected.exit_code, expected.stderr)
+
+
+def test_what_a_command_does_on_a_server_is_done_there(
+    command: Command, live: crudjt.Store, url: str, tmp_path: Path
+) -> None:
+    token = command("--url", url, "create", '{"a": 1}', "--ttl", "60", "--subject", "alice").stdout.strip()
+    session = live.peek(token)
+    assert session is not None
+    assert (session.data, session.subject) == ({"a": 1}, "alice")
+    assert json.loads(command("--url", url, "read", token).stdout) == {"a": 1}
+    assert command("--url", url, "backup", str(tmp_path / "copy")).exit_code == 0
+    assert (tmp_path / "copy").is_dir()
+
+
+def test_a_server_that_does_not_answer_is_a_failure_of_the_store(command: Command, tmp_path: Path) -> None:
+    result = command("--url", f"unix://{tmp_path}/nobody", "read", UNKNOWN)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "nobody" in result.stderr
+
+
+def test_the_access_token_comes_from_its_file(command: Command, live: crudjt.Store, tmp_path: Path) -> None:
+    (tmp_path / "right").write_text("hunter2" * 8 + "\n")
+    (tmp_path / "wrong").write_text("hunter3" * 8 + "\n")
+    services = {store_service.NAME: store_service.METHODS}
+    server = Server(live, [f"unix:{tmp_path}/socket"], services=services, access_tokens=["hunter2" * 8])
+    server.start()
+    try:
+        for file, exit_code in (("right", 0), ("wrong", 3), ("missing", 2)):
+            result = command("--url", f"unix://{tmp_path}/socket", "--access-token-file", str(tmp_path / file), "stats")
+            assert result.exit_code == exit_code
+            assert "hunter" not in result.output
+    finally:
+        server.stop(0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--url", "unix:///socket", "keygen"),
+        ("--url", "unix:///socket", "doctor"),
+        ("--url", "unix:///socket", "--path", "store", "stats"),
+        ("--url", "unix:///socket", "--secret-key-file", "key", "stats"),
+        ("--url", "/a/directory", "stats"),
+        ("--url", "http://host", "stats"),
+        ("--url", "", "stats"),
+        ("--url", "grpc://", "stats"),
+        ("--url", "unix:///socket", "--tls-ca", "file", "stats"),
+        ("--access-token-file", "file", "stats"),
+        ("--tls-ca", "file", "stats"),
+        ("--tls-cert", "file", "stats"),
+        ("--tls-key", "file", "stats"),
+    ],
+    ids=" ".join,
+)
+def test_options_that_contradict_each_other_are_bad_input(
+    command: Command, path: Path, arguments: Sequence[str]
+) -> None:
+    result = command(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert not path.exists()
+
+
 # Values that JSON has no word for
 
 
@@ -867,8 +953,8 @@ def test_data_nested_too_deep_for_json_is_refused_in_words(command: Command, liv
 
 _KEYS = st.text(max_size=3) | st.sampled_from(["$bytes", "$map"]) | st.integers(-9, 9) | st.binary(max_size=3)
 _SCALARS = (
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.just(math.nan) | st.text() | st.binary()
-    | st.datetimes(timezones=st.just(timezone.utc))
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.just(math.nan)
+    | st.text() | st.binary() | st.datetimes(timezones=st.just(timezone.utc))
 )  # fmt: skip
 _VALUES = st.recursive(_SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_KEYS, inner, max_size=4))
 

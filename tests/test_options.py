@@ -16,7 +16,7 @@ BAD: dict[str, list[Any]] = {
     "durability": ["", "none", "FULL", None, 1, True, ["full"]],
     "sync_interval": [0, -1, 0.0009, 3601, math.nan, math.inf, None, True, "1"],
     "sweep_interval": [0, -1, 0.0009, 10**9 + 1, math.nan, math.inf, None, True, "1"],
-    "max_size": [0, -1, 1024**2 - 1, 2**46 + 1, 1.5e9, True, "1 GiB"],
+    "max_size": [0, -1, 1024**2 - 1, 2**45 + 1, 1.5e9, True, "1 GiB"],
     "max_data_bytes": [0, -1, 16 * 1024**2 + 1, 4096.0, None, True, "4096"],
     "clock": [None, 5, "clock"],
 }
@@ -24,7 +24,7 @@ GOOD: dict[str, list[Any]] = {
     "durability": ["interval", "full"],
     "sync_interval": [0.001, 1, 3600],
     "sweep_interval": [0.001, 1, 10**9],
-    "max_size": [None, 1024**2, 2**46],
+    "max_size": [None, 1024**2, 2**45],
     "max_data_bytes": [1, 4096, 16 * 1024**2],
     "clock": [FakeClock(), lambda: 0],
 }

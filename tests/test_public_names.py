@@ -11,6 +11,7 @@ import crudjt
 import crudjt.testing
 
 NAMES = {
+    "CRUDJT",
     "CrudjtError",
     "DataTooLarge",
     "InvalidParameter",
@@ -27,6 +28,7 @@ NAMES = {
     "StoreFormatError",
     "StoreFull",
     "StoreInaccessible",
+    "StoreUnavailable",
     "VersionConflict",
     "generate_secret_key",
     "open",

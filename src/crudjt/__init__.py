@@ -1,5 +1,6 @@
 """crudjt: an encrypted, file-backed token store for stateful sessions that every process opens directly."""
 
+from crudjt.compat import CRUDJT as CRUDJT
 from crudjt.errors import CrudjtError as CrudjtError
 from crudjt.errors import DataTooLarge as DataTooLarge
 from crudjt.errors import InvalidParameter as InvalidParameter

@@ -26,8 +26,6 @@ _OPTIONS = [
     ("grpc.keepalive_timeout_ms", 10_000),
     # A store is not behind a web proxy.
     ("grpc.enable_http_proxy", 0),
-    # The data of one session may be this large; the parts of lists are smaller.
-    ("grpc.max_receive_message_length", 32 * 1024**2),
 ]
 
 _REASONS = {

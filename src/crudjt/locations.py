@@ -20,6 +20,7 @@ MAX_TIMEOUT = 3600.0
 _SCHEMES = ("grpc://", "grpcs://", "unix://")
 _ALLOWED = "grpc://host:port, grpcs://host:port or unix:///path"
 _MAX_SOCKET_PATH_BYTES = 107
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _ACCESS_TOKEN = re.compile(r"[!-~]+")
 
 File = str | os.PathLike[str]
@@ -115,17 +116,22 @@ def _parsed(location: str) -> tuple[str, str, bool]:
     else:
         if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
             host = None
-    if not host or port == 0 or not host.isascii():
+    if not host or port == 0 or not (_is_address(host) or _NAME.fullmatch(host)):
         raise InvalidParameter("location", "names no host and port", _ALLOWED)
     bracketed = f"[{host}]" if ":" in host else host
     return parts.scheme, f"{bracketed}:{port or DEFAULT_PORT}", _is_loopback(host)
 
 
-def _is_loopback(host: str) -> bool:
+def _is_address(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
 
 
 def access_token_in(file: File) -> str:

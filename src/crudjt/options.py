@@ -47,7 +47,7 @@ class Options:
         _require_number("sweep_interval", self.sweep_interval, 0.001, 10**9, "seconds")
         _require_integer("max_data_bytes", self.max_data_bytes, 1, 16 * 1024**2)
         if self.max_size is not None:
-            _require_integer("max_size", self.max_size, MIN_MAX_SIZE, 2**46)
+            _require_integer("max_size", self.max_size, MIN_MAX_SIZE, 2**45)
         if not callable(self.clock):
             raise InvalidParameter("clock", "is not callable", "a callable that returns nanoseconds as an int")
 

@@ -5,21 +5,51 @@ inherited, so processes never do.
 """
 
 import os
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 CHUNK_BYTES = 12
 _CHUNKS_PER_PAGE = 512
 
-_pool: list[bytes] = []
+Item = TypeVar("Item")
 
 
-def random_chunk() -> bytes:
-    """Return 12 bytes from the operating system's CSPRNG (OWASP ASVS 5.0, 11.5.1)."""
-    try:
-        return _pool.pop()
-    except IndexError:
-        page = os.urandom(CHUNK_BYTES * _CHUNKS_PER_PAGE)
-        _pool.extend(page[at : at + CHUNK_BYTES] for at in range(CHUNK_BYTES, len(page), CHUNK_BYTES))
-        return page[:CHUNK_BYTES]
+class Pool(Generic[Item]):
+    """Things made from random bytes, a page of them at a time, each handed out once."""
+
+    def __init__(self, make: Callable[[list[bytes]], list[Item]]) -> None:
+        """Take what turns the chunks of a page into as many items."""
+        self._make = make
+        self._items: list[Item] = []
+        self._pop = self._items.pop
+        _pools.add(self)
+
+    def take(self) -> Item:
+        """Return an item that nobody else gets, made from the operating system's CSPRNG (OWASP ASVS 5.0, 11.5.1)."""
+        try:
+            return self._pop()
+        except IndexError:
+            page = os.urandom(CHUNK_BYTES * _CHUNKS_PER_PAGE)
+            items = self._make([page[at : at + CHUNK_BYTES] for at in range(0, len(page), CHUNK_BYTES)])
+            item = items.pop()
+            self._items.extend(items)
+            return item
+
+    def clear(self) -> None:
+        """Forget what was made ahead."""
+        self._items.clear()
 
 
-os.register_at_fork(after_in_child=_pool.clear)
+_pools: "weakref.WeakSet[Pool[Any]]" = weakref.WeakSet()
+
+_chunks: Pool[bytes] = Pool(lambda chunks: chunks)
+random_chunk = _chunks.take
+
+
+def _forget_inherited() -> None:
+    for pool in _pools:
+        pool.clear()
+
+
+os.register_at_fork(after_in_child=_forget_inherited)

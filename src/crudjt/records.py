@@ -23,7 +23,7 @@ whose limits were changed on disk, does not open.
 
 from datetime import datetime, timedelta, timezone
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -40,18 +40,22 @@ HEADER_BYTES = 64
 MIN_RECORD_BYTES = HEADER_BYTES + OVERHEAD_BYTES
 _NONCE_END = HEADER_BYTES + NONCE_BYTES
 _HAS_SUBJECT = 1
+_MAX_VERSION = 2**32 - 1
 _SUBJECT_LENGTH_BYTES = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 assert _HEADER.size == HEADER_BYTES
+
+pack_header = _HEADER.pack
+"""Returns a header's bytes from the fields of a `Header`, where making one would cost too much."""
 
 
 class DamagedRecord(Exception):
     """The bytes are not a record of this id under this key."""
 
 
-class Header(NamedTuple):
-    """The fixed part of a record. Times in milliseconds."""
+class Header(msgspec.Struct, frozen=True, gc=False):
+    """The fixed part of a record, in the order of its bytes. Times in milliseconds."""
 
     format: int
     flags: int
@@ -63,6 +67,21 @@ class Header(NamedTuple):
     idle: int
     reads_left: int
     tag: bytes
+
+    def packed(self) -> bytes:
+        """Return the bytes."""
+        return _HEADER.pack(
+            self.format,
+            self.flags,
+            self.reserved,
+            self.version,
+            self.created,
+            self.expires,
+            self.hard_expiry,
+            self.idle,
+            self.reads_left,
+            self.tag,
+        )
 
     def alive(self, now_ms: int) -> bool:
         """Tell whether the deadline is still ahead: a token is gone at exactly its deadline."""
@@ -100,13 +119,25 @@ def read_header(record: bytes) -> Header:
     """
     if len(record) < MIN_RECORD_BYTES or record[0] != FORMAT:
         raise DamagedRecord
-    return Header._make(_HEADER.unpack_from(record))
+    return Header(*_HEADER.unpack_from(record))
 
 
 def seal(cipher: XAES256GCM, id_: bytes, header: Header, payload: bytes) -> bytes:
     """Return the record to store."""
-    packed = _HEADER.pack(*header)
+    packed = header.packed()
     return packed + cipher.seal(payload, id_ + packed)
+
+
+def with_next_version(record: bytes) -> bytes:
+    """Return a record, or its header alone, as of the next version."""
+    version = (int.from_bytes(record[4:8], "little") + 1) & _MAX_VERSION
+    return record[:4] + version.to_bytes(4, "little") + record[8:]
+
+
+def reseal(cipher: XAES256GCM, id_: bytes, record: bytes, payload: bytes) -> bytes:
+    """Return a record of the header that `record` begins with, and another payload."""
+    head = record[:HEADER_BYTES]
+    return head + cipher.seal(payload, id_ + head)
 
 
 def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> bytes:

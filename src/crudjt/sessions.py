@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from crudjt.clock import NS_PER_MS
 from crudjt.engine.engine import Reader
@@ -26,10 +27,13 @@ from crudjt.records import (
     Session,
     deadline,
     join_payload,
+    pack_header,
     read_header,
+    reseal,
     seal,
     split_payload,
     unseal,
+    with_next_version,
 )
 from crudjt.tokens import TOKEN_CHARACTERS, new_id, token_block
 
@@ -42,6 +46,9 @@ class Limits(NamedTuple):
     ttl: int
     idle: int
     max_reads: int
+
+
+NO_LIMITS = Limits(0, 0, 0)
 
 
 class NewLimits(NamedTuple):
@@ -78,6 +85,7 @@ class Sessions:
     def __init__(self, keyring: Keyring, max_data_bytes: int, directory: Path) -> None:
         """Take what all decisions have in common; `directory` is for errors."""
         self.keyring = keyring
+        self._newest = keyring.newest
         self._max_data_bytes = max_data_bytes
         self._directory = directory
         self._encode = msgspec.msgpack.Encoder().encode
@@ -139,11 +147,13 @@ class Sessions:
 
     def open(self, found: Found) -> tuple[bytes, str | None]:
         """Return the packed data and the subject of a record."""
+        return split_payload(found.header.flags, self._unseal(found))
+
+    def _unseal(self, found: Found) -> bytes:
         try:
-            payload = unseal(found.key.cipher, found.id, found.record)
+            return unseal(found.key.cipher, found.id, found.record)
         except DamagedRecord:
             raise self._corrupt(found.id) from None
-        return split_payload(found.header.flags, payload)
 
     def session(self, found: Found, now_ns: int) -> Session:
         """Return a session as its owner sees it."""
@@ -155,22 +165,20 @@ class Sessions:
 
     # Decisions
 
-    def insert(
-        self, _view: Reader, packed: Sequence[bytes], subject: str | None, limits: Limits, now_ms: int
-    ) -> tuple[list[str], list[Change]]:
-        """Make new sessions; the result is their tokens."""
-        key = self.keyring.newest
-        tag = NO_SUBJECT if subject is None else key.subject_tag(subject)
-        hard_expiry = now_ms + limits.ttl if limits.ttl else 0
-        expires = deadline(now_ms, hard_expiry, limits.idle)
-        tokens, changes = [], []
-        for data in packed:
-            flags, payload = join_payload(data, subject)
-            header = Header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, limits.idle, limits.max_reads, tag)
-            id_ = new_id(now_ms)
-            changes.append(Change(INSERT, id_, seal(key.cipher, id_, header, payload)))
-            tokens.append(key.tokens.token(id_))
-        return tokens, changes
+    def insert(self, packed: bytes, subject: str | None, limits: Limits, now_ms: int) -> tuple[str, Change]:
+        """Return the token of a new session, and the change that begins it."""
+        key = self._newest
+        ttl, idle, max_reads = limits
+        hard_expiry = now_ms + ttl if ttl else 0
+        expires = deadline(now_ms, hard_expiry, idle) if idle else hard_expiry
+        id_ = new_id(now_ms)
+        if subject is None:
+            head = pack_header(FORMAT, 0, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, NO_SUBJECT)
+            return key.tokens.token(id_), (INSERT, id_, head + key.cipher.seal(packed, id_ + head))
+        flags, payload = join_payload(packed, subject)
+        tag = key.subject_tag(subject)
+        head = pack_header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
+        return key.tokens.token(id_), (INSERT, id_, head + key.cipher.seal(payload, id_ + head))
 
     def take(self, view: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
         """Read sessions, counting the read and sliding the idle deadline."""
@@ -182,7 +190,7 @@ class Sessions:
             found = self.find_live(view.get, token, now_ms)
             if found is not None:
                 found = taken.get(found.id, found)
-            if found is None or (found.id in changes and changes[found.id].kind == DELETE):
+            if found is None or (found.id in changes and changes[found.id][0] == DELETE):
                 results.append(None)
                 continue
             after, change, session = self._take(found, now_ns)
@@ -202,13 +210,13 @@ class Sessions:
         expires = (
             max(header.expires, deadline(now_ms, header.hard_expiry, header.idle)) if header.idle else header.expires
         )
-        header = header._replace(expires=expires, reads_left=max(header.reads_left - 1, 0))
+        header = replace(header, expires=expires, reads_left=max(header.reads_left - 1, 0))
         reads_left = header.reads_left if found.header.reads_left else None
         session = Session(self.decode(packed), reads_left, found.id, header, subject, now_ns)
         if reads_left == 0:
-            return found, Change(DELETE, found.id, found.record), session
+            return found, (DELETE, found.id, found.record), session
         record = seal(found.key.cipher, found.id, header, join_payload(packed, subject)[1])
-        return Found(found.key, found.id, record, header), Change(REPLACE, found.id, record), session
+        return Found(found.key, found.id, record, header), (REPLACE, found.id, record), session
 
     def change(
         self, view: Reader, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None, now_ms: int
@@ -219,18 +227,23 @@ class Sessions:
             VersionConflict: the session is not at `if_version`.
 
         """
-        found = self.find_live(view.get, token, now_ms)
+        found = self.find(view.get, token)
         if found is None:
             return False, []
-        header = found.header
-        old_packed, subject = self.open(found)
+        key, id_, record, header = found
+        payload = self._unseal(found)
+        if not header.alive(now_ms):
+            return False, []
         if if_version is not None and if_version != header.version:
             raise VersionConflict(if_version, header.version)
-        header = relimited(header, limits, now_ms)
         if packed is not None:
-            header = header._replace(version=header.version + 1)
-        payload = join_payload(old_packed if packed is None else packed, subject)[1]
-        return True, [Change(REPLACE, found.id, seal(found.key.cipher, found.id, header, payload))]
+            payload = packed if not header.flags else join_payload(packed, split_payload(header.flags, payload)[1])[1]
+        if limits is not NO_NEW_LIMITS or header.idle:
+            header = relimited(header, limits, now_ms)
+            record = header.packed()
+        if packed is not None:
+            record = with_next_version(record)
+        return True, [(REPLACE, id_, reseal(key.cipher, id_, record, payload))]
 
     def rotate(self, view: Reader, token: str, now_ms: int) -> tuple[str | None, list[Change]]:
         """Move a live session to a new token, of the newest key."""
@@ -240,16 +253,24 @@ class Sessions:
         key = self.keyring.newest
         packed, subject = self.open(found)
         tag = NO_SUBJECT if subject is None else key.subject_tag(subject)
-        header = relimited(found.header, NO_NEW_LIMITS, now_ms)._replace(tag=tag)
+        header = replace(relimited(found.header, NO_NEW_LIMITS, now_ms), tag=tag)
         id_ = new_id(now_ms)
         record = seal(key.cipher, id_, header, join_payload(packed, subject)[1])
-        return key.tokens.token(id_), [Change(DELETE, found.id, found.record), Change(INSERT, id_, record)]
+        return key.tokens.token(id_), [(DELETE, found.id, found.record), (INSERT, id_, record)]
+
+    def end(self, view: Reader, token: str, now_ms: int) -> tuple[bool, Sequence[Change]]:
+        """End a session; the result is whether it was alive."""
+        found = self.find(view.get, token)
+        if found is None:
+            return False, ()
+        key, id_, record, header = found
+        return header.alive(now_ms) or not _opens(key, id_, record), ((DELETE, id_, record),)
 
     def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
         found = {f.id: f for f in (self.find(view.get, token) for token in tokens) if f is not None}
         alive = sum(f.header.alive(now_ms) or not _opens(f.key, f.id, f.record) for f in found.values())
-        return alive, [Change(DELETE, f.id, f.record) for f in found.values()]
+        return alive, [(DELETE, f.id, f.record) for f in found.values()]
 
     def remove_id(self, view: Reader, id_: bytes, now_ms: int) -> tuple[bool, list[Change]]:
         """End a session by its id, if it belongs to one of our keys; the result is whether it was alive."""
@@ -259,7 +280,7 @@ class Sessions:
         header = self.header(id_, record)
         if not any(_opens(key, id_, record) for key in self.keyring.newest_first):
             return False, []
-        return header.alive(now_ms), [Change(DELETE, id_, record)]
+        return header.alive(now_ms), [(DELETE, id_, record)]
 
     def remove_filed(self, view: Reader, filed: Sequence[Filed], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions of a subject; the result counts those that were alive.
@@ -272,7 +293,7 @@ class Sessions:
             if record is not None:
                 sound = _opens(key, id_, record)
                 alive += not sound or read_header(record).alive(now_ms)
-                changes.append(Change(DELETE, id_, record if sound else bytes(TAG_OFFSET) + tag))
+                changes.append((DELETE, id_, record if sound else bytes(TAG_OFFSET) + tag))
         return alive, changes
 
     def find_filed(self, get: Get, filed: Filed) -> Found | None:
@@ -302,7 +323,7 @@ def relimited(header: Header, limits: NewLimits, now_ms: int) -> Header:
     expires = deadline(now_ms, hard_expiry, idle)
     if idle == header.idle and hard_expiry == header.hard_expiry:
         expires = max(expires, header.expires)  # the clock may have been set back
-    return header._replace(expires=expires, hard_expiry=hard_expiry, idle=idle, reads_left=reads_left)
+    return replace(header, expires=expires, hard_expiry=hard_expiry, idle=idle, reads_left=reads_left)
 
 
 def checked_block(token: str, parameter: str = "token") -> bytes | None:

@@ -9,16 +9,17 @@ from typing import Any, NoReturn
 
 from crudjt.clock import NS_PER_MS
 from crudjt.engine import maintenance, registry
-from crudjt.engine.cache import Cached, ReadCache
+from crudjt.engine.cache import Cached, ReadCache, flattened
 from crudjt.engine.control import pair_word
-from crudjt.engine.engine import Decision, Result
+from crudjt.engine.engine import Decision, Reader, Result
+from crudjt.engine.log import Change
 from crudjt.engine.view import SESSION, SUBJECT
 from crudjt.errors import InvalidParameter, StoreClosed
 from crudjt.keyring import Keyring
 from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, checked_version, milliseconds, reads
 from crudjt.options import Options
 from crudjt.records import Session
-from crudjt.sessions import Filed, Found, Limits, NewLimits, Sessions, checked_block
+from crudjt.sessions import NO_LIMITS, NO_NEW_LIMITS, Filed, Found, Limits, NewLimits, Sessions, checked_block
 from crudjt.stats import Stats, read_stats
 
 logger = logging.getLogger("crudjt")
@@ -32,6 +33,10 @@ class _Closed:
 
     def __getattr__(self, _name: str) -> NoReturn:
         raise StoreClosed
+
+
+def _refuse(_token: str) -> NoReturn:
+    raise StoreClosed
 
 
 class Store:
@@ -60,6 +65,8 @@ class Store:
         self._clock = options.clock
         self._durable = options.durability == "full"
         self._cache = ReadCache()
+        self._cached = self._cache.get
+        self._used = self._cache.used
         self._words = engine.words
         self._decode = self._sessions.decode
 
@@ -87,7 +94,12 @@ class Store:
             InvalidParameter: a parameter is out of range; `DataTooLarge` if it is the size of `data`.
 
         """
-        return self._create([self._sessions.pack(data)], ttl, max_reads, idle, subject)[0]
+        sessions = self._sessions
+        packed = sessions.pack(data)
+        limits = _new_limits(ttl, idle, max_reads, subject)
+        token, change = sessions.insert(packed, subject, limits, self._clock() // NS_PER_MS)
+        self._engine.write(_given, (change,), durable=self._durable)
+        return token
 
     def read(self, token: str) -> Session | None:
         """Return the session of a token, or ``None`` if it is unknown, expired or used up.
@@ -95,23 +107,29 @@ class Store:
         Counts against `max_reads`, and puts the end of an idle timeout off.
         """
         try:
-            entry = self._cache.get(token)
+            entry = self._cached(token)
         except TypeError:  # not hashable, so no text
             entry = None
         if entry is not None:
-            pair, noted, until_ns, packed, id_, header, subject = entry
-            words, now_ns = self._words, self._clock()
-            if words[pair] == noted and words[pair + 1] == noted and now_ns < until_ns:
+            now_ns = self._clock()
+            if self._words[entry.pair] == entry.noted and now_ns < entry.until_ns:
                 try:  # noqa: SIM105 - suppress() would cost as much as the rest
-                    self._cache.used(token)
+                    self._used(token)
                 except KeyError:  # another thread has just dropped it
                     pass
-                return Session(self._decode(packed), None, id_, header, subject, now_ns)
+                flat = entry.flat
+                if flat is None:
+                    data = self._decode(entry.packed)
+                else:
+                    data = flat.copy()
+                    for name in entry.lists:
+                        data[name] = [*data[name]]
+                return Session(data, None, entry.id, entry.header, entry.subject, now_ns)
             self._cache.drop(token)
         return self._read_view(token)
 
     def _read_view(self, token: str) -> Session | None:
-        engine, words, now_ns = self._engine, self._words, self._clock()
+        words, now_ns = self._words, self._clock()
         block = checked_block(token)
         if block is None:
             return None
@@ -120,21 +138,22 @@ class Store:
             id_ = key.tokens.id(block)
             pair = pair_word(id_)
             begin, end = words[pair], words[pair + 1]  # before the view is read: see engine/cache.py
-            record = engine.get(SESSION + id_)
+            record = self._engine.get(SESSION + id_)
             if record is None:
                 continue
             header = self._sessions.header(id_, record)
+            packed, subject = self._sessions.open(Found(key, id_, record, header))
             if not header.alive(now_ms):
-                self._sessions.open(Found(key, id_, record, header))  # damaged, it is not believed
                 return None
             until = header.still_until()
             if header.reads_left or (until and now_ms >= until):
-                return engine.write(self._sessions.take, [token], now_ns, durable=self._durable)[0]
-            packed, subject = self._sessions.open(Found(key, id_, record, header))
+                return self._engine.write(self._sessions.take, (token,), now_ns, durable=self._durable)[0]
+            data = self._decode(packed)
             if begin == end:
                 until_ns = until * NS_PER_MS if until else _NEVER_NS
-                self._cache.keep(token, Cached(pair, begin, until_ns, packed, id_, header, subject))
-            return Session(self._decode(packed), None, id_, header, subject, now_ns)
+                kept = Cached(pair, begin, until_ns, packed, *flattened(data), id_, header, subject)
+                self._cache.keep(token, kept)
+            return Session(data, None, id_, header, subject, now_ns)
         return None
 
     def peek(self, token: str) -> Session | None:
@@ -190,7 +209,7 @@ class Store:
 
     def delete(self, token: str) -> bool:
         """End a session; return whether there was one."""
-        return self._write(self._sessions.remove, [token], self._now_ms()) > 0
+        return self._engine.write(self._sessions.end, token, self._clock() // NS_PER_MS, durable=self._durable)
 
     # Sessions of a subject
 
@@ -256,7 +275,12 @@ class Store:
         """Start a session for each item of `data`, all or none; return their tokens in order. Limits as in `create`."""
         if not isinstance(data, Iterable):
             raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
-        return self._create([self._sessions.pack(item) for item in data], ttl, max_reads, idle, subject)
+        packed = [self._sessions.pack(item) for item in data]
+        limits = _new_limits(ttl, idle, max_reads, subject)
+        now_ms = self._now_ms()
+        begun = [self._sessions.insert(item, subject, limits, now_ms) for item in packed]
+        self._write(_given, [change for _, change in begun])
+        return [token for token, _ in begun]
 
     def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
         """Read many tokens as of one moment; results in order."""
@@ -306,6 +330,7 @@ class Store:
         if isinstance(engine, _Closed):
             return
         self._engine = self._cache = self._sessions = _Closed()  # type: ignore[assignment] # so that every use raises
+        self._cached = _refuse  # type: ignore[assignment] # as above
         registry.release(engine, self._options)
 
     def __enter__(self) -> "Store":
@@ -331,19 +356,29 @@ class Store:
     def _write(self, decide: Decision[Result], *arguments: Any) -> Result:
         return self._engine.write(decide, *arguments, durable=self._durable)
 
-    def _create(
-        self, packed: list[bytes], ttl: float | None, max_reads: int | None, idle: float | None, subject: str | None
-    ) -> list[str]:
-        if subject is not None:
-            checked_subject(subject)
-        limits = Limits(milliseconds("ttl", ttl), milliseconds("idle", idle), reads(max_reads))
-        return self._write(self._sessions.insert, packed, subject, limits, self._now_ms())
-
     def _change(self, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None) -> bool:
-        return self._write(self._sessions.change, token, packed, limits, if_version, self._now_ms())
+        now_ms = self._clock() // NS_PER_MS
+        return self._engine.write(
+            self._sessions.change, token, packed, limits, if_version, now_ms, durable=self._durable
+        )
+
+
+def _given(_view: Reader, changes: Sequence[Change]) -> tuple[None, Sequence[Change]]:
+    """Decide for changes that depend on nothing in the store."""
+    return None, changes
+
+
+def _new_limits(ttl: float | None, idle: float | None, max_reads: int | None, subject: str | None) -> Limits:
+    if ttl is None and idle is None and max_reads is None and subject is None:
+        return NO_LIMITS
+    if subject is not None:
+        checked_subject(subject)
+    return Limits(milliseconds("ttl", ttl), milliseconds("idle", idle), reads(max_reads))
 
 
 def _limits(ttl: float | KeepType | None, idle: float | KeepType | None, max_reads: int | KeepType | None) -> NewLimits:
+    if ttl is idle is max_reads is KEEP:
+        return NO_NEW_LIMITS
     return NewLimits(
         ttl if ttl is KEEP else milliseconds("ttl", ttl),
         idle if idle is KEEP else milliseconds("idle", idle),

@@ -56,10 +56,10 @@ def token_block(token: str) -> bytes | None:
 
     Each block has one spelling: other alphabets, padding and stray bits are refused.
     """
-    if len(token) != TOKEN_CHARACTERS or token[-1] not in _CANONICAL_ENDS or not token.isascii():
+    if len(token) != TOKEN_CHARACTERS or token[-1] not in _CANONICAL_ENDS:
         return None
     try:
-        block = a2b_base64(token.encode().translate(_FROM_URL_SAFE) + b"==")
-    except Base64Error:
+        block = a2b_base64(token.encode("latin-1").translate(_FROM_URL_SAFE) + b"==")
+    except (Base64Error, UnicodeEncodeError):
         return None
-    return block if len(block) == ID_BYTES else None
+    return block if len(block) == ID_BYTES else None  # what is in no alphabet was skipped

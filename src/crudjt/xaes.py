@@ -3,12 +3,13 @@
 The first half of a nonce derives a key, the second half is the AES-GCM nonce under that key.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from crudjt.randomness import random_chunk
+from crudjt.randomness import Pool, random_chunk
 
 KEY_BYTES = 32
 NONCE_BYTES = 24
@@ -19,9 +20,12 @@ _PREFIX_BYTES = 12
 _BLOCK_BITS = 128
 _DERIVED_KEYS_KEPT = 1024
 
-# SP 800-38D allows 2**32 random nonces under one key. Forked children inherit a prefix and draw fresh second halves:
-# at 2**24 each, 256 of them may share it.
+# SP 800-38D allows 2**32 random nonces under one key. Threads may come to count a page twice, and forked children
+# inherit a prefix and draw fresh second halves: at 2**24 each, 256 of them may share it.
 _SEALS_PER_PREFIX = 2**24
+
+
+_Encrypt = Callable[[bytes, bytes, bytes], bytes]
 
 
 class XAES256GCM:
@@ -38,7 +42,8 @@ class XAES256GCM:
             doubled ^= 1 << _BLOCK_BITS | 0x87
         self._k1 = doubled.to_bytes(16, "big")
         self._derived = lru_cache(_DERIVED_KEYS_KEPT)(self._derive)
-        self._renew_prefix()
+        self._prefix, self._seals_left = random_chunk(), _SEALS_PER_PREFIX
+        self._nonces = Pool(self._nonces_of)
 
     def encrypt(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
         """Return ciphertext and tag under a 24-byte nonce that is never used again."""
@@ -54,19 +59,22 @@ class XAES256GCM:
         return self._derived(nonce[:_PREFIX_BYTES]).decrypt(nonce[_PREFIX_BYTES:], sealed, associated)
 
     def seal(self, plaintext: bytes, associated: bytes) -> bytes:
-        """Return nonce, ciphertext and tag.
+        """Return nonce, ciphertext and tag."""
+        nonce, second_half, encrypt = self._nonces.take()
+        return nonce + encrypt(second_half, plaintext, associated)
 
-        The first half of the nonce is kept for many messages, so that its key is derived once.
+    def _nonces_of(self, second_halves: list[bytes]) -> list[tuple[bytes, bytes, _Encrypt]]:
+        """Return nonces, whole and halved, each with the cipher of its first half.
+
+        The first half is kept for many messages, so that its key is derived once.
         """
-        self._seals_left -= 1
+        self._seals_left -= len(second_halves)
         if self._seals_left < 0:
-            self._renew_prefix()
-        second_half = random_chunk()
-        return self._prefix + second_half + self._current.encrypt(second_half, plaintext, associated)
-
-    def _renew_prefix(self) -> None:
-        prefix = random_chunk()
-        self._prefix, self._current, self._seals_left = prefix, self._derive(prefix), _SEALS_PER_PREFIX
+            self._seals_left = _SEALS_PER_PREFIX - len(second_halves)
+            self._prefix = random_chunk()
+        prefix = self._prefix
+        encrypt = self._derived(prefix).encrypt
+        return [(prefix + half, half, encrypt) for half in second_halves]
 
     def _derive(self, prefix: bytes) -> AESGCM:
         first, second = (self._block(_xor(b"\x00" + bytes([n]) + b"X\x00" + prefix, self._k1)) for n in (1, 2))

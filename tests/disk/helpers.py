@@ -177,7 +177,7 @@ def fill(disk: Path, leave: int = 0) -> Path:
             while (size := min(files.free_bytes(disk) - leave, MIB)) >= files.PAGE_BYTES or not leave:
                 opened.write(bytes(max(size, 1)))
         except OSError as error:
-            assert error.errno in files.DISK_FULL_ERRNOS  # noqa: PT017 - only a full disk may end the loop
+            assert error.errno in files.DISK_FULL_ERRNOS
     return ballast
 
 

@@ -59,7 +59,7 @@ def test_a_store_holds_the_files_that_its_format_names(path: Path, secret_key: s
 
 
 def test_nothing_on_disk_holds_a_token_its_data_its_subject_or_the_key(path: Path, secret_key: str) -> None:
-    with crudjt.open(path, secret_key=secret_key) as store:
+    with crudjt.open(path, secret_key=secret_key, max_size=1024**2) as store:
         token = store.create({"secret": "wormwood-and-gall"}, subject="anna-of-the-hill")
         maintenance.compact(store._engine, 1)
         store.update(token, {"secret": "wormwood-and-gall"})
@@ -71,14 +71,14 @@ def test_nothing_on_disk_holds_a_token_its_data_its_subject_or_the_key(path: Pat
 
 def test_a_control_block_says_where_the_log_ends_after_each_of_the_last_two_transactions(tmp_path: Path) -> None:
     path = tmp_path / "control"
-    ControlBlock.create(path, LogEnd(1, 4096, 0, 0), 6)
+    ControlBlock.create(path).begin(LogEnd(1, 4096, 0, 0), 6)
     control = ControlBlock(path)
     assert control.valid
     assert not control.failed
-    control.fill_slot(7, LogEnd(1, 5000, 1, 1))
+    control.fill_slot(7, 1, 5000, 1, 1)
     assert (control.slot(6), control.slot(7)) == (LogEnd(1, 4096, 0, 0), LogEnd(1, 5000, 1, 1))
     assert (control.holds(6), control.holds(7), control.holds(8)) == (True, True, False)
-    control.fill_slot(8, LogEnd(1, 6000, 2, 2))
+    control.fill_slot(8, 1, 6000, 2, 2)
     assert (control.holds(6), control.holds(7), control.holds(8)) == (False, True, True)
     control.close()
 
@@ -94,13 +94,13 @@ def write_and_die_in_the_slot(path: Path, secret_key: str, words: int) -> None:
     """Die with `words` of the slot of the next transaction written, as if killed between two of them."""
     store = crudjt.open(path, secret_key=secret_key, sync_interval=QUIET)
 
-    def fill_slot(control: ControlBlock, transaction: int, log_end: LogEnd) -> None:
+    def fill_slot(control: ControlBlock, transaction: int, *log_end: int) -> None:
         at = control_block.slot_word(transaction)
         for word, value in list(enumerate((transaction, *log_end)))[:words]:
             control.words[at + word] = value
         os.kill(os.getpid(), signal.SIGKILL)
 
-    ControlBlock.fill_slot = fill_slot  # type: ignore[method-assign] # in this process only
+    ControlBlock.fill_slot = fill_slot  # type: ignore[assignment, method-assign] # in this process only
     store.create({"never": "acknowledged"})
 
 

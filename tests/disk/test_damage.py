@@ -115,7 +115,7 @@ def test_a_flipped_byte_in_any_entry_is_refused_with_the_offset_of_the_entry(syn
 
 
 def test_a_flipped_byte_in_the_header_block_changes_nothing(synced: Synced) -> None:
-    """The header is there twice, and the rest of its block is padding, or only helps to tell damage from a torn tail."""
+    """The header is there twice; the rest of its block is padding, or only helps to tell damage from a torn tail."""
     for offset in sorted({*range(0, 64, 5), *range(1024, 1036, 2), *range(2048, 2112, 9), *range(64, 4096, 311)}):
         flip(synced.segments[offset % 3], offset)
         assert synced.opened() == synced.expected, offset
@@ -298,7 +298,7 @@ def spoil(store: crudjt.Store, session_id: str, change: Callable[[bytearray], No
     key = SESSION + bytes.fromhex(session_id)
     control = store._engine.control
     with store._engine.view.begin(write=True) as transaction:
-        control.fill_slot(transaction.id(), control.slot(transaction.id() - 1))
+        control.fill_slot(transaction.id(), *control.slot(transaction.id() - 1))
         record = bytearray(transaction.get(key) or b"")
         change(record)
         transaction.put(key, bytes(record))

@@ -352,14 +352,13 @@ def test_a_tail_that_a_dead_writer_left_is_not_served_and_never_comes_back(
         size = segments(path)[-1].stat().st_size
 
     def die_before_the_commit() -> None:
-        from crudjt.engine import engine  # noqa: PLC0415 - only this process is to be changed
+        append = log.SegmentWriter.append
 
-        class Writer(engine.SegmentWriter):
-            def append(self, entry: bytes, offset: int) -> None:
-                super().append(entry, offset)
-                os.kill(os.getpid(), signal.SIGKILL)
+        def append_and_die(writer: log.SegmentWriter, entry: bytes, offset: int) -> None:
+            append(writer, entry, offset)
+            os.kill(os.getpid(), signal.SIGKILL)
 
-        engine.SegmentWriter = Writer  # type: ignore[misc] # on purpose
+        log.SegmentWriter.append = append_and_die  # type: ignore[assignment, method-assign] # in this process only
         crudjt.open(path, secret_key=secret_key).create({"n": 2})
 
     assert exit_code_of_child(die_before_the_commit) == -signal.SIGKILL
@@ -583,6 +582,6 @@ def test_a_size_that_another_process_raises_while_this_one_opens_is_kept(
     monkeypatch.setattr(files, "lock", lock)
     with crudjt.open(path, secret_key=secret_key) as store:
         assert store.stats().max_size == 8 * MIB
-        assert data_file(path).stat().st_size == 8 * MIB
+        assert data_file(path).stat().st_size >= 8 * MIB
     process.join(30)
     assert process.exitcode == 0

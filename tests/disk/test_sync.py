@@ -3,8 +3,9 @@
 import errno
 import logging
 import os
+import subprocess
+import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -42,7 +43,7 @@ class Recorder:
 
     def _sync(self, descriptor: int) -> None:
         size = os.fstat(descriptor).st_size
-        of_log = Path(os.readlink(f"/proc/self/fd/{descriptor}")).parent == self._path / "log"
+        of_log = Path(f"/proc/self/fd/{descriptor}").readlink().parent == self._path / "log"
         self.before()
         self._real(descriptor)
         if of_log:
@@ -104,22 +105,26 @@ def test_concurrent_writers_with_full_durability_share_syncs(
     path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one sync runs, seven others write, and the next sync covers them all."""
+    rounds = 5
     with open_full(path, secret_key) as store:
         recorder = Recorder(monkeypatch, path)
-        recorder.before = lambda: time.sleep(0.005)
-        tokens: list[str] = []
+        begun: list[int] = []
+        everybody = threading.Barrier(8, action=lambda: begun.append(8 * (len(begun) + 1)))
+        recorder.before = lambda: wait_for(lambda: store.stats().sessions == begun[-1])
 
         def write() -> None:
-            for n in range(10):
-                tokens.append(store.create({"n": n}))
+            for n in range(rounds):
+                everybody.wait(30)
+                store.create({"n": n})
 
         threads = [threading.Thread(target=write) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
-        assert len(tokens) == 80
-        assert len(recorder.covered) < 40
+            thread.join(60)
+        recorder.before = lambda: None
+        assert store.stats().sessions == 8 * rounds
+        assert len(recorder.covered) <= 2 * rounds
         assert recorder.covered[-1] == segments(path)[-1].stat().st_size
 
 
@@ -413,7 +418,7 @@ class Model:
         self.data: dict[str, dict[str, Any]] = {}
         self.errors: list[crudjt.StoreError] = []
 
-    def attempt(self, call: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    def attempt(self, call: Callable[[], Any], then: Callable[[Any], object]) -> None:
         """Make a call, and believe it if it returns."""
         try:
             result = call()
@@ -438,7 +443,7 @@ class Model:
 
     def delete(self) -> None:
         token = next(iter(self.data))
-        self.attempt(lambda: self.store.delete(token), lambda _: self.data.pop(token) and None)
+        self.attempt(lambda: self.store.delete(token), lambda _: self.data.pop(token))
 
     def live(self) -> None:
         """Do some of everything that writes."""
@@ -571,3 +576,20 @@ def test_the_caretaker_goes_on_syncing_when_it_finds_no_room_to_compact(
             wait_for(met.is_set)
         store.create({"after": 1})
         wait_for(lambda: store.stats().unsynced_bytes == 0)
+
+
+def test_a_process_that_ends_without_closing_syncs_and_fails_nobody(path: Path, secret_key: str) -> None:
+    """What it opened is closed in the right order: syncing a descriptor that is closed would count as a broken disk."""
+    code = f"""
+import crudjt
+store = crudjt.open({str(path)!r}, secret_key={secret_key!r}, sync_interval=3600)
+print(store.create({{}}))
+"""
+    with crudjt.open(path, secret_key=secret_key, sync_interval=3600) as store:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", code], capture_output=True, check=True, timeout=60, text=True
+        )
+        assert done.stderr == ""
+        assert store.stats().unsynced_bytes == 0
+        assert store.peek(done.stdout.strip()) is not None
+        store.create({})

@@ -57,7 +57,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
 )
 @click.pass_context
 def main(
-    ctx: click.Context, path: Path | None, secret_key_file: Path | None, json: bool, url: str | None, **remote: Any
+    ctx: click.Context, /, path: Path | None, secret_key_file: Path | None, json: bool, url: str | None, **remote: Any
 ) -> None:
     """Keep sessions in an encrypted store and hand out tokens for them.
 

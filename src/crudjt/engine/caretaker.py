@@ -31,7 +31,8 @@ class Caretaker:
         """Prepare; nothing runs before `start`."""
         self._engine = engine
         self._options = options
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._waking = threading.Event()
         self._thread = threading.Thread(target=self._run, name="crudjt-caretaker", daemon=True)
         self._next_reader_check = 0.0
         self._not_before = 0.0
@@ -40,16 +41,24 @@ class Caretaker:
         """Begin to take care."""
         self._thread.start()
 
+    def reconsider(self) -> None:
+        """Look at the options again, which may ask for shorter intervals now."""
+        self._waking.set()
+
     def stop(self) -> None:
         """Return when the thread has ended; what it is at, it finishes."""
-        self._stopping.set()
+        self._stopping = True
+        self._waking.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:
         try:
-            while not self._stopping.wait(self._options().sync_interval):
-                self._round()
+            while not self._stopping:
+                if self._waking.wait(self._options().sync_interval):
+                    self._waking.clear()
+                else:
+                    self._round()
         except (StoreClosed, StoreFailed) as error:
             # Every call of the store says the same from now on; a trace would add nothing.
             logger.error("the caretaker of %s stops: %s", self._engine.directory, error)  # noqa: TRY400

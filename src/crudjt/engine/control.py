@@ -21,7 +21,7 @@ MAGIC = 0x31304C5254434A54  # "TJCTRL01"
 
 WORD_MAGIC = 0
 WORD_FAILED = 1  # 1 after a failed sync or truncation: every process refuses to go on
-WORD_ROOM_UNTIL = 2  # transaction id by which somebody must look at the view's free room again
+WORD_ATTENTION = 2  # transaction id by which a writer must look at the view's free room again; 0 after a failure
 WORD_ALLOCATED = 3  # bytes of the view's data file that are allocated on disk
 WORD_SYNCED_SEQUENCE = 4  # last log entry known to be on disk
 WORD_SYNCED_END = 5  # its end in the current segment
@@ -43,6 +43,9 @@ CONTROL_BYTES = CACHE_WORDS * 8 + CACHE_PAIRS * 16
 _LOG_END = Struct("<4Q")
 
 
+LogState = tuple[int, int, int, int]  # a `LogEnd` before it has names, where making one would cost too much
+
+
 class LogEnd(NamedTuple):
     """Where the log stands after a transaction; `sessions` counts the records in the view."""
 
@@ -61,18 +64,20 @@ class ControlBlock:
             self._map = mmap.mmap(descriptor, CONTROL_BYTES)
         self.words = memoryview(self._map).cast("Q")
 
-    @staticmethod
-    def create(path: Path, log_end: LogEnd, last_transaction: int) -> None:
-        """Make a control block for a view whose last committed transaction is `last_transaction`."""
+    @classmethod
+    def create(cls, path: Path) -> "ControlBlock":
+        """Make a control block that is not valid yet."""
         files.remove(path)
         with files.opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
             files.allocate(descriptor, 0, CONTROL_BYTES, path.parent)
-        block = ControlBlock(path)
-        block.words[WORD_SYNCED_SEQUENCE] = log_end.sequence
-        block.words[WORD_SYNCED_END] = log_end.end
-        block.fill_slot(last_transaction, log_end)
-        block.words[WORD_MAGIC] = MAGIC
-        block.close()
+        return cls(path)
+
+    def begin(self, log_end: LogEnd, last_transaction: int) -> None:
+        """Make the block valid, for a view whose last committed transaction is `last_transaction`."""
+        self.words[WORD_SYNCED_SEQUENCE] = log_end.sequence
+        self.words[WORD_SYNCED_END] = log_end.end
+        self.fill_slot(last_transaction, *log_end)
+        self.words[WORD_MAGIC] = MAGIC
 
     @property
     def valid(self) -> bool:
@@ -87,22 +92,23 @@ class ControlBlock:
     def fail(self) -> None:
         """Stop every process: writers look at the flag, and readers once their caches are void."""
         self.words[WORD_FAILED] = 1
+        self.words[WORD_ATTENTION] = 0
         for begin in range(CACHE_WORDS, CACHE_WORDS + 2 * CACHE_PAIRS, 2):
             self.words[begin] = 2**64 - 1
 
-    def slot(self, transaction: int) -> LogEnd:
-        """Return what a transaction left in its slot."""
-        return LogEnd._make(_LOG_END.unpack_from(self._map, 8 * (slot_word(transaction) + 1)))
+    def slot(self, transaction: int) -> LogState:
+        """Return what a transaction left in its slot: the fields of a `LogEnd`."""
+        return _LOG_END.unpack_from(self._map, 8 * (slot_word(transaction) + 1))
 
     def holds(self, transaction: int) -> bool:
         """Tell whether a slot was filled, or half filled, for this very transaction."""
         return self.words[slot_word(transaction)] == transaction
 
-    def fill_slot(self, transaction: int, log_end: LogEnd) -> None:
+    def fill_slot(self, transaction: int, segment: int, end: int, sequence: int, sessions: int) -> None:
         """State where the log ends once `transaction` is committed; the transaction's id goes first."""
         at = slot_word(transaction)
         self.words[at] = transaction
-        _LOG_END.pack_into(self._map, 8 * (at + 1), *log_end)
+        _LOG_END.pack_into(self._map, 8 * (at + 1), segment, end, sequence, sessions)
 
     def close(self) -> None:
         """Unmap."""

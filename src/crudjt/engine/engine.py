@@ -8,7 +8,7 @@ before it leaves a view without the change, and an entry past the log end that t
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -18,28 +18,28 @@ import msgspec
 from crudjt.clock import NS_PER_MS, system_clock
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
-from crudjt.engine.control import ControlBlock, LogEnd, pair_word
-from crudjt.engine.log import DELETE, HEADER_BLOCK_BYTES, INSERT, Change, SegmentWriter, create_segment, encode_entry
+from crudjt.engine.control import WORD_ATTENTION, ControlBlock, LogEnd, LogState, pair_word, slot_word
+from crudjt.engine.log import HEADER_BLOCK_BYTES, INSERT, REPLACE, Change, SegmentWriter, create_segment, encode_entry
 from crudjt.engine.view import (
     SEGMENT_KEY,
     SESSION,
     SUBJECT,
-    WRITES_PER_CHECK,
     Snapshot,
     View,
     ViewError,
     translated,
 )
 from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreFull
-from crudjt.records import NO_SUBJECT, TAG_OFFSET
+from crudjt.records import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
 
 CONTROL_FILE = "control"
 VIEW_DIRECTORY = "view"
 LOG_DIRECTORY = "log"
 BASE_DIRECTORY = "base"
 
-_SMALL_CHANGES = 4
 _SMALL_RECORD_BYTES = 1024
+_ITEM_BYTES = 128  # of the tree for a session and its subject, besides the record
+_SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
 
 logger = logging.getLogger("crudjt")
 
@@ -53,7 +53,7 @@ class Reader(Protocol):
         """Return the value of a key."""
 
 
-Decision = Callable[..., tuple[Result, list[Change]]]
+Decision = Callable[..., tuple[Result, Sequence[Change]]]
 
 
 class Engine:
@@ -112,21 +112,38 @@ class Engine:
     def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Return up to `limit` items of the view whose keys have `prefix`, from the key `start` on."""
         try:
-            return self.view.scan(prefix, start, limit)
+            items = self.view.scan(prefix, start, limit)
         except ViewError as error:
             raise self._translated(error) from error
+        if self.words[control_block.WORD_FAILED]:
+            self._refuse()
+        return items
 
     def log_end(self) -> LogEnd:
         """Return where the log ends as of the last commit."""
-        while True:
+        for _ in range(_SLOT_TRIES):
             last = self.view.last_transaction
-            end = self.control.slot(last)
+            end = LogEnd._make(self.control.slot(last))
             if self.control.holds(last):  # else a later writer was filling the slot while it was read
                 return end
+        raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
+
+    def snapshot(self) -> tuple[Snapshot, LogEnd]:
+        """Return a snapshot of the view, to be aborted by the caller, and where the log ended at just that point."""
+        for _ in range(_SLOT_TRIES):
+            if self.words[control_block.WORD_FAILED]:
+                self._refuse()
+            snapshot = self.view.snapshot()
+            last = snapshot.id()
+            end = LogEnd._make(self.control.slot(last))
+            if self.control.holds(last):  # as in log_end
+                return snapshot, end
+            snapshot.abort()
+        raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
 
     # Writing
 
-    def write(  # noqa: C901 - begin to commit stays in one function: storage facts in docs/decisions.md
+    def write(  # noqa: C901, PLR0912 - begin to commit stays in one function: storage facts in docs/decisions.md
         self, decide: Decision[Result], *arguments: Any, durable: bool = False
     ) -> Result:
         """Run one write transaction and return what `decide` says.
@@ -150,37 +167,45 @@ class Engine:
             if not changes:
                 transaction.abort()
                 return result
-            self._make_room(changes)
+            limit = 0
+            if len(changes) > 1 or len(changes[0][2]) > _SMALL_RECORD_BYTES or number >= self.words[WORD_ATTENTION]:
+                limit = self._make_room(number, changes)
             words = self.words
-            pairs = []
+            ends = []
             for kind, id_, record in changes:
-                tag = record[TAG_OFFSET : TAG_OFFSET + 16]
-                if kind == DELETE:
-                    transaction.delete(SESSION + id_)
-                    if tag != NO_SUBJECT:
-                        transaction.delete(SUBJECT + tag + id_)
-                    sessions -= 1
-                else:
+                if kind == INSERT:  # nobody can have cached what did not exist
                     transaction.put(SESSION + id_, record)
-                    if kind == INSERT:
-                        sessions += 1
-                        if tag != NO_SUBJECT:
-                            transaction.put(SUBJECT + tag + id_, b"")
-                        continue  # nobody can have cached what did not exist
+                    sessions += 1
+                    tag = record[TAG_OFFSET:HEADER_BYTES]
+                    if tag != NO_SUBJECT:
+                        transaction.put(SUBJECT + tag + id_, b"")
+                    continue
                 pair = pair_word(id_)
                 words[pair] = number  # before the commit: no cache may hold across it
-                pairs.append(pair + 1)
-            writer = self._segment_writer(segment)
+                ends.append(pair + 1)
+                if kind == REPLACE:
+                    transaction.put(SESSION + id_, record)
+                    continue
+                transaction.delete(SESSION + id_)
+                sessions -= 1
+                tag = record[TAG_OFFSET:HEADER_BYTES]
+                if tag != NO_SUBJECT:
+                    transaction.delete(SUBJECT + tag + id_)
+            if limit:
+                self.view.check_size(transaction, limit)
+            writer = self._segment
+            if writer is None or writer.number != segment:
+                writer = self._segment_writer(segment)
             sequence += 1
             entry = encode_entry(sequence, changes, writer.crc_salt)
-            self.control.fill_slot(number, LogEnd(segment, end + len(entry), sequence, sessions))
+            self.control.fill_slot(number, segment, end + len(entry), sequence, sessions)
             writer.append(entry, end)
             transaction.commit()
         except BaseException as error:
             self._abort(transaction, error)
             raise
-        for pair in pairs:
-            words[pair] = number
+        for word in ends:
+            words[word] = number
         if durable:
             self.sync_to(sequence)
         return result
@@ -195,12 +220,13 @@ class Engine:
             number = transaction.id()
             segment, end, sequence, sessions = self._prepare(number)
             self._sync_segment(LogEnd(segment, end, sequence, sessions))
+            self._make_room(number, [])
             create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
             msgspec.structs.replace(manifest.load(self.directory), segment=segment + 1).save(self.directory)
             started = LogEnd(segment + 1, HEADER_BLOCK_BYTES, sequence, sessions)
             transaction.put(SEGMENT_KEY, started.segment.to_bytes(8, "little"))
             snapshot = self.view.snapshot()
-            self.control.fill_slot(number, started)
+            self.control.fill_slot(number, *started)
             transaction.commit()
         except BaseException as error:
             self._abort(transaction, error)
@@ -209,44 +235,65 @@ class Engine:
         self.words[control_block.WORD_SEALED_BYTES] += end
         return started, snapshot
 
-    def _prepare(self, number: int) -> LogEnd:
+    def _prepare(self, number: int) -> LogState:
         """Begin transaction `number`: return where the log ends, with nothing behind it."""
+        words = self.words
+        if number >= words[WORD_ATTENTION] or words[slot_word(number)] == number:
+            self._attend(number)
+        return self.control.slot(number - 1)
+
+    def _attend(self, number: int) -> None:
+        """Do what not every transaction has to."""
         words = self.words
         if words[control_block.WORD_FAILED]:
             self._refuse()
-        before = self.control.slot(number - 1)
-        if self.control.holds(number):  # a writer of this number died or failed before its commit
+        self._cut_unfinished(number)
+
+    def _cut_unfinished(self, number: int) -> None:
+        """Drop what a writer of transaction `number` that died or failed before its commit left in the log."""
+        if self.control.holds(number):
+            before = LogEnd._make(self.control.slot(number - 1))
             self._segment_writer(before.segment).cut(before.end)
-        if number >= words[control_block.WORD_ROOM_UNTIL]:
-            self._reserve(0)
-            words[control_block.WORD_ROOM_UNTIL] = number + WRITES_PER_CHECK
-        return before
 
-    def _make_room(self, changes: list[Change]) -> None:
-        if len(changes) > _SMALL_CHANGES or len(changes[0].record) > _SMALL_RECORD_BYTES:
-            self._reserve(sum(8 + 2 * len(change.record) // files.PAGE_BYTES for change in changes))
+    def _make_room(self, number: int, changes: Sequence[Change]) -> int:
+        """See that transaction `number`, and if possible some small ones after it, find the pages they need.
 
-    def _reserve(self, pages: int) -> None:
-        allocated = self.words[control_block.WORD_ALLOCATED]
-        self.words[control_block.WORD_ALLOCATED] = self.view.reserve(allocated, pages)
+        Returns how many pages the view may have after it, 0 for any number.
+        """
+        words = self.words
+        room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
+        words[control_block.WORD_ALLOCATED] = room.allocated
+        words[WORD_ATTENTION] = number + room.writes
+        if words[control_block.WORD_FAILED]:  # noted just now by a sync that failed
+            words[WORD_ATTENTION] = 0
+            self._refuse()
+        return room.limit
 
     def _abort(self, transaction: Any, error: BaseException) -> None:
         """End a transaction that failed, and raise our error for one of LMDB's or the disk's.
 
-        An entry that the log holds already stays behind the log end, for the next writer to cut off: it alone has the
-        write lock, and knows that the commit did not happen.
+        An entry that the log holds already must not be replayed after a boot, so what the next writer would do, with
+        the write lock, is done now: to cut off what lies behind the log end.
         """
         with suppress(ViewError):
             transaction.abort()
+        with suppress(ViewError, OSError, StoreError):
+            settling = self.begin(None, None, True)  # noqa: FBT003 - as in write
+            try:
+                self._cut_unfinished(settling.id())
+            finally:
+                settling.abort()
         if isinstance(error, ViewError):
             raise self._translated(error) from error
         if isinstance(error, OSError):
-            raise self._full_or_failed(error) from error
+            raise self.full_or_failed(error) from error
 
     # Syncing
 
     def sync(self) -> None:
         """Return when all that was committed before the call is on disk."""
+        if self.words[control_block.WORD_FAILED]:
+            self._refuse()
         self.sync_to(self.log_end().sequence)
 
     def sync_to(self, sequence: int) -> None:
@@ -327,13 +374,26 @@ class Engine:
     def _translated(self, error: ViewError) -> StoreError:
         return StoreClosed() if self.begin is _refuse_closed else translated(error, self.directory)
 
-    def _full_or_failed(self, error: OSError) -> StoreError:
+    def full_or_failed(self, error: OSError) -> StoreError:
+        """Return our error for a write that the operating system refused."""
         if error.errno in files.DISK_FULL_ERRNOS:
             return StoreFull(self.directory, "the disk is full")
         return StoreFailed(self.directory, f"writing failed: {os.strerror(error.errno or 0)}")
 
     def _refuse(self) -> NoReturn:
         raise StoreFailed(self.directory, "the disk failed earlier; close the store in every process and reopen it")
+
+
+def new_pages(changes: Iterable[Change]) -> int:
+    """Return how many pages the content of changes may take; what replaces a small record takes its room."""
+    small = large = 0
+    for kind, _, record in changes:
+        size = len(record)
+        if size > _SMALL_RECORD_BYTES and kind in {INSERT, REPLACE}:
+            large += size // files.PAGE_BYTES + 2
+        elif kind == INSERT:
+            small += size + _ITEM_BYTES
+    return large + -(-2 * small // files.PAGE_BYTES)  # a page that was split is half full
 
 
 def _refuse_closed(*_: Any) -> NoReturn:

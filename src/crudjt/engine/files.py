@@ -131,10 +131,21 @@ def publish(temporary: Path, final: Path) -> None:
 def replace_file(path: Path, content: bytes) -> None:
     """Write a whole file so that readers and crashes see the old one or the new one."""
     temporary = path.with_name(path.name + ".tmp")
-    with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
-        write_at(descriptor, content, 0)
-        sync_data(descriptor)
-    publish(temporary, path)
+    with removed_on_failure(temporary):
+        with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
+            write_at(descriptor, content, 0)
+            sync_data(descriptor)
+        publish(temporary, path)
+
+
+@contextmanager
+def removed_on_failure(temporary: Path) -> Iterator[None]:
+    """Make sure that a file which could not be finished takes no room."""
+    try:
+        yield
+    except BaseException:
+        remove(temporary)
+        raise
 
 
 def remove(path: Path) -> None:

@@ -30,11 +30,11 @@ of an older file or of a cut-off tail never pass for an entry.
 
 import os
 import weakref
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
+from zlib import crc32
 
 from crudjt.engine import files
 from crudjt.errors import StoreCorrupt, StoreFormatError
@@ -52,7 +52,10 @@ _HEADER = Struct("<8sIIQI32s")
 _CRC = Struct("<I")
 _MARK = Struct("<QI")
 _ENTRY = Struct("<IIQ")
+_LENGTH_AND_CRC = Struct("<II")
 _PUT = Struct("<B16sI")
+_ONE_PUT = Struct("<QB16sI")
+_ONE_DELETE = Struct("<QB16s16s")
 _DELETE = Struct("<B16s16s")
 _HEADER_COPIES = (0, 2048)
 _MARK_OFFSET = 1024
@@ -63,12 +66,8 @@ assert _HEADER.size == 60  # noqa: PLR2004 - as the table says
 assert _ENTRY.size == 16  # noqa: PLR2004 - as the table says
 
 
-class Change(NamedTuple):
-    """One step of a transaction; `record` is the new one, or for a delete the one that goes."""
-
-    kind: int
-    id: bytes
-    record: bytes
+# One step of a transaction: kind, id, and the new record, or for a delete the one that goes.
+Change = tuple[int, bytes, bytes]
 
 
 class SegmentHeader(NamedTuple):
@@ -106,8 +105,15 @@ def segment_numbers(directory: Path) -> list[int]:
     return sorted(int(path.stem) for path in directory.glob("*.log") if path.stem.isdigit())
 
 
-def encode_entry(sequence: int, changes: list[Change], crc_salt: int) -> bytes:
+def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> bytes:
     """Return the bytes of one write transaction."""
+    if len(changes) == 1:  # the same, in fewer steps
+        kind, id_, record = changes[0]
+        if kind == DELETE:
+            body = _ONE_DELETE.pack(sequence, kind, id_, record[TAG_OFFSET : TAG_OFFSET + 16])
+        else:
+            body = _ONE_PUT.pack(sequence, kind, id_, len(record)) + record
+        return _LENGTH_AND_CRC.pack(len(body), crc32(body, crc_salt)) + body
     parts = [sequence.to_bytes(_SEQUENCE_BYTES, "little")]
     for kind, id_, record in changes:
         if kind == DELETE:
@@ -116,13 +122,13 @@ def encode_entry(sequence: int, changes: list[Change], crc_salt: int) -> bytes:
             parts.append(_PUT.pack(kind, id_, len(record)))
             parts.append(record)
     body = b"".join(parts)
-    return len(body).to_bytes(4, "little") + zlib.crc32(body, crc_salt).to_bytes(4, "little") + body
+    return _LENGTH_AND_CRC.pack(len(body), crc32(body, crc_salt)) + body
 
 
 def encode_header(header: SegmentHeader) -> bytes:
     """Return the header block of a new segment."""
     packed = _HEADER.pack(MAGIC, FORMAT, header.number, header.first_sequence, header.crc_salt, header.store_salt)
-    packed += _CRC.pack(zlib.crc32(packed))
+    packed += _CRC.pack(crc32(packed))
     block = bytearray(HEADER_BLOCK_BYTES)
     for at in _HEADER_COPIES:
         block[at : at + len(packed)] = packed
@@ -137,7 +143,7 @@ def create_segment(directory: Path, number: int, first_sequence: int, store_salt
 
 
 def _encode_mark(synced_end: int, crc_salt: int) -> bytes:
-    return _MARK.pack(synced_end, zlib.crc32(synced_end.to_bytes(8, "little"), crc_salt))
+    return _MARK.pack(synced_end, crc32(synced_end.to_bytes(8, "little"), crc_salt))
 
 
 class SegmentWriter:
@@ -154,6 +160,7 @@ class SegmentWriter:
         self.number = number
         self.descriptor = files.open_file(path)
         self.close = weakref.finalize(self, os.close, self.descriptor)
+        self.close.atexit = False  # the last sync of an interpreter that ends comes after such calls
         self.header = decode_header(path, os.pread(self.descriptor, HEADER_BLOCK_BYTES, 0))
         self.crc_salt = self.header.crc_salt
 
@@ -186,22 +193,34 @@ def decode_header(path: Path, block: bytes) -> SegmentHeader:
         StoreFormatError: written by a newer version.
 
     """
+    for packed in _whole_copies(block):
+        _, format_, *fields = _HEADER.unpack(packed)
+        if format_ > FORMAT:
+            raise StoreFormatError(path, format_, FORMAT)
+        return SegmentHeader(*fields)
+    raise StoreCorrupt(path, 0, "the segment header is damaged")
+
+
+def header_copies(block: bytes) -> int:
+    """Return how many of the two copies of the header are whole."""
+    return len(_whole_copies(block))
+
+
+def _whole_copies(block: bytes) -> list[bytes]:
+    copies = []
     for at in _HEADER_COPIES:
         packed = block[at : at + _HEADER.size]
         crc = block[at + _HEADER.size : at + _HEADER.size + _CRC.size]
-        if len(crc) == _CRC.size and packed.startswith(MAGIC) and _CRC.unpack(crc) == (zlib.crc32(packed),):
-            _, format_, *fields = _HEADER.unpack(packed)
-            if format_ > FORMAT:
-                raise StoreFormatError(path, format_, FORMAT)
-            return SegmentHeader(*fields)
-    raise StoreCorrupt(path, 0, "the segment header is damaged")
+        if len(crc) == _CRC.size and packed.startswith(MAGIC) and _CRC.unpack(crc) == (crc32(packed),):
+            copies.append(packed)
+    return copies
 
 
 class SegmentReader:
     """A segment as recovery and `doctor` read it: whole, in memory, and with suspicion."""
 
-    def __init__(self, path: Path, end: int | None = None) -> None:
-        """Read a segment up to `end`, or all of it.
+    def __init__(self, path: Path, end: int | None = None, header: SegmentHeader | None = None) -> None:
+        """Read a segment up to `end`, or all of it; `header` stands in for one that is damaged.
 
         Raises:
             StoreCorrupt: its header is damaged.
@@ -209,8 +228,8 @@ class SegmentReader:
         """
         self.path = path
         self.content = path.read_bytes()[:end]
-        self.header = decode_header(path, self.content[:HEADER_BLOCK_BYTES])
-        if len(self.content) < HEADER_BLOCK_BYTES:
+        self.header = header or decode_header(path, self.content[:HEADER_BLOCK_BYTES])
+        if header is None and len(self.content) < HEADER_BLOCK_BYTES:
             raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")
         self.damage: Damage | None = None
 
@@ -218,7 +237,7 @@ class SegmentReader:
     def synced_end(self) -> int:
         """The offset up to which the segment is known to have been on disk."""
         end, crc = _MARK.unpack_from(self.content, _MARK_OFFSET)
-        true = crc == zlib.crc32(int(end).to_bytes(8, "little"), self.header.crc_salt)
+        true = crc == crc32(int(end).to_bytes(8, "little"), self.header.crc_salt)
         return int(end) if true else HEADER_BLOCK_BYTES
 
     def entries(self) -> Iterator[Entry]:
@@ -245,7 +264,7 @@ class SegmentReader:
         if length < _SEQUENCE_BYTES or start + length > len(content):
             return Damage(offset, "the length of an entry points past the end of the file")
         body = content[start : start + length]
-        if zlib.crc32(body, self.header.crc_salt) != crc:
+        if crc32(body, self.header.crc_salt) != crc:
             return Damage(offset, "the CRC of an entry does not match")
         changes = decode_changes(body[_SEQUENCE_BYTES:])
         if changes is None:

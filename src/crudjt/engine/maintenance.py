@@ -19,7 +19,7 @@ from crudjt.engine.log import DELETE, Change, create_segment
 from crudjt.engine.manifest import Manifest
 from crudjt.engine.recovery import remove_leftovers, remove_obsolete, write_base
 from crudjt.engine.view import SESSION
-from crudjt.errors import StoreFailed, StoreFull, StoreInaccessible
+from crudjt.errors import StoreFull, StoreInaccessible
 from crudjt.records import DamagedRecord, read_header
 
 MIN_COMPACTION_BYTES = 64 * 1024**2
@@ -32,7 +32,10 @@ _FIRST_SEGMENT = 1
 def _alone(engine: Engine) -> Iterator[bool]:
     """Tell whether this process may maintain the store now; it is the only one for as long as the block lasts."""
     with files.opened(engine.base_directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
-        yield files.lock(descriptor, exclusive=True)
+        try:
+            yield files.lock(descriptor, exclusive=True)
+        finally:
+            files.unlock(descriptor)  # a child that was forked meanwhile would hold it on
 
 
 def log_bytes(engine: Engine) -> int:
@@ -61,13 +64,12 @@ def compact(engine: Engine, now_ms: int) -> bool:
         log_end, snapshot = engine.start_segment()
         try:
             base = write_base(engine.view, snapshot, engine.base_directory, log_end)
+            msgspec.structs.replace(manifest.load(engine.directory), base=base).save(engine.directory)
         except OSError as error:
-            if error.errno in files.DISK_FULL_ERRNOS:
-                raise StoreFull(engine.directory, "the disk has no room for a snapshot") from error
-            raise StoreFailed(engine.directory, "writing a snapshot failed") from error
+            remove_obsolete(engine.directory, manifest.load(engine.directory).base)
+            raise engine.full_or_failed(error) from error
         finally:
             snapshot.abort()
-        msgspec.structs.replace(manifest.load(engine.directory), base=base).save(engine.directory)
         remove_obsolete(engine.directory, base)
         engine.words[control_block.WORD_SEALED_BYTES] = 0
         engine.words[control_block.WORD_COMPACTED_AT] = now_ms
@@ -104,11 +106,11 @@ def _expired(record: bytes, now_ms: int) -> bool:
 
 
 def _remove_expired(view: Reader, keys: list[bytes], now_ms: int) -> tuple[int, list[Change]]:
-    changes = []
+    changes: list[Change] = []
     for key in keys:
         record = view.get(key)
         if record is not None and _expired(record, now_ms):
-            changes.append(Change(DELETE, key[len(SESSION) :], record))
+            changes.append((DELETE, key[len(SESSION) :], record))
     return len(changes), changes
 
 
@@ -137,12 +139,13 @@ def backup(engine: Engine, target: Path) -> None:
         raise StoreInaccessible(target, "exists already; a backup goes to a new or an empty directory")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     current = manifest.load(engine.directory)
-    log_end = engine.log_end()._replace(segment=_FIRST_SEGMENT)
     try:
         for directory in (temporary, *(temporary / name for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY))):
             files.make_directory(directory)
-        with engine.view.snapshot() as snapshot:
-            base = write_base(engine.view, snapshot, temporary / BASE_DIRECTORY, log_end)
+        snapshot, log_end = engine.snapshot()
+        with snapshot:
+            target_end = log_end._replace(segment=_FIRST_SEGMENT)
+            base = write_base(engine.view, snapshot, temporary / BASE_DIRECTORY, target_end)
         create_segment(temporary / LOG_DIRECTORY, _FIRST_SEGMENT, base.sequence + 1, bytes.fromhex(current.salt))
         Manifest(
             map_size=current.map_size,
@@ -151,10 +154,13 @@ def backup(engine: Engine, target: Path) -> None:
             boot=None,
             base=base,
             segment=_FIRST_SEGMENT,
+            doubtful=False,
         ).save(temporary)
         files.publish(temporary, target)
-    except OSError as error:
+    except BaseException as error:
         files.remove_tree(temporary)
+        if not isinstance(error, OSError):
+            raise
         if error.errno in files.DISK_FULL_ERRNOS:
             raise StoreFull(target, "the disk is full") from error
         raise StoreInaccessible(target, f"cannot be written: {os.strerror(error.errno or 0)}") from error

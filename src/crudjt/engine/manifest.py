@@ -37,6 +37,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         base: the snapshot to replay the log over, if there is one.
         segment: the newest segment when this was written. It and those before it, back to the base or to the first,
             must be there.
+        doubtful: whether a sync to disk has failed, so that what the files show may exist in memory only. Recovery
+            writes everything anew.
 
     """
 
@@ -47,6 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     boot: files.Boot | None
     base: Base | None
     segment: int
+    doubtful: bool
 
     def save(self, directory: Path) -> None:
         """Replace the manifest of a store, durably."""

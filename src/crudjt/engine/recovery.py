@@ -17,7 +17,7 @@ import msgspec
 
 from crudjt.engine import files, manifest
 from crudjt.engine.control import WORD_ALLOCATED, WORD_SEALED_BYTES, ControlBlock, LogEnd
-from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, LOG_DIRECTORY, VIEW_DIRECTORY, Engine
+from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, LOG_DIRECTORY, VIEW_DIRECTORY, Engine, new_pages
 from crudjt.engine.log import (
     DELETE,
     HEADER_BLOCK_BYTES,
@@ -94,13 +94,12 @@ def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
     started = time.monotonic()
     while True:
         if files.lock(lock, exclusive=True):
-            ready = _check_alone(directory, max_size)
-            files.lock(lock, exclusive=False, wait=True)
-            return ready
+            _check_alone(directory, max_size)
         files.lock(lock, exclusive=False, wait=True)
+        # Looked at again, since converting the lock gives it up for a moment, in which others may have had it.
         found = _load(directory)
         if found is not None and found.boot is not None and found.boot.id == files.current_boot().id:
-            if not _failed(directory):
+            if _usable(directory):
                 return found
             reason = "the disk failed; close the store in every process to recover it"
         else:
@@ -119,29 +118,44 @@ def _load(directory: Path) -> Manifest | None:
         return None
 
 
-def _failed(directory: Path) -> bool:
-    control = ControlBlock(directory / CONTROL_FILE)
-    return control.failed or not control.valid
+def _usable(directory: Path) -> bool:
+    """Tell whether the view that was made in this boot is there, and no disk has failed since."""
+    control = _control(directory)
+    return (directory / VIEW_DIRECTORY / DATA_FILE).exists() and control is not None and not control.failed
 
 
-def _check_alone(directory: Path, max_size: int | None) -> Manifest:
+def _disk_failed(directory: Path) -> bool:
+    control = _control(directory)
+    return control is not None and control.failed
+
+
+def _control(directory: Path) -> ControlBlock | None:
+    try:
+        control = ControlBlock(directory / CONTROL_FILE)
+    except (FileNotFoundError, ValueError):  # gone, or cut short
+        return None
+    return control if control.valid else None
+
+
+def _check_alone(directory: Path, max_size: int | None) -> None:
     """Make a store ready while nobody else has it open."""
     found = _load(directory)
     if found is None:
         if segment_numbers(directory / LOG_DIRECTORY) or any((directory / BASE_DIRECTORY).glob("*.mdb")):
             raise StoreCorrupt(directory / manifest.NAME, 0, "the manifest is missing")
         salt = os.urandom(_SALT_BYTES).hex()
-        found = Manifest(map_size=max_size or DEFAULT_MAX_SIZE, salt=salt, keys=[], boot=None, base=None, segment=0)
+        found = Manifest(
+            map_size=max_size or DEFAULT_MAX_SIZE, salt=salt, keys=[], boot=None, base=None, segment=0, doubtful=False
+        )
         found.save(directory)
     elif max_size is not None and max_size > found.map_size:
         found = msgspec.structs.replace(found, map_size=max_size)
         found.save(directory)
     boot = files.current_boot()
     same_boot = found.boot is not None and found.boot.id == boot.id and found.boot.started_with(boot)
-    if same_boot and (directory / CONTROL_FILE).exists() and not _failed(directory):
-        return found
-    disk_failed = same_boot and (directory / CONTROL_FILE).exists()
-    return rebuild(directory, found, fresh_base=disk_failed)
+    if same_boot and not found.doubtful and _usable(directory):
+        return
+    rebuild(directory, found, fresh_base=found.doubtful or (same_boot and _disk_failed(directory)))
 
 
 @dataclass
@@ -154,6 +168,10 @@ class _Replayed:
     log_bytes: int = 0
     allocated: int = 0
 
+    def make_room(self, view: View, changes: int, pages: int) -> None:
+        """See that the next transaction finds the pages it needs."""
+        self.allocated = view.make_room(self.allocated, changes, pages).allocated
+
 
 def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
     """Make the view again; return the manifest that says so. Needs the lock in exclusive mode.
@@ -162,7 +180,7 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
     may exist in memory only (PostgreSQL, "fsyncgate").
     """
     started = time.monotonic()
-    found = msgspec.structs.replace(found, boot=None)
+    found = msgspec.structs.replace(found, boot=None, doubtful=fresh_base)
     found.save(directory)
     for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY):
         files.make_directory(directory / name)
@@ -170,12 +188,14 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
     files.remove(directory / CONTROL_FILE)
     for path in (directory / VIEW_DIRECTORY).iterdir():
         files.remove(path)
+    control = ControlBlock.create(directory / CONTROL_FILE)  # first, since the view takes what room there is
     log = directory / LOG_DIRECTORY
     view, replayed = _restore_base(directory, found)
     try:
         _replay_log(log, found, view, replayed)
         replayed.segment += 1
         create_segment(log, replayed.segment, replayed.sequence + 1, bytes.fromhex(found.salt))
+        replayed.make_room(view, 1, 1)
         with view.begin(write=True) as transaction:
             transaction.put(SEGMENT_KEY, replayed.segment.to_bytes(8, "little"))
         if fresh_base:
@@ -185,13 +205,12 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
             found = msgspec.structs.replace(found, base=base)
             replayed.log_bytes = 0
         log_end = LogEnd(replayed.segment, HEADER_BLOCK_BYTES, replayed.sequence, replayed.sessions)
-        ControlBlock.create(directory / CONTROL_FILE, log_end, view.last_transaction)
-        control = ControlBlock(directory / CONTROL_FILE)
-        control.words[WORD_ALLOCATED] = view.reserve(replayed.allocated)
+        control.words[WORD_ALLOCATED] = replayed.allocated
         control.words[WORD_SEALED_BYTES] = replayed.log_bytes
+        control.begin(log_end, view.last_transaction)
     finally:
         view.close()
-    found = msgspec.structs.replace(found, boot=files.current_boot(), segment=replayed.segment)
+    found = msgspec.structs.replace(found, boot=files.current_boot(), segment=replayed.segment, doubtful=False)
     found.save(directory)
     remove_obsolete(directory, found.base)
     logger.info(
@@ -219,7 +238,9 @@ def _restore_base(directory: Path, found: Manifest) -> tuple[View, _Replayed]:
             raise StoreCorrupt(path, 0, "the base snapshot is missing") from None
     if copied != (base.size, base.sha256):
         raise StoreCorrupt(path, 0, "the base snapshot differs from what was written")
-    return View(view_directory, found.map_size), _Replayed(base.sequence, base.sessions, base.segment - 1)
+    return View(view_directory, found.map_size), _Replayed(
+        base.sequence, base.sessions, base.segment - 1, allocated=base.size // files.PAGE_BYTES * files.PAGE_BYTES
+    )
 
 
 def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> None:
@@ -235,8 +256,8 @@ def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> 
         reader = SegmentReader(path)
         may_be_torn = all(_is_empty(segment_path(log, later)) for later in numbers[position + 1 :])
         if reader.header.first_sequence != replayed.sequence + 1:
-            if may_be_torn and len(reader.content) == HEADER_BLOCK_BYTES:
-                continue  # begun by a process that died before it switched to it
+            if len(reader.content) == reader.synced_end == HEADER_BLOCK_BYTES:
+                continue  # begun by a process that died or failed before it switched to it
             raise StoreCorrupt(path, 0, f"the segment does not follow entry {replayed.sequence}")
         if reader.header.number != number or reader.header.store_salt.hex() != found.salt:
             raise StoreCorrupt(path, 0, "the segment belongs to another place or store")
@@ -284,8 +305,8 @@ def _replay_segment(reader: SegmentReader, view: View, replayed: _Replayed) -> i
 
 
 def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> None:
-    pages = sum(len(entry.changes) * 8 + 2 * (entry.end - entry.offset) // files.PAGE_BYTES for entry in batch)
-    replayed.allocated = view.reserve(replayed.allocated, pages)
+    changes = [change for entry in batch for change in entry.changes]
+    replayed.make_room(view, len(changes), new_pages(changes))
     with view.begin(write=True) as transaction:
         for entry in batch:
             for kind, id_, value in entry.changes:
@@ -330,23 +351,23 @@ def write_base(view: View, snapshot: Snapshot, directory: Path, log_end: LogEnd)
     """Write a snapshot, durably, and return what the manifest has to say of it."""
     final = base_path(directory, log_end.segment)
     temporary = final.with_suffix(".tmp")
-    with files.opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as target:
-        view.copy(target, snapshot)
-        files.sync_data(target)
-    size, sha256 = files.digest_file(temporary)
-    files.publish(temporary, final)
+    with files.removed_on_failure(temporary):
+        with files.opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as target:
+            view.copy(target, snapshot)
+            files.sync_data(target)
+        size, sha256 = files.digest_file(temporary)
+        files.publish(temporary, final)
     return Base(segment=log_end.segment, sequence=log_end.sequence, sessions=log_end.sessions, size=size, sha256=sha256)
 
 
 def remove_obsolete(directory: Path, base: Base | None) -> None:
     """Remove segments and snapshots that recovery would not read."""
-    if base is None:
-        return
+    needed = 0 if base is None else base.segment
     for number in segment_numbers(directory / LOG_DIRECTORY):
-        if number < base.segment:
+        if number < needed:
             files.remove(segment_path(directory / LOG_DIRECTORY, number))
     for path in (directory / BASE_DIRECTORY).glob("*.mdb"):
-        if path != base_path(directory / BASE_DIRECTORY, base.segment):
+        if path != base_path(directory / BASE_DIRECTORY, needed):
             files.remove(path)
 
 

@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from crudjt.engine.caretaker import Caretaker
@@ -53,7 +54,9 @@ def acquire(directory: Path, options: Options) -> Engine:
             known = SharedEngine(open_engine(directory, options.max_size))
             _shared[_identity(directory)] = known
         known.users.append(options)
-        if known.caretaker is None and len(known.users) == 1:
+        if known.caretaker is not None:
+            known.caretaker.reconsider()
+        elif len(known.users) == 1:
             known.take_care()
         return known.engine
 
@@ -77,6 +80,24 @@ def _known(directory: Path) -> "SharedEngine | None":
         return _shared.get(_identity(directory))
     except OSError:  # opening it says what is wrong
         return None
+
+
+@contextlib.contextmanager
+def borrowed(directory: Path) -> Iterator[Engine | None]:
+    """Keep this process's engine of a directory open for a block; where it has none, keep it from opening one."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_lock)
+        known = _known(directory)
+        if known is None:
+            yield None
+            return
+        options = known.users[0]
+        known.users.append(options)
+        stack.close()
+        try:
+            yield known.engine
+        finally:
+            release(known.engine, options)
 
 
 def _identity(directory: Path) -> tuple[int, int]:

@@ -10,8 +10,10 @@ stays read-only, which costs time and no safety.
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import lmdb
 import lmdb._envid  # fork: see View.abandon
@@ -29,37 +31,49 @@ LOCK_FILE = "lock.mdb"
 ViewError = lmdb.Error
 Snapshot = lmdb.Transaction
 
-# A transaction of one session touches two root-to-leaf paths of at most four pages and some pages of the free list.
-PAGES_PER_WRITE = 32
-WRITES_PER_CHECK = 64
-_ROOM_PAGES = PAGES_PER_WRITE * WRITES_PER_CHECK
-_STEP_BYTES = 4 * 1024**2
+# A change touches two root-to-leaf paths of at most five pages. A transaction of one change may split each of them,
+# and touches some pages of the free list.
+_PAGES_PER_CHANGE = 10
+_PAGES_PER_WRITE = 24
+_WRITES_AHEAD = 32
+_STEP_BYTES = 1024**2
+# A transaction copies what it touches: a full store must still be able to delete, and to be made again in large steps.
+MAP_TO_SIZE = 3
 
 _LOCK_FILE_BYTES = 128 * 1024  # two thousand reader slots; LMDB takes as many as fit
 _READERS = 1024
 
 
+class Room(NamedTuple):
+    """What is there for coming transactions."""
+
+    allocated: int  # bytes of the file that are allocated on disk
+    writes: int  # how many transactions of one small change, this one included, need not ask again
+    limit: int  # how many pages the tree may have after this one; 0 where it cannot come so far
+
+
 class View:
     """An open tree."""
 
-    def __init__(self, directory: Path, map_size: int) -> None:
-        """Open or create the tree in `directory`.
+    def __init__(self, directory: Path, max_size: int) -> None:
+        """Open or create the tree in `directory`, of up to `max_size` bytes of live pages.
 
         Raises:
             StoreError: LMDB refused.
 
         """
         self.directory = directory
-        self.map_size = map_size
+        self.max_size = max_size
+        self.map_size = MAP_TO_SIZE * max_size
         self.preallocates = files.file_system(directory) in files.PREALLOCATING_FILE_SYSTEMS
         lock_file = directory / LOCK_FILE
         if not lock_file.exists():
-            with files.opened(lock_file, os.O_RDWR | os.O_CREAT) as descriptor:
+            with files.removed_on_failure(lock_file), files.opened(lock_file, os.O_RDWR | os.O_CREAT) as descriptor:
                 files.allocate(descriptor, 0, _LOCK_FILE_BYTES, directory)
         try:
             self.env = lmdb.open(
                 str(directory),
-                map_size=map_size,
+                map_size=self.map_size,
                 mode=files.FILE_MODE,
                 sync=False,
                 metasync=False,
@@ -70,6 +84,8 @@ class View:
         except lmdb.Error as error:
             raise translated(error, directory) from error
         self.begin = self.env.begin
+        self._tree = self.env.open_db(None)
+        self.clear_dead_readers()
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key as last committed, without a lock."""
@@ -107,33 +123,60 @@ class View:
     @property
     def used_bytes(self) -> int:
         """Bytes of the pages that hold live data."""
-        stat = self.env.stat()
-        return int((stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"])
+        return _pages(self.env.stat()) * files.PAGE_BYTES
 
-    def reserve(self, allocated: int, pages: int = 0) -> int:
-        """Make sure that the coming transactions find allocated blocks; return the bytes allocated now.
+    def make_room(self, allocated: int, changes: int, pages: int) -> Room:
+        """Make sure that the next transaction finds allocated blocks, and if possible those after it.
 
-        Covers `WRITES_PER_CHECK` ordinary transactions and `pages` more. Call under the write lock.
+        It is to make a number of `changes` that bring up to `pages` of new content. `allocated` is what an earlier call
+        has returned. Call under the write lock, and see to the limit with `check_size`.
 
         Raises:
-            StoreFull: the disk has no room for them.
+            StoreFull: the disk has no room for the transaction.
 
         """
+        stat = self.env.stat()
+        tree, used = int(stat["branch_pages"] + stat["leaf_pages"]), _pages(stat)
+        most = self.max_size // files.PAGE_BYTES
+        left = most - used - pages
+        limit = max(most, used) if left < 0 else 0
+        writes = min(max(left, 1), _WRITES_AHEAD)
         if not self.preallocates:
+            return Room(allocated, writes, limit)
+        # What is changed is copied, and what is freed is listed, 512 to a page.
+        needed = min(changes * _PAGES_PER_CHANGE, tree) + pages + used // 512 + _PAGES_PER_WRITE
+        first = int(self.env.info()["last_pgno"]) + 1
+        allocated = self._allocate(allocated, first + needed)
+        ahead = max(allocated // files.PAGE_BYTES - first - needed, 0)
+        return Room(allocated, min(writes, 1 + ahead // _PAGES_PER_WRITE), limit)
+
+    def check_size(self, transaction: Any, limit: int) -> None:
+        """Refuse a write transaction that has brought the tree past `limit` pages.
+
+        Raises:
+            StoreFull: it has; nothing was committed.
+
+        """
+        if _pages(transaction.stat(self._tree)) > limit:
+            raise StoreFull(self.directory, "the store has reached max_size")
+
+    def _allocate(self, allocated: int, pages: int) -> int:
+        """Allocate blocks ahead, or where the disk has no room for that, for the first `pages` of the file at least."""
+        ahead = -(-(pages + _WRITES_AHEAD * _PAGES_PER_WRITE) * files.PAGE_BYTES // _STEP_BYTES) * _STEP_BYTES
+        if allocated >= min((pages + _WRITES_AHEAD * _PAGES_PER_WRITE) * files.PAGE_BYTES, self.map_size):
             return allocated
-        wanted = (int(self.env.info()["last_pgno"]) + 1 + pages + _ROOM_PAGES) * files.PAGE_BYTES
-        missing = min(wanted, self.map_size) - allocated
-        if missing <= 0:
-            return allocated
-        step = min(-(-missing // _STEP_BYTES) * _STEP_BYTES, self.map_size - allocated)
         with files.opened(self.directory / DATA_FILE, os.O_RDWR) as descriptor:
-            try:
-                files.allocate(descriptor, allocated, step, self.directory)
-            except OSError as error:
-                if error.errno not in files.DISK_FULL_ERRNOS:
-                    raise
-                raise StoreFull(self.directory, "the disk is full") from error
-        return allocated + step
+            for wanted in (min(ahead, self.map_size), min(pages * files.PAGE_BYTES, self.map_size)):
+                if wanted <= allocated:
+                    return allocated
+                try:
+                    files.allocate(descriptor, allocated, wanted - allocated, self.directory)
+                except OSError as error:
+                    if error.errno not in files.DISK_FULL_ERRNOS:
+                        raise
+                else:
+                    return wanted
+        raise StoreFull(self.directory, "the disk is full")
 
     def snapshot(self) -> Snapshot:
         """Return a read transaction for `copy`; it sees what is committed now."""
@@ -165,6 +208,26 @@ class View:
         _forget_parents_trees()
 
 
+def _pages(stat: Mapping[str, Any]) -> int:
+    return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+
+
+@contextmanager
+def opened_to_read(directory: Path, map_size: int) -> Iterator[Callable[[], Snapshot]]:
+    """Keep a tree open for a block, without the right to change it; yields what begins a snapshot.
+
+    Not for a tree that this process has open: LMDB would drop its locks.
+    """
+    try:
+        env = lmdb.open(str(directory), map_size=map_size, readonly=True, create=False, max_readers=_READERS, max_dbs=0)
+    except lmdb.Error as error:
+        raise translated(error, directory) from error
+    try:
+        yield env.begin
+    finally:
+        env.close()
+
+
 def _forget_parents_trees() -> None:
     process = os.getpid()
     inherited: Callable[[str, int], tuple[object, ...]] = lmdb._envid.env_keys  # noqa: SLF001 - there is no public way
@@ -183,4 +246,6 @@ def translated(error: lmdb.Error, directory: Path) -> StoreError:
         return StoreFull(directory, "the disk is full")
     if isinstance(error, lmdb.ReadersFullError):
         return StoreBusy(directory, f"more than {_READERS} reads at once", 0.0)
+    if files.free_bytes(directory) < files.PAGE_BYTES * _PAGES_PER_WRITE:  # LMDB calls a short write an I/O error
+        return StoreFull(directory, "the disk is full")
     return StoreFailed(directory, f"LMDB failed with {type(error).__name__}")
