@@ -29,7 +29,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 
 from crudjt.clock import NS_PER_MS
-from crudjt.xaes import NONCE_BYTES, OVERHEAD_BYTES, XAES256GCM
+from crudjt.xaes import OVERHEAD_BYTES, XAES256GCM
 
 FORMAT = 1
 NO_SUBJECT = bytes(16)
@@ -38,7 +38,6 @@ TAG_OFFSET = 48
 _HEADER = Struct("<BBHIQQQQQ16s")
 HEADER_BYTES = 64
 MIN_RECORD_BYTES = HEADER_BYTES + OVERHEAD_BYTES
-_NONCE_END = HEADER_BYTES + NONCE_BYTES
 _HAS_SUBJECT = 1
 _MAX_VERSION = 2**32 - 1
 _SUBJECT_LENGTH_BYTES = 2
@@ -148,7 +147,7 @@ def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> bytes:
 
     """
     try:
-        return cipher.decrypt(record[HEADER_BYTES:_NONCE_END], record[_NONCE_END:], id_ + record[:HEADER_BYTES])
+        return cipher.open(record, HEADER_BYTES, id_ + record[:HEADER_BYTES])
     except InvalidTag:
         raise DamagedRecord from None
 

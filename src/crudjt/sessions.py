@@ -145,6 +145,17 @@ class Sessions:
         except DamagedRecord:
             raise self._corrupt(id_) from None
 
+    def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[Header, bytes, str | None]:
+        """Return header, packed data and subject of a record, believing nothing that was changed on disk."""
+        try:
+            header = read_header(record)
+            payload = unseal(key.cipher, id_, record)
+        except DamagedRecord:
+            raise self._corrupt(id_) from None
+        if not header.flags:
+            return header, payload, None
+        return header, *split_payload(header.flags, payload)
+
     def open(self, found: Found) -> tuple[bytes, str | None]:
         """Return the packed data and the subject of a record."""
         return split_payload(found.header.flags, self._unseal(found))

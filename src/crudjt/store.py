@@ -141,8 +141,7 @@ class Store:
             record = self._engine.get(SESSION + id_)
             if record is None:
                 continue
-            header = self._sessions.header(id_, record)
-            packed, subject = self._sessions.open(Found(key, id_, record, header))
+            header, packed, subject = self._sessions.opened(key, id_, record)
             if not header.alive(now_ms):
                 return None
             until = header.still_until()

@@ -58,6 +58,11 @@ class XAES256GCM:
         """
         return self._derived(nonce[:_PREFIX_BYTES]).decrypt(nonce[_PREFIX_BYTES:], sealed, associated)
 
+    def open(self, message: bytes, start: int, associated: bytes) -> bytes:
+        """Return the plaintext of what `seal` has returned, which is all of `message` from `start` on; as `decrypt`."""
+        middle, end = start + _PREFIX_BYTES, start + NONCE_BYTES
+        return self._derived(message[start:middle]).decrypt(message[middle:end], message[end:], associated)
+
     def seal(self, plaintext: bytes, associated: bytes) -> bytes:
         """Return nonce, ciphertext and tag."""
         nonce, second_half, encrypt = self._nonces.take()
