@@ -182,44 +182,21 @@ def test_the_health_of_a_service_that_is_not_there_is_not_found(channel: Any) ->
 def test_a_store_that_fails_makes_the_server_unhealthy_until_it_serves_again(
     store: crudjt.Store, channel: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watching = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=PATIENCE)
-    seen = (HealthCheckResponse.FromString(each).status for each in watching)
-    assert next(seen) == HealthCheckResponse.SERVING
+    assert serves(channel)
     with monkeypatch.context() as patched:
         patched.setattr(store, "peek", _failing)
-        assert next(seen) == HealthCheckResponse.NOT_SERVING
-        assert not serves(channel)
+        assert eventually(lambda: not serves(channel), PATIENCE)
         assert eventually(lambda: "the disk failed" in caplog.text)
-    assert next(seen) == HealthCheckResponse.SERVING
-    watching.cancel()
+    assert eventually(lambda: serves(channel), PATIENCE)
 
 
 def _failing(_token: str) -> None:
     raise StoreFailed(Path("store"), "the disk failed")
 
 
-def test_a_server_that_stops_says_so_to_those_who_watch(server: Server, channel: Any) -> None:
-    watching = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=PATIENCE)
-    seen = (HealthCheckResponse.FromString(each).status for each in watching)
-    assert next(seen) == HealthCheckResponse.SERVING
-    with ThreadPoolExecutor(1) as thread:
-        stopping = thread.submit(server.stop, 1)
-        assert next(seen) == HealthCheckResponse.NOT_SERVING
-        watching.cancel()
-        stopping.result(PATIENCE)
-
-
-def test_watchers_hold_no_thread(store: crudjt.Store) -> None:
-    server = Server(store, ["127.0.0.1:0"], threads=2)
-    server.start()
-    with plaintext(server.addresses[0]) as channel:
-        watching = [channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=PATIENCE) for _ in range(8)]
-        for each in watching:
-            next(each)
-        call(channel, CREATE, NEW)
-        for each in watching:
-            each.cancel()
-    server.stop(0)
+def test_health_cannot_be_watched(channel: Any) -> None:
+    """Clients fall back to checks, as the protocol says."""
+    assert refusal(channel, "/grpc.health.v1.Health/Watch").code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_reflection_explains_every_service(channel: Any) -> None:

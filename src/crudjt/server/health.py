@@ -1,6 +1,6 @@
 """The standard services beside our own: health (grpc.health.v1) and reflection."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 from grpc_reflection.v1alpha.reflection import ReflectionServicer
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-from crudjt.server.dispatch import Dispatcher, Handler, Refused
+from crudjt.server.dispatch import Refused
 from crudjt.server.method import Method
 
 _NO_CONTEXT: Any = None  # these two use it for unknown services only, or not at all
@@ -37,22 +37,13 @@ class Health:
             self._servicer.set(name, status)
         return True
 
-    def handlers(self, dispatcher: Dispatcher) -> dict[str, Handler]:
-        """Return the handlers of the service."""
+    def methods(self) -> dict[str, Method]:
+        """Return the methods of the service.
 
-        def watch(messages: Iterator[bytes], context: grpc.ServicerContext, send: Callable[..., Any]) -> None:
-            with dispatcher.call(f"/{HEALTH}/Watch", context) as call:
-                request = call.request(HealthCheckRequest, messages)
-                self._servicer.Watch(request, context, send)
-
-        # As HealthServicer has it: a watcher holds no thread of the pool.
-        watch.experimental_non_blocking = True  # type: ignore[attr-defined]
-        return {
-            **dispatcher.handlers(HEALTH, {"Check": Method(HealthCheckRequest, HealthCheckResponse, self._check)}),
-            "Watch": grpc.stream_stream_rpc_method_handler(
-                watch, response_serializer=HealthCheckResponse.SerializeToString
-            ),
-        }
+        `Watch` is not among them, as the protocol allows: `HealthServicer` sends to watchers while it holds the lock
+        that the end of another watcher waits for, in the one thread that could finish the sending.
+        """
+        return {"Check": Method(HealthCheckRequest, HealthCheckResponse, self._check)}
 
     def _check(self, _store: object, request: HealthCheckRequest) -> HealthCheckResponse:
         if request.service not in self._names:

@@ -104,7 +104,7 @@ class Server:
         )
         handlers = {name: self._dispatcher.handlers(name, methods) for name, methods in services.items()}
         handlers[REFLECTION] = self._dispatcher.handlers(REFLECTION, reflection_methods(services))
-        handlers[HEALTH] = self._health.handlers(self._dispatcher)
+        handlers[HEALTH] = self._dispatcher.handlers(HEALTH, self._health.methods())
         self._grpc.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(name, methods) for name, methods in handlers.items()]
         )
