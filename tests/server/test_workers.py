@@ -355,8 +355,8 @@ def test_health_asks_a_server_and_says_how_it_is(
 def _many_files() -> Iterator[None]:
     """Let this process have as many connections as the system allows it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     assert hard > CONNECTIONS + 200
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -102,7 +102,6 @@ class _Worker:
     def __init__(self, number: int, settings: WorkerSettings) -> None:
         self._number = number
         self._settings = settings
-        self._serves = False
         self._start()
 
     def _start(self) -> None:
@@ -110,6 +109,7 @@ class _Worker:
         self.process = _SPAWN.Process(target=run_worker, args=(theirs, self._settings), name=f"worker {self._number}")
         self.process.start()
         self._started = time.monotonic()
+        self._heard = self._serves = False
         theirs.close()
 
     def wait_until_it_serves(self) -> None:
@@ -118,11 +118,12 @@ class _Worker:
             raise TimeoutError(f"worker {self._number} did not start in {_START_SECONDS:.0f} seconds")
         if error := _received(self._pipe):
             raise error
-        self._serves = True
+        self._heard = self._serves = True
 
     def look_after(self) -> None:
         """Say how its start went, and start another if it has died; not too soon after the last."""
-        if not self._serves and self._pipe.poll():
+        if not self._heard and self._pipe.poll():
+            self._heard = True
             if error := _received(self._pipe):
                 logger.error("worker %d could not start: %s", self._number, error)
             else:
