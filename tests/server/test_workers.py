@@ -352,17 +352,18 @@ def test_health_asks_a_server_and_says_how_it_is(
 
 
 @pytest.fixture
-def _many_files() -> Iterator[None]:
-    """Let this process have as many connections as the system allows it."""
+def hard_limit() -> Iterator[int]:
+    """Let processes that start now have few open files unless they ask for more; return what they may ask for."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert hard > CONNECTIONS + 200
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    yield hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.usefixtures("_many_files")
-def test_slow_and_silent_connections_by_the_thousand_leave_the_server_answering(home: Path, secret_key: str) -> None:
+def test_slow_and_silent_connections_by_the_thousand_leave_the_server_answering(
+    home: Path, secret_key: str, hard_limit: int
+) -> None:
     """Some send nothing, some half of what they must, some what is no HTTP/2; memory stays bounded."""
     beginnings = [
         b"",
@@ -373,6 +374,7 @@ def test_slow_and_silent_connections_by_the_thousand_leave_the_server_answering(
     ]
     with serve(home, secret_key, "--listen", "127.0.0.1:0") as command:
         [address] = command.wait_until_it_serves()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
         host, _, port = address.partition(":")
         [worker] = command.worker_pids()
         with plaintext(address) as channel:
