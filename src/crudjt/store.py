@@ -19,7 +19,7 @@ from crudjt.keyring import Keyring
 from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, checked_version, milliseconds, reads
 from crudjt.options import Options
 from crudjt.records import Session
-from crudjt.sessions import NO_LIMITS, NO_NEW_LIMITS, Filed, Found, Limits, NewLimits, Sessions, checked_block
+from crudjt.sessions import NO_LIMITS, NO_NEW_LIMITS, Filed, Limits, NewLimits, Sessions, checked_block
 from crudjt.stats import Stats, read_stats
 
 logger = logging.getLogger("crudjt")

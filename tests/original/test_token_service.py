@@ -1,5 +1,6 @@
 """``token.TokenService`` as functions of a store: bytes on the wire, time, and hostile requests."""
 
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -125,6 +126,19 @@ def test_what_is_no_map_of_256_bytes_is_refused(store: crudjt.Store, packed: byt
         assert caught.value.__cause__ is None
     assert read(store, token) == {"data": {"a": 1}}
     assert store.stats().sessions == 1
+
+
+def test_a_large_request_is_refused_before_it_is_unpacked(store: crudjt.Store) -> None:
+    """Four megabytes can spell four million maps, of 64 bytes each."""
+    packed = b"\x81\xa1a\xdd" + (2**22).to_bytes(4, "big") + b"\x80" * 2**22
+    request = METHODS["CreateToken"].request(packed_data=packed)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidParameter, match=r"^Hash can not be bigger than 256 bytesize$"):
+            METHODS["CreateToken"].call(store, request)
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(packed)
+    finally:
+        tracemalloc.stop()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,11 +13,19 @@ import pytest
 import crudjt
 from crudjt.server.access import TLS, read_access_tokens
 from crudjt.server.serving import Server
-from tests.server.helpers import CHECK, Authority, Pair, bearer, call, refusal, serves
+from crudjt.testing import temporary_store
+from tests.server.helpers import CHECK, Authority, Pair, bearer, call, plaintext, refusal, serves
 
 ACCESS_TOKEN = "an-access-token-of-enough-characters"
 OTHER_TOKEN = "another-access-token-of-enough-characters"
 STATS = "/crudjt.v1.Store/Stats"
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[crudjt.Store]:
+    """Serve one store to all: no test looks into it."""
+    with temporary_store() as store:
+        yield store
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,7 @@ def running(store: crudjt.Store, listen: str = "127.0.0.1:0", **options: Any) ->
         server.stop(0)
 
 
-def secure(address: str, authority: Authority, pair: Pair | None = None) -> grpc.Channel:
+def secure(address: str, authority: Authority, pair: Pair | None = None) -> Any:
     key, certificate = (None, None) if pair is None else (pair.key.read_bytes(), pair.certificate.read_bytes())
     return grpc.secure_channel(address, grpc.ssl_channel_credentials(authority.file.read_bytes(), key, certificate))
 
@@ -58,7 +66,7 @@ def test_loopback_may_be_plaintext(store: crudjt.Store, listen: str) -> None:
 def test_an_address_that_others_reach_needs_both_tls_and_an_access_token(
     store: crudjt.Store, pair: Pair, listen: str, given: str
 ) -> None:
-    options = {"tls": {"tls": TLS(*pair)}, "access_tokens": {"access_tokens": [ACCESS_TOKEN]}}
+    options: dict[str, Any] = {"tls": {"tls": TLS(*pair)}, "access_tokens": {"access_tokens": [ACCESS_TOKEN]}}
     with pytest.raises(crudjt.InvalidParameter) as raised:
         Server(store, [listen], **options.get(given, {}))
     assert raised.value.parameter == " and ".join({"tls", "access_tokens"} - {given}) or given == "neither"
@@ -73,8 +81,8 @@ def test_one_open_address_among_others_is_refused(store: crudjt.Store) -> None:
 
 @pytest.mark.parametrize(
     "listen",
-    ["", "127.0.0.1", ":50051", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "::1:0", "[::1",
-     "unix:", "unix://x", "unix:/" + "x" * 107, "127.0.0.1:²", 5],
+    ["", "127.0.0.1", ":50051", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:²", "::1:0",
+     "[::1", "unix:", "unix://x", "unix:/" + "x" * 107, 5],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_by_name(store: crudjt.Store, listen: Any) -> None:
     with pytest.raises(crudjt.InvalidParameter, match="listen"):
@@ -94,10 +102,10 @@ def test_a_unix_socket_is_for_its_owner_alone_and_goes_when_the_server_does(
     store: crudjt.Store, tmp_path: Path
 ) -> None:
     path = tmp_path / "socket"
-    with running(store, f"unix:{path}") as address, grpc.insecure_channel(address) as channel:
+    with running(store, f"unix:{path}") as address, plaintext(address) as channel:
         assert serves(channel)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert [each.name for each in tmp_path.iterdir() if each.name != "store"] == ["socket"]
+        assert [each.name for each in tmp_path.iterdir()] == ["socket"]
     assert not path.exists()
 
 
@@ -105,13 +113,13 @@ def test_a_socket_that_nobody_listens_on_is_replaced(store: crudjt.Store, tmp_pa
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
-    with running(store, f"unix:{path}") as address, grpc.insecure_channel(address) as channel:
+    with running(store, f"unix:{path}") as address, plaintext(address) as channel:
         assert serves(channel)
 
 
 def test_a_socket_that_somebody_listens_on_is_left_alone(store: crudjt.Store, tmp_path: Path) -> None:
     listen = f"unix:{tmp_path / 'socket'}"
-    with running(store, listen) as address, grpc.insecure_channel(address) as channel:
+    with running(store, listen) as address, plaintext(address) as channel:
         with pytest.raises(crudjt.InvalidParameter, match="another process listens"):
             Server(store, [listen]).start()
         assert serves(channel)
@@ -147,7 +155,7 @@ def test_a_client_that_trusts_the_authority_gets_through(store: crudjt.Store, au
 
 
 def test_with_tls_there_is_no_plaintext_on_loopback(store: crudjt.Store, pair: Pair) -> None:
-    with running(store, tls=TLS(*pair)) as address, grpc.insecure_channel(address) as channel:
+    with running(store, tls=TLS(*pair)) as address, plaintext(address) as channel:
         assert refusal(channel, CHECK).code() is grpc.StatusCode.UNAVAILABLE
 
 
@@ -187,16 +195,16 @@ def test_files_of_tls_that_do_not_work_are_named(
 
 
 @pytest.fixture
-def guarded(store: crudjt.Store) -> Iterator[grpc.Channel]:
+def guarded(store: crudjt.Store) -> Iterator[Any]:
     with (
         running(store, access_tokens=[OTHER_TOKEN, ACCESS_TOKEN]) as address,
-        grpc.insecure_channel(address) as channel,
+        plaintext(address) as channel,
     ):
         yield channel
 
 
 @pytest.mark.parametrize("token", [ACCESS_TOKEN, OTHER_TOKEN])
-def test_each_of_the_access_tokens_opens_a_server_on_loopback_too(guarded: grpc.Channel, token: str) -> None:
+def test_each_of_the_access_tokens_opens_a_server_on_loopback_too(guarded: Any, token: str) -> None:
     call(guarded, STATS, metadata=bearer(token))
 
 
@@ -214,23 +222,20 @@ def test_each_of_the_access_tokens_opens_a_server_on_loopback_too(guarded: grpc.
         bearer(ACCESS_TOKEN) + bearer("second"),
     ],
 )
-@pytest.mark.parametrize(
-    "method",
-    [STATS, "/token.TokenService/ReadToken", "/grpc.health.v1.Health/Watch", "/crudjt.v1.Store/NoSuchMethod"],
-)
 def test_without_a_valid_access_token_every_call_is_unauthenticated(
-    guarded: grpc.Channel, metadata: tuple[tuple[str, str], ...], method: str
+    guarded: Any, metadata: tuple[tuple[str, str], ...]
 ) -> None:
-    status = refusal(guarded, method, metadata=metadata)
-    assert status.code() is grpc.StatusCode.UNAUTHENTICATED
-    assert ACCESS_TOKEN not in str(status.details())
+    for method in (STATS, "/token.TokenService/ReadToken", "/grpc.health.v1.Health/Watch", "/no.Such/Method"):
+        status = refusal(guarded, method, metadata=metadata)
+        assert status.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert ACCESS_TOKEN not in str(status.details())
 
 
-def test_the_scheme_may_be_written_in_any_case(guarded: grpc.Channel) -> None:
+def test_the_scheme_may_be_written_in_any_case(guarded: Any) -> None:
     call(guarded, STATS, metadata=(("authorization", f"bearer {ACCESS_TOKEN}"),))
 
 
-def test_a_health_check_needs_no_access_token(guarded: grpc.Channel) -> None:
+def test_a_health_check_needs_no_access_token(guarded: Any) -> None:
     assert serves(guarded)
 
 

@@ -21,7 +21,7 @@ from crudjt.server.binding import bind_tcp
 from crudjt.server.method import Method
 from crudjt.server.serving import SERVICES, Server
 from tests.processes.workers import eventually
-from tests.server.helpers import CHECK, PATIENCE, STORE_SERVICE, TOKEN_SERVICE, call, refusal, serves
+from tests.server.helpers import CHECK, PATIENCE, STORE_SERVICE, TOKEN_SERVICE, call, plaintext, refusal, serves
 
 CREATE = f"/{STORE_SERVICE}/Create"
 NEW = store_pb2.CreateRequest(data=b"\x80").SerializeToString()
@@ -36,8 +36,8 @@ def server(store: crudjt.Store) -> Iterator[Server]:
 
 
 @pytest.fixture
-def channel(server: Server) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(server.addresses[0]) as channel:
+def channel(server: Server) -> Iterator[Any]:
+    with plaintext(server.addresses[0]) as channel:
         yield channel
 
 
@@ -46,12 +46,12 @@ def channel(server: Server) -> Iterator[grpc.Channel]:
 
 def test_a_server_listens_on_all_its_addresses_and_names_their_ports(store: crudjt.Store, tmp_path: Path) -> None:
     server = Server(store, ["127.0.0.1:0", "127.0.0.2:0", f"unix:{tmp_path}/socket"])
-    assert server.addresses == ()
+    before = server.addresses
     server.start()
-    assert len(server.addresses) == 3
+    assert (len(before), len(server.addresses)) == (0, 3)
     for address in server.addresses:
         assert not address.endswith(":0")
-        with grpc.insecure_channel(address) as channel:
+        with plaintext(address) as channel:
             assert serves(channel)
     server.stop(0)
 
@@ -64,7 +64,7 @@ def test_a_port_in_use_is_an_error_that_names_it_and_nothing_is_served(
     with pytest.raises(crudjt.InvalidParameter, match=f"{taken}.*Address already in use"):
         other.start()
     assert not (tmp_path / "socket").exists()
-    with grpc.insecure_channel(taken) as channel:
+    with plaintext(taken) as channel:
         assert serves(channel)
 
 
@@ -77,11 +77,11 @@ def test_an_address_of_another_host_is_an_error_that_names_it(store: crudjt.Stor
 def test_two_servers_of_one_process_serve_one_store(store: crudjt.Store, server: Server) -> None:
     other = Server(store, ["127.0.0.1:0"])
     other.start()
-    with grpc.insecure_channel(other.addresses[0]) as channel:
+    with plaintext(other.addresses[0]) as channel:
         token = store_pb2.CreateResponse.FromString(call(channel, CREATE, NEW)).token
     other.stop(0)
     assert store.peek(token) is not None
-    with grpc.insecure_channel(server.addresses[0]) as channel:
+    with plaintext(server.addresses[0]) as channel:
         assert serves(channel)
 
 
@@ -99,7 +99,7 @@ def test_a_stop_finishes_the_calls_that_run_and_refuses_new_ones(store: crudjt.S
     methods = {"Wait": Method(HealthCheckRequest, HealthCheckResponse, wait)}
     server = Server(store, ["127.0.0.1:0"], services={"test.Slow": methods})
     server.start()
-    with grpc.insecure_channel(server.addresses[0]) as channel, ThreadPoolExecutor(2) as threads:
+    with plaintext(server.addresses[0]) as channel, ThreadPoolExecutor(2) as threads:
         running = channel.unary_unary("/test.Slow/Wait").future(b"", timeout=PATIENCE)
         assert started.wait(PATIENCE)
         stopping = threads.submit(server.stop, PATIENCE)
@@ -114,7 +114,7 @@ def test_a_stop_finishes_the_calls_that_run_and_refuses_new_ones(store: crudjt.S
 
 
 def _refused(address: str) -> bool:
-    with grpc.insecure_channel(address) as channel:
+    with plaintext(address) as channel:
         try:
             call(channel, CHECK, timeout=1)
         except grpc.RpcError as error:
@@ -122,7 +122,7 @@ def _refused(address: str) -> bool:
         return False
 
 
-def test_a_stop_gives_up_on_calls_after_its_grace(store: crudjt.Store, server: Server, channel: grpc.Channel) -> None:
+def test_a_stop_gives_up_on_calls_after_its_grace(store: crudjt.Store, server: Server, channel: Any) -> None:
     hanging = channel.stream_unary(f"/{STORE_SERVICE}/DeleteMany").future(_nothing(), timeout=PATIENCE)
     assert eventually(lambda: bool(server._dispatcher._calls))
     server.stop(0.01)
@@ -170,17 +170,17 @@ print(store.create({{}}))
 
 
 @pytest.mark.parametrize("service", ["", STORE_SERVICE, TOKEN_SERVICE])
-def test_a_server_is_healthy_as_a_whole_and_for_each_service(channel: grpc.Channel, service: str) -> None:
+def test_a_server_is_healthy_as_a_whole_and_for_each_service(channel: Any, service: str) -> None:
     assert serves(channel, service)
 
 
-def test_the_health_of_a_service_that_is_not_there_is_not_found(channel: grpc.Channel) -> None:
+def test_the_health_of_a_service_that_is_not_there_is_not_found(channel: Any) -> None:
     request = HealthCheckRequest(service="no.Such").SerializeToString()
     assert refusal(channel, CHECK, request).code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_a_store_that_fails_makes_the_server_unhealthy_until_it_serves_again(
-    store: crudjt.Store, channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: crudjt.Store, channel: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     watching = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=PATIENCE)
     seen = (HealthCheckResponse.FromString(each).status for each in watching)
@@ -198,7 +198,7 @@ def _failing(_token: str) -> None:
     raise StoreFailed(Path("store"), "the disk failed")
 
 
-def test_a_server_that_stops_says_so_to_those_who_watch(server: Server, channel: grpc.Channel) -> None:
+def test_a_server_that_stops_says_so_to_those_who_watch(server: Server, channel: Any) -> None:
     watching = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=PATIENCE)
     seen = (HealthCheckResponse.FromString(each).status for each in watching)
     assert next(seen) == HealthCheckResponse.SERVING
@@ -212,7 +212,7 @@ def test_a_server_that_stops_says_so_to_those_who_watch(server: Server, channel:
 def test_watchers_hold_no_thread(store: crudjt.Store) -> None:
     server = Server(store, ["127.0.0.1:0"], threads=2)
     server.start()
-    with grpc.insecure_channel(server.addresses[0]) as channel:
+    with plaintext(server.addresses[0]) as channel:
         watching = [channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=PATIENCE) for _ in range(8)]
         for each in watching:
             next(each)
@@ -222,7 +222,7 @@ def test_watchers_hold_no_thread(store: crudjt.Store) -> None:
     server.stop(0)
 
 
-def test_reflection_explains_every_service(channel: grpc.Channel) -> None:
+def test_reflection_explains_every_service(channel: Any) -> None:
     database = ProtoReflectionDescriptorDatabase(channel)
     assert set(database.get_services()) >= {*SERVICES, "grpc.health.v1.Health"}
     for service, methods in SERVICES.items():

@@ -9,18 +9,19 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-import grpc
 import pytest
 
 import crudjt
+from crudjt.engine.control import ControlBlock
+from crudjt.engine.engine import CONTROL_FILE
 from crudjt.errors import StoreUnavailable
 from tests.processes.workers import eventually
-from tests.server.helpers import CHECK, PATIENCE, Authority, ServeCommand, call, serve, serves
+from tests.server.helpers import CHECK, PATIENCE, Authority, ServeCommand, call, plaintext, serve, serves
 
 CLIENTS = 50
 CONNECTIONS = 3000
@@ -55,19 +56,18 @@ def test_clients_see_nothing_but_unavailable_while_workers_are_killed_and_restar
     with serve(home, secret_key, "--listen", "127.0.0.1:0", "--workers", "2") as command:
         url = f"grpc://{command.wait_until_it_serves()[0]}"
 
-        def write(number: int) -> None:
+        def write_one(store: crudjt.Store, number: int) -> None:
             try:
-                with crudjt.open(url, timeout=10) as store:
-                    while not done.is_set():
-                        try:
-                            token = store.create({"client": number})
-                            acknowledged.append((token, number))
-                            time.sleep(0.01)
-                        except StoreUnavailable:
-                            unavailable.set()
-                            time.sleep(0.05)
-            except BaseException as error:  # noqa: BLE001 - looked at below
+                acknowledged.append((store.create({"client": number}), number))
+            except StoreUnavailable:
+                unavailable.set()
+            except crudjt.CrudjtError as error:
                 unexpected.append(error)
+
+        def write(number: int) -> None:
+            with crudjt.open(url, timeout=10) as store:
+                while not done.wait(0.02):
+                    write_one(store, number)
 
         clients = [threading.Thread(target=write, args=(number,)) for number in range(CLIENTS)]
         for client in clients:
@@ -102,12 +102,9 @@ def test_a_signal_lets_running_calls_end_and_loses_nothing(home: Path, secret_ke
         [address] = command.wait_until_it_serves()
 
         def write() -> None:
-            with crudjt.open(f"unix://{home}/socket") as store:
+            with crudjt.open(f"unix://{home}/socket") as store, suppress(StoreUnavailable):
                 while True:
-                    try:
-                        tokens.append(store.create({}))
-                    except StoreUnavailable:
-                        break
+                    tokens.append(store.create({}))
             ended.set()
 
         client = threading.Thread(target=write)
@@ -130,6 +127,21 @@ def test_workers_end_when_their_supervisor_is_killed(home: Path, secret_key: str
         assert len(pids) == 2
         assert command.stop(signal.SIGKILL) == -signal.SIGKILL
         assert eventually(lambda: not any(map(alive, pids)), PATIENCE)
+
+
+def test_a_disk_that_fails_ends_the_command_so_that_the_store_can_be_recovered(home: Path, secret_key: str) -> None:
+    with serve(home, secret_key, "--listen", "127.0.0.1:0", "--workers", "2") as command:
+        [address] = command.wait_until_it_serves()
+        with crudjt.open(f"grpc://{address}") as store:
+            token = store.create({})
+        block = ControlBlock(home / "store" / CONTROL_FILE)
+        block.fail()
+        block.close()
+        assert command.process.wait(PATIENCE) == 3
+        assert "the disk failed" in command.log_file.read_text()
+        assert not any(map(alive, command.worker_pids()))
+    with crudjt.open(home / "store", secret_key=secret_key) as store:
+        assert store.peek(token) is not None
 
 
 # What keeps it from starting
@@ -365,7 +377,7 @@ def test_slow_and_silent_connections_by_the_thousand_leave_the_server_answering(
         [address] = command.wait_until_it_serves()
         host, _, port = address.partition(":")
         [worker] = command.worker_pids()
-        with grpc.insecure_channel(address) as channel:
+        with plaintext(address) as channel:
             assert serves(channel)
             before = resident_bytes(worker)
             connections = []
@@ -374,7 +386,7 @@ def test_slow_and_silent_connections_by_the_thousand_leave_the_server_answering(
                     connections.append(socket.create_connection((host, int(port)), timeout=PATIENCE))
                     connections[-1].sendall(beginnings[number % len(beginnings)])
                 call(channel, CHECK)
-                with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as another:
+                with plaintext(address, ("grpc.use_local_subchannel_pool", 1)) as another:
                     assert serves(another)
                 assert resident_bytes(worker) - before < 300 * 1024**2
             finally:

@@ -155,14 +155,14 @@ class Call:
             self.waiting_since = math.inf
 
     def argument(self, method: Method, messages: Iterator[bytes]) -> Any:
-        """Return what the method takes: a request, or an iterator of them."""
+        """Return what the method takes: a request, or an iterator of them.
+
+        gRPC raises in place of a request when the client has left or its deadline has passed, so such a call is not
+        begun.
+        """
         if method.request_streaming:
-            argument: Any = self._requests(method.request, messages)
-        else:
-            argument = self.request(method.request, messages)
-        if not self.context.time_remaining():
-            raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call could begin")
-        return argument
+            return self._requests(method.request, messages)
+        return self.request(method.request, messages)
 
     def request(self, message_type: type[AnyMessage], messages: Iterator[bytes]) -> AnyMessage:
         """Return the one request of a call that has no more."""
