@@ -1,5 +1,8 @@
 """What the tests share: a secret key, a place for a store, a clock, and an open store."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +10,20 @@ import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
+
+_MEMORY = Path("/dev/shm")
+_ENOUGH_BYTES = 4 * 1024**3
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the stores of the tests into memory where there is room, unless told where to put them.
+
+    They are opened thousands of times, and wait for the disk at each. A test that is about a file system mounts it.
+    """
+    told = config.option.basetemp or "TMPDIR" in os.environ or "PYTEST_DEBUG_TEMPROOT" in os.environ
+    if not told and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ENOUGH_BYTES:
+        os.environ["TMPDIR"] = os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
+        tempfile.tempdir = None  # to be looked up again
 
 
 @pytest.fixture(scope="session")

@@ -255,7 +255,7 @@ def open_with_little_room(path: Path, secret_key: str, leave: int) -> str:
 
 
 # In pages: nothing; around what the lock file takes; around the control block; around the first blocks of the view.
-LITTLE_ROOM = [*range(0, 30, 6), *range(30, 50), *range(50, 350, 50), 1000, 2000, 2400, 3500, 10_000]
+LITTLE_ROOM = [*range(0, 30, 10), *range(30, 50, 4), *range(50, 350, 100), 1000, 2000, 2400, 3500, 10_000]
 
 
 @pytest.mark.parametrize("kind", DISKS)
@@ -373,7 +373,7 @@ def test_maintenance_on_a_full_disk_is_store_full_and_changes_nothing(
     with small_disk(kind, tmp_path, DISK_BYTES) as disk:
         path = disk / "store"
         in_child(prepare, path, secret_key, False)
-        for pages in (*range(0, 40, 4), *range(40, 75), *range(75, 200, 25)):
+        for pages in (*range(0, 40, 8), *range(40, 75, 2), *range(75, 200, 50)):
             result, kept = in_child(maintain_with_little_room, path, secret_key, what, pages * files.PAGE_BYTES)
             assert kept <= 4 * files.PAGE_BYTES, pages
             results.append(result)

@@ -189,7 +189,7 @@ def test_a_pre_forking_server_replaces_a_worker_that_is_killed(store: crudjt.Sto
 
 # In the middle of everything
 
-FORKS = 60
+FORKS = 30
 LOAD_THREADS = 4
 
 

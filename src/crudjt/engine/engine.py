@@ -69,8 +69,7 @@ class Engine:
         self.salt = bytes.fromhex(ready.salt)
         self.map_size = ready.map_size
         self._lock = lock
-        self._syncing = threading.Lock()
-        self._reviving = threading.Lock()
+        self._make_locks()
         self._segment: SegmentWriter | None = None
         self.control = ControlBlock(directory / CONTROL_FILE)
         self.words = self.control.words
@@ -122,7 +121,10 @@ class Engine:
     def log_end(self) -> LogEnd:
         """Return where the log ends as of the last commit."""
         for _ in range(_SLOT_TRIES):
-            last = self.view.last_transaction
+            try:
+                last = self.view.last_transaction
+            except ViewError as error:
+                raise self._translated(error) from error
             end = LogEnd._make(self.control.slot(last))
             if self.control.holds(last):  # else a later writer was filling the slot while it was read
                 return end
@@ -133,7 +135,10 @@ class Engine:
         for _ in range(_SLOT_TRIES):
             if self.words[control_block.WORD_FAILED]:
                 self._refuse()
-            snapshot = self.view.snapshot()
+            try:
+                snapshot = self.view.snapshot()
+            except ViewError as error:
+                raise self._translated(error) from error
             last = snapshot.id()
             end = LogEnd._make(self.control.slot(last))
             if self.control.holds(last):  # as in log_end
@@ -143,7 +148,7 @@ class Engine:
 
     # Writing
 
-    def write(  # noqa: C901, PLR0912 - begin to commit stays in one function: storage facts in docs/decisions.md
+    def write(  # noqa: C901, PLR0912, PLR0915 - begin to commit stays in one function: storage facts in docs/decisions.md
         self, decide: Decision[Result], *arguments: Any, durable: bool = False
     ) -> Result:
         """Run one write transaction and return what `decide` says.
@@ -156,54 +161,55 @@ class Engine:
             StoreFailed: the disk failed now or earlier.
 
         """
-        try:
-            transaction = self.begin(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
-        except ViewError as error:
-            raise self._translated(error) from error
-        try:
-            number = transaction.id()
-            segment, end, sequence, sessions = self._prepare(number)
-            result, changes = decide(transaction, *arguments)
-            if not changes:
-                transaction.abort()
-                return result
-            limit = 0
-            if len(changes) > 1 or len(changes[0][2]) > _SMALL_RECORD_BYTES or number >= self.words[WORD_ATTENTION]:
-                limit = self._make_room(number, changes)
-            words = self.words
-            ends = []
-            for kind, id_, record in changes:
-                if kind == INSERT:  # nobody can have cached what did not exist
-                    transaction.put(SESSION + id_, record)
-                    sessions += 1
+        with self._writing:
+            try:
+                transaction = self.begin(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
+            except ViewError as error:
+                raise self._translated(error) from error
+            try:
+                number = transaction.id()
+                segment, end, sequence, sessions = self._prepare(number)
+                result, changes = decide(transaction, *arguments)
+                if not changes:
+                    transaction.abort()
+                    return result
+                limit = 0
+                if len(changes) > 1 or len(changes[0][2]) > _SMALL_RECORD_BYTES or number >= self.words[WORD_ATTENTION]:
+                    limit = self._make_room(number, changes)
+                words = self.words
+                ends = []
+                for kind, id_, record in changes:
+                    if kind == INSERT:  # nobody can have cached what did not exist
+                        transaction.put(SESSION + id_, record)
+                        sessions += 1
+                        tag = record[TAG_OFFSET:HEADER_BYTES]
+                        if tag != NO_SUBJECT:
+                            transaction.put(SUBJECT + tag + id_, b"")
+                        continue
+                    pair = pair_word(id_)
+                    words[pair] = number  # before the commit: no cache may hold across it
+                    ends.append(pair + 1)
+                    if kind == REPLACE:
+                        transaction.put(SESSION + id_, record)
+                        continue
+                    transaction.delete(SESSION + id_)
+                    sessions -= 1
                     tag = record[TAG_OFFSET:HEADER_BYTES]
                     if tag != NO_SUBJECT:
-                        transaction.put(SUBJECT + tag + id_, b"")
-                    continue
-                pair = pair_word(id_)
-                words[pair] = number  # before the commit: no cache may hold across it
-                ends.append(pair + 1)
-                if kind == REPLACE:
-                    transaction.put(SESSION + id_, record)
-                    continue
-                transaction.delete(SESSION + id_)
-                sessions -= 1
-                tag = record[TAG_OFFSET:HEADER_BYTES]
-                if tag != NO_SUBJECT:
-                    transaction.delete(SUBJECT + tag + id_)
-            if limit:
-                self.view.check_size(transaction, limit)
-            writer = self._segment
-            if writer is None or writer.number != segment:
-                writer = self._segment_writer(segment)
-            sequence += 1
-            entry = encode_entry(sequence, changes, writer.crc_salt)
-            self.control.fill_slot(number, segment, end + len(entry), sequence, sessions)
-            writer.append(entry, end)
-            transaction.commit()
-        except BaseException as error:
-            self._abort(transaction, error)
-            raise
+                        transaction.delete(SUBJECT + tag + id_)
+                if limit:
+                    self.view.check_size(transaction, limit)
+                writer = self._segment
+                if writer is None or writer.number != segment:
+                    writer = self._segment_writer(segment)
+                sequence += 1
+                entry = encode_entry(sequence, changes, writer.crc_salt)
+                self.control.fill_slot(number, segment, end + len(entry), sequence, sessions)
+                writer.append(entry, end)
+                transaction.commit()
+            except BaseException as error:
+                self._abort(transaction, error)
+                raise
         for word in ends:
             words[word] = number
         if durable:
@@ -215,22 +221,23 @@ class Engine:
 
         Returns where the log stands at the start of the new segment, and a snapshot of the view at just that point.
         """
-        transaction = self.begin(None, None, True)  # noqa: FBT003 - as in write
-        try:
-            number = transaction.id()
-            segment, end, sequence, sessions = self._prepare(number)
-            self._sync_segment(LogEnd(segment, end, sequence, sessions))
-            self._make_room(number, [])
-            create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
-            msgspec.structs.replace(manifest.load(self.directory), segment=segment + 1).save(self.directory)
-            started = LogEnd(segment + 1, HEADER_BLOCK_BYTES, sequence, sessions)
-            transaction.put(SEGMENT_KEY, started.segment.to_bytes(8, "little"))
-            snapshot = self.view.snapshot()
-            self.control.fill_slot(number, *started)
-            transaction.commit()
-        except BaseException as error:
-            self._abort(transaction, error)
-            raise
+        with self._writing:
+            transaction = self.begin(None, None, True)  # noqa: FBT003 - as in write
+            try:
+                number = transaction.id()
+                segment, end, sequence, sessions = self._prepare(number)
+                self._sync_segment(LogEnd(segment, end, sequence, sessions))
+                self._make_room(number, [])
+                create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
+                msgspec.structs.replace(manifest.load(self.directory), segment=segment + 1).save(self.directory)
+                started = LogEnd(segment + 1, HEADER_BLOCK_BYTES, sequence, sessions)
+                transaction.put(SEGMENT_KEY, started.segment.to_bytes(8, "little"))
+                snapshot = self.view.snapshot()
+                self.control.fill_slot(number, *started)
+                transaction.commit()
+            except BaseException as error:
+                self._abort(transaction, error)
+                raise
         self.words[control_block.WORD_SYNCED_END] = HEADER_BLOCK_BYTES
         self.words[control_block.WORD_SEALED_BYTES] += end
         return started, snapshot
@@ -337,6 +344,13 @@ class Engine:
 
     # Ending, forking, failing
 
+    def _make_locks(self) -> None:
+        """Make the locks between the threads of this process; those of a parent may be held by threads it kept."""
+        self._writing = threading.Lock()
+        self.copying = threading.Lock()  # held by whoever copies a snapshot, from its beginning on
+        self._syncing = threading.Lock()
+        self._reviving = threading.Lock()
+
     def close(self) -> None:
         """Sync and close. Other processes are not touched."""
         try:
@@ -344,7 +358,8 @@ class Engine:
                 self.sync()
         finally:
             self.begin = _refuse_closed
-            with self._syncing:
+            # LMDB does not wait for the threads that are in it: closing under a write kills the process.
+            with self.copying, self._writing, self._syncing:
                 if self._view is not None:
                     self._view.close()
                 if self._segment is not None:
@@ -353,8 +368,7 @@ class Engine:
 
     def abandon(self) -> None:
         """In a forked child: let go of what cannot be inherited, and reopen it at the first use."""
-        self._syncing = threading.Lock()
-        self._reviving = threading.Lock()
+        self._make_locks()
         if self._view is not None:
             self._view.abandon()
             self._view = None

@@ -61,15 +61,15 @@ def compact(engine: Engine, now_ms: int) -> bool:
         remove_leftovers(engine.directory)
         if files.free_bytes(engine.directory) < engine.view.used_bytes:
             raise StoreFull(engine.directory, "the disk has no room for a snapshot")
-        log_end, snapshot = engine.start_segment()
         try:
-            base = write_base(engine.view, snapshot, engine.base_directory, log_end)
+            with engine.copying:
+                log_end, snapshot = engine.start_segment()
+                with snapshot:
+                    base = write_base(engine.view, snapshot, engine.base_directory, log_end)
             msgspec.structs.replace(manifest.load(engine.directory), base=base).save(engine.directory)
         except OSError as error:
             remove_obsolete(engine.directory, manifest.load(engine.directory).base)
             raise engine.full_or_failed(error) from error
-        finally:
-            snapshot.abort()
         remove_obsolete(engine.directory, base)
         engine.words[control_block.WORD_SEALED_BYTES] = 0
         engine.words[control_block.WORD_COMPACTED_AT] = now_ms
@@ -142,10 +142,11 @@ def backup(engine: Engine, target: Path) -> None:
     try:
         for directory in (temporary, *(temporary / name for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY))):
             files.make_directory(directory)
-        snapshot, log_end = engine.snapshot()
-        with snapshot:
-            target_end = log_end._replace(segment=_FIRST_SEGMENT)
-            base = write_base(engine.view, snapshot, temporary / BASE_DIRECTORY, target_end)
+        with engine.copying:
+            snapshot, log_end = engine.snapshot()
+            with snapshot:
+                target_end = log_end._replace(segment=_FIRST_SEGMENT)
+                base = write_base(engine.view, snapshot, temporary / BASE_DIRECTORY, target_end)
         create_segment(temporary / LOG_DIRECTORY, _FIRST_SEGMENT, base.sequence + 1, bytes.fromhex(current.salt))
         Manifest(
             map_size=current.map_size,
