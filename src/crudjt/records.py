@@ -168,6 +168,14 @@ def split_payload(flags: int, payload: bytes) -> tuple[bytes, str | None]:
     return payload[end:], payload[_SUBJECT_LENGTH_BYTES:end].decode()
 
 
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """What there is to a session besides its data."""
+
+    id: bytes
+    header: Header
+    subject: str | None
+
+
 class Session(msgspec.Struct, frozen=True, eq=False):
     """What a token stood for at the moment it was read.
 
@@ -177,40 +185,40 @@ class Session(msgspec.Struct, frozen=True, eq=False):
 
     data: dict[Any, Any]
     reads_left: int | None
-    _id: bytes
-    _header: Header
-    _subject: str | None
-    _now_ns: int
+    _envelope: Envelope
+    _now_ns: int  # when it was read; any number where it never expires
 
     @property
     def id(self) -> str:
         """The public handle, 32 hexadecimal digits: names the session to `Store.revoke_id`, and is no token."""
-        return self._id.hex()
+        return self._envelope.id.hex()
 
     @property
     def subject(self) -> str | None:
         """Whom the session belongs to, as given to `create`."""
-        return self._subject
+        return self._envelope.subject
 
     @property
     def version(self) -> int:
         """Counts the updates, from 1; for ``update(if_version=…)``."""
-        return self._header.version
+        return self._envelope.header.version
 
     @property
     def created_at(self) -> datetime:
         """When the session was created, in UTC."""
-        return _moment(self._header.created)
+        return _moment(self._envelope.header.created)
 
     @property
     def expires_at(self) -> datetime | None:
         """When the session ends if nobody touches it, in UTC; ``None`` for never."""
-        return _moment(self._header.expires) if self._header.expires else None
+        expires = self._envelope.header.expires
+        return _moment(expires) if expires else None
 
     @property
     def expires_in(self) -> float | None:
         """Seconds from the read to `expires_at`; ``None`` for never."""
-        return (self._header.expires * NS_PER_MS - self._now_ns) / 1e9 if self._header.expires else None
+        expires = self._envelope.header.expires
+        return (expires * NS_PER_MS - self._now_ns) / 1e9 if expires else None
 
     def __repr__(self) -> str:
         """Name the session without its data or subject."""

@@ -17,7 +17,7 @@ from crudjt.errors import DataTooLarge, InvalidParameter, StoreFull, StoreInacce
 from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, checked_version, milliseconds, reads
 from crudjt.parts import MAX_DATA_BYTES, in_parts, within_one_call
 from crudjt.proto.v1 import store_pb2 as pb
-from crudjt.records import FORMAT, NO_SUBJECT, Header, Session
+from crudjt.records import FORMAT, NO_SUBJECT, Envelope, Header, Session
 from crudjt.sessions import checked_block
 from crudjt.stats import Stats
 from crudjt.store import Store, list_of_tokens
@@ -271,7 +271,7 @@ def _to_session(message: pb.Session) -> Session:
         FORMAT, 0, 0, message.version, message.created_ms, message.expires_ms, 0, 0, reads_left or 0, NO_SUBJECT
     )
     now_ns = message.expires_ms * NS_PER_MS - round(message.expires_in * _NS_PER_SECOND)
-    return Session(_decode(message.data), reads_left, message.id, header, subject, now_ns)
+    return Session(_decode(message.data), reads_left, Envelope(message.id, header, subject), now_ns)
 
 
 def _moment(response: Any, field: str) -> datetime | None:

@@ -23,6 +23,7 @@ from crudjt.records import (
     NO_SUBJECT,
     TAG_OFFSET,
     DamagedRecord,
+    Envelope,
     Header,
     Session,
     deadline,
@@ -145,16 +146,15 @@ class Sessions:
         except DamagedRecord:
             raise self._corrupt(id_) from None
 
-    def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[Header, bytes, str | None]:
-        """Return header, packed data and subject of a record, believing nothing that was changed on disk."""
+    def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[bytes, Envelope]:
+        """Return packed data and envelope of a record, believing nothing that was changed on disk."""
         try:
             header = read_header(record)
             payload = unseal(key.cipher, id_, record)
         except DamagedRecord:
             raise self._corrupt(id_) from None
-        if not header.flags:
-            return header, payload, None
-        return header, *split_payload(header.flags, payload)
+        packed, subject = split_payload(header.flags, payload) if header.flags else (payload, None)
+        return packed, Envelope(id_, header, subject)
 
     def open(self, found: Found) -> tuple[bytes, str | None]:
         """Return the packed data and the subject of a record."""
@@ -169,7 +169,8 @@ class Sessions:
     def session(self, found: Found, now_ns: int) -> Session:
         """Return a session as its owner sees it."""
         packed, subject = self.open(found)
-        return Session(self.decode(packed), found.header.reads_left or None, found.id, found.header, subject, now_ns)
+        envelope = Envelope(found.id, found.header, subject)
+        return Session(self.decode(packed), found.header.reads_left or None, envelope, now_ns)
 
     def _corrupt(self, id_: bytes) -> StoreCorrupt:
         return StoreCorrupt(self._directory, 0, f"the record of session {id_.hex()} is damaged")
@@ -223,7 +224,7 @@ class Sessions:
         )
         header = replace(header, expires=expires, reads_left=max(header.reads_left - 1, 0))
         reads_left = header.reads_left if found.header.reads_left else None
-        session = Session(self.decode(packed), reads_left, found.id, header, subject, now_ns)
+        session = Session(self.decode(packed), reads_left, Envelope(found.id, header, subject), now_ns)
         if reads_left == 0:
             return found, (DELETE, found.id, found.record), session
         record = seal(found.key.cipher, found.id, header, join_payload(packed, subject)[1])

@@ -25,7 +25,6 @@ from crudjt.stats import Stats, read_stats
 logger = logging.getLogger("crudjt")
 
 _BATCH = 500
-_NEVER_NS = 2**63
 
 
 class _Closed:
@@ -66,7 +65,6 @@ class Store:
         self._durable = options.durability == "full"
         self._cache = ReadCache()
         self._cached = self._cache.get
-        self._used = self._cache.used
         self._words = engine.words
         self._decode = self._sessions.decode
 
@@ -96,7 +94,10 @@ class Store:
         """
         sessions = self._sessions
         packed = sessions.pack(data)
-        limits = _new_limits(ttl, idle, max_reads, subject)
+        if ttl is None and idle is None and max_reads is None and subject is None:
+            limits = NO_LIMITS
+        else:
+            limits = _new_limits(ttl, idle, max_reads, subject)
         token, change = sessions.insert(packed, subject, limits, self._clock() // NS_PER_MS)
         self._engine.write(_given, (change,), durable=self._durable)
         return token
@@ -111,12 +112,10 @@ class Store:
         except TypeError:  # not hashable, so no text
             entry = None
         if entry is not None:
-            now_ns = self._clock()
-            if self._words[entry.pair] == entry.noted and now_ns < entry.until_ns:
-                try:  # noqa: SIM105 - suppress() would cost as much as the rest
-                    self._used(token)
-                except KeyError:  # another thread has just dropped it
-                    pass
+            until_ns = entry.until_ns
+            now_ns = self._clock() if until_ns else -1
+            if self._words[entry.pair] == entry.noted and now_ns < until_ns:
+                entry.used = True
                 flat = entry.flat
                 if flat is None:
                     data = self._decode(entry.packed)
@@ -124,7 +123,7 @@ class Store:
                     data = flat.copy()
                     for name in entry.lists:
                         data[name] = [*data[name]]
-                return Session(data, None, entry.id, entry.header, entry.subject, now_ns)
+                return Session(data, None, entry.envelope, now_ns)
             self._cache.drop(token)
         return self._read_view(token)
 
@@ -141,7 +140,8 @@ class Store:
             record = self._engine.get(SESSION + id_)
             if record is None:
                 continue
-            header, packed, subject = self._sessions.opened(key, id_, record)
+            packed, envelope = self._sessions.opened(key, id_, record)
+            header = envelope.header
             if not header.alive(now_ms):
                 return None
             until = header.still_until()
@@ -149,10 +149,8 @@ class Store:
                 return self._engine.write(self._sessions.take, (token,), now_ns, durable=self._durable)[0]
             data = self._decode(packed)
             if begin == end:
-                until_ns = until * NS_PER_MS if until else _NEVER_NS
-                kept = Cached(pair, begin, until_ns, packed, *flattened(data), id_, header, subject)
-                self._cache.keep(token, kept)
-            return Session(data, None, id_, header, subject, now_ns)
+                self._cache.keep(token, Cached(pair, begin, until * NS_PER_MS, packed, *flattened(data), envelope))
+            return Session(data, None, envelope, now_ns)
         return None
 
     def peek(self, token: str) -> Session | None:
@@ -368,8 +366,6 @@ def _given(_view: Reader, changes: Sequence[Change]) -> tuple[None, Sequence[Cha
 
 
 def _new_limits(ttl: float | None, idle: float | None, max_reads: int | None, subject: str | None) -> Limits:
-    if ttl is None and idle is None and max_reads is None and subject is None:
-        return NO_LIMITS
     if subject is not None:
         checked_subject(subject)
     return Limits(milliseconds("ttl", ttl), milliseconds("idle", idle), reads(max_reads))

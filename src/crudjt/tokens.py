@@ -10,7 +10,7 @@ import threading
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 
-from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from crudjt.randomness import random_chunk
 
@@ -26,7 +26,8 @@ _CANONICAL_ENDS = frozenset("AQgw")  # the last character carries two bits; the 
 
 def new_id(now_ms: int) -> bytes:
     """Return an id that sorts after those of earlier milliseconds."""
-    return min(now_ms, _MAX_MS).to_bytes(6, "big") + random_chunk()[:_RANDOM_BYTES]
+    milliseconds = now_ms if now_ms < _MAX_MS else _MAX_MS
+    return milliseconds.to_bytes(6, "big") + random_chunk()[:_RANDOM_BYTES]
 
 
 class TokenCipher(threading.local):
@@ -39,16 +40,16 @@ class TokenCipher(threading.local):
     def __init__(self, key: bytes) -> None:
         """Take a key of 32 bytes."""
         cipher = Cipher(algorithms.AES256(key), modes.ECB())  # noqa: S305 - one block of 16 unique bytes
-        self._encipher: CipherContext = cipher.encryptor()
-        self._decipher: CipherContext = cipher.decryptor()
+        self._encipher = cipher.encryptor().update
+        self._decipher = cipher.decryptor().update
 
     def token(self, id_: bytes) -> str:
         """Return the token of a 16-byte id."""
-        return b2a_base64(self._encipher.update(id_), newline=False)[:TOKEN_CHARACTERS].translate(_TO_URL_SAFE).decode()
+        return b2a_base64(self._encipher(id_), newline=False).translate(_TO_URL_SAFE, b"=").decode()
 
     def id(self, block: bytes) -> bytes:
         """Return the id of a token's 16 bytes; a foreign token gives an id that does not exist."""
-        return self._decipher.update(block)
+        return self._decipher(block)
 
 
 def token_block(token: str) -> bytes | None:

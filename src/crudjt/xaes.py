@@ -43,7 +43,7 @@ class XAES256GCM:
         self._k1 = doubled.to_bytes(16, "big")
         self._derived = lru_cache(_DERIVED_KEYS_KEPT)(self._derive)
         self._prefix, self._seals_left = random_chunk(), _SEALS_PER_PREFIX
-        self._nonces = Pool(self._nonces_of)
+        self._next_nonce = Pool(self._nonces_of).take
 
     def encrypt(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
         """Return ciphertext and tag under a 24-byte nonce that is never used again."""
@@ -65,7 +65,7 @@ class XAES256GCM:
 
     def seal(self, plaintext: bytes, associated: bytes) -> bytes:
         """Return nonce, ciphertext and tag."""
-        nonce, second_half, encrypt = self._nonces.take()
+        nonce, second_half, encrypt = self._next_nonce()
         return nonce + encrypt(second_half, plaintext, associated)
 
     def _nonces_of(self, second_halves: list[bytes]) -> list[tuple[bytes, bytes, _Encrypt]]:

@@ -95,7 +95,7 @@ def write_and_die_in_the_slot(path: Path, secret_key: str, words: int) -> None:
     store = crudjt.open(path, secret_key=secret_key, sync_interval=QUIET)
 
     def fill_slot(control: ControlBlock, transaction: int, *log_end: int) -> None:
-        at = control_block.slot_word(transaction)
+        at = control_block.SLOT_WORDS[transaction & 1]
         for word, value in list(enumerate((transaction, *log_end)))[:words]:
             control.words[at + word] = value
         os.kill(os.getpid(), signal.SIGKILL)

@@ -68,7 +68,7 @@ _TRACED = tuple(str(_PACKAGE / name) for name in ("engine", "store.py", "session
 _WITHOUT_EFFECT = {
     "__init__", "_apply", "_replay_segment", "current_boot", "decode_changes", "decode_header", "encode_header",
     "entries", "entry_at", "file_system", "free_bytes", "load", "open_file", "opened", "segment_numbers",
-    "segment_path", "slot_word", "sync_directory", "synced_end", "_whole_copies",
+    "segment_path", "sync_directory", "synced_end", "_whole_copies",
 }  # fmt: skip
 _MOST_LINES = 1000
 

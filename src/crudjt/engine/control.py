@@ -30,9 +30,9 @@ WORD_SWEPT_AT = 7
 WORD_COMPACTED_AT = 8
 WORD_SEALED_BYTES = 9  # log bytes in segments before the current one that a rebuild still reads
 
-# The slot of transaction T begins at word _SLOTS + _SLOT_WORDS * (T % 2): the transaction's id, then a LogEnd.
-_SLOTS = 16
-_SLOT_WORDS = 8
+# The slot of transaction T begins at word SLOT_WORDS[T % 2]: the transaction's id, then a LogEnd.
+SLOT_WORDS = (16, 24)
+_STATE_OFFSETS = (8 * 17, 8 * 25)
 
 # Pairs (begin, end) of the read cache, chosen by id. See engine/cache.py.
 CACHE_PAIRS = 65_536
@@ -98,27 +98,22 @@ class ControlBlock:
 
     def slot(self, transaction: int) -> LogState:
         """Return what a transaction left in its slot: the fields of a `LogEnd`."""
-        return _LOG_END.unpack_from(self._map, 8 * (slot_word(transaction) + 1))
+        return _LOG_END.unpack_from(self._map, _STATE_OFFSETS[transaction & 1])
 
     def holds(self, transaction: int) -> bool:
         """Tell whether a slot was filled, or half filled, for this very transaction."""
-        return self.words[slot_word(transaction)] == transaction
+        return self.words[SLOT_WORDS[transaction & 1]] == transaction
 
     def fill_slot(self, transaction: int, segment: int, end: int, sequence: int, sessions: int) -> None:
         """State where the log ends once `transaction` is committed; the transaction's id goes first."""
-        at = slot_word(transaction)
-        self.words[at] = transaction
-        _LOG_END.pack_into(self._map, 8 * (at + 1), segment, end, sequence, sessions)
+        parity = transaction & 1
+        self.words[SLOT_WORDS[parity]] = transaction
+        _LOG_END.pack_into(self._map, _STATE_OFFSETS[parity], segment, end, sequence, sessions)
 
     def close(self) -> None:
         """Unmap."""
         self.words.release()
         self._map.close()
-
-
-def slot_word(transaction: int) -> int:
-    """Return the first word of a transaction's slot."""
-    return _SLOTS + _SLOT_WORDS * (transaction & 1)
 
 
 def pair_word(id_: bytes) -> int:

@@ -18,7 +18,7 @@ import msgspec
 from crudjt.clock import NS_PER_MS, system_clock
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
-from crudjt.engine.control import WORD_ATTENTION, ControlBlock, LogEnd, LogState, pair_word, slot_word
+from crudjt.engine.control import SLOT_WORDS, WORD_ATTENTION, ControlBlock, LogEnd, pair_word
 from crudjt.engine.log import HEADER_BLOCK_BYTES, INSERT, REPLACE, Change, SegmentWriter, create_segment, encode_entry
 from crudjt.engine.view import (
     SEGMENT_KEY,
@@ -168,15 +168,17 @@ class Engine:
                 raise self._translated(error) from error
             try:
                 number = transaction.id()
-                segment, end, sequence, sessions = self._prepare(number)
+                words, control = self.words, self.control
+                if number >= words[WORD_ATTENTION] or words[SLOT_WORDS[number & 1]] == number:
+                    self._attend(number)
+                segment, end, sequence, sessions = control.slot(number - 1)
                 result, changes = decide(transaction, *arguments)
                 if not changes:
                     transaction.abort()
                     return result
                 limit = 0
-                if len(changes) > 1 or len(changes[0][2]) > _SMALL_RECORD_BYTES or number >= self.words[WORD_ATTENTION]:
+                if len(changes) > 1 or len(changes[0][2]) > _SMALL_RECORD_BYTES or number >= words[WORD_ATTENTION]:
                     limit = self._make_room(number, changes)
-                words = self.words
                 ends = []
                 for kind, id_, record in changes:
                     if kind == INSERT:  # nobody can have cached what did not exist
@@ -204,7 +206,7 @@ class Engine:
                     writer = self._segment_writer(segment)
                 sequence += 1
                 entry = encode_entry(sequence, changes, writer.crc_salt)
-                self.control.fill_slot(number, segment, end + len(entry), sequence, sessions)
+                control.fill_slot(number, segment, end + len(entry), sequence, sessions)
                 writer.append(entry, end)
                 transaction.commit()
             except BaseException as error:
@@ -225,7 +227,8 @@ class Engine:
             transaction = self.begin(None, None, True)  # noqa: FBT003 - as in write
             try:
                 number = transaction.id()
-                segment, end, sequence, sessions = self._prepare(number)
+                self._attend(number)
+                segment, end, sequence, sessions = self.control.slot(number - 1)
                 self._sync_segment(LogEnd(segment, end, sequence, sessions))
                 self._make_room(number, [])
                 create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
@@ -242,15 +245,8 @@ class Engine:
         self.words[control_block.WORD_SEALED_BYTES] += end
         return started, snapshot
 
-    def _prepare(self, number: int) -> LogState:
-        """Begin transaction `number`: return where the log ends, with nothing behind it."""
-        words = self.words
-        if number >= words[WORD_ATTENTION] or words[slot_word(number)] == number:
-            self._attend(number)
-        return self.control.slot(number - 1)
-
     def _attend(self, number: int) -> None:
-        """Do what not every transaction has to."""
+        """Do what few transactions have to: refuse where the disk failed, and mend what a dead writer left."""
         words = self.words
         if words[control_block.WORD_FAILED]:
             self._refuse()
