@@ -26,7 +26,7 @@ _CANONICAL_ENDS = frozenset("AQgw")  # the last character carries two bits; the 
 
 def new_id(now_ms: int) -> bytes:
     """Return an id that sorts after those of earlier milliseconds."""
-    milliseconds = now_ms if now_ms < _MAX_MS else _MAX_MS
+    milliseconds = now_ms if now_ms < _MAX_MS else _MAX_MS  # noqa: FURB136 - min() takes thrice the time
     return milliseconds.to_bytes(6, "big") + random_chunk()[:_RANDOM_BYTES]
 
 

@@ -1,0 +1,93 @@
+"""The read cache of a process: what stays in it when it is full, and that its copies share nothing."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crudjt.engine import cache
+from crudjt.engine.cache import Cached, ReadCache, flattened
+from crudjt.records import Envelope, Header
+from crudjt.testing import temporary_store
+
+HEADER = Header(1, 0, 0, 1, 0, 0, 0, 0, 0, bytes(16))
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
+)
+DATA = st.dictionaries(st.text(), SCALARS | st.lists(SCALARS | st.lists(SCALARS)) | st.dictionaries(st.text(), SCALARS))
+
+
+def entry() -> Cached:
+    return Cached(512, 1, 0, b"\x80", {}, (), Envelope(bytes(16), HEADER, None))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> ReadCache:
+    monkeypatch.setattr(cache, "ENTRIES", 100)
+    return ReadCache()
+
+
+def kept(cache_: ReadCache, tokens: list[str]) -> list[str]:
+    return [token for token in tokens if cache_.get(token) is not None]
+
+
+def test_the_oldest_go_first_when_nobody_uses_any(small: ReadCache) -> None:
+    tokens = [str(number) for number in range(150)]
+    for token in tokens:
+        small.keep(token, entry())
+    assert kept(small, tokens) == tokens[50:]
+
+
+def test_what_is_used_stays_while_others_come_and_go(small: ReadCache) -> None:
+    popular, others = entry(), [str(number) for number in range(1000)]
+    small.keep("popular", popular)
+    for token in others:
+        popular.used = True
+        small.keep(token, entry())
+    assert small.get("popular") is popular
+    assert len(kept(small, others)) == 99
+
+
+def test_it_never_holds_more_than_it_may_though_all_are_used(small: ReadCache) -> None:
+    tokens = [str(number) for number in range(1000)]
+    for token in tokens:
+        used = entry()
+        used.used = True
+        small.keep(token, used)
+    assert len(kept(small, tokens)) == 100
+
+
+@given(data=DATA)
+def test_what_is_kept_flat_shares_nothing_that_can_change(data: dict[str, Any]) -> None:
+    flat, lists = flattened(data)
+    if flat is None:
+        assert any(isinstance(value, dict | list) for value in data.values())
+        return
+    assert flat is not data
+    assert flat == {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    assert sorted(lists) == sorted(key for key, value in data.items() if isinstance(value, list))
+
+
+@given(data=DATA)
+@settings(max_examples=50, deadline=None)
+def test_a_cached_read_gives_each_caller_data_of_its_own(data: dict[str, Any]) -> None:
+    with temporary_store() as store:
+        token = store.create(data)
+        for _ in range(3):
+            session = store.read(token)
+            assert session is not None
+            assert session.data == data
+            spoil(session.data)
+
+
+def spoil(value: Any) -> None:
+    """Change every map and list in it."""
+    if isinstance(value, dict):
+        for inner in list(value.values()):
+            spoil(inner)
+        value["spoilt"] = True
+    elif isinstance(value, list):
+        for inner in value:
+            spoil(inner)
+        value.append("spoilt")
