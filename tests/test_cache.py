@@ -15,7 +15,8 @@ HEADER = Header(1, 0, 0, 1, 0, 0, 0, 0, 0, bytes(16))
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
 )
-DATA = st.dictionaries(st.text(), SCALARS | st.lists(SCALARS | st.lists(SCALARS)) | st.dictionaries(st.text(), SCALARS))
+VALUES = SCALARS | st.lists(SCALARS | st.lists(SCALARS)) | st.dictionaries(st.text(), SCALARS)
+DATA = st.dictionaries(st.text(), VALUES)
 
 
 def entry() -> Cached:
