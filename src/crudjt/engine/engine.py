@@ -322,6 +322,8 @@ class Engine:
             writer = self._segment_writer(target.segment)
         except FileNotFoundError:
             return  # another process has ended it, and synced it, meanwhile
+        except OSError as error:
+            raise self.full_or_failed(error) from error
         try:
             writer.sync()
             writer.mark_synced(target.end)
