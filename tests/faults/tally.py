@@ -67,3 +67,7 @@ def hashed(value: Any) -> Any:
     if isinstance(value, str) and len(value) == TOKEN_CHARACTERS:
         return "#" + hashlib.sha256(value.encode()).hexdigest()[:12]
     return value if isinstance(value, int | float | str | None) else repr(value)
+
+
+class Unavailable(Exception):
+    """A scenario cannot be played here; says why."""

@@ -20,6 +20,7 @@ from tests.faults.tally import Violation
 
 QUIET = 3600.0  # a sync interval at which the caretaker never comes
 MOST_SESSIONS = 30
+TAKE = "limited read"
 REFUSED = "refused"  # the operation that may be there if all dies in its midst, and not later
 
 
@@ -321,7 +322,7 @@ class Workload:
                 session = self.store.read(self._token(key))
                 return None if session is None else session.reads_left
 
-            self.perform("limited read", effect, call, left)
+            self.perform(TAKE, effect, call, left)
 
     def read(self) -> None:
         """Read what is not limited, twice, so that the second comes from the cache; and what is dead."""
