@@ -175,8 +175,16 @@ class Workload:
     """Random operations on sessions that nobody else touches."""
 
     def __init__(
-        self, store: crudjt.Store, random: Random, journal: Journal, name: str = "w", *, full: bool = False
+        self,
+        store: crudjt.Store,
+        random: Random,
+        journal: Journal,
+        name: str = "w",
+        *,
+        full: bool = False,
+        tolerant: bool = False,
     ) -> None:
+        """Work on an open store; `full` is its durability, and `tolerant` goes on after an operation was refused."""
         self.store = store
         self.random = random
         self.journal = journal
@@ -184,6 +192,7 @@ class Workload:
         self.state: State = {}
         self.operations = 0
         self._full = full
+        self._tolerant = tolerant
         self._count = 0
         self._dead: list[str] = []
         self.actions: list[Callable[[], None]] = [
@@ -204,7 +213,13 @@ class Workload:
         """Call the store, note it before and after, and see that it answers what it must."""
         self.journal(Begun(name, effect))
         self.operations += 1
-        result = call()
+        try:
+            result = call()
+        except (crudjt.StoreFull, crudjt.StoreFailed):
+            if not self._tolerant or self.store._engine.control.failed:
+                raise
+            self.journal(Done({}, synced=False))
+            return None
         if expected is not ANY and result != expected:
             raise Violation(f"{name} answered {result!r} instead of {expected!r}", [(name, effect)])
         if name == REFUSED:
@@ -354,10 +369,10 @@ class Workload:
         self.perform("sync", {}, self.store.sync, None)
 
     def sweep(self) -> None:
-        self.store.sweep()
+        self.perform("sweep", {}, self.store.sweep, ANY)
 
     def compact(self) -> None:
-        maintenance.compact(self.store._engine, 0)
+        self.perform("compact", {}, lambda: maintenance.compact(self.store._engine, 0), ANY)
 
     def be_refused(self) -> None:
         """Meet a view that has no room when it commits, after the log has the entry."""
