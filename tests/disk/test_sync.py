@@ -3,6 +3,8 @@
 import errno
 import logging
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +29,7 @@ from tests.disk.helpers import (
     segments,
     wait_for,
 )
+from tests.processes.workers import StoreProcess
 
 
 class Recorder:
@@ -574,3 +577,46 @@ def test_the_caretaker_goes_on_syncing_when_it_finds_no_room_to_compact(
             wait_for(met.is_set)
         store.create({"after": 1})
         wait_for(lambda: store.stats().unsynced_bytes == 0)
+
+
+def test_a_caretaker_that_has_no_descriptor_left_goes_on_when_it_has_one(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither its sync nor its sweep finds one, and both are only put off."""
+
+    def refuse(file: Path, _flags: int = 0) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(file))
+
+    def has_logged(text: str) -> bool:
+        return any(text in record.getMessage() for record in caplog.records)
+
+    with (
+        StoreProcess(path, secret_key, sync_interval=QUIET) as writer,
+        crudjt.open(path, secret_key=secret_key, sync_interval=0.02, sweep_interval=0.001) as store,
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "open_file", refuse)
+            writer.call("create", {"n": 1})
+            wait_for(lambda: has_logged("a sync of") and has_logged("maintenance of"))
+            for call in (store.sync, store.sweep):
+                with pytest.raises(crudjt.StoreFailed, match="Too many open files"):
+                    call()
+        wait_for(lambda: store.stats().unsynced_bytes == 0)
+        writer.leave()
+
+
+def test_a_process_that_ends_without_closing_syncs_and_fails_nobody(path: Path, secret_key: str) -> None:
+    """What it opened is closed in the right order: syncing a descriptor that is closed would count as a broken disk."""
+    code = f"""
+import crudjt
+store = crudjt.open({str(path)!r}, secret_key={secret_key!r}, sync_interval=3600)
+print(store.create({{}}))
+"""
+    with crudjt.open(path, secret_key=secret_key, sync_interval=3600) as store:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", code], capture_output=True, check=True, timeout=60, text=True
+        )
+        assert done.stderr == ""
+        assert store.stats().unsynced_bytes == 0
+        assert store.peek(done.stdout.strip()) is not None
+        store.create({})

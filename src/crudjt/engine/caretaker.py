@@ -68,7 +68,7 @@ class Caretaker:
         now_ms = options.clock() // NS_PER_MS
         end = engine.log_end()
         if engine.words[WORD_SYNCED_SEQUENCE] < end.sequence:
-            engine.sync_to(end.sequence)
+            self._sync(end.sequence)
         seconds = time.monotonic()
         if seconds >= self._next_reader_check:
             engine.view.clear_dead_readers()
@@ -80,8 +80,19 @@ class Caretaker:
                 maintenance.sweep(engine, options.clock, _SWEEP_PAUSE_SECONDS)
             if maintenance.compaction_is_due(engine):
                 maintenance.compact(engine, now_ms)
-        except (StoreClosed, StoreFailed):
-            raise
         except StoreError as error:
+            self._raise_if_final(error)
             self._not_before = seconds + _RETRY_SECONDS
             logger.warning("maintenance of %s is put off by %.0f s: %s", engine.directory, _RETRY_SECONDS, error)
+
+    def _sync(self, sequence: int) -> None:
+        """Sync; where this process cannot, for want of a descriptor, say, the next round tries again."""
+        try:
+            self._engine.sync_to(sequence)
+        except StoreError as error:
+            self._raise_if_final(error)
+            logger.warning("a sync of %s is put off: %s", self._engine.directory, error)
+
+    def _raise_if_final(self, error: StoreError) -> None:
+        if isinstance(error, StoreClosed) or self._engine.control.failed:
+            raise error

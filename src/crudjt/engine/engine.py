@@ -253,10 +253,15 @@ class Engine:
         self._cut_unfinished(number)
 
     def _cut_unfinished(self, number: int) -> None:
-        """Drop what a writer of transaction `number` that died or failed before its commit left in the log."""
+        """Drop what a writer of transaction `number` that died or failed before its commit left in the log.
+
+        Durably: the kernel, or a sync that came between, may have brought the entry to the disk already, and after a
+        power failure a change that was refused would be there.
+        """
         if self.control.holds(number):
             before = LogEnd._make(self.control.slot(number - 1))
-            self._segment_writer(before.segment).cut(before.end)
+            if self._segment_writer(before.segment).cut(before.end):
+                self._sync_segment(before)
 
     def _make_room(self, number: int, changes: Sequence[Change]) -> int:
         """See that transaction `number`, and if possible some small ones after it, find the pages they need.
@@ -320,6 +325,8 @@ class Engine:
             writer = self._segment_writer(target.segment)
         except FileNotFoundError:
             return  # another process has ended it, and synced it, meanwhile
+        except OSError as error:
+            raise self.full_or_failed(error) from error
         try:
             writer.sync()
             writer.mark_synced(target.end)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 PAGE_BYTES = 4096
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
+_PARENTS_MODE = 0o777  # as the umask allows: what else lies there is not ours
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -116,9 +117,11 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
 
 
-def make_directory(path: Path) -> None:
-    """Make a directory for its owner alone, and its name durable."""
-    path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+def make_directory(path: Path, mode: int = DIRECTORY_MODE) -> None:
+    """Make a directory for its owner alone, with those above it that are missing, and all their names durable."""
+    if not path.parent.is_dir():
+        make_directory(path.parent, _PARENTS_MODE)
+    path.mkdir(mode=mode, exist_ok=True)
     sync_directory(path.parent)
 
 

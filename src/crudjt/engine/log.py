@@ -172,9 +172,12 @@ class SegmentWriter:
             self.cut(offset)
             raise
 
-    def cut(self, end: int) -> None:
-        """Drop what a failed or dead writer left past the end."""
+    def cut(self, end: int) -> bool:
+        """Drop what a failed or dead writer left past the end; return whether there was anything."""
+        if os.fstat(self.descriptor).st_size == end:
+            return False
         files.truncate(self.descriptor, end)
+        return True
 
     def sync(self) -> None:
         """Return when every entry that was appended before the call is on disk."""

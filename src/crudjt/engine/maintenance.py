@@ -30,12 +30,18 @@ _FIRST_SEGMENT = 1
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[bool]:
-    """Tell whether this process may maintain the store now; it is the only one for as long as the block lasts."""
-    with files.opened(engine.base_directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
-        try:
-            yield files.lock(descriptor, exclusive=True)
-        finally:
-            files.unlock(descriptor)  # a child that was forked meanwhile would hold it on
+    """Tell whether this process may maintain the store now; it is the only one for as long as the block lasts.
+
+    What the operating system refuses in the block is raised as an error of ours.
+    """
+    try:
+        with files.opened(engine.base_directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+            try:
+                yield files.lock(descriptor, exclusive=True)
+            finally:
+                files.unlock(descriptor)  # a child that was forked meanwhile would hold it on
+    except OSError as error:
+        raise engine.full_or_failed(error) from error
 
 
 def log_bytes(engine: Engine) -> int:
@@ -67,9 +73,9 @@ def compact(engine: Engine, now_ms: int) -> bool:
                 with snapshot:
                     base = write_base(engine.view, snapshot, engine.base_directory, log_end)
             msgspec.structs.replace(manifest.load(engine.directory), base=base).save(engine.directory)
-        except OSError as error:
+        except OSError:
             remove_obsolete(engine.directory, manifest.load(engine.directory).base)
-            raise engine.full_or_failed(error) from error
+            raise
         remove_obsolete(engine.directory, base)
         engine.words[control_block.WORD_SEALED_BYTES] = 0
         engine.words[control_block.WORD_COMPACTED_AT] = now_ms

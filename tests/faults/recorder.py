@@ -1,0 +1,216 @@
+"""Records every file operation that durability rests on, in order, while a store works in this process.
+
+It stands below `crudjt.engine.files`, in the place of the calls to the operating system, so that an operation which
+that module forgets is missing here too. What is under ``view/``, the control block and the lock are left out: no boot
+trusts them.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from crudjt.engine import files
+from crudjt.engine.engine import CONTROL_FILE, VIEW_DIRECTORY
+from crudjt.engine.recovery import LOCK_FILE
+from crudjt.engine.view import View
+
+UNTRUSTED = {VIEW_DIRECTORY, CONTROL_FILE, LOCK_FILE}
+
+
+class Made(NamedTuple):
+    """A name for a new, empty file."""
+
+    path: str
+    file: int
+
+
+class MadeDirectory(NamedTuple):
+    """A new directory."""
+
+    path: str
+
+
+class Renamed(NamedTuple):
+    """A file with another name."""
+
+    source: str
+    path: str
+    file: int
+
+
+class Removed(NamedTuple):
+    """A name that is gone."""
+
+    path: str
+
+
+class Written(NamedTuple):
+    """Bytes in a file."""
+
+    file: int
+    offset: int
+    data: bytes
+
+
+class Cut(NamedTuple):
+    """A file with another size."""
+
+    file: int
+    size: int
+
+
+class Synced(NamedTuple):
+    """The bytes and size of a file are on disk."""
+
+    file: int
+
+
+class SyncedDirectory(NamedTuple):
+    """The names in a directory are on disk."""
+
+    path: str
+
+
+NameOperation = Made | MadeDirectory | Renamed | Removed
+DataOperation = Written | Cut
+Operation = NameOperation | DataOperation | Synced | SyncedDirectory
+
+
+class Recorder:
+    """Appends to `trace` what happens below `root`; others may append marks of their own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.trace: list[Any] = []
+        self._files: dict[int, int] = {}  # by inode
+        self._count = 0
+        for path in sorted(root.rglob("*")):
+            self._meet(path)
+        self.start = len(self.trace)
+
+    def _meet(self, path: Path) -> None:
+        """Take what is there before the recording begins as synced."""
+        name = self.name(path)
+        if name is None:
+            return
+        if path.is_dir():
+            self.trace += [MadeDirectory(name), SyncedDirectory(parent(name))]
+            return
+        file = self.new_file(path)
+        content = path.read_bytes()
+        self.trace += [Made(name, file), Written(file, 0, content), Synced(file), SyncedDirectory(parent(name))]
+
+    def name(self, path: Path) -> str | None:
+        """Return the path of a file that counts, from the root; ``None`` for others."""
+        try:
+            relative = path.relative_to(self.root)
+        except ValueError:
+            return None
+        return None if UNTRUSTED & set(relative.parts) else str(relative)
+
+    def new_file(self, path: Path) -> int:
+        self._count += 1
+        self._files[path.stat().st_ino] = self._count
+        return self._count
+
+    def file(self, descriptor: int) -> int | None:
+        """Return the file behind a descriptor, if it counts."""
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(" (deleted)"))
+        return None if self.name(path) is None else self._files[os.fstat(descriptor).st_ino]
+
+    def data(self, descriptor: int, operation: type, *arguments: Any) -> None:
+        file = self.file(descriptor)
+        if file is not None:
+            self.trace.append(operation(file, *arguments))
+
+
+def parent(name: str) -> str:
+    """Return the directory of a name."""
+    return str(Path(name).parent)
+
+
+class RecordingOs:
+    """The module `os` as `crudjt.engine.files` sees it."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def open(self, path: Path, flags: int, mode: int = 0o777) -> int:
+        existed = path.exists()
+        descriptor = os.open(path, flags, mode)
+        name = self._recorder.name(path)
+        if name is not None and not path.is_dir():
+            if not existed:
+                self._recorder.trace.append(Made(name, self._recorder.new_file(path)))
+            elif flags & os.O_TRUNC:
+                self._recorder.data(descriptor, Cut, 0)
+        return descriptor
+
+    def pwrite(self, descriptor: int, data: bytes, offset: int) -> int:
+        written = os.pwrite(descriptor, data, offset)
+        self._recorder.data(descriptor, Written, offset, data[:written])
+        return written
+
+    def ftruncate(self, descriptor: int, size: int) -> None:
+        os.ftruncate(descriptor, size)
+        self._recorder.data(descriptor, Cut, size)
+
+    def fdatasync(self, descriptor: int) -> None:
+        self._recorder.data(descriptor, Synced)
+
+    def fsync(self, descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if not path.is_dir():
+            self.fdatasync(descriptor)
+        elif (name := self._recorder.name(path)) is not None:
+            self._recorder.trace.append(SyncedDirectory(name))
+
+
+@contextmanager
+def recording(root: Path) -> Iterator[Recorder]:
+    """Record for a block. Nothing is really synced meanwhile."""
+    recorder = Recorder(root)
+    rename, unlink, mkdir, copy = Path.rename, Path.unlink, Path.mkdir, View.copy
+
+    def recorded_rename(self: Path, target: Path) -> Path:
+        result = rename(self, target)
+        source, name = recorder.name(self), recorder.name(Path(target))
+        if source is not None and name is not None:
+            recorder.trace.append(Renamed(source, name, recorder._files[target.stat().st_ino]))
+        return result
+
+    def recorded_unlink(self: Path, missing_ok: bool = False) -> None:
+        existed = self.exists()
+        unlink(self, missing_ok=missing_ok)
+        name = recorder.name(self)
+        if existed and name is not None:
+            recorder.trace.append(Removed(name))
+
+    def recorded_mkdir(self: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        if parents and not self.parent.exists():
+            recorded_mkdir(self.parent, mode, True, True)
+        existed = self.exists()
+        mkdir(self, mode, exist_ok=exist_ok)
+        name = recorder.name(self)
+        if not existed and name is not None:
+            recorder.trace.append(MadeDirectory(name))
+
+    def recorded_copy(self: View, target: int, snapshot: Any) -> None:
+        copy(self, target, snapshot)
+        with open(f"/proc/self/fd/{target}", "rb") as content:
+            recorder.data(target, Written, 0, content.read())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "os", RecordingOs(recorder))
+        patch.setattr(Path, "rename", recorded_rename)
+        patch.setattr(Path, "unlink", recorded_unlink)
+        patch.setattr(Path, "mkdir", recorded_mkdir)
+        patch.setattr(View, "copy", recorded_copy)
+        yield recorder
