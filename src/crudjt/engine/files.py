@@ -118,11 +118,16 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path, mode: int = DIRECTORY_MODE) -> None:
-    """Make a directory for its owner alone, with those above it that are missing, and all their names durable."""
-    if not path.parent.is_dir():
-        make_directory(path.parent, _PARENTS_MODE)
+    """Make a directory for its owner alone, and its name durable."""
     path.mkdir(mode=mode, exist_ok=True)
     sync_directory(path.parent)
+
+
+def make_directories(path: Path, mode: int = DIRECTORY_MODE) -> None:
+    """Make a directory for its owner alone, with those above it that are missing, and all their names durable."""
+    if not path.parent.is_dir():
+        make_directories(path.parent, _PARENTS_MODE)
+    make_directory(path, mode)
 
 
 def publish(temporary: Path, final: Path) -> None:

@@ -80,7 +80,7 @@ def open_engine(directory: Path, max_size: int | None) -> Engine:
 def _prepare_directory(directory: Path) -> None:
     try:
         if not directory.is_dir():
-            files.make_directory(directory)
+            files.make_directories(directory)
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreInaccessible(directory, "is a file, or lies in one; a store is a directory") from error
     kind = files.file_system(directory)
