@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crudjt.engine import cache
 from crudjt.engine.cache import Cached, ReadCache, flattened
-from crudjt.records import Envelope, Header
+from crudjt.records import Header
 from crudjt.testing import temporary_store
 
 HEADER = Header(1, 0, 0, 1, 0, 0, 0, 0, 0, bytes(16))
@@ -20,7 +20,7 @@ DATA = st.dictionaries(st.text(), VALUES)
 
 
 def entry() -> Cached:
-    return Cached(512, 1, 0, b"\x80", {}, (), Envelope(bytes(16), HEADER, None))
+    return Cached(bytes(16), HEADER, None, 512, 1, 0, b"\x80", {}, ())
 
 
 @pytest.fixture

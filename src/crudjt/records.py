@@ -168,7 +168,7 @@ def split_payload(flags: int, payload: bytes) -> tuple[bytes, str | None]:
     return payload[end:], payload[_SUBJECT_LENGTH_BYTES:end].decode()
 
 
-class Envelope(msgspec.Struct, frozen=True, gc=False):
+class Envelope(msgspec.Struct, gc=False):
     """What there is to a session besides its data."""
 
     id: bytes
@@ -176,7 +176,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     subject: str | None
 
 
-class Session(msgspec.Struct, frozen=True, eq=False):
+class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no cycle, unless `data` is made to
     """What a token stood for at the moment it was read.
 
     Immutable; `data` is the caller's own copy. `reads_left` counts the reads that remain after this one, ``None`` for

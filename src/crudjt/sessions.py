@@ -146,15 +146,16 @@ class Sessions:
         except DamagedRecord:
             raise self._corrupt(id_) from None
 
-    def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[bytes, Envelope]:
-        """Return packed data and envelope of a record, believing nothing that was changed on disk."""
+    def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[Header, bytes, str | None]:
+        """Return header, packed data and subject of a record, believing nothing that was changed on disk."""
         try:
             header = read_header(record)
             payload = unseal(key.cipher, id_, record)
         except DamagedRecord:
             raise self._corrupt(id_) from None
-        packed, subject = split_payload(header.flags, payload) if header.flags else (payload, None)
-        return packed, Envelope(id_, header, subject)
+        if not header.flags:
+            return header, payload, None
+        return header, *split_payload(header.flags, payload)
 
     def open(self, found: Found) -> tuple[bytes, str | None]:
         """Return the packed data and the subject of a record."""

@@ -18,7 +18,7 @@ from crudjt.errors import InvalidParameter, StoreClosed
 from crudjt.keyring import Keyring
 from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, checked_version, milliseconds, reads
 from crudjt.options import Options
-from crudjt.records import Session
+from crudjt.records import Envelope, Session
 from crudjt.sessions import NO_LIMITS, NO_NEW_LIMITS, Filed, Limits, NewLimits, Sessions, checked_block
 from crudjt.stats import Stats, read_stats
 
@@ -123,7 +123,7 @@ class Store:
                     data = flat.copy()
                     for name in entry.lists:
                         data[name] = [*data[name]]
-                return Session(data, None, entry.envelope, now_ns)
+                return Session(data, None, entry, now_ns)
             self._cache.drop(token)
         return self._read_view(token)
 
@@ -140,17 +140,18 @@ class Store:
             record = self._engine.get(SESSION + id_)
             if record is None:
                 continue
-            packed, envelope = self._sessions.opened(key, id_, record)
-            header = envelope.header
+            header, packed, subject = self._sessions.opened(key, id_, record)
             if not header.alive(now_ms):
                 return None
             until = header.still_until()
             if header.reads_left or (until and now_ms >= until):
                 return self._engine.write(self._sessions.take, (token,), now_ns, durable=self._durable)[0]
             data = self._decode(packed)
-            if begin == end:
-                self._cache.keep(token, Cached(pair, begin, until * NS_PER_MS, packed, *flattened(data), envelope))
-            return Session(data, None, envelope, now_ns)
+            if begin != end:
+                return Session(data, None, Envelope(id_, header, subject), now_ns)
+            entry = Cached(id_, header, subject, pair, begin, until * NS_PER_MS, packed, *flattened(data))
+            self._cache.keep(token, entry)
+            return Session(data, None, entry, now_ns)
         return None
 
     def peek(self, token: str) -> Session | None:

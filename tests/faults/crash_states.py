@@ -174,5 +174,3 @@ def cut_recovery_short(
             continue  # this is how the disk came to be what it was at the start
         for way in ways(random):
             checker.check(disk.after_power_failure(way, random), [found], (at, str(way), "in a recovery"))
-
-

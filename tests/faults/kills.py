@@ -195,5 +195,3 @@ def _arrange_commit(calls: int, after: bool) -> None:
 def _die() -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("alive after SIGKILL")
-
-

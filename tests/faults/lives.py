@@ -58,9 +58,7 @@ class Lives:
         name = f"w{self._count}"
         self._unsettled.append(name)
         seed = f"{random.random()} {name}"
-        return Fork(
-            live, self.path, self.secret_key, self.journals / name, seed, boot, full, operations, before
-        )
+        return Fork(live, self.path, self.secret_key, self.journals / name, seed, boot, full, operations, before)
 
     def operations(self) -> int:
         return sum(history.begun for history in self.histories().values())
@@ -123,5 +121,3 @@ def fork_as(pid: int | None, function: Callable[..., Any], *arguments: Any) -> F
     if pid is not None and os.access(_LAST_PID, os.W_OK):
         _LAST_PID.write_text(str(pid - 1))
     return Fork(function, *arguments)
-
-

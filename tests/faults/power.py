@@ -66,7 +66,9 @@ def one_failure(disk: LoopDisk, lives: Lives, number: int, random: Random, tally
     for name, history in histories.items():
         again = delivered_again(history, states[name])
         if full and again:
-            raise Violation("a limited read was given again, with full durability", [*history.events, ("found", states[name])])
+            raise Violation(
+                "a limited read was given again, with full durability", [*history.events, ("found", states[name])]
+            )
         tally.measure("limited reads given again, with interval durability", again)
         tally.measure("operations lost, with interval durability", lost(history, states[name]))
 

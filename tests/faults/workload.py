@@ -260,9 +260,7 @@ class Workload:
         self.perform(
             "create",
             {key: facts},
-            lambda: self.store.create(
-                self._data(key, 0), ttl=ttl, max_reads=facts.reads_left, subject=facts.subject
-            ),
+            lambda: self.store.create(self._data(key, 0), ttl=ttl, max_reads=facts.reads_left, subject=facts.subject),
             ANY,
         )
 
