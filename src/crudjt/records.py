@@ -128,14 +128,13 @@ def seal(cipher: XAES256GCM, id_: bytes, header: Header, payload: bytes) -> byte
 
 
 def with_next_version(record: bytes) -> bytes:
-    """Return a record, or its header alone, as of the next version."""
+    """Return the header of a record, or of a header alone, as of the next version."""
     version = (int.from_bytes(record[4:8], "little") + 1) & _MAX_VERSION
-    return record[:4] + version.to_bytes(4, "little") + record[8:]
+    return record[:4] + version.to_bytes(4, "little") + record[8:HEADER_BYTES]
 
 
-def reseal(cipher: XAES256GCM, id_: bytes, record: bytes, payload: bytes) -> bytes:
-    """Return a record of the header that `record` begins with, and another payload."""
-    head = record[:HEADER_BYTES]
+def reseal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes) -> bytes:
+    """Return the record of a header that is packed already."""
     return head + cipher.seal(payload, id_ + head)
 
 

@@ -20,6 +20,7 @@ from crudjt.keyring import Key, Keyring
 from crudjt.limits import KEEP, KeepType
 from crudjt.records import (
     FORMAT,
+    HEADER_BYTES,
     NO_SUBJECT,
     TAG_OFFSET,
     DamagedRecord,
@@ -87,6 +88,7 @@ class Sessions:
         """Take what all decisions have in common; `directory` is for errors."""
         self.keyring = keyring
         self._newest = keyring.newest
+        self._keys = keyring.newest_first
         self._max_data_bytes = max_data_bytes
         self._directory = directory
         self._encode = msgspec.msgpack.Encoder().encode
@@ -122,13 +124,20 @@ class Sessions:
             InvalidParameter: the token is not text.
 
         """
+        located = self._locate(get, token)
+        if located is None:
+            return None
+        key, id_, record = located
+        return Found(key, id_, record, self.header(id_, record))
+
+    def _locate(self, get: Get, token: str) -> tuple[Key, bytes, bytes] | None:
         block = checked_block(token)
         if block is not None:
-            for key in self.keyring.newest_first:
+            for key in self._keys:
                 id_ = key.tokens.id(block)
                 record = get(SESSION + id_)
                 if record is not None:
-                    return Found(key, id_, record, self.header(id_, record))
+                    return key, id_, record
         return None
 
     def find_live(self, get: Get, token: str, now_ms: int) -> Found | None:
@@ -233,30 +242,33 @@ class Sessions:
 
     def change(
         self, view: Reader, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None, now_ms: int
-    ) -> tuple[bool, list[Change]]:
+    ) -> tuple[bool, Sequence[Change]]:
         """Give a live session new data, unless `packed` is ``None``, and new limits.
 
         Raises:
             VersionConflict: the session is not at `if_version`.
 
         """
-        found = self.find(view.get, token)
-        if found is None:
-            return False, []
-        key, id_, record, header = found
-        payload = self._unseal(found)
-        if not header.alive(now_ms):
-            return False, []
+        located = self._locate(view.get, token)
+        if located is None:
+            return False, ()
+        key, id_, record = located
+        try:
+            header = read_header(record)
+            payload = unseal(key.cipher, id_, record)
+        except DamagedRecord:
+            raise self._corrupt(id_) from None
+        if header.expires and now_ms >= header.expires:
+            return False, ()
         if if_version is not None and if_version != header.version:
             raise VersionConflict(if_version, header.version)
         if packed is not None:
             payload = packed if not header.flags else join_payload(packed, split_payload(header.flags, payload)[1])[1]
+        head = record
         if limits is not NO_NEW_LIMITS or header.idle:
-            header = relimited(header, limits, now_ms)
-            record = header.packed()
-        if packed is not None:
-            record = with_next_version(record)
-        return True, [(REPLACE, id_, reseal(key.cipher, id_, record, payload))]
+            head = relimited(header, limits, now_ms).packed()
+        head = head[:HEADER_BYTES] if packed is None else with_next_version(head)
+        return True, ((REPLACE, id_, reseal(key.cipher, id_, head, payload)),)
 
     def rotate(self, view: Reader, token: str, now_ms: int) -> tuple[str | None, list[Change]]:
         """Move a live session to a new token, of the newest key."""
@@ -273,11 +285,13 @@ class Sessions:
 
     def end(self, view: Reader, token: str, now_ms: int) -> tuple[bool, Sequence[Change]]:
         """End a session; the result is whether it was alive."""
-        found = self.find(view.get, token)
-        if found is None:
+        located = self._locate(view.get, token)
+        if located is None:
             return False, ()
-        key, id_, record, header = found
-        return header.alive(now_ms) or not _opens(key, id_, record), ((DELETE, id_, record),)
+        key, id_, record = located
+        expires = self.header(id_, record).expires
+        alive = not expires or now_ms < expires
+        return alive or not _opens(key, id_, record), ((DELETE, id_, record),)
 
     def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
