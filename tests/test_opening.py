@@ -214,6 +214,22 @@ def test_missing_parents_of_the_location_are_made(path: Path, secret_key: str) -
     assert (path / "a" / "b" / "manifest").exists()
 
 
+def test_a_directory_that_another_process_makes_meanwhile_is_used(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worker processes that start together find no directory, and all make it."""
+    mkdir = Path.mkdir
+
+    def late(directory: Path, *arguments: Any, **options: Any) -> None:
+        if directory == path and not path.exists():
+            mkdir(path, 0o700)
+        mkdir(directory, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", late)
+    crudjt.open(path, secret_key=secret_key).close()
+    assert (path / "manifest").exists()
+
+
 def test_a_location_may_be_text_or_a_path(path: Path, secret_key: str) -> None:
     with crudjt.open(str(path), secret_key=secret_key) as one, crudjt.open(path, secret_key=secret_key) as other:
         assert other.read(one.create({})) is not None
