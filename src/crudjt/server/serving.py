@@ -21,7 +21,7 @@ from crudjt.server.method import Method
 
 SERVICES = {each.NAME: each.METHODS for each in (store_service, token_service)}
 
-THREADS = 16
+THREADS = 8
 MAX_CONCURRENT_RPCS = 1000
 MAX_MESSAGE_BYTES = 4 * 1024**2
 CLIENT_TIMEOUT_SECONDS = 30.0
