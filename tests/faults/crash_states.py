@@ -17,7 +17,7 @@ from crudjt.engine import maintenance
 from crudjt.engine.log import segment_numbers
 from tests.disk.helpers import Machine, spoil_view
 from tests.faults.disks import Disk, Image, materialize, ways
-from tests.faults.recorder import recording
+from tests.faults.recorder import Recorder, recording
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import QUIET, Begun, Done, Event, History, State, Workload, look
 
@@ -125,9 +125,31 @@ def record(random: Random, directory: Path, secret_key: str, machine: Machine, t
             workload.store = store
             maintenance.compact(store._engine, 0)
             workload.run(OPERATIONS // 2)
+        workload.full = False
+        with opened(root, secret_key) as store:
+            workload.store = store
+            meet_a_failing_disk(workload, recorder)
+        with opened(root, secret_key) as store:  # which writes all that there is to new files
+            workload.store = store
+            recorder.trace += [Begun("recovery", {}), Done({}, synced=True)]
+            workload.create()
+            workload.sync()
     tally.operations += workload.operations
     shutil.rmtree(root)
     return recorder.trace
+
+
+def meet_a_failing_disk(workload: Workload, recorder: Recorder) -> None:
+    """Let a sync fail; a later one must not say that all is well."""
+    workload.create()
+    recorder.refuse_sync = True
+    for _ in range(2):
+        recorder.trace.append(Begun("sync on a failing disk", {}))
+        try:
+            workload.store.sync()
+            recorder.trace.append(Done({}, synced=True))
+        except crudjt.StoreFailed:
+            recorder.trace.append(Done({}, synced=False))
 
 
 class SoFar:
