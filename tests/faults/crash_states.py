@@ -24,6 +24,7 @@ from tests.faults.workload import QUIET, Begun, Done, Event, History, State, Wor
 STORE = Path("in/a/new/place")  # below a directory that is synced already
 OPERATIONS = 24
 SMALL = 1024**2
+_GOES_ON = 3  # every such disk is written to after its recovery
 _RECOVERIES = 3  # of each run, that are cut short in turn
 
 
@@ -60,7 +61,10 @@ class Checker:
         try:
             if (root / STORE).is_dir():
                 spoil_view(root / STORE)
-            return self.look(root, possible)
+            state = self.look(root, possible)
+            if not len(self._found) % _GOES_ON:
+                self.write_and_look(root, state)
+            return state
         finally:
             shutil.rmtree(root)
 
@@ -77,6 +81,12 @@ class Checker:
         if sessions != len(seen.sessions):
             raise Violation(f"{sessions} sessions are counted, {len(seen.sessions)} are there", self.history.events)
         return self.history.found(seen, possible)
+
+    def write_and_look(self, root: Path, state: State) -> None:
+        """Go on with a store after its recovery, and see that another boot finds the same."""
+        with opened(root, self._secret_key) as store:
+            store.delete(store.create({}))
+        self.look(root, [state])
 
 
 def opened(root: Path, secret_key: str, **options: Any) -> crudjt.Store:

@@ -65,12 +65,9 @@ def _damage_and_open(random: Random, path: Path, key: str, history: History, mac
     machine.reboot()
     try:
         with crudjt.open(copy, secret_key=key, sync_interval=QUIET) as store:
-            seen = look(store, "w", history.tokens)
-            history.found(seen, [history.states[-1]])
-    except crudjt.StoreCorrupt:
+            _sees_all(store, history)
+    except (crudjt.StoreCorrupt, crudjt.StoreFormatError):  # the number of the format may be what was damaged
         pass
-    except crudjt.StoreFormatError:
-        pass  # the number of the format is what was damaged
     except Violation as violation:
         violation.history.append(what)
         raise
@@ -78,27 +75,40 @@ def _damage_and_open(random: Random, path: Path, key: str, history: History, mac
         shutil.rmtree(copy)
 
 
+def _sees_all(store: crudjt.Store, history: History) -> None:
+    """See that a store which has opened is whole."""
+    try:
+        seen = look(store, "w", history.tokens)
+    except crudjt.StoreError as error:
+        raise Violation(f"damage was not found when the store was opened: {error}", history.events) from error
+    history.found(seen, [history.states[-1]])
+    if store.stats().sessions != len(seen.sessions):
+        raise Violation(f"{store.stats().sessions} sessions are counted, {len(seen.sessions)} are there")
+
+
 def _a_file(random: Random, path: Path) -> Path:
     return random.choice([path / "manifest", *segments(path), *bases(path)])
 
 
 def flipped(random: Random, path: Path) -> str:
-    """Flip some bits of one byte."""
+    """Flip some bits of one byte, often near the start of an entry or of a page."""
     file = _a_file(random, path)
     content = bytearray(file.read_bytes())
     at = random.randrange(len(content))
+    if file in segments(path) and (found := entries(file)):
+        at = min(random.choice(found).offset + random.randrange(64), len(content) - 1)
     content[at] ^= random.randrange(1, 256)
     file.write_bytes(content)
     return f"{file.name} at {at}"
 
 
 def zeroed(random: Random, path: Path) -> str:
-    """Lose some bytes."""
+    """Lose a sector or a page."""
     file = _a_file(random, path)
     content = bytearray(file.read_bytes())
-    at = random.randrange(len(content))
-    size = min(random.choice([16, 512, 4096]), len(content) - at)
-    content[at : at + size] = bytes(size)
+    size = random.choice([512, 4096])
+    at = random.randrange(len(content)) // size * size
+    content[at : at + size] = bytes(len(content[at : at + size]))
     file.write_bytes(content)
     return f"{file.name} at {at}, {size} bytes"
 
