@@ -17,13 +17,14 @@ from crudjt.engine import maintenance
 from crudjt.engine.log import segment_numbers
 from tests.disk.helpers import Machine, spoil_view
 from tests.faults.disks import Disk, Image, materialize, ways
-from tests.faults.recorder import recording
+from tests.faults.recorder import Recorder, recording
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import QUIET, Begun, Done, Event, History, State, Workload, look
 
 STORE = Path("in/a/new/place")  # below a directory that is synced already
 OPERATIONS = 24
 SMALL = 1024**2
+_GOES_ON = 3  # every such disk is written to after its recovery
 _RECOVERIES = 3  # of each run, that are cut short in turn
 
 
@@ -60,7 +61,10 @@ class Checker:
         try:
             if (root / STORE).is_dir():
                 spoil_view(root / STORE)
-            return self.look(root, possible)
+            state = self.look(root, possible)
+            if not len(self._found) % _GOES_ON:
+                self.write_and_look(root, state)
+            return state
         finally:
             shutil.rmtree(root)
 
@@ -77,6 +81,12 @@ class Checker:
         if sessions != len(seen.sessions):
             raise Violation(f"{sessions} sessions are counted, {len(seen.sessions)} are there", self.history.events)
         return self.history.found(seen, possible)
+
+    def write_and_look(self, root: Path, state: State) -> None:
+        """Go on with a store after its recovery, and see that another boot finds the same."""
+        with opened(root, self._secret_key) as store:
+            store.delete(store.create({}))
+        self.look(root, [state])
 
 
 def opened(root: Path, secret_key: str, **options: Any) -> crudjt.Store:
@@ -125,9 +135,31 @@ def record(random: Random, directory: Path, secret_key: str, machine: Machine, t
             workload.store = store
             maintenance.compact(store._engine, 0)
             workload.run(OPERATIONS // 2)
+        workload.full = False
+        with opened(root, secret_key) as store:
+            workload.store = store
+            meet_a_failing_disk(workload, recorder)
+        with opened(root, secret_key) as store:  # which writes all that there is to new files
+            workload.store = store
+            recorder.trace += [Begun("recovery", {}), Done({}, synced=True)]
+            workload.create()
+            workload.sync()
     tally.operations += workload.operations
     shutil.rmtree(root)
     return recorder.trace
+
+
+def meet_a_failing_disk(workload: Workload, recorder: Recorder) -> None:
+    """Let a sync fail; a later one must not say that all is well."""
+    workload.create()
+    recorder.refuse_sync = True
+    for _ in range(2):
+        recorder.trace.append(Begun("sync on a failing disk", {}))
+        try:
+            workload.store.sync()
+            recorder.trace.append(Done({}, synced=True))
+        except crudjt.StoreFailed:
+            recorder.trace.append(Done({}, synced=False))
 
 
 class SoFar:

@@ -21,6 +21,7 @@ from tests.faults.recorder import (
     Renamed,
     Synced,
     SyncedDirectory,
+    SyncFailed,
     Written,
     parent,
 )
@@ -78,6 +79,8 @@ class Disk:
             self._pending.append(operation)
         elif isinstance(operation, Synced):
             self._files[operation.file].sync()
+        elif isinstance(operation, SyncFailed):
+            self._files[operation.file].pending.clear()
         elif isinstance(operation, SyncedDirectory):
             for each in [each for each in self._pending if parent(each.path) == operation.path]:
                 _rename(self._names, each)

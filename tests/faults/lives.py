@@ -54,11 +54,16 @@ class Lives:
 
     def begin(self, random: Random, boot: files.Boot, *, full: bool, operations: int, before: Any = None) -> Fork:
         """Start a process."""
+        name = self.expect()
+        seed = f"{random.random()} {name}"
+        return Fork(live, self.path, self.secret_key, self.journals / name, seed, boot, full, operations, before)
+
+    def expect(self) -> str:
+        """Return the name of a process that the caller starts; its journal bears it."""
         self._count += 1
         name = f"w{self._count}"
         self._unsettled.append(name)
-        seed = f"{random.random()} {name}"
-        return Fork(live, self.path, self.secret_key, self.journals / name, seed, boot, full, operations, before)
+        return name
 
     def operations(self) -> int:
         return sum(history.begun for history in self.histories().values())

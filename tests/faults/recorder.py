@@ -5,6 +5,7 @@ that module forgets is missing here too. What is under ``view/``, the control bl
 trusts them.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +70,12 @@ class Synced(NamedTuple):
     file: int
 
 
+class SyncFailed(NamedTuple):
+    """What was written to a file and not synced is in memory only, and the kernel takes it for written."""
+
+    file: int
+
+
 class SyncedDirectory(NamedTuple):
     """The names in a directory are on disk."""
 
@@ -77,15 +84,19 @@ class SyncedDirectory(NamedTuple):
 
 NameOperation = Made | MadeDirectory | Renamed | Removed
 DataOperation = Written | Cut
-Operation = NameOperation | DataOperation | Synced | SyncedDirectory
+Operation = NameOperation | DataOperation | Synced | SyncFailed | SyncedDirectory
 
 
 class Recorder:
-    """Appends to `trace` what happens below `root`; others may append marks of their own."""
+    """Appends to `trace` what happens below `root`; others may append marks of their own.
+
+    With `refuse_sync`, the next sync of a file fails.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.trace: list[Any] = []
+        self.refuse_sync = False
         self._files: dict[int, int] = {}  # by inode
         self._count = 0
         for path in sorted(root.rglob("*")):
@@ -163,6 +174,10 @@ class RecordingOs:
         self._recorder.data(descriptor, Cut, size)
 
     def fdatasync(self, descriptor: int) -> None:
+        if self._recorder.refuse_sync:
+            self._recorder.refuse_sync = False
+            self._recorder.data(descriptor, SyncFailed)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         self._recorder.data(descriptor, Synced)
 
     def fsync(self, descriptor: int) -> None:

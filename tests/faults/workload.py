@@ -191,7 +191,7 @@ class Workload:
         self.name = name
         self.state: State = {}
         self.operations = 0
-        self._full = full
+        self.full = full
         self._tolerant = tolerant
         self._count = 0
         self._dead: list[str] = []
@@ -235,7 +235,7 @@ class Workload:
             before = self.state.get(key)
             if before and before.token and (facts is None or facts.token != before.token):
                 self._dead.append(before.token)
-        self.journal(Done(effect, synced=self._full or name == "sync"))
+        self.journal(Done(effect, synced=self.full or name == "sync"))
         self.state = applied(self.state, effect)
         return result
 

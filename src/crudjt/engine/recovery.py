@@ -263,7 +263,7 @@ def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> 
         end = _replay_segment(reader, view, replayed)
         check_tail(reader, end, may_be_torn=may_be_torn)
         if may_be_torn:
-            _settle_tail(log, reader, end)
+            _settle_tail(log, reader, end, doubtful=found.doubtful)
         replayed.segment = number
         replayed.log_bytes += end
     replayed.segment = last
@@ -325,8 +325,12 @@ def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> N
     replayed.sequence = batch[-1].sequence
 
 
-def _settle_tail(log: Path, reader: SegmentReader, end: int) -> None:
-    """Cut a torn tail off, keeping it aside, and make sure that the rest is on disk."""
+def _settle_tail(log: Path, reader: SegmentReader, end: int, *, doubtful: bool) -> None:
+    """Cut a torn tail off, keeping it aside, and make sure that the rest is on disk.
+
+    Where a sync has failed, another one would prove nothing, and nothing is marked as synced: if the power fails before
+    the new base is there, entries that never reached the disk would pass for lost ones.
+    """
     tail = reader.content[end:]
     if tail:
         kept = log / f"{reader.header.number:010}.torn-{end}"
@@ -336,8 +340,9 @@ def _settle_tail(log: Path, reader: SegmentReader, end: int) -> None:
     writer = SegmentWriter(log, reader.header.number)
     if tail:
         writer.cut(end)
-    writer.sync()
-    writer.mark_synced(end)
+    if not doubtful:
+        writer.sync()
+        writer.mark_synced(end)
     writer.close()
 
 

@@ -1,0 +1,113 @@
+"""A reader with a cache, let in at each step of a change: it never sees the old once anybody has seen the new.
+
+The reader is another store on the same engine, with a read cache of its own, so its steps can be put between those of
+the writer. At each of them it looks into the view first and then reads; after the change it reads again.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+import crudjt
+from crudjt.engine.control import ControlBlock
+from crudjt.engine.log import SegmentWriter
+from tests.faults.tally import Tally, Violation
+from tests.faults.workload import QUIET
+
+CHANGES = 200
+POINTS = ("fill_slot", "append", "before commit", "after commit")
+
+
+def run(seed: int, rounds: int, directory: Path) -> Tally:
+    """Make as many hundred changes, each with a reader at one of its steps."""
+    tally = Tally()
+    place = directory / "store"
+    key = crudjt.generate_secret_key()
+    for number in range(rounds):
+        random = Random(f"{seed} {number}")
+        with (
+            crudjt.open(place, secret_key=key, sync_interval=QUIET) as writer,
+            crudjt.open(place, secret_key=key, sync_interval=QUIET) as reader,
+        ):
+            for _ in range(CHANGES):
+                one_change(random, writer, reader)
+                tally.operations += 1
+        shutil.rmtree(place)
+    return tally
+
+
+def one_change(random: Random, writer: crudjt.Store, reader: crudjt.Store) -> None:
+    token = writer.create({"v": 0})
+    name, change, after = random.choice(
+        [
+            ("update", lambda: writer.update(token, {"v": 1}), {"v": 1}),
+            ("delete", lambda: writer.delete(token), None),
+            ("rotate", lambda: writer.rotate(token), None),
+            ("delete_many", lambda: writer.delete_many([token]), None),
+        ]
+    )
+    point = random.choice(POINTS)
+    if random.random() < 0.7:
+        shown(reader.read(token))  # so that it is cached
+    with let_in(writer, point, lambda: look(reader, token, after, (name, point))):
+        change()
+    for _ in range(2):
+        seen = shown(reader.read(token))
+        if seen != after:
+            raise Violation(f"after {name}, read answers {seen}: the cache is stale", [name, point, seen])
+
+
+def look(reader: crudjt.Store, token: str, after: object, what: tuple[str, str]) -> None:
+    """Look at the view, and then read through the cache."""
+    peeked, read = shown(reader.peek(token)), shown(reader.read(token))
+    if peeked == after != read:
+        raise Violation(f"in {what[0]}, at {what[1]}, the cache is staler than the view", [*what, peeked, read])
+
+
+def shown(session: crudjt.Session | None) -> object:
+    return session and session.data
+
+
+@contextmanager
+def let_in(writer: crudjt.Store, point: str, visit: Callable[[], None]) -> Iterator[None]:
+    """Call `visit` at a step of the changes of a block."""
+    engine = writer._engine
+    begin = engine.begin
+
+    class Visited:
+        def __init__(self, transaction: Any) -> None:
+            self._transaction = transaction
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._transaction, name)
+
+        def commit(self) -> None:
+            if point == "before commit":
+                visit()
+            self._transaction.commit()
+            if point == "after commit":
+                visit()
+
+    def begin_visited(*arguments: Any) -> Any:
+        return Visited(begin(*arguments)) if arguments else begin()
+
+    def visited(owner: type, name: str) -> Callable[..., Any]:
+        function = getattr(owner, name)
+
+        def call(*arguments: Any) -> Any:
+            visit()
+            return function(*arguments)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "begin", begin_visited)
+        for owner, name in ((ControlBlock, "fill_slot"), (SegmentWriter, "append")):
+            if name == point:
+                patch.setattr(owner, name, visited(owner, name))
+        yield
