@@ -85,6 +85,10 @@ LAYERS = [
     "cli",
     "__main__",
     "__init__",
+    "contrib",
+    "contrib._merge",
+    "contrib._asgi",
+    "contrib.starlette",
 ]
 
 MODULES = {
