@@ -89,6 +89,7 @@ LAYERS = [
     "contrib._merge",
     "contrib._asgi",
     "contrib.starlette",
+    "contrib.fastapi",
 ]
 
 MODULES = {
