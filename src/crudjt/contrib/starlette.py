@@ -16,6 +16,8 @@ import crudjt
 from crudjt.aio import AsyncStore, wrap
 from crudjt.contrib._asgi import BrowserSession, Outcome
 
+__all__ = ["BrowserSession", "SessionMiddleware"]
+
 SameSite = Literal["lax", "strict", "none"]
 
 _WITH_HEADERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
