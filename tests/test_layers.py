@@ -88,8 +88,10 @@ LAYERS = [
     "contrib",
     "contrib._merge",
     "contrib._asgi",
+    "contrib._cookie",
     "contrib.starlette",
     "contrib.fastapi",
+    "contrib.litestar",
 ]
 
 MODULES = {

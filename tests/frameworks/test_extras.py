@@ -8,6 +8,7 @@ import pytest
 OTHERS = {
     "crudjt.contrib.starlette": ["fastapi", "litestar", "django", "flask", "itsdangerous", "grpc"],
     "crudjt.contrib.fastapi": ["litestar", "django", "flask", "itsdangerous", "grpc"],
+    "crudjt.contrib.litestar": ["starlette", "fastapi", "django", "flask", "grpc"],
     "crudjt.aio": ["starlette", "fastapi", "litestar", "django", "flask", "grpc"],
 }
 

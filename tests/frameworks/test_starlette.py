@@ -34,6 +34,7 @@ class Site:
 
     def __init__(self, store: Any, loop: Loop, **settings: Any) -> None:
         self._loop = loop
+        self.store = store
         self._middleware: Callable[[Any], SessionMiddleware] = lambda app: SessionMiddleware(app, store, **settings)
         self.browser = Browser(self._serve)
         self._application: Any = None
@@ -313,7 +314,7 @@ def test_the_application_knows_the_session_by_its_handle(site: Site, store: crud
 
 def test_concurrent_requests_keep_each_others_keys(site: Site, loop: Loop) -> None:
     site.do(put(a=1, gone=1, same=0))
-    other = Site(site._middleware(None).store, loop)
+    other = Site(site.store, loop)
     other.browser.cookie = site.browser.cookie
 
     async def meanwhile(session: Any) -> None:
@@ -330,7 +331,7 @@ def test_forty_requests_at_once_lose_nothing(site: Site, loop: Loop) -> None:
     everybody = asyncio.Barrier(40) if hasattr(asyncio, "Barrier") else None
 
     async def one(number: int) -> None:
-        other = Site(site._middleware(None).store, loop)
+        other = Site(site.store, loop)
         other.browser.cookie = site.browser.cookie
 
         async def act(session: Any) -> None:

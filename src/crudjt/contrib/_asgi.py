@@ -81,6 +81,11 @@ class BrowserSession(dict[str, Any]):
         self._subject = None
         self._cleared = True
 
+    def replace(self, data: Mapping[str, Any]) -> None:
+        """Put other data in the place of all there is. It stays the same session."""
+        super().clear()
+        self.update(data)
+
     def mark_accessed(self) -> None:
         """Note that the response depends on the session; the framework calls it."""
         self.accessed = True
