@@ -50,6 +50,7 @@ LAYERS = [
     "parts",
     "locations",
     "connection",
+    "calls",
     "copies",
     "remote",
     "server",
@@ -65,6 +66,9 @@ LAYERS = [
     "server.logs",
     "server.metrics",
     "opening",
+    "aio.store",
+    "aio.remote",
+    "aio",
     "server.worker",
     "server.supervisor",
     "token_client",
@@ -81,6 +85,13 @@ LAYERS = [
     "cli",
     "__main__",
     "__init__",
+    "contrib",
+    "contrib._merge",
+    "contrib._asgi",
+    "contrib._cookie",
+    "contrib.starlette",
+    "contrib.fastapi",
+    "contrib.litestar",
 ]
 
 MODULES = {

@@ -43,10 +43,10 @@ class Connection:
     def __init__(self, remote: Remote) -> None:
         """Remember where to; nothing is sent."""
         self.location = remote.location
+        self.remote = remote
         self.closed = False
-        self._remote = remote
         self._lock = threading.Lock()
-        self._metadata = (("authorization", f"Bearer {remote.access_token}"),) if remote.access_token else None
+        self._metadata = metadata_for(remote)
         self._pid = 0
         self._channel: Any = None
         self._methods: dict[str, Callable[..., Any]] = {}
@@ -65,7 +65,7 @@ class Connection:
         """
         method = self._method(name)
         try:
-            return method(request, timeout=self._remote.timeout, metadata=self._metadata)
+            return method(request, timeout=self.remote.timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._meaning(error) from error
         except ValueError:  # closed by another thread since
@@ -77,7 +77,7 @@ class Connection:
         method = self._method(name)
         responses = None
         try:
-            responses = method(request, timeout=None if forever else self._remote.timeout, metadata=self._metadata)
+            responses = method(request, timeout=None if forever else self.remote.timeout, metadata=self._metadata)
             yield from responses
         except grpc.RpcError as error:
             raise self._meaning(error) from error
@@ -107,38 +107,51 @@ class Connection:
             self.require_open()
             if self._pid == os.getpid():
                 return
-            self._channel = channel_to(self._remote)
-            self._methods = {method.name: self._callable(method) for method in _SERVICE.methods}
+            self._channel = channel_to(self.remote)
+            self._methods = methods_of(self._channel)
             self._pid = os.getpid()
 
-    def _callable(self, method: Any) -> Callable[..., Any]:
-        kind = f"{_arity(method.client_streaming)}_{_arity(method.server_streaming)}"
-        made: Callable[..., Any] = getattr(self._channel, kind)(
-            f"/{_SERVICE.full_name}/{method.name}",
-            request_serializer=getattr(store_pb2, method.input_type.name).SerializeToString,
-            response_deserializer=getattr(store_pb2, method.output_type.name).FromString,
-        )
-        return made
-
     def _meaning(self, error: Any) -> CrudjtError:
-        if self.closed:
-            return StoreClosed()
-        for key, value in error.trailing_metadata() or ():
-            if key == ERROR_KEY and (theirs := error_of(value)) is not None:
-                return theirs
-        code = error.code()
-        if code in _REFUSALS:
-            return StoreInaccessible(self.location, "the access token, or the certificate, is missing or wrong")
-        reason = _REASONS.get(code) or f"{error.details()} ({code.name})"
-        return StoreUnavailable(self.location, reason)
+        return StoreClosed() if self.closed else meaning(error, self.location)
 
 
-def channel_to(remote: Remote) -> grpc.Channel:
-    """Return a channel that connects at its first call."""
+def metadata_for(remote: Remote) -> tuple[tuple[str, str], ...] | None:
+    """Return what goes beside each call: the access token, if there is one."""
+    return (("authorization", f"Bearer {remote.access_token}"),) if remote.access_token else None
+
+
+def channel_to(remote: Remote, kind: Any = grpc) -> Any:
+    """Return a channel that connects at its first call; `kind` is the module it is of, `grpc` or `grpc.aio`."""
     if remote.tls:
         credentials = grpc.ssl_channel_credentials(remote.ca, remote.key, remote.certificate)
-        return grpc.secure_channel(remote.target, credentials, _OPTIONS)
-    return grpc.insecure_channel(remote.target, _OPTIONS)
+        return kind.secure_channel(remote.target, credentials, _OPTIONS)
+    return kind.insecure_channel(remote.target, _OPTIONS)
+
+
+def methods_of(channel: Any) -> dict[str, Callable[..., Any]]:
+    """Return the methods of `crudjt.v1.Store` by name, as a channel calls them."""
+    return {method.name: _callable(channel, method) for method in _SERVICE.methods}
+
+
+def meaning(error: Any, location: str) -> CrudjtError:
+    """Return our error for one of gRPC's."""
+    for key, value in error.trailing_metadata() or ():
+        if key == ERROR_KEY and (theirs := error_of(value)) is not None:
+            return theirs
+    code = error.code()
+    if code in _REFUSALS:
+        return StoreInaccessible(location, "the access token, or the certificate, is missing or wrong")
+    return StoreUnavailable(location, _REASONS.get(code) or f"{error.details()} ({code.name})")
+
+
+def _callable(channel: Any, method: Any) -> Callable[..., Any]:
+    kind = f"{_arity(method.client_streaming)}_{_arity(method.server_streaming)}"
+    made: Callable[..., Any] = getattr(channel, kind)(
+        f"/{_SERVICE.full_name}/{method.name}",
+        request_serializer=getattr(store_pb2, method.input_type.name).SerializeToString,
+        response_deserializer=getattr(store_pb2, method.output_type.name).FromString,
+    )
+    return made
 
 
 def _arity(streaming: bool) -> str:

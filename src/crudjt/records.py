@@ -99,6 +99,11 @@ class Header(msgspec.Struct, frozen=True, gc=False):
             return self.expires
         return min(self.expires, self.expires - self.idle + step)
 
+    def due(self, now_ms: int) -> bool:
+        """Tell whether a read would change the record, or find it gone."""
+        until = self.still_until()
+        return bool(self.reads_left or (until and now_ms >= until))
+
 
 def deadline(now_ms: int, hard_expiry: int, idle: int) -> int:
     """Return the earlier of the end of the lifetime and of the idle timeout, 0 for never."""
@@ -226,6 +231,11 @@ class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no c
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Show rich no more than `repr` shows; the inherited one would show the data."""
         return [("id", self.id), ("version", self.version)]
+
+
+def reading_writes(session: Session) -> bool:
+    """Tell whether to read a session that was peeked at would change it: count a read, or put its idle timeout off."""
+    return session._envelope.header.due(session._now_ns // NS_PER_MS)  # noqa: SLF001 - users do not see it
 
 
 def _moment(ms: int) -> datetime:

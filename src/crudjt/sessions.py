@@ -225,8 +225,7 @@ class Sessions:
     def _take(self, found: Found, now_ns: int) -> tuple[Found, Change | None, Session]:
         now_ms = now_ns // NS_PER_MS
         header = found.header
-        until = header.still_until()
-        if not header.reads_left and not (until and now_ms >= until):
+        if not header.due(now_ms):
             return found, None, self.session(found, now_ns)
         packed, subject = self.open(found)
         expires = (

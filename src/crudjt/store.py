@@ -62,7 +62,7 @@ class Store:
         self._engine = engine
         self._sessions = Sessions(keyring, options.max_data_bytes, directory)
         self._clock = options.clock
-        self._durable = options.durability == "full"
+        self.durable = options.durability == "full"
         self._cache = ReadCache()
         self._cached = self._cache.get
         self._words = engine.words
@@ -99,7 +99,7 @@ class Store:
         else:
             limits = _new_limits(ttl, idle, max_reads, subject)
         token, change = sessions.insert(packed, subject, limits, self._clock() // NS_PER_MS)
-        self._engine.write(_given, (change,), durable=self._durable)
+        self._engine.write(_given, (change,), durable=self.durable)
         return token
 
     def read(self, token: str) -> Session | None:
@@ -145,7 +145,7 @@ class Store:
                 return None
             until = header.still_until()
             if header.reads_left or (until and now_ms >= until):
-                return self._engine.write(self._sessions.take, (token,), now_ns, durable=self._durable)[0]
+                return self._engine.write(self._sessions.take, (token,), now_ns, durable=self.durable)[0]
             data = self._decode(packed)
             if begin != end:
                 return Session(data, None, Envelope(id_, header, subject), now_ns)
@@ -207,7 +207,7 @@ class Store:
 
     def delete(self, token: str) -> bool:
         """End a session; return whether there was one."""
-        return self._engine.write(self._sessions.end, token, self._clock() // NS_PER_MS, durable=self._durable)
+        return self._engine.write(self._sessions.end, token, self._clock() // NS_PER_MS, durable=self.durable)
 
     # Sessions of a subject
 
@@ -352,12 +352,12 @@ class Store:
         return self._clock() // NS_PER_MS
 
     def _write(self, decide: Decision[Result], *arguments: Any) -> Result:
-        return self._engine.write(decide, *arguments, durable=self._durable)
+        return self._engine.write(decide, *arguments, durable=self.durable)
 
     def _change(self, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None) -> bool:
         now_ms = self._clock() // NS_PER_MS
         return self._engine.write(
-            self._sessions.change, token, packed, limits, if_version, now_ms, durable=self._durable
+            self._sessions.change, token, packed, limits, if_version, now_ms, durable=self.durable
         )
 
 

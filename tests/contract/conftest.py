@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
+from tests.aio.driven import Loop, open_driven, open_driven_remote
 from tests.remote_server import ServedStore
 
 # Opens the store at a path, and takes what `crudjt.open` takes. Two that are opened on one path see the same sessions.
@@ -26,10 +28,19 @@ class OpenStore(Protocol):
 
 
 BACKENDS: dict[str, Backend] = {"embedded": crudjt.open, "remote": ServedStore}
+ASYNC_BACKENDS: dict[str, Backend] = {"async": open_driven, "async_remote": open_driven_remote}
 
 
-@pytest.fixture(params=sorted(BACKENDS))
+@pytest.fixture(scope="session")
+def loop() -> Iterator[Loop]:
+    with closing(Loop()) as loop:
+        yield loop
+
+
+@pytest.fixture(params=sorted(BACKENDS | ASYNC_BACKENDS))
 def backend(request: pytest.FixtureRequest) -> Backend:
+    if request.param in ASYNC_BACKENDS:
+        return partial(ASYNC_BACKENDS[request.param], request.getfixturevalue("loop"))
     return BACKENDS[request.param]
 
 

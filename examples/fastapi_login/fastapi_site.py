@@ -1,0 +1,153 @@
+"""A login with FastAPI and bearer tokens, for any number of worker processes.
+
+    export CRUDJT_SECRET_KEY=$(crudjt keygen) DIRECTORY=/srv/app
+    uvicorn --workers 2 --app-dir examples --factory fastapi_login.fastapi_site:create_app
+
+``POST /register`` and ``/login`` take ``user`` and ``password`` as JSON; a login answers with a token, which the client
+sends as ``Authorization: Bearer TOKEN``. ``GET /`` shows who you are and your sessions on all devices;
+``POST /sessions/HANDLE/end``, ``/logout`` and ``/logout-everywhere`` end them. ``POST /forgot`` makes a link that works
+once, and ``POST /reset/LINK`` sets a new ``password`` and ends every session of the user. ``/docs`` shows it all.
+"""
+
+import os
+from asyncio import to_thread
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from accounts import Accounts
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request
+from pydantic import BaseModel
+
+import crudjt.aio
+from crudjt.aio import AsyncStore
+from crudjt.contrib.fastapi import CurrentStore, RequiredSession, use_store
+
+SESSION_SECONDS = 12 * 3600
+IDLE_SECONDS = 30 * 60
+LINK_SECONDS = 900
+
+api = APIRouter()
+
+
+class User(BaseModel):
+    """Who."""
+
+    user: str
+
+
+class Password(BaseModel):
+    """The proof."""
+
+    password: str
+
+
+class Login(User, Password):
+    """Both."""
+
+
+def accounts_of(request: Request) -> Accounts:
+    """Return the users of the application."""
+    accounts: Accounts = request.app.state.accounts
+    return accounts
+
+
+def links_of(request: Request) -> AsyncStore:
+    """Return the store of links, which are no sessions: it is another."""
+    links: AsyncStore = request.app.state.links
+    return links
+
+
+Users = Annotated[Accounts, Depends(accounts_of)]
+Links = Annotated[AsyncStore, Depends(links_of)]
+
+
+@api.get("/")
+async def show(session: RequiredSession, store: CurrentStore) -> dict[str, Any]:
+    """Show who is logged in, and where else."""
+    name = str(session.subject)
+    devices = [
+        {"handle": each.id, "device": each.data["device"], "since": each.created_at, "here": each.id == session.id}
+        async for each in store.sessions(name)
+    ]
+    return {"user": name, "sessions": devices, "worker": os.getpid()}
+
+
+@api.post("/register")
+async def register(body: Login, accounts: Users) -> str:
+    """Make a user."""
+    if not await to_thread(accounts.register, body.user, body.password):
+        raise HTTPException(409)
+    return "welcome"
+
+
+@api.post("/login")
+async def login(
+    body: Login, accounts: Users, store: CurrentStore, user_agent: Annotated[str, Header()] = ""
+) -> dict[str, str]:
+    """Log in: each login is a session of its own."""
+    if not await to_thread(accounts.knows, body.user, body.password):
+        raise HTTPException(403)
+    token = await store.create({"device": user_agent[:100]}, ttl=SESSION_SECONDS, idle=IDLE_SECONDS, subject=body.user)
+    return {"token": token}
+
+
+@api.post("/logout")
+async def logout(session: RequiredSession, store: CurrentStore) -> str:
+    """Log out here."""
+    await store.revoke_id(session.id)
+    return "goodbye"
+
+
+@api.post("/logout-everywhere")
+async def logout_everywhere(session: RequiredSession, store: CurrentStore) -> str:
+    """Log out on every device, and here."""
+    return f"{await store.revoke(str(session.subject))} sessions ended"
+
+
+@api.post("/sessions/{handle}/end")
+async def end(handle: str, session: RequiredSession, store: CurrentStore) -> str:
+    """Log out on another device. A handle of somebody else's session does nothing."""
+    async for each in store.sessions(str(session.subject)):
+        if each.id == handle and await store.revoke_id(handle):
+            return "ended"
+    raise HTTPException(404)
+
+
+@api.post("/forgot")
+async def forgot(body: User, links: Links) -> str:
+    """Make a link that sets a new password, once. It belongs into a mail to the user; here it is the answer."""
+    return await links.create({"user": body.user}, ttl=LINK_SECONDS, max_reads=1)
+
+
+@api.post("/reset/{link}")
+async def reset(link: str, body: Password, links: Links, accounts: Users, store: CurrentStore) -> str:
+    """Set a new password, and end every session that knew the old one."""
+    used = await links.read(link)
+    if used is None:
+        raise HTTPException(404)
+    name = used.data["user"]
+    await to_thread(accounts.set_password, name, body.password)
+    await store.revoke(name)
+    return "log in with your new password"
+
+
+def create_app() -> FastAPI:
+    """Return the application that keeps its users, sessions and links in the directory that `DIRECTORY` names."""
+    directory = Path(os.environ["DIRECTORY"])
+    # Durable: a logout survives a power failure.
+    sessions = crudjt.aio.open(directory / "sessions", durability="full")
+    links = crudjt.aio.open(directory / "links", durability="full")
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with sessions, links:
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(api)
+    app.state.accounts = Accounts(directory / "users.db")
+    app.state.links = links
+    use_store(app, sessions)
+    return app

@@ -1,0 +1,89 @@
+"""Bearer tokens for FastAPI: dependencies that give the session of a request, with their scheme in OpenAPI.
+
+    use_store(app, crudjt.aio.open("sessions"))
+
+    @app.get("/me")
+    async def me(session: RequiredSession) -> dict[str, Any]:
+        return session.data
+
+A token is what `Store.create` returned; the client sends it as ``Authorization: Bearer TOKEN`` (RFC 6750).
+"""
+
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, HTTPException, Request, status
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+import crudjt
+from crudjt.aio import AsyncStore, wrap
+
+_scheme = HTTPBearer(
+    scheme_name="session",
+    bearerFormat="opaque",
+    description="The token of a session, as the login gave it.",
+    auto_error=False,
+)
+
+
+def use_store(app: FastAPI, store: crudjt.Store | AsyncStore) -> AsyncStore:
+    """Let the dependencies of an application use an open store; who opened it closes it. Returns it as they have it."""
+    used = wrap(store)
+    app.state.crudjt = used
+    return used
+
+
+async def current_store(request: Request) -> AsyncStore:
+    """Return the store of the application, as a dependency.
+
+    Raises:
+        RuntimeError: `use_store` was not called.
+
+    """
+    store: AsyncStore | None = getattr(request.app.state, "crudjt", None)
+    if store is None:
+        raise RuntimeError("the application has no store: call crudjt.contrib.fastapi.use_store(app, store)")
+    return store
+
+
+async def bearer_token(
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)],
+) -> str | None:
+    """Return the token that a request came with, as a dependency; ``None`` if it came with none. It is not checked."""
+    return None if credentials is None else credentials.credentials
+
+
+async def current_session(
+    token: Annotated[str | None, Depends(bearer_token)], store: Annotated[AsyncStore, Depends(current_store)]
+) -> crudjt.Session | None:
+    """Return the session of a request, as a dependency; ``None`` if it came with no token of a live one.
+
+    A token with a limited number of reads is a link or the like, and no session.
+    """
+    session = None if token is None else await store.read(token)
+    return None if session is None or session.reads_left is not None else session
+
+
+async def require_session(
+    token: Annotated[str | None, Depends(bearer_token)],
+    session: Annotated[crudjt.Session | None, Depends(current_session)],
+) -> crudjt.Session:
+    """Return the session of a request, as a dependency; without one, the answer is 401, with ``WWW-Authenticate``."""
+    if session is None:
+        challenge = "Bearer" if token is None else 'Bearer error="invalid_token"'
+        raise HTTPException(
+            status.HTTP_401_UNAUTHORIZED, "no valid session token", headers={"WWW-Authenticate": challenge}
+        )
+    return session
+
+
+CurrentStore = Annotated[AsyncStore, Depends(current_store)]
+"""The type of a parameter that is to be the store."""
+
+BearerToken = Annotated[str | None, Depends(bearer_token)]
+"""The type of a parameter that is to be the token, or ``None``."""
+
+CurrentSession = Annotated[crudjt.Session | None, Depends(current_session)]
+"""The type of a parameter that is to be the session, or ``None``."""
+
+RequiredSession = Annotated[crudjt.Session, Depends(require_session)]
+"""The type of a parameter that is to be the session; without one, the answer is 401."""

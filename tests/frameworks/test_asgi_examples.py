@@ -1,0 +1,220 @@
+"""The login applications for Starlette and FastAPI, each in two worker processes, through real HTTP."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.processes.workers import PATIENCE, eventually
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FIRST, SECOND = "correct horse", "battery staple"
+COOKIE = "__Host-session"
+WORKERS = 2
+TOGETHER = 8  # requests at once, so that no worker can take them all
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    text: str
+    cookie: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class Device:
+    """Keeps a token, in a cookie or as a bearer."""
+
+    def __init__(self, port: int, framework: str, name: str) -> None:
+        self._port = port
+        self._framework = framework
+        self._name = name
+        self.token = ""
+
+    def get(self) -> Answer:
+        return self._ask("GET", "/")
+
+    def post(self, path: str, origin: str | None = None, **body: str) -> Answer:
+        return self._ask("POST", path, body, origin)
+
+    def login(self, user: str, password: str = FIRST) -> Answer:
+        answer = self.post("/login", user=user, password=password)
+        if answer.status == 200 and self._framework == "fastapi":
+            self.token = answer.json["token"]
+        return answer
+
+    def _ask(self, method: str, path: str, body: Any = None, origin: str | None = None) -> Answer:
+        headers = {"User-Agent": self._name, "Content-Type": "application/json"}
+        if self.token:
+            bearer = {"Authorization": f"Bearer {self.token}"}
+            headers |= bearer if self._framework == "fastapi" else {"Cookie": f"{COOKIE}={self.token}"}
+        if origin is not None:
+            headers["Origin"] = origin
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            cookie = response.headers.get("Set-Cookie", "")
+            if cookie:
+                value = cookie.removeprefix(f"{COOKIE}=").partition(";")[0]
+                self.token = "" if value == "null" else value
+            return Answer(response.status, response.read().decode(), cookie)
+        finally:
+            connection.close()
+
+
+class Site(NamedTuple):
+    """An application that is being served."""
+
+    port: int
+    framework: str
+
+    def __call__(self, name: str = "laptop") -> Device:
+        return Device(self.port, self.framework, name)
+
+    def logged_in(self, user: str, name: str = "laptop", password: str = FIRST) -> Device:
+        device = self(name)
+        device.post("/register", user=user, password=FIRST)
+        assert device.login(user, password).status == 200
+        return device
+
+
+@pytest.fixture(scope="module", params=["starlette", "fastapi"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, secret_key: str) -> Iterator[Site]:
+    framework = request.param
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        number = listening.fileno()
+        command = [
+            *(
+                sys.executable,
+                "-m",
+                "uvicorn",
+                "--fd",
+                str(number),
+                "--workers",
+                str(WORKERS),
+                "--log-level",
+                "warning",
+            ),
+            *("--app-dir", str(EXAMPLES), "--factory", f"{framework}_login.{framework}_site:create_app"),
+        ]
+        environment = {"CRUDJT_SECRET_KEY": secret_key, "DIRECTORY": str(tmp_path_factory.mktemp("site"))}
+        with subprocess.Popen(
+            command, env=os.environ | environment | {"PYTHONDONTWRITEBYTECODE": "1"}, pass_fds=[number]
+        ) as process:
+            try:
+                yield Site(listening.getsockname()[1], framework)
+            finally:
+                process.terminate()
+                try:
+                    process.wait(PATIENCE)
+                finally:
+                    process.kill()
+
+
+def test_who_logs_out_in_one_worker_is_logged_out_in_the_other_at_the_next_request(site: Site) -> None:
+    device = site.logged_in("ada")
+    token = device.token
+    workers: set[int] = set()
+
+    def all_have_answered() -> bool:
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            answers = list(pool.map(lambda _: device.get(), range(TOGETHER)))
+        assert {answer.status for answer in answers} == {200}
+        workers.update(answer.json["worker"] for answer in answers)
+        return len(workers) == WORKERS
+
+    assert eventually(all_have_answered, PATIENCE)
+    assert device.post("/logout").status == 200
+    device.token = token
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        assert set(pool.map(lambda _: device.get().status, range(5 * TOGETHER))) == {401}
+
+
+def test_a_user_sees_own_sessions_on_other_devices_and_ends_them(site: Site) -> None:
+    phone, laptop = site.logged_in("katherine", "phone"), site.logged_in("katherine", "laptop")
+    sessions = laptop.get().json["sessions"]
+    assert {each["device"]: each["here"] for each in sessions} == {"phone": False, "laptop": True}
+    handle = next(each["handle"] for each in sessions if each["device"] == "phone")
+    assert site.logged_in("eve").post(f"/sessions/{handle}/end").status == 404
+    assert phone.get().status == 200
+    assert laptop.post(f"/sessions/{handle}/end").status == 200
+    assert (phone.get().status, laptop.get().status) == (401, 200)
+
+
+def test_a_handle_is_no_token(site: Site) -> None:
+    thief = site("thief")
+    thief.token = site.logged_in("hedy").get().json["sessions"][0]["handle"]
+    assert thief.get().status == 401
+
+
+def test_a_user_logs_out_everywhere(site: Site) -> None:
+    phone, laptop = site.logged_in("joan", "phone"), site.logged_in("joan", "laptop")
+    assert "2 sessions ended" in laptop.post("/logout-everywhere").text
+    assert (phone.get().status, laptop.get().status) == (401, 401)
+
+
+def test_a_link_sets_a_new_password_once_and_ends_the_sessions_that_knew_the_old_one(site: Site) -> None:
+    phone, laptop = site.logged_in("mary", "phone"), site("laptop")
+    link = laptop.post("/forgot", user="mary").text.strip('"')
+    laptop.token = link
+    assert laptop.get().status == 401  # a link is no session
+    laptop.token = ""
+    assert laptop.post(f"/reset/{phone.token}", password="stolen").status == 404  # a session is no link
+    assert laptop.post(f"/reset/{link}", password=SECOND).status == 200
+    assert phone.get().status == 401
+    assert laptop.post(f"/reset/{link}", password="third").status == 404
+    assert laptop.login("mary").status == 403
+    assert site.logged_in("mary", password=SECOND).get().json["user"] == "mary"
+
+
+def test_a_planted_token_is_another_after_the_login(site: Site) -> None:
+    for planted in ("A" * 22, site.logged_in("mallory").token):
+        victim, attacker = site(), site("attacker")
+        victim.token = attacker.token = planted
+        victim.post("/register", user="barbara", password=FIRST)
+        victim.login("barbara")
+        assert victim.token != planted
+        assert victim.get().json["user"] == "barbara"
+        assert attacker.get().status == 401 or attacker.get().json["user"] == "mallory"
+
+
+def test_a_wrong_password_and_an_unknown_user_get_the_same_answer(site: Site) -> None:
+    site.logged_in("radia")
+    answers = [site().login(user, "wrong") for user in ("radia", "nobody")]
+    assert [answer.status for answer in answers] == [403, 403]
+    assert answers[0].text == answers[1].text
+
+
+def test_without_a_session_the_door_is_shut(site: Site) -> None:
+    for path in ("/logout-everywhere", "/sessions/x/end"):
+        assert site().post(path).status == 401
+    assert site().get().status == 401
+
+
+def test_the_cookie_is_for_tls_only_and_hidden_from_scripts(site: Site) -> None:
+    device = site.logged_in("grace")
+    cookie = device.login("grace").cookie
+    if site.framework == "fastapi":
+        assert cookie == ""
+    else:
+        assert {"secure", "httponly", "samesite=strict", "path=/"} <= set(cookie.lower().split("; "))
+
+
+def test_what_another_site_sends_is_refused_where_there_is_a_cookie(site: Site) -> None:
+    device = site.logged_in("lynn")
+    if site.framework == "starlette":
+        assert device.post("/logout", origin="https://elsewhere.example").status == 403
+    assert device.get().status == 200
