@@ -1,0 +1,1 @@
+"""Adapters for web frameworks: thin, on the public face alone, each in an extra of its own."""
