@@ -94,6 +94,7 @@ LAYERS = [
     "contrib.django.management",
     "contrib.django.management.commands",
     "contrib.django.management.commands.crudjt_sessions",
+    "contrib.flask",
 ]
 
 MODULES = {
@@ -106,6 +107,7 @@ HOMES = {
     "click": "cli",
     "prometheus_client": "server.metrics",
     "django": "contrib.django",
+    "flask": "contrib.flask",
 }
 
 
