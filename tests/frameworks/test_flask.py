@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from flask import Flask, session
@@ -11,16 +11,11 @@ from markupsafe import Markup
 from werkzeug.test import TestResponse
 
 import crudjt
-from crudjt.contrib.flask import Sessions, StoredSession, current_store, end_session, revoke_user, sessions_of
+from crudjt.contrib.flask import Sessions, current_session, current_store, end_session, revoke_user, sessions_of
 from crudjt.testing import FakeClock
 
 UNKNOWN = "A" * 22
 LIFETIME = 31 * 86_400
-
-
-def current() -> StoredSession:
-    """Return `flask.session` as what it is."""
-    return cast(StoredSession, session)
 
 
 def application(store: crudjt.Store | None = None, **config: Any) -> Flask:
@@ -59,7 +54,7 @@ def application(store: crudjt.Store | None = None, **config: Any) -> Flask:
 
     @app.get("/rotate")
     def rotate() -> str:
-        current().rotate()
+        current_session().rotate()
         return ""
 
     return app
@@ -235,7 +230,7 @@ def late(app: Flask) -> Any:
 def test_a_session_that_ended_meanwhile_stays_ended(late: Any, store: crudjt.Store, change: str) -> None:
     changes = {
         "set": late.change,
-        "rotate": lambda: current().rotate(),
+        "rotate": lambda: current_session().rotate(),
         "log in": lambda: session.update(_user_id="ada"),
         "touch": lambda: session.update(name="Ada"),
     }
@@ -285,7 +280,7 @@ def test_a_change_within_a_value_is_kept_where_the_session_is_marked_as_modified
 
 def test_a_session_knows_its_handle_and_whether_it_is_new(late: Any, store: crudjt.Store) -> None:
     seen: list[Any] = []
-    late.change = lambda: seen.extend([current().new, current().handle, repr(current())])
+    late.change = lambda: seen.extend([current_session().new, current_session().handle, repr(current_session())])
     late.client.get("/late")
     stored = store.peek(token_of(late.client))
     assert stored is not None
@@ -390,7 +385,7 @@ def test_a_user_is_logged_out_everywhere_in_one_call(app: Flask, late: Any) -> N
     for _ in range(2):
         app.test_client().get("/set/_user_id/ada")
     late.client.get("/set/_user_id/ada")
-    late.change = lambda: revoke_user("ada", keep=current())
+    late.change = lambda: revoke_user("ada", keep=current_session())
     late.client.get("/late")
     assert late.client.get("/show").json["_user_id"] == "ada"
     with app.app_context():

@@ -6,9 +6,10 @@ The cookie holds the token, the data stays in the store. A cookie that the store
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask, Request, Response, current_app
+from flask import session as flask_session
 from flask.sessions import SecureCookieSession, SessionInterface, SessionMixin
 
 import crudjt
@@ -155,6 +156,11 @@ class Sessions(SessionInterface):
         }
 
 
+def current_session() -> StoredSession:
+    """Return `flask.session` as what it is: for type checkers, which do not know of `rotate` and `handle`."""
+    return cast(StoredSession, flask_session)
+
+
 def current_store() -> crudjt.Store:
     """Return the store of the current application."""
     return _store_of(current_app)
@@ -173,7 +179,7 @@ def end_session(user: object, handle: str) -> bool:
 def revoke_user(user: object, *, keep: StoredSession | None = None) -> int:
     """Log a user out everywhere, but in the session `keep`; return how many sessions have ended.
 
-    It holds for every process at once, from the next request on.
+    `keep` is `current_session`, to stay logged in here. It holds for every process at once, from the next request on.
     """
     held = None if keep is None else keep.held
     return current_store().revoke(str(user), keep=None if held is None else held.token)

@@ -19,6 +19,7 @@ from crudjt.testing import FakeClock
 
 UNKNOWN = "A" * 22
 USER = "_auth_user_id"
+ASYNC = pytest.mark.skipif(django.VERSION < (5, 1), reason="the session framework has async methods from Django 5.1")
 
 pytestmark = pytest.mark.usefixtures("in_use")
 
@@ -316,6 +317,23 @@ def test_a_session_that_changes_hands_gets_a_new_key_and_the_old_one_dies(store:
     assert session.exists(session.session_key)
 
 
+@pytest.mark.parametrize("login", ["login", pytest.param("alogin", marks=ASYNC)])
+def test_a_user_who_logs_in_again_gets_a_new_key(store: crudjt.Store, login: str) -> None:
+    key = str(logged_in("42").session_key)
+    session = SessionStore(key)
+    if login == "alogin":
+        async_to_sync(session.aset)(USER, "42")
+    else:
+        session[USER] = "42"
+    session.save()
+    assert session.session_key != key
+    assert not session.exists(key)
+    assert [each.id for each in store.sessions("42")] == [session.handle]
+    key = str(session.session_key)
+    session.save()
+    assert session.session_key == key
+
+
 def test_a_session_that_ends_while_it_changes_hands_leaves_nothing_behind(store: crudjt.Store) -> None:
     session = SessionStore(stored(cart=[7]))
     session[USER] = "42"
@@ -370,7 +388,7 @@ def test_neither_key_nor_data_nor_user_is_in_a_repr() -> None:
 # async
 
 
-@pytest.mark.skipif(django.VERSION < (5, 1), reason="the session framework has async methods from Django 5.1")
+@ASYNC
 @pytest.mark.parametrize("durability", ["interval", "full"])
 def test_the_async_methods_do_as_the_others(durability: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def live() -> None:

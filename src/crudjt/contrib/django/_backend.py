@@ -22,11 +22,13 @@ _Result = TypeVar("_Result")
 class SessionStore(SessionBase):
     """A session of Django in the store. Its key is the token: only the store mints one, and an unknown one is dropped.
 
-    The id of the user who is logged in is the session's subject. When it changes, so does the key.
+    The id of the user who is logged in is the session's subject. When it changes, so does the key; also when the same
+    user logs in again.
     """
 
     _session: dict[str, Any]  # a property of SessionBase, loads once; the stubs of Django leave it out
     _held: Held | None = None
+    _logged_in = False
 
     @property
     def handle(self) -> str | None:
@@ -34,6 +36,16 @@ class SessionStore(SessionBase):
         key = self.session_key
         session = None if key is None else get_store().peek(key)
         return None if session is None else session.id
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Set a value; that of the user's id is a login."""
+        self._logged_in = self._logged_in or key == SESSION_KEY
+        super().__setitem__(key, value)
+
+    async def aset(self, key: str, value: Any) -> None:
+        """Do as ``session[key] = value``, which finds the data loaded already."""
+        await self.aget(key)
+        self[key] = value
 
     def load(self) -> dict[str, Any]:
         """Return the data; an unknown key is forgotten, so that it is never adopted."""
@@ -56,6 +68,7 @@ class SessionStore(SessionBase):
         self._session_key = None  # so that nothing is loaded, and no key is taken over
         data = self._session
         self._hold(begin(get_store(), data, _subject(data), self._limits(0.0)))
+        self._logged_in = False
         self._end_if_expired()
         self.modified = True
 
@@ -76,7 +89,11 @@ class SessionStore(SessionBase):
         saved = None if held is None else save(get_store(), held, data, _subject(data), self._limits(held.age))
         if saved is None:
             raise UpdateError
+        again = self._logged_in and held is not None and saved.token == held.token
         self._hold(saved)
+        self._logged_in = False
+        if again:
+            self.cycle_key()
         self._end_if_expired()
 
     def delete(self, session_key: str | None = None) -> None:
