@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 import crudjt
 from crudjt.contrib.flask import Sessions, current_session, current_store, end_session, revoke_user, sessions_of
 from crudjt.testing import FakeClock
+from tests.remote_server import ServedStore
 
 UNKNOWN = "A" * 22
 LIFETIME = 31 * 86_400
@@ -158,6 +159,12 @@ def test_pages_that_look_at_the_session_vary_by_cookie(client: FlaskClient) -> N
     assert "Vary" not in client.get("/nothing").headers
     for page in ("/show", "/set/name/Ada", "/clear"):
         assert client.get(page).headers["Vary"] == "Cookie"
+
+
+def test_a_page_that_brings_a_new_token_is_kept_by_no_cache(client: FlaskClient) -> None:
+    assert client.get("/permanent/name/Ada").headers["Cache-Control"] == "no-store"
+    assert "Cache-Control" not in client.get("/nothing").headers
+    assert client.get("/rotate").headers["Cache-Control"] == "no-store"
 
 
 def test_a_session_that_is_emptied_ends_and_its_cookie_goes(
@@ -362,6 +369,20 @@ def test_an_absolute_timeout_ends_a_session_however_often_it_is_used(
 
 
 # The sessions of a user
+
+
+def test_a_store_on_a_server_serves_as_well(path: Path, secret_key: str) -> None:
+    with ServedStore(path, secret_key=secret_key) as store:
+        app = application(store)
+        here, there = app.test_client(), app.test_client()
+        for client in (here, there):
+            client.get("/set/_user_id/ada")
+            client.get("/set/cart/7")
+            client.get("/rotate")
+        assert here.get("/show").json == {"_user_id": "ada", "cart": "7"}
+        with app.app_context():
+            assert revoke_user("ada") == 2
+        assert there.get("/show").json == {}
 
 
 def test_a_user_ends_own_sessions_and_no_others(app: Flask) -> None:

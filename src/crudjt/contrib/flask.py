@@ -130,6 +130,8 @@ class Sessions(SessionInterface):
         if held is None:
             logger.info("a session ended before a request of it did")
             return
+        if session.held is None or held.token != session.held.token:
+            response.headers.setdefault("Cache-Control", "no-store")  # nobody else may get this token
         session.held, session.rotates = held, False
         response.set_cookie(
             self.get_cookie_name(app), held.token, expires=self.get_expiration_time(app, session), **self._cookie(app)

@@ -27,6 +27,8 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         if error.parameter == "secret_key":
             hint = "Set CRUDJT_SECRET_KEY to what `crudjt keygen` prints, in the settings or in the environment."
         found.append(Error(f"{error.parameter} {error.problem}", hint=hint, id="crudjt.E001"))
+    except crudjt.StoreError:
+        pass  # of the temporary directory, which says nothing of the settings
     found += filter(None, map(_wrong_timeout, (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT)))
     found += [
         Warning(f"There is no setting {name}", hint="See the documentation for their names.", id="crudjt.W001")
