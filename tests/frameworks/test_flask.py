@@ -205,6 +205,12 @@ def test_the_key_of_the_user_may_be_another(store: crudjt.Store) -> None:
     assert len(list(store.sessions("ada"))) == 1
 
 
+def test_a_session_from_before_the_user_had_a_key_is_filed_when_it_is_set_again(store: crudjt.Store) -> None:
+    client = with_cookie(application(store, CRUDJT_SUBJECT_KEY="user"), store.create({"user": "ada"}))
+    client.get("/set/user/ada")
+    assert len(list(store.sessions("ada"))) == 1
+
+
 # A session that ends, and requests at the same time
 
 
@@ -246,6 +252,15 @@ def test_a_session_that_ended_meanwhile_stays_ended(late: Any, store: crudjt.Sto
     response = late.client.get("/late")
     assert response.status_code == 200
     assert "Set-Cookie" not in response.headers
+    assert store.stats().sessions == 0
+
+
+def test_a_session_that_ends_before_it_is_rotated_stays_ended(
+    late: Any, store: crudjt.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotate = store.rotate
+    monkeypatch.setattr(store, "rotate", lambda token: store.delete(token) and rotate(token))
+    assert "Set-Cookie" not in late.client.get("/rotate").headers
     assert store.stats().sessions == 0
 
 
@@ -320,10 +335,15 @@ def test_a_session_of_the_browser_lives_in_the_store_for_the_lifetime_after_its_
     assert client.get("/show").json == {}
 
 
-def test_a_permanent_session_lives_on_while_it_is_used(client: FlaskClient, clock: FakeClock) -> None:
+def test_a_permanent_session_lives_on_while_it_is_used(
+    client: FlaskClient, store: crudjt.Store, clock: FakeClock
+) -> None:
     cookie = cookie_set(client.get("/permanent/name/Ada"))
     ends = datetime.strptime(cookie["expires"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=timezone.utc)
     assert abs(ends - datetime.now(timezone.utc) - timedelta(seconds=LIFETIME)) < timedelta(hours=1)
+    before = store.stats().log_bytes
+    assert "expires" in cookie_set(client.get("/nothing"))
+    assert store.stats().log_bytes == before
     for _ in range(3):
         clock.advance(LIFETIME - 1)
         assert "expires" in cookie_set(client.get("/nothing"))

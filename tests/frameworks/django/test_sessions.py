@@ -73,6 +73,15 @@ def test_a_session_that_must_be_new_is_never_stored_under_a_key_that_was_given()
     assert not session.exists(UNKNOWN)
 
 
+def test_create_leaves_the_session_of_a_key_alone_and_takes_nothing_of_it() -> None:
+    key = stored(name="Ada")
+    session = SessionStore(key)
+    session.create()
+    assert session.session_key != key
+    assert data_of(str(session.session_key)) == {}
+    assert data_of(key) == {"name": "Ada"}
+
+
 def test_exists_tells_whether_there_is_a_live_session() -> None:
     key = stored()
     assert SessionStore().exists(key)
@@ -246,11 +255,12 @@ def test_clear_expired_removes_what_has_expired(store: crudjt.Store, clock: Fake
 
 
 def test_two_requests_of_a_session_keep_each_others_changes() -> None:
-    key = stored(first=0, second=0, gone=0, list=[0])
+    key = stored(**{"first": 0, "second": 0, "gone": 0, "gone too": 0, "list": [0]})
     one, other = SessionStore(key), SessionStore(key)
     one["first"] = 1
     del one["gone"]
     other["second"] = 2
+    del other["gone too"]
     other["list"].append(1)
     one.save()
     other.save()
@@ -268,6 +278,17 @@ def test_a_request_that_saves_twice_keeps_what_another_changed_between() -> None
     one["mine"] = 2
     one.save()
     assert data_of(key) == {"mine": 2, "theirs": 1}
+
+
+def test_cycle_key_keeps_what_another_request_has_changed_meanwhile() -> None:
+    key = stored(mine=0, theirs=0)
+    one, other = SessionStore(key), SessionStore(key)
+    one["mine"] = 1
+    other["theirs"] = 1
+    other.save()
+    one.cycle_key()
+    one.save()
+    assert data_of(str(one.session_key)) == {"mine": 1, "theirs": 1}
 
 
 def test_the_last_to_write_a_key_wins() -> None:
