@@ -138,6 +138,20 @@ def test_a_cookie_that_the_store_did_not_mint_is_never_adopted(app: Flask, store
     assert store.peek(token) is None
 
 
+def test_the_token_of_a_link_that_works_once_is_no_session(app: Flask, store: crudjt.Store) -> None:
+    for reads in (1, 2):
+        assert with_cookie(app, store.create({"_user_id": "ada"}, max_reads=reads)).get("/show").json == {}
+
+
+def test_a_cookie_that_names_no_session_is_logged_without_its_value(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "crudjt.contrib")
+    with_cookie(app, UNKNOWN).get("/show")
+    assert "names no live session" in caplog.text
+    assert UNKNOWN not in caplog.text
+
+
 def test_a_request_that_changes_nothing_writes_nothing_and_sets_no_cookie(
     client: FlaskClient, store: crudjt.Store
 ) -> None:

@@ -1,11 +1,14 @@
 """How a request that held a session writes it back: no more than it changed, and never to a session that has ended."""
 
+import logging
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import crudjt
 from crudjt.contrib._merge import Before, plain
+
+logger = logging.getLogger("crudjt.contrib")
 
 _MAX_CONFLICTS = 100  # each of them is another request that has written: a hundred in a row is a fault
 _SOON = 0.001
@@ -37,6 +40,18 @@ class Held:
     version: int
     age: float
     before: Before = field(repr=False)
+
+
+def read_session(store: crudjt.Store, token: str) -> crudjt.Session | None:
+    """Return the session that a browser names, ``None`` if there is none.
+
+    A token with `max_reads` is a link that works once or the like: it never stands for a session.
+    """
+    session = store.read(token)
+    if session is None or session.reads_left is not None:
+        logger.info("a cookie was presented that names no live session")
+        return None
+    return session
 
 
 def found(token: str, session: crudjt.Session) -> Held:

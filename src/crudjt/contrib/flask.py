@@ -3,7 +3,6 @@
 The cookie holds the token, the data stays in the store. A cookie that the store did not mint is never adopted.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -13,10 +12,8 @@ from flask import session as flask_session
 from flask.sessions import SecureCookieSession, SessionInterface, SessionMixin
 
 import crudjt
-from crudjt.contrib._saving import Held, Limits, begin, end_own, found, remaining, save, shortest
+from crudjt.contrib._saving import Held, Limits, begin, end_own, found, logger, read_session, remaining, save, shortest
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, PREFIX, open_configured, timeout, unknown
-
-logger = logging.getLogger("crudjt.contrib")
 
 EXTENSION = "crudjt"
 COOKIE_SECURE = f"{PREFIX}COOKIE_SECURE"
@@ -104,12 +101,10 @@ class Sessions(SessionInterface):
     def open_session(self, app: Flask, request: Request) -> StoredSession:
         """Return the session of the cookie, an empty one if it names none that is alive."""
         token = request.cookies.get(self.get_cookie_name(app))
-        if token:
-            session = _store_of(app).read(token)
-            if session is not None:
-                return StoredSession(session.data, found(token, session))
-            logger.info("a cookie was presented that names no live session")
-        return StoredSession()
+        session = read_session(_store_of(app), token) if token else None
+        if token is None or session is None:
+            return StoredSession()
+        return StoredSession(session.data, found(token, session))
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Store what has changed, and set the cookie where that is due.

@@ -65,6 +65,11 @@ def test_a_key_that_spells_no_token_is_dropped(key: str) -> None:
     assert session.session_key is None
 
 
+def test_the_token_of_a_link_that_works_once_is_no_session(store: crudjt.Store) -> None:
+    assert data_of(store.create({USER: "42"}, max_reads=1)) == {}
+    assert data_of(store.create({USER: "42"}, max_reads=2)) == {}
+
+
 def test_a_session_that_must_be_new_is_never_stored_under_a_key_that_was_given() -> None:
     session = SessionStore(UNKNOWN)
     session.save(must_create=True)
@@ -396,6 +401,13 @@ class Role(IntEnum):
 def test_values_that_are_texts_and_numbers_by_inheritance_are_kept_as_such() -> None:
     key = stored(name=mark_safe("<b>Ada</b>"), role=Role.ADMIN, both=(Role.ADMIN, {mark_safe("a"): 1.5}))
     assert data_of(key) == {"name": "<b>Ada</b>", "role": 8, "both": [8, {"a": 1.5}]}
+
+
+def test_an_unknown_key_is_logged_without_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "crudjt.contrib")
+    assert data_of(UNKNOWN) == {}
+    assert "names no live session" in caplog.text
+    assert UNKNOWN not in caplog.text
 
 
 def test_neither_key_nor_data_nor_user_is_in_a_repr() -> None:

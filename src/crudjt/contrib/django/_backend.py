@@ -1,6 +1,5 @@
 """`SessionStore`: what Django's session framework asks of a session engine."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
@@ -9,11 +8,9 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 
-from crudjt.contrib._saving import Held, Limits, begin, found, remaining, save, shortest
+from crudjt.contrib._saving import Held, Limits, begin, found, read_session, remaining, save, shortest
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, timeout
 from crudjt.contrib.django._store import get_store, may_wait, setting
-
-logger = logging.getLogger("crudjt.contrib")
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -50,10 +47,8 @@ class SessionStore(SessionBase):
     def load(self) -> dict[str, Any]:
         """Return the data; an unknown key is forgotten, so that it is never adopted."""
         key = self.session_key
-        session = None if key is None else get_store().read(key)
+        session = None if key is None else read_session(get_store(), key)
         if key is None or session is None:
-            if key is not None:
-                logger.info("a session key was presented that names no live session")
             self._session_key = None
             return {}
         self._held = found(key, session)
