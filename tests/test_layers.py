@@ -92,14 +92,34 @@ LAYERS = [
     "contrib.starlette",
     "contrib.fastapi",
     "contrib.litestar",
+    "contrib._saving",
+    "contrib._settings",
+    "contrib.django._store",
+    "contrib.django._backend",
+    "contrib.django._users",
+    "contrib.django",
+    "contrib.django.checks",
+    "contrib.django.apps",
+    "contrib.django.management",
+    "contrib.django.management.commands",
+    "contrib.django.management.commands.crudjt_sessions",
+    "contrib.flask",
 ]
+
+PUBLIC = {"__init__", "aio", "testing"}
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in ROOT.rglob("*.py")
 }
 
-HOMES = {"lmdb": "engine.view", "click": "cli", "prometheus_client": "server.metrics"}
+HOMES = {
+    "lmdb": "engine.view",
+    "click": "cli",
+    "prometheus_client": "server.metrics",
+    "django": "contrib.django",
+    "flask": "contrib.flask",
+}
 
 
 def imports(module: str) -> set[str]:
@@ -124,6 +144,12 @@ def own(name: str) -> str | None:
         if module in MODULES and module != "engine":
             return module
     return "engine" if parts[1:2] == ["engine"] else "__init__"
+
+
+def adapter(module: str) -> str:
+    """Return which adapter a module belongs to; what the adapters share is `contrib` itself."""
+    name = module.split(".")[1] if "." in module else "_"
+    return "contrib" if name.startswith("_") else f"contrib.{name}"
 
 
 def test_every_module_has_its_layer() -> None:
@@ -151,6 +177,12 @@ def test_the_engine_knows_no_face_of_the_store() -> None:
     for module in MODULES:
         if module.startswith("engine"):
             assert {name.split(".")[0] for name in imports(module)} <= allowed
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("contrib")])
+def test_an_adapter_knows_the_public_face_and_no_other_adapter(module: str) -> None:
+    for lower in filter(None, map(own, imports(module))):
+        assert lower in PUBLIC or adapter(lower) in {"contrib", adapter(module)}
 
 
 @pytest.mark.parametrize("module", MODULES)

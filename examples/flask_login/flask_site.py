@@ -1,0 +1,139 @@
+"""A login with Flask, for any number of worker processes.
+
+    export CRUDJT_SECRET_KEY=$(crudjt keygen)
+    gunicorn --workers 2 --chdir examples/flask_login 'flask_site:create_app("/srv/app")'
+
+``POST /register`` and ``/login`` take ``user`` and ``password``; ``GET /`` shows who you are and your sessions on all
+devices; ``POST /sessions/HANDLE/end``, ``/logout`` and ``/logout-everywhere`` end them. ``POST /forgot`` makes a link
+that works once, and ``POST /reset/LINK`` sets a new ``password`` and ends every session of the user.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, abort, current_app, request, session
+from werkzeug.security import check_password_hash, generate_password_hash
+
+import crudjt
+from crudjt.contrib.flask import Sessions, current_session, end_session, revoke_user, sessions_of
+
+USER = "user"
+NOBODY = generate_password_hash("")  # is compared with where there is no such user, so that both take as long
+LINK_SECONDS = 900
+
+
+def create_app(directory: str) -> Flask:
+    """Return the application that keeps its users, sessions and links in a directory."""
+    app = Flask(__name__)
+    app.config.update(
+        CRUDJT_LOCATION=Path(directory) / "sessions",
+        CRUDJT_SUBJECT_KEY=USER,
+        CRUDJT_IDLE_TIMEOUT=30 * 60,
+        CRUDJT_ABSOLUTE_TIMEOUT=12 * 3600,
+        CRUDJT_DURABILITY="full",  # a logout survives a power failure
+        SESSION_COOKIE_SAMESITE="Strict",
+        USERS=Path(directory) / "users.db",
+    )
+    Sessions(app)
+    # A store of its own: the token of a link is no session, and that of a session no link.
+    app.extensions["links"] = crudjt.open(Path(directory) / "links")
+    with users(app) as database:
+        database.execute("CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, password TEXT NOT NULL)")
+    app.before_request(refuse_other_sites)
+    app.add_url_rule("/", view_func=show)
+    app.add_url_rule("/sessions/<handle>/end", view_func=end, methods=["POST"])
+    app.add_url_rule("/reset/<link>", view_func=reset, methods=["POST"])
+    for name, view in (("register", register), ("login", login), ("forgot", forgot)):
+        app.add_url_rule(f"/{name}", view_func=view, methods=["POST"])
+    for name, view in (("logout", logout), ("logout-everywhere", logout_everywhere)):
+        app.add_url_rule(f"/{name}", view_func=view, methods=["POST"])
+    return app
+
+
+def users(app: Flask) -> sqlite3.Connection:
+    """Return the database of names and passwords."""
+    return sqlite3.connect(app.config["USERS"], timeout=10)
+
+
+def refuse_other_sites() -> None:
+    """Refuse what a form on another site sends. ``SameSite`` keeps the cookie from it already."""
+    origin = request.headers.get("Origin")
+    if request.method == "POST" and origin is not None and urlsplit(origin).netloc != request.host:
+        abort(403)
+
+
+def user() -> str:
+    """Return who is logged in; anybody else is sent away."""
+    name: str = session.get(USER) or abort(401)
+    return name
+
+
+def show() -> dict[str, Any]:
+    """Show who is logged in, and where else."""
+    here = current_session().handle
+    devices = [
+        {"handle": each.id, "device": each.data["device"], "since": str(each.created_at), "here": each.id == here}
+        for each in sessions_of(user())
+    ]
+    return {"user": user(), "sessions": devices}
+
+
+def register() -> str:
+    """Make a user."""
+    row = (request.form["user"], generate_password_hash(request.form["password"]))
+    with users(current_app) as database:
+        made = database.execute("INSERT OR IGNORE INTO users VALUES (?, ?)", row).rowcount
+    return "welcome\n" if made else abort(409)
+
+
+def login() -> str:
+    """Log in. The session gets a new token: nobody else can have planted it."""
+    name = request.form["user"]
+    with users(current_app) as database:
+        row = database.execute("SELECT password FROM users WHERE name = ?", (name,)).fetchone()
+    if not check_password_hash(row[0] if row else NOBODY, request.form["password"]) or row is None:
+        abort(403)
+    session.clear()
+    session.update({USER: name, "device": request.user_agent.string[:100]})
+    current_session().rotate()  # also where the same user logs in again
+    return f"hello {name}\n"
+
+
+def logout() -> str:
+    """Log out here."""
+    session.clear()
+    return "goodbye\n"
+
+
+def logout_everywhere() -> str:
+    """Log out on every device, and here."""
+    ended = revoke_user(user())
+    session.clear()
+    return f"{ended} sessions ended\n"
+
+
+def end(handle: str) -> str:
+    """Log out on another device. A handle of somebody else's session does nothing."""
+    return "ended\n" if end_session(user(), handle) else abort(404)
+
+
+def forgot() -> str:
+    """Make a link that sets a new password, once. It belongs into a mail to the user; here it is the answer."""
+    links: crudjt.Store = current_app.extensions["links"]
+    return links.create({"user": request.form["user"]}, ttl=LINK_SECONDS, max_reads=1)
+
+
+def reset(link: str) -> str:
+    """Set a new password, and end every session that knew the old one."""
+    links: crudjt.Store = current_app.extensions["links"]
+    used = links.read(link)
+    if used is None:
+        abort(404)
+    name = used.data["user"]
+    row = (generate_password_hash(request.form["password"]), name)
+    with users(current_app) as database:
+        database.execute("UPDATE users SET password = ? WHERE name = ?", row)
+    revoke_user(name)
+    return "log in with your new password\n"

@@ -1,0 +1,51 @@
+"""Settings of a framework whose names begin with ``CRUDJT_``: an open store from them, and no misspelled name."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import crudjt
+
+PREFIX = "CRUDJT_"
+
+OPEN = {f"{PREFIX}{name.upper()}": name for name in inspect.signature(crudjt.open).parameters if name != "clock"}
+"""The settings that go to `crudjt.open`, and its parameters."""
+
+IDLE_TIMEOUT = f"{PREFIX}IDLE_TIMEOUT"
+ABSOLUTE_TIMEOUT = f"{PREFIX}ABSOLUTE_TIMEOUT"
+
+
+def open_configured(setting: Callable[[str], Any]) -> crudjt.Store:
+    """Open the store that the settings describe; what they leave out is up to `crudjt.open` and its environment.
+
+    Args:
+        setting: returns the value of a setting, ``None`` where it is not set.
+
+    Raises:
+        InvalidParameter: a setting is not usable. It is named by the parameter of `crudjt.open`.
+        StoreError: the store cannot be opened.
+
+    """
+    given = {name: value for key, name in OPEN.items() if (value := setting(key)) is not None}
+    return crudjt.open(**given)
+
+
+def unknown(names: Iterable[str], *own: str) -> list[str]:
+    """Return the names that begin like ours and mean nothing, sorted. `own` are those of one framework only."""
+    known = {*OPEN, IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, *own}
+    return sorted(name for name in names if name.startswith(PREFIX) and name not in known)
+
+
+def timeout(setting: Callable[[str], Any], name: str) -> float | None:
+    """Return a timeout that is set, in seconds.
+
+    Raises:
+        InvalidParameter: it is not a number above 0.
+
+    """
+    value = setting(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise crudjt.InvalidParameter(name, f"is {value!r}", "seconds, above 0, or None")
+    return float(value)

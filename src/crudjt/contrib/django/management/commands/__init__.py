@@ -1,0 +1,1 @@
+"""The modules in here are named as their commands."""

@@ -1,0 +1,77 @@
+"""A Django project for the tests: settings, urls and views of one file."""
+
+from typing import Any
+
+import django
+from django.conf import settings
+from django.contrib.auth import authenticate, login, logout
+from django.core.management import call_command
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+PASSWORD = "correct horse battery staple"
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """Say who is logged in, and read nothing else."""
+    return HttpResponse(request.user.get_username())
+
+
+def log_in(request: HttpRequest) -> HttpResponse:
+    user = authenticate(request, username=request.GET["user"], password=PASSWORD)
+    assert user is not None
+    login(request, user)
+    return HttpResponse()
+
+
+def log_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return HttpResponse()
+
+
+def keep(request: HttpRequest) -> HttpResponse:
+    """Keep a value in the session."""
+    request.session["value"] = request.GET["value"]
+    return HttpResponse()
+
+
+def fails(request: HttpRequest) -> HttpResponse:
+    """End the session as another process would, and then change it."""
+    request.session["value"] = "lost"
+    request.session.delete()
+    return HttpResponse()
+
+
+async def count(request: HttpRequest) -> HttpResponse:
+    """Count the requests of a session."""
+    session: Any = request.session
+    await session.aset("count", await session.aget("count", 0) + 1)
+    return HttpResponse(str(await session.aget("count")))
+
+
+urlpatterns = [
+    path("show", show),
+    path("login", log_in),
+    path("logout", log_out),
+    path("keep", keep),
+    path("fails", fails),
+    path("count", count),
+]
+
+settings.configure(
+    SECRET_KEY="for tests",
+    ROOT_URLCONF=__name__,
+    ALLOWED_HOSTS=["testserver"],
+    USE_TZ=True,
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    DEFAULT_AUTO_FIELD="django.db.models.AutoField",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "crudjt.contrib.django"],
+    MIDDLEWARE=[
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ],
+    PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+    SESSION_ENGINE="crudjt.contrib.django",
+)
+django.setup()
+call_command("migrate", verbosity=0)
