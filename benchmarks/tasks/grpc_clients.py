@@ -1,4 +1,4 @@
-"""Time clients of a master over gRPC, for `operations.py`, and print what one operation cost as JSON.
+"""Time clients of a master over gRPC, and print what one operation cost as JSON.
 
 The master may be ours or the original's: the clients speak ``token.TokenService`` with bare gRPC, the same code for
 both. Each client is a thread with a connection of its own. Threads of one process would hold each other up, so there
@@ -18,21 +18,14 @@ from typing import Any
 import grpc
 import msgspec
 
+from benchmarks.payloads import PAYLOADS
 from crudjt.proto import token_pb2
 
 OPERATIONS = ("create", "read", "update", "delete")
 THREADS_PER_PROCESS = 4
 PATIENCE = 120
 NO_LIMIT = -1
-DATA = {
-    "user_id": 1_000_042,
-    "email": "ada.lovelace@example.org",
-    "roles": ["reader", "editor", "billing"],
-    "verified": True,
-    "csrf": "4f1d0c6be2a97835" * 2,
-    "device": "Firefox 128 on Linux x86-64, first seen in London, Great Britain",
-}
-PACKED = msgspec.msgpack.encode(DATA)
+PACKED = msgspec.msgpack.encode(PAYLOADS[196])
 
 Call = Callable[[Any], Any]
 
