@@ -53,7 +53,9 @@ def reopen_after_boot(workspace: str) -> Answer:
     """Time an opening that makes the view again, as after a boot: a view that is gone asks for the same work."""
     for path in Path(workspace, "store", "view").iterdir():
         path.unlink()
-    return open_once(workspace)
+    answer = open_once(workspace)
+    sweep(workspace, 0)  # after a boot the first caretaker does it, which would be part of what is measured next
+    return answer
 
 
 def compact(workspace: str) -> Answer:
@@ -62,7 +64,8 @@ def compact(workspace: str) -> Answer:
         engine = store._engine  # noqa: SLF001 - the caretaker does it when it is due; there is no public way to ask
         started = time.perf_counter_ns()
         while not maintenance.compact(engine, time.time_ns() // 10**6):
-            started = time.perf_counter_ns()  # another process is at maintenance
+            time.sleep(MOMENT)  # another process is at maintenance
+            started = time.perf_counter_ns()
         return {"from": started, "to": time.perf_counter_ns()}
 
 
