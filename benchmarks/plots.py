@@ -28,7 +28,7 @@ def plot(section: Section, directory: Path) -> Path:
         axes.bar_label(drawn, fmt="{:.3g}", padding=2, fontsize=6)
     axes.set_xscale("log")
     axes.set_yticks(range(len(rows)), rows)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # the first on top
     axes.margins(x=0.1)
     axes.set_xlabel(f"{section.unit} (logarithmic)" if section.unit else "as named (logarithmic)")
     axes.set_title(section.title)
