@@ -35,9 +35,9 @@ class AsyncStore:
     A call that is cancelled has been carried out whole, or not at all. One that a thread is at when it is cancelled is
     finished there: a session may have been made whose token nobody gets, or a read counted whose data nobody sees.
 
-    A read is done at once. A write is handed to a thread, and so is a read that is to be counted or puts an idle timeout
-    off: some 100 µs, in which the loop serves others. With ``writes="inline"`` it is done at once, in some 10 µs; but the
-    loop then waits with it, milliseconds where the log is being synced to disk, longer where another process makes
+    A read is done at once. A write is handed to a thread, and so is a read that is counted or puts an idle timeout off:
+    some 100 µs, in which the loop serves others. With ``writes="inline"`` it is done at once, in some 10 µs; but then
+    the loop waits with it, milliseconds where the log is being synced to disk, longer where another process makes
     thousands of sessions at once, and without end where one was stopped (SIGSTOP, a debugger) in the middle of a write.
     ``durability="full"`` is always for threads.
     """
