@@ -119,6 +119,9 @@ HOMES = {
     "prometheus_client": "server.metrics",
     "django": "contrib.django",
     "flask": "contrib.flask",
+    "starlette": "contrib.starlette",
+    "fastapi": "contrib.fastapi",
+    "litestar": "contrib.litestar",
 }
 
 

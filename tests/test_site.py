@@ -50,6 +50,16 @@ def test_the_reference_explains_the_public_face(site: Path) -> None:
     text = (site / "reference" / "store.html").read_text()
     for name in ("open", "Store.rotate", "Store.revoke", "Session.expires_in", "errors.StoreFull", "testing.FakeClock"):
         assert f'id="crudjt.{name}"' in text
+    text = (site / "reference" / "asyncio.html").read_text()
+    for name in (
+        *("aio.open", "aio.AsyncStore.create_many", "contrib.starlette.SessionMiddleware"),
+        *(
+            "contrib.starlette.BrowserSession.rotate",
+            "contrib.fastapi.require_session",
+            "contrib.litestar.SessionMiddleware",
+        ),
+    ):
+        assert f'id="crudjt.{name}"' in text
     text = (site / "reference" / "contrib.html").read_text()
     for name in ("django.SessionStore", "django.revoke_user", "flask.Sessions", "flask.revoke_user"):
         assert f'id="crudjt.contrib.{name}"' in text

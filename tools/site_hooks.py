@@ -7,13 +7,13 @@ from typing import Any
 
 # In this order where they exist. Whatever else is in docs/ follows.
 SECTIONS = {
-    "Use": ["index.md", "cli.md", "remote.md", "server.md", "original.md"],
+    "Use": ["index.md", "asyncio.md", "cli.md", "remote.md", "server.md", "original.md"],
     "Frameworks": [
         *("frameworks/django.md", "frameworks/flask.md", "frameworks/starlette.md"),
         *("frameworks/fastapi.md", "frameworks/litestar.md"),
     ],
     "Rely on": ["security.md", "guarantees.md", "format.md", "decisions.md"],
-    "Reference": ["reference/store.md", "reference/contrib.md"],
+    "Reference": ["reference/store.md", "reference/asyncio.md", "reference/contrib.md"],
 }
 MORE = "More"
 

@@ -20,8 +20,8 @@ MANY = 60  # more than is done inline
 PATIENCE = 30.0
 
 OPENERS: dict[str, Callable[..., AsyncStore]] = {
-    "inline": crudjt.aio.open,
-    "thread": lambda path, **options: crudjt.aio.open(path, writes="thread", **options),
+    "inline": lambda path, **options: crudjt.aio.open(path, writes="inline", **options),
+    "thread": crudjt.aio.open,
     "full": lambda path, **options: crudjt.aio.open(path, durability="full", **options),
     "remote": lambda path, **options: crudjt.aio.wrap(ServedStore(path, **options)),
 }
@@ -178,7 +178,7 @@ def test_what_a_thread_is_at_when_its_call_is_cancelled_is_finished_before_the_s
     loop: Loop, path: Path, secret_key: str, gate: Gate
 ) -> None:
     async def cancel_and_close() -> None:
-        store = crudjt.aio.open(path, secret_key=secret_key, clock=gate, writes="thread")
+        store = crudjt.aio.open(path, secret_key=secret_key, clock=gate)
         gate.shut()
         creating = asyncio.ensure_future(store.create({}, subject="x"))
         await _reached(gate)
@@ -202,7 +202,7 @@ def test_a_call_that_waits_for_a_thread_is_not_begun_once_it_is_cancelled(
     loop: Loop, path: Path, secret_key: str, gate: Gate
 ) -> None:
     async def cancel_those_that_wait() -> None:
-        async with crudjt.aio.open(path, secret_key=secret_key, clock=gate, writes="thread") as store:
+        async with crudjt.aio.open(path, secret_key=secret_key, clock=gate) as store:
             gate.shut()
             calls = [asyncio.ensure_future(store.create({})) for _ in range(100)]
             await _reached(gate)

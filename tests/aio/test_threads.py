@@ -144,7 +144,7 @@ def test_the_loop_goes_on_while_a_stopped_process_holds_the_write_lock(loop: Loo
         holder.send("go on")
         assert await asyncio.wait_for(writing, PATIENCE)
 
-    store = crudjt.aio.open(path, secret_key=secret_key, writes="thread")
+    store = crudjt.aio.open(path, secret_key=secret_key)
     token = loop.run(store.create({"a": 1}))
     with Worker(_hold_the_write_lock, path, secret_key) as holder:
         holder.receive()
@@ -175,7 +175,7 @@ def test_no_write_is_inline_while_a_large_one_of_this_store_is_under_way(loop: L
 
     store.create({}, subject="x")
     token = store.create({}, max_reads=5)
-    asynchronous = AsyncStore(store)
+    asynchronous = AsyncStore(store, writes="inline")
     # The revocation stands before the lock, which a thread holds.
     holder = threading.Thread(target=hold)
     holder.start()
@@ -188,7 +188,7 @@ def test_no_write_is_inline_while_a_large_one_of_this_store_is_under_way(loop: L
 
 
 def test_a_forked_child_has_threads_of_its_own(path: Path, secret_key: str) -> None:
-    store = crudjt.aio.open(path, secret_key=secret_key, writes="thread")
+    store = crudjt.aio.open(path, secret_key=secret_key)
     token = asyncio.run(store.create({"a": 1}))
 
     def in_child() -> Any:

@@ -10,7 +10,15 @@ FRAMEWORKS = {"django", "flask", "starlette", "fastapi", "litestar"}
 
 @pytest.mark.parametrize(
     ("module", "own"),
-    [("crudjt", set[str]()), ("crudjt.contrib.django.apps", {"django"}), ("crudjt.contrib.flask", {"flask"})],
+    [
+        ("crudjt", set[str]()),
+        ("crudjt.aio", set[str]()),
+        ("crudjt.contrib.django.apps", {"django"}),
+        ("crudjt.contrib.flask", {"flask"}),
+        ("crudjt.contrib.starlette", {"starlette"}),
+        ("crudjt.contrib.fastapi", {"fastapi", "starlette"}),  # it is built on it
+        ("crudjt.contrib.litestar", {"litestar"}),
+    ],
 )
 def test_a_module_loads_only_its_own_framework(module: str, own: set[str]) -> None:
     code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"

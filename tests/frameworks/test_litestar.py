@@ -42,9 +42,10 @@ async def clear(request: AnyRequest) -> None:
 
 @websocket("/look")
 async def look(socket: WebSocket[Any, Any, Any]) -> None:
-    await socket.accept()
-    await socket.send_json(dict(socket.session))
+    before = dict(socket.session)
     socket.session["seen"] = True
+    await socket.accept()
+    await socket.send_json(before)
     await socket.close()
 
 

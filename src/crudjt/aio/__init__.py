@@ -12,7 +12,7 @@ from crudjt.aio.store import Writes as Writes
 from crudjt.store import Store
 
 
-def open(location: Any = None, *, writes: Writes = "inline", **options: Any) -> AsyncStore:  # noqa: A001 - as crudjt.open
+def open(location: Any = None, *, writes: Writes = "thread", **options: Any) -> AsyncStore:  # noqa: A001 - as crudjt.open
     """Open the store in a directory, or connect to a server that has it open.
 
     It opens at once, as `crudjt.open` does, and may have to recover the store first: call it before the loop has others
@@ -31,7 +31,7 @@ def open(location: Any = None, *, writes: Writes = "inline", **options: Any) -> 
     return wrap(opening.open(location, **options), writes=writes)
 
 
-def wrap(store: Store | AsyncStore, *, writes: Writes = "inline") -> AsyncStore:
+def wrap(store: Store | AsyncStore, *, writes: Writes = "thread") -> AsyncStore:
     """Return a store that is open already as an `AsyncStore`. Both are the same store: to close one closes both.
 
     A store on a server is called over a connection of its own.

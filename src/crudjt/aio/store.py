@@ -1,8 +1,8 @@
 """`AsyncStore`: the face of `Store`, with ``await``, over the embedded engine.
 
-What takes microseconds is done at once, on the thread of the event loop: to hand it to another thread and back would
-take longer. What may wait for the disk, for a lock or for a large scan is done in a thread of the store's own. An LMDB
-write transaction begins and ends in one thread either way, since each lies within one method of `Store`, and no
+Reads are done at once, on the thread of the event loop: they wait for nothing, and to hand them to another thread would
+take many times as long. What may wait, for the disk, a lock or a large scan, is done in a thread of the store's own. An
+LMDB write transaction begins and ends in one thread either way, since each lies within one method of `Store`, and no
 cancellation can get in between: there is no ``await`` inside a method of `Store`.
 """
 
@@ -35,13 +35,14 @@ class AsyncStore:
     A call that is cancelled has been carried out whole, or not at all. One that a thread is at when it is cancelled is
     finished there: a session may have been made whose token nobody gets, or a read counted whose data nobody sees.
 
-    Writes are done inline, unless ``durability="full"`` or ``writes="thread"``. Inline, the event loop waits where a
-    writer of another process holds the write lock: microseconds, but as long as it takes where that process makes
-    thousands of sessions at once, and without end where it was stopped (SIGSTOP, a debugger) in the middle of a write.
-    ``writes="thread"`` keeps the loop free of that, for some 100 µs a write.
+    A read is done at once. A write is handed to a thread, and so is a read that is counted or puts an idle timeout off:
+    some 100 µs, in which the loop serves others. With ``writes="inline"`` it is done at once, in some 10 µs; but then
+    the loop waits with it, milliseconds where the log is being synced to disk, longer where another process makes
+    thousands of sessions at once, and without end where one was stopped (SIGSTOP, a debugger) in the middle of a write.
+    ``durability="full"`` is always for threads.
     """
 
-    def __init__(self, store: Store, *, writes: Writes = "inline") -> None:
+    def __init__(self, store: Store, *, writes: Writes = "thread") -> None:
         """Take an open store, which is closed with this one; `crudjt.aio.open` is the way to call this."""
         if writes not in get_args(Writes):
             raise InvalidParameter("writes", f"is {writes!r}", "'inline' or 'thread'")
