@@ -28,7 +28,7 @@ class Call(NamedTuple):
 
 
 class SessionState(NamedTuple):
-    """The session in a sequential model; `token` is ``None`` when it has ended, and `UNKNOWN` when nobody was told it."""
+    """The session in a sequential model; `token` is ``None`` after its end, and `UNKNOWN` where nobody was told it."""
 
     token: object
     value: int
@@ -46,7 +46,9 @@ def step(state: SessionState, call: Call) -> list[SessionState]:
     return []
 
 
-def perform(state: SessionState, call: Call) -> tuple[SessionState, object]:
+def perform(  # noqa: PLR0911 - one for each outcome
+    state: SessionState, call: Call
+) -> tuple[SessionState, object]:
     """Return what an operation does to the session, and what it answers."""
     ended = state._replace(token=None, value=0, version=0, reads_left=0)
     if call.name == "revoke":

@@ -1,4 +1,4 @@
-"""Deliberate defects, each of which a scenario has to catch: else the harness, or the guard that is gone, proves nothing.
+"""Deliberate defects, each of which a scenario has to catch: else the harness, or the guard, proves nothing.
 
 A mutant is a small edit of the source of one function, or another function in its place, made in a process of its own.
 """
@@ -157,7 +157,10 @@ MUTANTS = [
     ),
     Mutant(
         "old segments go before the manifest names the base",
-        _edit(maintenance, "compact", "        msgspec.structs", "        remove_obsolete(engine.directory, base)\n            msgspec.structs"),
+        _edit(
+            maintenance, "compact",
+            "        msgspec.structs", "        remove_obsolete(engine.directory, base)\n            msgspec.structs",
+        ),
         crash_states.run, 8,
     ),
     Mutant("what a failed write left is not cut off", _without_cutting, crash_states.run, 30),
