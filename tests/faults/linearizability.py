@@ -27,6 +27,11 @@ class Call(NamedTuple):
     answer: object
 
 
+def by_time(call: Call) -> tuple[int, int]:
+    """Order calls by when they began."""
+    return call.invoked, call.returned
+
+
 class SessionState(NamedTuple):
     """The session in a sequential model; `token` is ``None`` after its end, and `UNKNOWN` where nobody was told it."""
 
@@ -75,7 +80,7 @@ def perform(  # noqa: PLR0911 - one for each outcome
 
 def contradiction(initial: SessionState, calls: Sequence[Call]) -> list[Call] | None:
     """Return ``None`` where an order explains all answers, or the calls that the longest attempt could not place."""
-    ordered = sorted(calls)
+    ordered = sorted(calls, key=by_time)
     certain = sum(1 << number for number, call in enumerate(ordered) if call.returned != NEVER)
     seen: set[tuple[int, SessionState]] = set()
     todo = [(0, initial)]
