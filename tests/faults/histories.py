@@ -109,7 +109,8 @@ def one_history(random: Random, directory: Path, tally: Tally) -> None:
         tally.operations += len(calls)
         unplaced = contradiction(SessionState(0, 0, 1, limits[session]), calls)
         if unplaced is not None:
-            raise Violation("no order of the operations explains the answers", [*sorted(calls, key=by_time), "unplaced", *unplaced])
+            history = [*sorted(calls, key=by_time), "unplaced", *unplaced]
+            raise Violation("no order of the operations explains the answers", history)
 
 
 def calls_of(log: list[Any], session: int, tokens: list[str]) -> list[Call]:

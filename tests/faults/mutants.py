@@ -142,7 +142,7 @@ MUTANTS = [
     Mutant("no directory is synced", _without_directory_syncs, crash_states.run, 2, quick=True),
     Mutant(
         "only the last of the new directories above a store is synced",
-        _edit(files, "make_directory", "make_directory(path.parent, _PARENTS_MODE)", "path.parent.mkdir(parents=True)"),
+        _edit(files, "make_directories", "make_directories(path.parent, _PARENTS_MODE)", "path.parent.mkdir(parents=True)"),
         crash_states.run, 2, quick=True,
     ),
     Mutant(
@@ -235,8 +235,8 @@ MUTANTS = [
     Mutant(
         "the log end is kept in one slot",
         (
-            Edit(ControlBlock, "slot", "slot_word(transaction)", "slot_word(0)"),
-            Edit(ControlBlock, "fill_slot", "slot_word(transaction)", "slot_word(0)"),
+            Edit(ControlBlock, "slot", "_STATE_OFFSETS[transaction & 1]", "_STATE_OFFSETS[0]"),
+            Edit(ControlBlock, "fill_slot", "_STATE_OFFSETS[parity]", "_STATE_OFFSETS[0]"),
         ),
         kills.run, 6,
     ),
