@@ -142,7 +142,10 @@ MUTANTS = [
     Mutant("no directory is synced", _without_directory_syncs, crash_states.run, 2, quick=True),
     Mutant(
         "only the last of the new directories above a store is synced",
-        _edit(files, "make_directories", "make_directories(path.parent, _PARENTS_MODE)", "path.parent.mkdir(parents=True)"),
+        _edit(
+            files, "make_directories",
+            "make_directories(path.parent, _PARENTS_MODE)", "path.parent.mkdir(parents=True)",
+        ),
         crash_states.run, 2, quick=True,
     ),
     Mutant(
