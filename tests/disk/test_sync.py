@@ -557,6 +557,32 @@ def test_a_change_whose_commit_fails_does_not_come_back_after_a_boot(
         assert store.stats().sessions == 1
 
 
+def test_a_refused_change_that_cannot_be_taken_out_of_the_log_stops_the_store(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the caller would take it for not done, and the next boot would do it."""
+    with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
+        token = store.create({"n": 1})
+        begin = store._engine.begin
+
+        def begin_failing(*arguments: Any) -> Any:
+            transaction = begin(*arguments)
+            return FailingCommit(transaction) if arguments else transaction
+
+        def truncate(_descriptor: int, _size: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store._engine, "begin", begin_failing)
+            patch.setattr(files, "truncate", truncate)
+            with pytest.raises(crudjt.StoreFailed, match="could not be undone"):
+                store.delete(token)
+        with pytest.raises(crudjt.StoreFailed):
+            store.read(token)
+    with crudjt.open(path, secret_key=secret_key) as store:
+        store.create({"after": 1})
+
+
 def test_the_caretaker_goes_on_syncing_when_it_finds_no_room_to_compact(
     path: Path, secret_key: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

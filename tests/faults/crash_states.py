@@ -1,7 +1,7 @@
 """Every disk that a power failure may leave, at every point of a run: the store that is found is a prefix, whole.
 
-A run is recorded below `crudjt.engine.files`. From the record, the disks are made that may be there after each operation,
-and a store is opened on each in another boot. Some of these recoveries are recorded as well, and cut short in turn.
+A run is recorded below `crudjt.engine.files`. From the record, the disks are made that may be there after each
+operation, and a store is opened on each in another boot. Some recoveries are recorded as well, and cut short in turn.
 """
 
 import shutil
@@ -45,11 +45,7 @@ class Checker:
         try:
             if known not in self._found:
                 self._found[known] = self._open(image, possible)
-            if self._found[known] not in possible:
-                raise Violation(
-                    f"what is there is none of {len(possible)} states that may be",
-                    [*self.history.events, ("the newest that may be", possible[0]), ("found", self._found[known])],
-                )
+            self.history.require(self._found[known], possible)
         except Violation as violation:
             violation.history.append(("disk", circumstances, sorted(image)))
             raise

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 import crudjt
-from tests.faults.linearizability import CONFLICT, NEVER, UNKNOWN, Call, SessionState, contradiction
+from tests.faults.linearizability import CONFLICT, NEVER, UNKNOWN, Call, SessionState, by_time, contradiction
 from tests.faults.lives import finished
 from tests.faults.tally import Tally, Violation
 from tests.processes.workers import Fork
@@ -109,7 +109,8 @@ def one_history(random: Random, directory: Path, tally: Tally) -> None:
         tally.operations += len(calls)
         unplaced = contradiction(SessionState(0, 0, 1, limits[session]), calls)
         if unplaced is not None:
-            raise Violation("no order of the operations explains the answers", [*sorted(calls), "unplaced", *unplaced])
+            history = [*sorted(calls, key=by_time), "unplaced", *unplaced]
+            raise Violation("no order of the operations explains the answers", history)
 
 
 def calls_of(log: list[Any], session: int, tokens: list[str]) -> list[Call]:

@@ -43,18 +43,21 @@ def run(seed: int, rounds: int, directory: Path) -> Tally:
 
 def one_change(random: Random, writer: crudjt.Store, reader: crudjt.Store) -> None:
     token = writer.create({"v": 0})
-    name, change, after = random.choice(
-        [
-            ("update", lambda: writer.update(token, {"v": 1}), {"v": 1}),
-            ("delete", lambda: writer.delete(token), None),
-            ("rotate", lambda: writer.rotate(token), None),
-            ("delete_many", lambda: writer.delete_many([token]), None),
-        ]
-    )
+    changes: list[tuple[str, Callable[[], object], object]] = [
+        ("update", lambda: writer.update(token, {"v": 1}), {"v": 1}),
+        ("delete", lambda: writer.delete(token), None),
+        ("rotate", lambda: writer.rotate(token), None),
+        ("delete_many", lambda: writer.delete_many([token]), None),
+    ]
+    name, change, after = random.choice(changes)
     point = random.choice(POINTS)
     if random.random() < 0.7:
         shown(reader.read(token))  # so that it is cached
-    with let_in(writer, point, lambda: look(reader, token, after, (name, point))):
+
+    def visit() -> None:
+        look(reader, token, after, (name, point))
+
+    with let_in(writer, point, visit):
         change()
     for _ in range(2):
         seen = shown(reader.read(token))
@@ -94,7 +97,8 @@ def let_in(writer: crudjt.Store, point: str, visit: Callable[[], None]) -> Itera
                 visit()
 
     def begin_visited(*arguments: Any) -> Any:
-        return Visited(begin(*arguments)) if arguments else begin()
+        transaction = begin(*arguments)
+        return Visited(transaction) if arguments else transaction
 
     def visited(owner: type, name: str) -> Callable[..., Any]:
         function = getattr(owner, name)

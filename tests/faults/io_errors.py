@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,7 @@ from crudjt.engine import maintenance
 from tests.disk.helpers import Machine
 from tests.faults.faulty_os import FaultyOs, refusing
 from tests.faults.tally import Tally, Violation
-from tests.faults.workload import QUIET, Event, History, State, Workload, look
+from tests.faults.workload import QUIET, Event, History, State, Workload, check_count, look
 
 OPERATIONS = 12
 SMALL = 1024**2
@@ -78,9 +79,12 @@ class Life:
             return self._open(full=full)
 
     def _open(self, *, full: bool = False) -> crudjt.Store:
-        durability = "full" if full else "interval"
         return crudjt.open(
-            self._path, secret_key=self._secret_key, sync_interval=QUIET, max_size=SMALL, durability=durability
+            self._path,
+            secret_key=self._secret_key,
+            sync_interval=QUIET,
+            max_size=SMALL,
+            durability="full" if full else "interval",
         )
 
     @staticmethod
@@ -109,7 +113,12 @@ class Life:
 
     def _refuses_all(self, store: crudjt.Store) -> None:
         """See that a store whose disk failed refuses everything, and does not sync again."""
-        calls = [lambda: store.create({}), lambda: store.read("A" * 22), store.sync, lambda: list(store.sessions("w"))]
+        calls: list[Callable[[], object]] = [
+            lambda: store.create({}),
+            lambda: store.read("A" * 22),
+            store.sync,
+            lambda: list(store.sessions("w")),
+        ]
         for number, call in enumerate(calls):
             try:
                 call()
@@ -122,8 +131,7 @@ class Life:
         seen = look(store, "w", history.tokens)
         try:
             state = history.found(seen, history.between(history.acknowledged, history.begun))
-            if store.stats().sessions != len(state):
-                raise Violation(f"{store.stats().sessions} sessions are counted, {len(state)} are there", self._events)
+            check_count(store, len(state))
         except Violation as violation:
             violation.history.append((when, f"call {faulty.calls}", faulty.refused))
             raise

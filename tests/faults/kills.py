@@ -29,8 +29,10 @@ POINT_KILLS = 12
 ENDLESS = 10**9
 BOOT = files.Boot("boot 0", 1_700_000_000)
 
+COMMIT = "commit"
+
 # Between what comes before such a call and what comes after it, a process may die.
-POINTS: list[tuple[Any, str]] = [
+POINTS: list[tuple[Any, str] | str] = [
     (files, "write_at"),
     (files, "truncate"),
     (files, "sync_data"),
@@ -53,8 +55,8 @@ POINTS: list[tuple[Any, str]] = [
     (recovery, "write_base"),
     (recovery, "remove_obsolete"),
     (recovery, "_apply"),
+    COMMIT,
 ]
-COMMIT = "commit"
 
 
 def run(seed: int, rounds: int, directory: Path) -> Tally:
@@ -115,14 +117,14 @@ def _end(victim: Fork, lives: Lives) -> None:
 
 
 def points(random: Random, directory: Path, tally: Tally) -> None:
-    """One process after the other dies at a named point, and the next one, perhaps of the same id, finds all in order."""
+    """One process after the other dies at a named point; the next, perhaps of the same id, finds all in order."""
     lives = _lives(directory)
     boot = BOOT
     reused = 0
     for number in range(POINT_KILLS):
         if random.random() < 0.5:
             boot = BOOT._replace(id=f"boot {number}")  # so that it makes the view again, and may die at that
-        point = random.choice([*POINTS, COMMIT])
+        point = random.choice(POINTS)
         before = partial(_arrange, point, random.randrange(6), random.random() < 0.5)
         fork = lives.begin(random, boot, full=random.random() < 0.5, operations=30, before=before)
         pid = fork.pid
@@ -179,8 +181,8 @@ def _arrange_commit(calls: int, after: bool) -> None:
             if left < 0:
                 _die()
 
-    def make(self: View, *arguments: Any) -> None:
-        made(self, *arguments)
+    def make(self: View, directory: Path, max_size: int) -> None:
+        made(self, directory, max_size)
         begin = self.begin
 
         def begin_dying(*arguments: Any, **keywords: Any) -> Any:

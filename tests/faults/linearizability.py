@@ -27,8 +27,13 @@ class Call(NamedTuple):
     answer: object
 
 
+def by_time(call: Call) -> tuple[int, int]:
+    """Order calls by when they began."""
+    return call.invoked, call.returned
+
+
 class SessionState(NamedTuple):
-    """The session in a sequential model; `token` is ``None`` when it has ended, and `UNKNOWN` when nobody was told it."""
+    """The session in a sequential model; `token` is ``None`` after its end, and `UNKNOWN` where nobody was told it."""
 
     token: object
     value: int
@@ -46,7 +51,9 @@ def step(state: SessionState, call: Call) -> list[SessionState]:
     return []
 
 
-def perform(state: SessionState, call: Call) -> tuple[SessionState, object]:
+def perform(  # noqa: PLR0911 - one for each outcome
+    state: SessionState, call: Call
+) -> tuple[SessionState, object]:
     """Return what an operation does to the session, and what it answers."""
     ended = state._replace(token=None, value=0, version=0, reads_left=0)
     if call.name == "revoke":
@@ -73,7 +80,7 @@ def perform(state: SessionState, call: Call) -> tuple[SessionState, object]:
 
 def contradiction(initial: SessionState, calls: Sequence[Call]) -> list[Call] | None:
     """Return ``None`` where an order explains all answers, or the calls that the longest attempt could not place."""
-    ordered = sorted(calls)
+    ordered = sorted(calls, key=by_time)
     certain = sum(1 << number for number, call in enumerate(ordered) if call.returned != NEVER)
     seen: set[tuple[int, SessionState]] = set()
     todo = [(0, initial)]

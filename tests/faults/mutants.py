@@ -1,4 +1,4 @@
-"""Deliberate defects, each of which a scenario has to catch: else the harness, or the guard that is gone, proves nothing.
+"""Deliberate defects, each of which a scenario has to catch: else the harness, or the guard, proves nothing.
 
 A mutant is a small edit of the source of one function, or another function in its place, made in a process of its own.
 """
@@ -142,7 +142,10 @@ MUTANTS = [
     Mutant("no directory is synced", _without_directory_syncs, crash_states.run, 2, quick=True),
     Mutant(
         "only the last of the new directories above a store is synced",
-        _edit(files, "make_directories", "make_directories(path.parent, _PARENTS_MODE)", "path.parent.mkdir(parents=True)"),
+        _edit(
+            files, "make_directories",
+            "make_directories(path.parent, _PARENTS_MODE)", "path.parent.mkdir(parents=True)",
+        ),
         crash_states.run, 2, quick=True,
     ),
     Mutant(
@@ -157,7 +160,10 @@ MUTANTS = [
     ),
     Mutant(
         "old segments go before the manifest names the base",
-        _edit(maintenance, "compact", "        msgspec.structs", "        remove_obsolete(engine.directory, base)\n            msgspec.structs"),
+        _edit(
+            maintenance, "compact",
+            "        msgspec.structs", "        remove_obsolete(engine.directory, base)\n            msgspec.structs",
+        ),
         crash_states.run, 8,
     ),
     Mutant("what a failed write left is not cut off", _without_cutting, crash_states.run, 30),
@@ -186,7 +192,8 @@ MUTANTS = [
         "the synced mark is written before the sync",
         _edit(
             Engine, "_sync_segment",
-            "writer.sync()\n        writer.mark_synced(target.end)", "writer.mark_synced(target.end)\n        writer.sync()",
+            "writer.sync()\n        writer.mark_synced(target.end)",
+            "writer.mark_synced(target.end)\n        writer.sync()",
         ),
         crash_states.run, 8,
     ),
@@ -223,7 +230,8 @@ MUTANTS = [
         "the log is written after the commit",
         _edit(
             Engine, "write",
-            "writer.append(entry, end)\n            transaction.commit()", "transaction.commit()\n            writer.append(entry, end)",
+            "writer.append(entry, end)\n            transaction.commit()",
+            "transaction.commit()\n            writer.append(entry, end)",
         ),
         kills.run, 12,
     ),

@@ -49,8 +49,7 @@ def one_failure(disk: LoopDisk, lives: Lives, number: int, random: Random, tally
     running: list[Fork] = []
     full = number % 2 == 1
     try:
-        for _ in range(PROCESSES):
-            running.append(lives.begin(random, boot, full=full, operations=ENDLESS))
+        running.extend(lives.begin(random, boot, full=full, operations=ENDLESS) for _ in range(PROCESSES))
         time.sleep(random.uniform(0.05, 0.2))
         disk.shut_down()
     finally:

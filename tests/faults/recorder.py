@@ -130,7 +130,7 @@ class Recorder:
 
     def file(self, descriptor: int) -> int | None:
         """Return the file behind a descriptor, if it counts."""
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(" (deleted)"))
+        path = Path(str(Path(f"/proc/self/fd/{descriptor}").readlink()).removesuffix(" (deleted)"))
         return None if self.name(path) is None else self._files[os.fstat(descriptor).st_ino]
 
     def data(self, descriptor: int, operation: type, *arguments: Any) -> None:
@@ -181,7 +181,7 @@ class RecordingOs:
         self._recorder.data(descriptor, Synced)
 
     def fsync(self, descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         if not path.is_dir():
             self.fdatasync(descriptor)
         elif (name := self._recorder.name(path)) is not None:
@@ -219,8 +219,7 @@ def recording(root: Path) -> Iterator[Recorder]:
 
     def recorded_copy(self: View, target: int, snapshot: Any) -> None:
         copy(self, target, snapshot)
-        with open(f"/proc/self/fd/{target}", "rb") as content:
-            recorder.data(target, Written, 0, content.read())
+        recorder.data(target, Written, 0, Path(f"/proc/self/fd/{target}").read_bytes())
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "os", RecordingOs(recorder))

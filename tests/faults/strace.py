@@ -51,11 +51,14 @@ def _one_fault(random: Random, lives: Lives, place: Path, seed: str, tally: Tall
     name = lives.expect()
     fault = f"{call}:error={random.choice(ERRORS)}:when={random.randrange(1, 12)}"
     arguments = [str(lives.path), lives.secret_key, str(place / name), seed]
+    tracing = ["strace", "-f", "-qq", "-o", str(place / "trace"), *_below(lives.path), "-e", f"inject={fault}"]
     ran = subprocess.run(
-        ["strace", "-f", "-qq", "-o", str(place / "trace"), "-P", str(lives.path), *_below(lives.path), "-e", f"inject={fault}",
-         sys.executable, "-m", "tests.faults.strace", *arguments],
-        check=False, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [*tracing, sys.executable, "-m", "tests.faults.strace", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     if ran.returncode not in (0, 1) or ("Traceback" in ran.stderr and "crudjt.errors." not in ran.stderr):
         raise Violation(f"a process did not bear {fault}: {ran.returncode}\n{ran.stderr}", lives.events())
     tally.faults += (place / "trace").read_text().count("(INJECTED)")
@@ -67,6 +70,7 @@ def _one_fault(random: Random, lives: Lives, place: Path, seed: str, tally: Tall
 def _below(path: Path) -> list[str]:
     """Return what limits strace to the files of a store."""
     names = [
+        "",
         "lock",
         "control",
         "manifest",

@@ -131,9 +131,17 @@ class History:
         for state in possible:
             if seen.shows(state):
                 return state
-        raise Violation(
+        raise self._violation(possible, seen)
+
+    def require(self, state: State, possible: list[State]) -> None:
+        """Raise a `Violation` unless a state is one of some."""
+        if state not in possible:
+            raise self._violation(possible, state)
+
+    def _violation(self, possible: list[State], found: object) -> Violation:
+        return Violation(
             f"what is there is none of {len(possible)} states that may be",
-            [*self.events, ("the newest that may be", possible[0]), ("found", seen.sessions, seen.alive)],
+            [*self.events, ("the newest that may be", possible[0]), ("found", found)],
         )
 
 
@@ -169,6 +177,13 @@ def look(store: crudjt.Store, name: str, tokens: Iterable[str]) -> Seen:
             sessions[session.data["k"]] = (session.data["v"], session.version, session.reads_left, subject)
     peeked = {token: store.peek(token) for token in tokens}
     return Seen(sessions, {token: session.data["k"] for token, session in peeked.items() if session is not None})
+
+
+def check_count(store: crudjt.Store, sessions: int) -> None:
+    """See that a store counts its sessions right."""
+    counted = store.stats().sessions
+    if counted != sessions:
+        raise Violation(f"{counted} sessions are counted, {sessions} are there")
 
 
 class Workload:

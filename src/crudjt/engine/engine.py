@@ -19,7 +19,16 @@ from crudjt.clock import NS_PER_MS, system_clock
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
 from crudjt.engine.control import SLOT_WORDS, WORD_ATTENTION, ControlBlock, LogEnd, pair_word
-from crudjt.engine.log import HEADER_BLOCK_BYTES, INSERT, REPLACE, Change, SegmentWriter, create_segment, encode_entry
+from crudjt.engine.log import (
+    HEADER_BLOCK_BYTES,
+    INSERT,
+    REPLACE,
+    Change,
+    SegmentWriter,
+    create_segment,
+    encode_entry,
+    segment_path,
+)
 from crudjt.engine.view import (
     SEGMENT_KEY,
     SESSION,
@@ -285,16 +294,35 @@ class Engine:
         """
         with suppress(ViewError):
             transaction.abort()
-        with suppress(ViewError, OSError, StoreError):
+        with suppress(ViewError, StoreError):
             settling = self.begin(None, None, True)  # noqa: FBT003 - as in write
             try:
                 self._cut_unfinished(settling.id())
+            except OSError:
+                self._fail_if_whole(settling.id())
             finally:
                 settling.abort()
+        if self.words[control_block.WORD_FAILED] and isinstance(error, ViewError | OSError):
+            raise StoreFailed(
+                self.directory, "a change could not be undone; close the store everywhere and reopen it"
+            ) from error
         if isinstance(error, ViewError):
             raise self._translated(error) from error
         if isinstance(error, OSError):
             raise self.full_or_failed(error) from error
+
+    def _fail_if_whole(self, number: int) -> None:
+        """Stop every process if the entry of transaction `number` is whole in the log, and the disk keeps it there.
+
+        The next recovery would carry out what was refused. Part of an entry does no harm: the next one overwrites it.
+        """
+        segment, end, *_ = self.control.slot(number)
+        try:
+            whole = segment_path(self.log_directory, segment).stat().st_size >= end
+        except OSError:
+            whole = True  # it cannot be told
+        if whole:
+            self.control.fail()
 
     # Syncing
 
