@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import crudjt
+import crudjt.aio
+import crudjt.contrib
 import crudjt.testing
 from crudjt.cli import main
 
