@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.test_layers import LAYERS
 
 ROOT = Path(__file__).parents[1]
@@ -43,17 +45,18 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def test_ci_runs_the_tests_as_the_readme_does() -> None:
-    commands = re.findall(r"^```sh\n(.*pytest.*)\n```$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    commands = re.findall(r"^```sh\n(.*tools/test.*)\n```$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(commands) == 1
     assert commands[0] in CI.read_text().splitlines()
 
 
-def test_ci_is_a_strict_script_that_can_be_run() -> None:
-    lines = CI.read_text().splitlines()
+@pytest.mark.parametrize("script", [CI, ROOT / "tools" / "test"], ids=["CI", "tests"])
+def test_a_script_is_strict_and_can_be_run(script: Path) -> None:
+    lines = script.read_text().splitlines()
     assert lines[0] == "#!/usr/bin/env bash"
     assert "set -euo pipefail" in lines
-    assert CI.stat().st_mode & 0o111
-    subprocess.run(["bash", "-n", str(CI)], check=True)
+    assert script.stat().st_mode & 0o111
+    subprocess.run(["bash", "-n", str(script)], check=True)
 
 
 def test_ci_checks_what_contributing_says() -> None:
