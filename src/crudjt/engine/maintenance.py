@@ -122,7 +122,10 @@ def _remove_expired(view: Reader, keys: list[bytes], now_ms: int) -> tuple[int, 
 
 def note_keys(engine: Engine, fingerprints: list[str]) -> bool:
     """Add fingerprints to the manifest; return whether any of them was there before, or the store had none."""
-    known = manifest.load(engine.directory).keys
+    try:
+        known = manifest.load(engine.directory).keys
+    except OSError as error:
+        raise engine.full_or_failed(error) from error
     missing = [fingerprint for fingerprint in fingerprints if fingerprint not in known]
     if missing:
         with _alone(engine) as alone:
