@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 import crudjt
-from crudjt.aio import wrap
+from crudjt.aio import AsyncStore, wrap
 from crudjt.contrib.starlette import SessionMiddleware
 from crudjt.testing import FakeClock
 from tests.aio.driven import Loop
@@ -384,6 +384,21 @@ def test_a_login_during_which_the_old_session_ends_takes_nothing_of_it_over(site
     site.do(ended_meanwhile)
     assert site.data() == {"theme": "dark"}
     assert [session.data for session in store.sessions("ada")] == [{"theme": "dark"}]
+
+
+def test_an_old_session_that_ends_at_the_last_moment_of_a_login_is_not_taken_over(
+    site: Site, store: crudjt.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at what others have stored, and the end of the old token."""
+
+    async def too_late(_self: AsyncStore, token: str) -> bool:
+        assert store.delete(token)
+        return store.delete(token)
+
+    site.do(put(cart=[1]))
+    monkeypatch.setattr(AsyncStore, "delete", too_late)
+    site.do(ada_logs_in)
+    assert site.data() == {"a": 1}
 
 
 def test_a_store_that_fails_is_no_empty_session(site: Site, store: crudjt.Store) -> None:
