@@ -22,6 +22,7 @@ from crudjt.engine.log import (
     DELETE,
     HEADER_BLOCK_BYTES,
     INSERT,
+    SALT_BYTES,
     Entry,
     SegmentReader,
     SegmentWriter,
@@ -40,7 +41,6 @@ LOCK_FILE = "lock"
 _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 _REPLAY_BATCH_ENTRIES = 2000
-_SALT_BYTES = 32
 _UNUSABLE_ERRNOS = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS})
 
 logger = logging.getLogger("crudjt")
@@ -142,7 +142,7 @@ def _check_alone(directory: Path, max_size: int | None) -> None:
     if found is None:
         if segment_numbers(directory / LOG_DIRECTORY) or any((directory / BASE_DIRECTORY).glob("*.mdb")):
             raise StoreCorrupt(directory / manifest.NAME, 0, "the manifest is missing")
-        salt = os.urandom(_SALT_BYTES).hex()
+        salt = os.urandom(SALT_BYTES).hex()
         found = Manifest(
             map_size=max_size or DEFAULT_MAX_SIZE, salt=salt, keys=[], boot=None, base=None, segment=0, doubtful=False
         )
