@@ -943,12 +943,16 @@ def test_what_read_prints_update_takes_without_loss(command: Command, live: crud
 
 
 def test_data_nested_too_deep_for_json_is_refused_in_words(command: Command, live: crudjt.Store) -> None:
+    """How deep is too deep depends on the interpreter: Python 3.12 and later print what 3.11 cannot."""
     nested: dict[Any, Any] = {}
     for _ in range(800):
         nested = {1: nested}
     result = command("peek", live.create(nested))
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "nested" in result.stderr
+    if result.exit_code:
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "nested" in result.stderr
+    else:
+        assert result.stdout.count("$map") == 800
 
 
 _KEYS = st.text(max_size=3) | st.sampled_from(["$bytes", "$map"]) | st.integers(-9, 9) | st.binary(max_size=3)
