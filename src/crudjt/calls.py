@@ -11,12 +11,12 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from crudjt.clock import NS_PER_MS
-from crudjt.errors import DataTooLarge, InvalidParameter
+from crudjt.errors import InvalidParameter
 from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, checked_version, milliseconds, reads
 from crudjt.parts import MAX_DATA_BYTES, in_parts, within_one_call
 from crudjt.proto.v1 import store_pb2 as pb
 from crudjt.records import FORMAT, NO_SUBJECT, Envelope, Header, Session
-from crudjt.sessions import checked_block
+from crudjt.sessions import checked_block, pack
 from crudjt.stats import Stats
 from crudjt.store import list_of_tokens
 
@@ -26,7 +26,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NS_PER_SECOND = 10**9
 _MAX_VERSION = 2**64 - 1  # what can be sent; no session comes so far
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[Any, Any]).decode
 
 
@@ -197,17 +196,7 @@ def sync() -> Call[None]:
 
 
 def _pack(data: dict[Any, Any]) -> bytes:
-    if not isinstance(data, dict):
-        raise InvalidParameter("data", f"is of type {type(data).__name__}", "a dict")
-    try:
-        packed = _encode(data)
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidParameter(
-            "data", f"cannot be packed ({type(error).__name__})", "what MessagePack carries, nested less than 1000 deep"
-        ) from None
-    if len(packed) > MAX_DATA_BYTES:
-        raise DataTooLarge(len(packed), MAX_DATA_BYTES)
-    return packed
+    return pack(data, MAX_DATA_BYTES)
 
 
 def _spelled(token: str, parameter: str = "token") -> str:

@@ -42,6 +42,32 @@ from crudjt.tokens import TOKEN_CHARACTERS, new_id, token_block
 Get = Callable[[bytes], bytes | None]
 
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder().decode
+
+
+def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
+    """Return data as MessagePack.
+
+    Raises:
+        InvalidParameter: not a map, or it holds what MessagePack does not carry. The data is not in the message.
+        DataTooLarge: more than `max_data_bytes`.
+
+    """
+    if not isinstance(data, dict):
+        raise InvalidParameter("data", f"is of type {type(data).__name__}", "a dict")
+    try:
+        packed = _encode(data)
+        _decode(packed)  # a map as a key, or raw bytes, may pack and never be read again
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidParameter(
+            "data", f"cannot be packed ({type(error).__name__})", "what MessagePack carries, nested less than 1000 deep"
+        ) from None
+    if len(packed) > max_data_bytes:
+        raise DataTooLarge(len(packed), max_data_bytes)
+    return packed
+
+
 class Limits(NamedTuple):
     """The limits of a new session; durations in milliseconds, 0 for none."""
 
@@ -84,38 +110,13 @@ class Filed(NamedTuple):
 class Sessions:
     """The decisions of one store, under its keys."""
 
-    def __init__(self, keyring: Keyring, max_data_bytes: int, directory: Path) -> None:
+    def __init__(self, keyring: Keyring, directory: Path) -> None:
         """Take what all decisions have in common; `directory` is for errors."""
         self.keyring = keyring
         self._newest = keyring.newest
         self._keys = keyring.newest_first
-        self._max_data_bytes = max_data_bytes
         self._directory = directory
-        self._encode = msgspec.msgpack.Encoder().encode
-        self.decode: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder().decode
-
-    def pack(self, data: dict[Any, Any]) -> bytes:
-        """Return data as MessagePack.
-
-        Raises:
-            InvalidParameter: not a map, or it holds what MessagePack does not carry. The data is not in the message.
-            DataTooLarge: more than ``max_data_bytes``.
-
-        """
-        if not isinstance(data, dict):
-            raise InvalidParameter("data", f"is of type {type(data).__name__}", "a dict")
-        try:
-            packed = self._encode(data)
-            self.decode(packed)  # a map as a key, or raw bytes, may pack and never be read again
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-            raise InvalidParameter(
-                "data",
-                f"cannot be packed ({type(error).__name__})",
-                "what MessagePack carries, nested less than 1000 deep",
-            ) from None
-        if len(packed) > self._max_data_bytes:
-            raise DataTooLarge(len(packed), self._max_data_bytes)
-        return packed
+        self.decode = _decode
 
     def find(self, get: Get, token: str) -> Found | None:
         """Return what a token stands for, expired or not.

@@ -19,7 +19,7 @@ from crudjt.keyring import Keyring
 from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, checked_version, milliseconds, reads
 from crudjt.options import Options
 from crudjt.records import Envelope, Session
-from crudjt.sessions import NO_LIMITS, NO_NEW_LIMITS, Filed, Limits, NewLimits, Sessions, checked_block
+from crudjt.sessions import NO_LIMITS, NO_NEW_LIMITS, Filed, Limits, NewLimits, Sessions, checked_block, pack
 from crudjt.stats import Stats, read_stats
 
 logger = logging.getLogger("crudjt")
@@ -60,8 +60,9 @@ class Store:
         self._directory = directory
         self._options = options
         self._engine = engine
-        self._sessions = Sessions(keyring, options.max_data_bytes, directory)
+        self._sessions = Sessions(keyring, directory)
         self._clock = options.clock
+        self._max_data_bytes = options.max_data_bytes
         self.durable = options.durability == "full"
         self._cache = ReadCache()
         self._cached = self._cache.get
@@ -93,7 +94,7 @@ class Store:
 
         """
         sessions = self._sessions
-        packed = sessions.pack(data)
+        packed = pack(data, self._max_data_bytes)
         if ttl is None and idle is None and max_reads is None and subject is None:
             limits = NO_LIMITS
         else:
@@ -188,7 +189,7 @@ class Store:
             InvalidParameter: a parameter is out of range.
 
         """
-        packed = self._sessions.pack(data)
+        packed = pack(data, self._max_data_bytes)
         if if_version is not None:
             checked_version(if_version)
         return self._change(token, packed, _limits(ttl, idle, max_reads), if_version)
@@ -273,7 +274,7 @@ class Store:
         """Start a session for each item of `data`, all or none; return their tokens in order. Limits as in `create`."""
         if not isinstance(data, Iterable):
             raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
-        packed = [self._sessions.pack(item) for item in data]
+        packed = [pack(item, self._max_data_bytes) for item in data]
         limits = _new_limits(ttl, idle, max_reads, subject)
         now_ms = self._now_ms()
         begun = [self._sessions.insert(item, subject, limits, now_ms) for item in packed]

@@ -49,17 +49,13 @@ class XAES256GCM:
         """Return ciphertext and tag under a 24-byte nonce that is never used again."""
         return self._derived(nonce[:_PREFIX_BYTES]).encrypt(nonce[_PREFIX_BYTES:], plaintext, associated)
 
-    def decrypt(self, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
-        """Return the plaintext.
+    def open(self, message: bytes, start: int, associated: bytes) -> bytes:
+        """Return the plaintext of nonce, ciphertext and tag, which are all of `message` from `start` on.
 
         Raises:
             cryptography.exceptions.InvalidTag: anything differs from what was sealed.
 
         """
-        return self._derived(nonce[:_PREFIX_BYTES]).decrypt(nonce[_PREFIX_BYTES:], sealed, associated)
-
-    def open(self, message: bytes, start: int, associated: bytes) -> bytes:
-        """Return the plaintext of what `seal` has returned, which is all of `message` from `start` on; as `decrypt`."""
         middle, end = start + _PREFIX_BYTES, start + NONCE_BYTES
         return self._derived(message[start:middle]).decrypt(message[middle:end], message[end:], associated)
 
