@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from crudjt.engine import cache
 from crudjt.engine.cache import Cached, ReadCache, flattened
+from crudjt.keyring import Key
 from crudjt.records import Header
 from crudjt.testing import temporary_store
 
-HEADER = Header(1, 0, 0, 1, 0, 0, 0, 0, 0, bytes(16))
+KEY = Key(bytes(32), bytes(32))
+HEAD = Header(1, 0, 0, 1, 0, 0, 0, 0, 0, bytes(16)).packed()
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
 )
@@ -20,7 +22,7 @@ DATA = st.dictionaries(st.text(), VALUES)
 
 
 def entry() -> Cached:
-    return Cached(bytes(16), HEADER, None, 512, 1, 0, b"\x80", {}, ())
+    return Cached(bytes(16), HEAD, None, KEY, 512, 1, 0, b"\x80", {}, ())
 
 
 @pytest.fixture

@@ -283,7 +283,7 @@ def to_session(message: pb.Session) -> Session:
         FORMAT, 0, 0, message.version, message.created_ms, message.expires_ms, 0, 0, reads_left or 0, NO_SUBJECT
     )
     now_ns = message.expires_ms * NS_PER_MS - round(message.expires_in * _NS_PER_SECOND)
-    return Session(_decode(message.data), reads_left, Envelope(message.id, header, subject), now_ns)
+    return Session(_decode(message.data), reads_left, Envelope(message.id, header.packed(), subject), now_ns)
 
 
 def _moment(response: Any, field: str) -> datetime | None:

@@ -33,20 +33,25 @@ from crudjt.xaes import OVERHEAD_BYTES, XAES256GCM
 
 FORMAT = 1
 NO_SUBJECT = bytes(16)
+FLAGS_OFFSET = 1
 TAG_OFFSET = 48
+_LIMITS_OFFSET = 16
+_NO_LIMITS = bytes(TAG_OFFSET - _LIMITS_OFFSET)
 
 _HEADER = Struct("<BBHIQQQQQ16s")
 HEADER_BYTES = 64
 MIN_RECORD_BYTES = HEADER_BYTES + OVERHEAD_BYTES
 _HAS_SUBJECT = 1
-_MAX_VERSION = 2**32 - 1
+_ONE_VERSION = 2**32  # in the first word of a header
+_WORD = 2**64 - 1
 _SUBJECT_LENGTH_BYTES = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 assert _HEADER.size == HEADER_BYTES
 
 pack_header = _HEADER.pack
-"""Returns a header's bytes from the fields of a `Header`, where making one would cost too much."""
+unpack_header = _HEADER.unpack_from
+"""Header's bytes from the fields of a `Header`, and back, where making one would cost too much."""
 
 
 class DamagedRecord(Exception):
@@ -128,14 +133,7 @@ def read_header(record: bytes) -> Header:
 
 def seal(cipher: XAES256GCM, id_: bytes, header: Header, payload: bytes) -> bytes:
     """Return the record to store."""
-    packed = header.packed()
-    return packed + cipher.seal(payload, id_ + packed)
-
-
-def with_next_version(record: bytes) -> bytes:
-    """Return the header of a record, or of a header alone, as of the next version."""
-    version = (int.from_bytes(record[4:8], "little") + 1) & _MAX_VERSION
-    return record[:4] + version.to_bytes(4, "little") + record[8:HEADER_BYTES]
+    return reseal(cipher, id_, header.packed(), payload)
 
 
 def reseal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes) -> bytes:
@@ -143,13 +141,31 @@ def reseal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes) -> bytes
     return head + cipher.seal(payload, id_ + head)
 
 
+def unlimited(head: bytes) -> bool:
+    """Tell whether a session has neither deadline nor number of reads, from its header's bytes."""
+    return head[_LIMITS_OFFSET:TAG_OFFSET] == _NO_LIMITS
+
+
+def version_of(head: bytes) -> int:
+    """Return the version, from a header's bytes."""
+    return int.from_bytes(head[4:8], "little")
+
+
+def with_next_version(head: bytes) -> bytes:
+    """Return a header's bytes as of the next version."""
+    first_word = int.from_bytes(head[:8], "little") + _ONE_VERSION
+    return (first_word & _WORD).to_bytes(8, "little") + head[8:]
+
+
 def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> bytes:
-    """Return the payload of a record whose header was read.
+    """Return the payload of a record; from then on its header can be believed.
 
     Raises:
         DamagedRecord: changed on disk, moved from another id, or sealed with another key.
 
     """
+    if len(record) < MIN_RECORD_BYTES or record[0] != FORMAT:
+        raise DamagedRecord
     try:
         return cipher.open(record, HEADER_BYTES, id_ + record[:HEADER_BYTES])
     except InvalidTag:
@@ -173,11 +189,16 @@ def split_payload(flags: int, payload: bytes) -> tuple[bytes, str | None]:
 
 
 class Envelope(msgspec.Struct, gc=False):
-    """What there is to a session besides its data."""
+    """What there is to a session besides its data. The header is taken apart only for those who ask."""
 
     id: bytes
-    header: Header
+    head: bytes
     subject: str | None
+
+    @property
+    def header(self) -> Header:
+        """The fixed part of the record."""
+        return Header(*_HEADER.unpack_from(self.head))
 
 
 class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no cycle, unless `data` is made to
@@ -205,7 +226,7 @@ class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no c
     @property
     def version(self) -> int:
         """Counts the updates, from 1; for ``update(if_version=…)``."""
-        return self._envelope.header.version
+        return version_of(self._envelope.head)
 
     @property
     def created_at(self) -> datetime:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from crudjt.clock import NS_PER_MS
+from crudjt.engine.cache import Cached
 from crudjt.engine.engine import Reader
 from crudjt.engine.log import DELETE, INSERT, REPLACE, Change
 from crudjt.engine.view import SESSION
@@ -19,6 +20,7 @@ from crudjt.errors import DataTooLarge, InvalidParameter, StoreCorrupt, VersionC
 from crudjt.keyring import Key, Keyring
 from crudjt.limits import KEEP, KeepType
 from crudjt.records import (
+    FLAGS_OFFSET,
     FORMAT,
     HEADER_BYTES,
     NO_SUBJECT,
@@ -34,7 +36,10 @@ from crudjt.records import (
     reseal,
     seal,
     split_payload,
+    unlimited,
+    unpack_header,
     unseal,
+    version_of,
     with_next_version,
 )
 from crudjt.tokens import TOKEN_CHARACTERS, new_id, token_block
@@ -110,11 +115,12 @@ class Filed(NamedTuple):
 class Sessions:
     """The decisions of one store, under its keys."""
 
-    def __init__(self, keyring: Keyring, directory: Path) -> None:
-        """Take what all decisions have in common; `directory` is for errors."""
+    def __init__(self, keyring: Keyring, words: memoryview, directory: Path) -> None:
+        """Take what all decisions have in common: keys, the words of the control block, and for errors, a directory."""
         self.keyring = keyring
         self._newest = keyring.newest
         self._keys = keyring.newest_first
+        self._words = words
         self._directory = directory
         self.decode = _decode
 
@@ -156,16 +162,16 @@ class Sessions:
         except DamagedRecord:
             raise self._corrupt(id_) from None
 
-    def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[Header, bytes, str | None]:
+    def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[bytes, bytes, str | None]:
         """Return header, packed data and subject of a record, believing nothing that was changed on disk."""
         try:
-            header = read_header(record)
             payload = unseal(key.cipher, id_, record)
         except DamagedRecord:
             raise self._corrupt(id_) from None
-        if not header.flags:
-            return header, payload, None
-        return header, *split_payload(header.flags, payload)
+        flags = record[FLAGS_OFFSET]
+        if not flags:
+            return record[:HEADER_BYTES], payload, None
+        return record[:HEADER_BYTES], *split_payload(flags, payload)
 
     def open(self, found: Found) -> tuple[bytes, str | None]:
         """Return the packed data and the subject of a record."""
@@ -180,7 +186,7 @@ class Sessions:
     def session(self, found: Found, now_ns: int) -> Session:
         """Return a session as its owner sees it."""
         packed, subject = self.open(found)
-        envelope = Envelope(found.id, found.header, subject)
+        envelope = Envelope(found.id, found.record[:HEADER_BYTES], subject)
         return Session(self.decode(packed), found.header.reads_left or None, envelope, now_ns)
 
     def _corrupt(self, id_: bytes) -> StoreCorrupt:
@@ -188,20 +194,22 @@ class Sessions:
 
     # Decisions
 
-    def insert(self, packed: bytes, subject: str | None, limits: Limits, now_ms: int) -> tuple[str, Change]:
+    def insert(self, packed: bytes, subject: str | None, limits: Limits, now_ns: int) -> tuple[str, Change]:
         """Return the token of a new session, and the change that begins it."""
         key = self._newest
-        ttl, idle, max_reads = limits
-        hard_expiry = now_ms + ttl if ttl else 0
-        expires = deadline(now_ms, hard_expiry, idle) if idle else hard_expiry
-        id_ = new_id(now_ms)
-        if subject is None:
-            head = pack_header(FORMAT, 0, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, NO_SUBJECT)
-            return key.tokens.token(id_), (INSERT, id_, head + key.cipher.seal(packed, id_ + head))
-        flags, payload = join_payload(packed, subject)
-        tag = key.subject_tag(subject)
-        head = pack_header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
-        return key.tokens.token(id_), (INSERT, id_, head + key.cipher.seal(payload, id_ + head))
+        id_, now_ms = new_id(now_ns), now_ns // NS_PER_MS
+        flags, tag = 0, NO_SUBJECT
+        if subject is not None:
+            flags, packed = join_payload(packed, subject)
+            tag = key.subject_tag(subject)
+        if limits is NO_LIMITS:
+            head = pack_header(FORMAT, flags, 0, 1, now_ms, 0, 0, 0, 0, tag)
+        else:
+            ttl, idle, max_reads = limits
+            hard_expiry = now_ms + ttl if ttl else 0
+            expires = deadline(now_ms, hard_expiry, idle)
+            head = pack_header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
+        return key.tokens.token(id_), (INSERT, id_, reseal(key.cipher, id_, head, packed))
 
     def take(self, view: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
         """Read sessions, counting the read and sliding the idle deadline."""
@@ -234,14 +242,21 @@ class Sessions:
         )
         header = replace(header, expires=expires, reads_left=max(header.reads_left - 1, 0))
         reads_left = header.reads_left if found.header.reads_left else None
-        session = Session(self.decode(packed), reads_left, Envelope(found.id, header, subject), now_ns)
+        session = Session(self.decode(packed), reads_left, Envelope(found.id, header.packed(), subject), now_ns)
         if reads_left == 0:
             return found, (DELETE, found.id, found.record), session
         record = seal(found.key.cipher, found.id, header, join_payload(packed, subject)[1])
         return Found(found.key, found.id, record, header), (REPLACE, found.id, record), session
 
     def change(
-        self, view: Reader, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None, now_ms: int
+        self,
+        view: Reader,
+        token: str,
+        known: Cached | None,
+        packed: bytes | None,
+        limits: NewLimits,
+        if_version: int | None,
+        now_ms: int,
     ) -> tuple[bool, Sequence[Change]]:
         """Give a live session new data, unless `packed` is ``None``, and new limits.
 
@@ -249,29 +264,33 @@ class Sessions:
             VersionConflict: the session is not at `if_version`.
 
         """
-        located = self._locate(view.get, token)
-        if located is None:
-            return False, ()
-        key, id_, record = located
-        try:
-            header = read_header(record)
-            payload = unseal(key.cipher, id_, record)
-        except DamagedRecord:
-            raise self._corrupt(id_) from None
-        if header.expires and now_ms >= header.expires:
-            return False, ()
-        if if_version is not None and if_version != header.version:
-            raise VersionConflict(if_version, header.version)
-        if packed is not None:
-            payload = packed if not header.flags else join_payload(packed, split_payload(header.flags, payload)[1])[1]
-        head = record
-        if limits is not NO_NEW_LIMITS or header.idle:
-            head = relimited(header, limits, now_ms).packed()
-        head = head[:HEADER_BYTES] if packed is None else with_next_version(head)
-        return True, ((REPLACE, id_, reseal(key.cipher, id_, head, payload)),)
+        if known is not None and self._holds(known):
+            key, id_, head, old, subject = known.key, known.id, known.head, known.packed, known.subject
+        else:
+            located = self._locate(view.get, token)
+            if located is None:
+                return False, ()
+            key, id_, record = located
+            head, old, subject = self.opened(key, id_, record)
+        if limits is not NO_NEW_LIMITS or not unlimited(head):
+            header = Header(*unpack_header(head))
+            if not header.alive(now_ms):
+                return False, ()
+            if limits is not NO_NEW_LIMITS or header.idle:
+                head = relimited(header, limits, now_ms).packed()
+        if if_version is not None and if_version != version_of(head):
+            raise VersionConflict(if_version, version_of(head))
+        if packed is None:
+            packed = old
+        else:
+            head = with_next_version(head)
+        if subject is not None:
+            packed = join_payload(packed, subject)[1]
+        return True, ((REPLACE, id_, reseal(key.cipher, id_, head, packed)),)
 
-    def rotate(self, view: Reader, token: str, now_ms: int) -> tuple[str | None, list[Change]]:
+    def rotate(self, view: Reader, token: str, now_ns: int) -> tuple[str | None, list[Change]]:
         """Move a live session to a new token, of the newest key."""
+        now_ms = now_ns // NS_PER_MS
         found = self.find_live(view.get, token, now_ms)
         if found is None:
             return None, []
@@ -279,19 +298,25 @@ class Sessions:
         packed, subject = self.open(found)
         tag = NO_SUBJECT if subject is None else key.subject_tag(subject)
         header = replace(relimited(found.header, NO_NEW_LIMITS, now_ms), tag=tag)
-        id_ = new_id(now_ms)
+        id_ = new_id(now_ns)
         record = seal(key.cipher, id_, header, join_payload(packed, subject)[1])
         return key.tokens.token(id_), [(DELETE, found.id, found.record), (INSERT, id_, record)]
 
-    def end(self, view: Reader, token: str, now_ms: int) -> tuple[bool, Sequence[Change]]:
+    def end(self, view: Reader, token: str, known: Cached | None, now_ms: int) -> tuple[bool, Sequence[Change]]:
         """End a session; the result is whether it was alive."""
+        if known is not None and self._holds(known):
+            alive = unlimited(known.head) or known.header.alive(now_ms)
+            return alive, ((DELETE, known.id, known.head),)
         located = self._locate(view.get, token)
         if located is None:
             return False, ()
         key, id_, record = located
-        expires = self.header(id_, record).expires
-        alive = not expires or now_ms < expires
+        alive = self.header(id_, record).alive(now_ms)
         return alive or not _opens(key, id_, record), ((DELETE, id_, record),)
+
+    def _holds(self, known: Cached) -> bool:
+        """Tell whether the cache knows what the view holds. Under the write lock that stays so."""
+        return self._words[known.pair] == known.noted
 
     def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
@@ -331,7 +356,6 @@ class Sessions:
 
 def _opens(key: Key, id_: bytes, record: bytes) -> bool:
     try:
-        read_header(record)
         unseal(key.cipher, id_, record)
     except DamagedRecord:
         return False

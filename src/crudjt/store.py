@@ -18,7 +18,7 @@ from crudjt.errors import InvalidParameter, StoreClosed
 from crudjt.keyring import Keyring
 from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, checked_version, milliseconds, reads
 from crudjt.options import Options
-from crudjt.records import Envelope, Session
+from crudjt.records import Envelope, Header, Session, unlimited, unpack_header
 from crudjt.sessions import NO_LIMITS, NO_NEW_LIMITS, Filed, Limits, NewLimits, Sessions, checked_block, pack
 from crudjt.stats import Stats, read_stats
 
@@ -60,7 +60,7 @@ class Store:
         self._directory = directory
         self._options = options
         self._engine = engine
-        self._sessions = Sessions(keyring, directory)
+        self._sessions = Sessions(keyring, engine.words, directory)
         self._clock = options.clock
         self._max_data_bytes = options.max_data_bytes
         self.durable = options.durability == "full"
@@ -99,7 +99,7 @@ class Store:
             limits = NO_LIMITS
         else:
             limits = _new_limits(ttl, idle, max_reads, subject)
-        token, change = sessions.insert(packed, subject, limits, self._clock() // NS_PER_MS)
+        token, change = sessions.insert(packed, subject, limits, self._clock())
         self._engine.write(_given, (change,), durable=self.durable)
         return token
 
@@ -133,24 +133,27 @@ class Store:
         block = checked_block(token)
         if block is None:
             return None
-        now_ms = now_ns // NS_PER_MS
-        for key in self._sessions.keyring.newest_first:
+        sessions = self._sessions
+        for key in sessions.keyring.newest_first:
             id_ = key.tokens.id(block)
             pair = pair_word(id_)
             begin, end = words[pair], words[pair + 1]  # before the view is read: see engine/cache.py
             record = self._engine.get(SESSION + id_)
             if record is None:
                 continue
-            header, packed, subject = self._sessions.opened(key, id_, record)
-            if not header.alive(now_ms):
-                return None
-            until = header.still_until()
-            if header.reads_left or (until and now_ms >= until):
-                return self._engine.write(self._sessions.take, (token,), now_ns, durable=self.durable)[0]
+            head, packed, subject = sessions.opened(key, id_, record)
+            until = 0
+            if not unlimited(head):
+                header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
+                if not header.alive(now_ms):
+                    return None
+                until = header.still_until()
+                if header.due(now_ms):
+                    return self._engine.write(sessions.take, (token,), now_ns, durable=self.durable)[0]
             data = self._decode(packed)
             if begin != end:
-                return Session(data, None, Envelope(id_, header, subject), now_ns)
-            entry = Cached(id_, header, subject, pair, begin, until * NS_PER_MS, packed, *flattened(data))
+                return Session(data, None, Envelope(id_, head, subject), now_ns)
+            entry = Cached(id_, head, subject, key, pair, begin, until * NS_PER_MS, packed, *flattened(data))
             self._cache.keep(token, entry)
             return Session(data, None, entry, now_ns)
         return None
@@ -192,7 +195,8 @@ class Store:
         packed = pack(data, self._max_data_bytes)
         if if_version is not None:
             checked_version(if_version)
-        return self._change(token, packed, _limits(ttl, idle, max_reads), if_version)
+        limits = NO_NEW_LIMITS if ttl is idle is max_reads is KEEP else _limits(ttl, idle, max_reads)
+        return self._change(token, packed, limits, if_version)
 
     def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
         """Give a live session new limits, the same data, and a fresh idle timeout; return whether there was one."""
@@ -204,11 +208,12 @@ class Store:
         The old token is dead from the moment the new one lives: call it at login and at every change of privilege
         (OWASP ASVS 5.0, 7.2.4). The handle changes with the token; data, limits, subject and version stay.
         """
-        return self._write(self._sessions.rotate, token, self._now_ms())
+        return self._write(self._sessions.rotate, token, self._clock())
 
     def delete(self, token: str) -> bool:
         """End a session; return whether there was one."""
-        return self._engine.write(self._sessions.end, token, self._clock() // NS_PER_MS, durable=self.durable)
+        known, now_ms = self._known(token), self._clock() // NS_PER_MS
+        return self._engine.write(self._sessions.end, token, known, now_ms, durable=self.durable)
 
     # Sessions of a subject
 
@@ -276,8 +281,7 @@ class Store:
             raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
         packed = [pack(item, self._max_data_bytes) for item in data]
         limits = _new_limits(ttl, idle, max_reads, subject)
-        now_ms = self._now_ms()
-        begun = [self._sessions.insert(item, subject, limits, now_ms) for item in packed]
+        begun = [self._sessions.insert(item, subject, limits, self._clock()) for item in packed]
         self._write(_given, [change for _, change in begun])
         return [token for token, _ in begun]
 
@@ -352,13 +356,19 @@ class Store:
     def _now_ms(self) -> int:
         return self._clock() // NS_PER_MS
 
+    def _known(self, token: str) -> Cached | None:
+        try:
+            return self._cached(token)
+        except TypeError:  # not hashable, so no text
+            return None
+
     def _write(self, decide: Decision[Result], *arguments: Any) -> Result:
         return self._engine.write(decide, *arguments, durable=self.durable)
 
     def _change(self, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None) -> bool:
-        now_ms = self._clock() // NS_PER_MS
+        known, now_ms = self._known(token), self._clock() // NS_PER_MS
         return self._engine.write(
-            self._sessions.change, token, packed, limits, if_version, now_ms, durable=self.durable
+            self._sessions.change, token, known, packed, limits, if_version, now_ms, durable=self.durable
         )
 
 
@@ -374,8 +384,6 @@ def _new_limits(ttl: float | None, idle: float | None, max_reads: int | None, su
 
 
 def _limits(ttl: float | KeepType | None, idle: float | KeepType | None, max_reads: int | KeepType | None) -> NewLimits:
-    if ttl is idle is max_reads is KEEP:
-        return NO_NEW_LIMITS
     return NewLimits(
         ttl if ttl is KEEP else milliseconds("ttl", ttl),
         idle if idle is KEEP else milliseconds("idle", idle),

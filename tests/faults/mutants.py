@@ -239,7 +239,7 @@ MUTANTS = [
         "the log end is kept in one slot",
         (
             Edit(ControlBlock, "slot", "_STATE_OFFSETS[transaction & 1]", "_STATE_OFFSETS[0]"),
-            Edit(ControlBlock, "fill_slot", "_STATE_OFFSETS[parity]", "_STATE_OFFSETS[0]"),
+            Edit(ControlBlock, "fill_slot", "_SLOT_OFFSETS[transaction & 1]", "_SLOT_OFFSETS[0]"),
         ),
         kills.run, 6,
     ),

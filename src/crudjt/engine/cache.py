@@ -13,6 +13,7 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import Any
 
+from crudjt.keyring import Key
 from crudjt.records import Envelope
 
 ENTRIES = 40_000
@@ -28,6 +29,7 @@ class Cached(Envelope, gc=False):
     slow. Hence bytes where the data is deep, and flat maps and tuples, which the collector stops to track.
     """
 
+    key: Key
     pair: int  # the word of its pair in the control block
     noted: int  # what both words were
     until_ns: int  # from when on it has to be looked at again, 0 for never
@@ -79,6 +81,7 @@ def flattened(data: dict[Any, Any]) -> tuple[dict[Any, Any] | None, tuple[Any, .
         if type(value) is not list or not _IMMUTABLE.issuperset(map(type, value)):
             return None, ()
         lists.append(key)
-    if not lists:
-        return data.copy(), ()
-    return data | {key: tuple(data[key]) for key in lists}, tuple(lists)
+    flat = data.copy()
+    for key in lists:
+        flat[key] = tuple(flat[key])
+    return flat, tuple(lists)

@@ -32,6 +32,7 @@ WORD_SEALED_BYTES = 9  # log bytes in segments before the current one that a reb
 
 # The slot of transaction T begins at word SLOT_WORDS[T % 2]: the transaction's id, then a LogEnd.
 SLOT_WORDS = (16, 24)
+_SLOT_OFFSETS = (8 * 16, 8 * 24)
 _STATE_OFFSETS = (8 * 17, 8 * 25)
 
 # Pairs (begin, end) of the read cache, chosen by id. See engine/cache.py.
@@ -40,8 +41,9 @@ CACHE_WORDS = 512
 CONTROL_BYTES = CACHE_WORDS * 8 + CACHE_PAIRS * 16
 
 
-_LOG_END = Struct("<4Q")
-
+# Native, so that each field is one store of a word.
+_SLOT = Struct("@5Q")
+_LOG_END = Struct("@4Q")
 
 LogState = tuple[int, int, int, int]  # a `LogEnd` before it has names, where making one would cost too much
 
@@ -106,9 +108,7 @@ class ControlBlock:
 
     def fill_slot(self, transaction: int, segment: int, end: int, sequence: int, sessions: int) -> None:
         """State where the log ends once `transaction` is committed; the transaction's id goes first."""
-        parity = transaction & 1
-        self.words[SLOT_WORDS[parity]] = transaction
-        _LOG_END.pack_into(self._map, _STATE_OFFSETS[parity], segment, end, sequence, sessions)
+        _SLOT.pack_into(self._map, _SLOT_OFFSETS[transaction & 1], transaction, segment, end, sequence, sessions)
 
     def close(self) -> None:
         """Unmap."""

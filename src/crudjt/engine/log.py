@@ -111,9 +111,9 @@ def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> byt
         kind, id_, record = changes[0]
         if kind == DELETE:
             body = _ONE_DELETE.pack(sequence, kind, id_, record[TAG_OFFSET : TAG_OFFSET + 16])
-        else:
-            body = _ONE_PUT.pack(sequence, kind, id_, len(record)) + record
-        return _LENGTH_AND_CRC.pack(len(body), crc32(body, crc_salt)) + body
+            return _LENGTH_AND_CRC.pack(len(body), crc32(body, crc_salt)) + body
+        head = _ONE_PUT.pack(sequence, kind, id_, len(record))
+        return _LENGTH_AND_CRC.pack(len(head) + len(record), crc32(record, crc32(head, crc_salt))) + head + record
     parts = [sequence.to_bytes(_SEQUENCE_BYTES, "little")]
     for kind, id_, record in changes:
         if kind == DELETE:

@@ -305,7 +305,15 @@ def _replay_segment(reader: SegmentReader, view: View, replayed: _Replayed) -> i
 
 def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> None:
     changes = [change for entry in batch for change in entry.changes]
-    replayed.make_room(view, len(changes), new_pages(changes))
+    try:
+        replayed.make_room(view, len(changes), new_pages(changes))
+    except StoreFull:  # what a batch may need at most is far more than it does need
+        if len(batch) == 1:
+            raise
+        half = len(batch) // 2
+        _apply(path, batch[:half], view, replayed)
+        _apply(path, batch[half:], view, replayed)
+        return
     with view.begin(write=True) as transaction:
         for entry in batch:
             for kind, id_, value in entry.changes:
