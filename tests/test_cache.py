@@ -1,18 +1,20 @@
-"""The read cache of a process: what stays in it when it is full, and that its copies share nothing."""
+"""The read cache of a process: what stays in it, that its copies share nothing, and that changes do not trust it."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import crudjt
+from crudjt import Store, VersionConflict, generate_secret_key
 from crudjt.engine import cache
 from crudjt.engine.cache import Cached, ReadCache, flattened
-from crudjt.keyring import Key
 from crudjt.records import Header
-from crudjt.testing import temporary_store
+from crudjt.testing import FakeClock, temporary_store
 
-KEY = Key(bytes(32), bytes(32))
 HEAD = Header(1, 0, 0, 1, 0, 0, 0, 0, 0, bytes(16)).packed()
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
@@ -22,7 +24,7 @@ DATA = st.dictionaries(st.text(), VALUES)
 
 
 def entry() -> Cached:
-    return Cached(bytes(16), HEAD, None, KEY, 512, 1, 0, b"\x80", {}, ())
+    return Cached(bytes(16), HEAD, None, 0, 512, 1, 0, b"\x80", {}, ())
 
 
 @pytest.fixture
@@ -94,3 +96,67 @@ def spoil(value: Any) -> None:
         for inner in value:
             spoil(inner)
         value.append("spoilt")
+
+
+@pytest.fixture
+def two(tmp_path: Path, secret_key: str) -> Iterator[tuple[Store, Store]]:
+    """Two stores on one directory, each with a cache of its own."""
+    path = tmp_path / "store"
+    with crudjt.open(path, secret_key=secret_key) as one, crudjt.open(path, secret_key=secret_key) as other:
+        yield one, other
+
+
+@pytest.mark.parametrize("subject", [None, "ada"])
+def test_what_is_cached_is_changed_from_what_the_store_holds_now(two: tuple[Store, Store], subject: str | None) -> None:
+    one, other = two
+    token = one.create({"n": 1}, ttl=60, subject=subject)
+    assert one.read(token)
+    assert other.update(token, {"n": 2}, ttl=None)
+    assert one.touch(token, idle=30)
+    session = other.read(token)
+    assert session is not None
+    assert (session.data, session.version, session.subject) == ({"n": 2}, 2, subject)
+
+
+def test_a_cached_version_does_not_pass_for_the_stored_one(two: tuple[Store, Store]) -> None:
+    one, other = two
+    token = one.create({"n": 1})
+    assert one.read(token)
+    assert other.update(token, {"n": 2})
+    with pytest.raises(VersionConflict):
+        one.update(token, {"n": 3}, if_version=1)
+
+
+@pytest.mark.parametrize("subject", [None, "ada"])
+def test_what_is_cached_ends_once(two: tuple[Store, Store], subject: str | None) -> None:
+    one, other = two
+    token = one.create({}, subject=subject)
+    assert one.read(token)
+    assert other.read(token)
+    assert other.delete(token)
+    assert not one.delete(token)
+    assert not one.update(token, {})
+    assert not list(one.sessions("ada"))
+
+
+def test_a_cached_session_of_an_older_key_stays_under_it(tmp_path: Path, secret_key: str) -> None:
+    newer = generate_secret_key()
+    with crudjt.open(tmp_path / "store", secret_key=secret_key) as before:
+        token = before.create({"n": 1}, subject="ada")
+    with crudjt.open(tmp_path / "store", secret_key=[secret_key, newer]) as store:
+        assert store.read(token)
+        assert store.update(token, {"n": 2})
+    with crudjt.open(tmp_path / "store", secret_key=secret_key) as after:
+        session = after.read(token)
+        assert session is not None
+        assert session.data == {"n": 2}
+
+
+def test_a_cached_session_that_has_expired_is_neither_changed_nor_ended(tmp_path: Path, secret_key: str) -> None:
+    clock = FakeClock()
+    with crudjt.open(tmp_path / "store", secret_key=secret_key, clock=clock) as store:
+        token = store.create({}, ttl=10)
+        assert store.read(token)
+        clock.advance(10)
+        assert not store.update(token, {}, ttl=100)
+        assert not store.delete(token)

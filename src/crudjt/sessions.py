@@ -265,7 +265,7 @@ class Sessions:
 
         """
         if known is not None and self._holds(known):
-            key, id_, head, old, subject = known.key, known.id, known.head, known.packed, known.subject
+            key, id_, head, old, subject = self._keys[known.key], known.id, known.head, known.packed, known.subject
         else:
             located = self._locate(view.get, token)
             if located is None:

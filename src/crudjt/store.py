@@ -134,7 +134,7 @@ class Store:
         if block is None:
             return None
         sessions = self._sessions
-        for key in sessions.keyring.newest_first:
+        for number, key in enumerate(sessions.keyring.newest_first):
             id_ = key.tokens.id(block)
             pair = pair_word(id_)
             begin, end = words[pair], words[pair + 1]  # before the view is read: see engine/cache.py
@@ -153,7 +153,7 @@ class Store:
             data = self._decode(packed)
             if begin != end:
                 return Session(data, None, Envelope(id_, head, subject), now_ns)
-            entry = Cached(id_, head, subject, key, pair, begin, until * NS_PER_MS, packed, *flattened(data))
+            entry = Cached(id_, head, subject, number, pair, begin, until * NS_PER_MS, packed, *flattened(data))
             self._cache.keep(token, entry)
             return Session(data, None, entry, now_ns)
         return None

@@ -13,7 +13,6 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import Any
 
-from crudjt.keyring import Key
 from crudjt.records import Envelope
 
 ENTRIES = 40_000
@@ -29,7 +28,7 @@ class Cached(Envelope, gc=False):
     slow. Hence bytes where the data is deep, and flat maps and tuples, which the collector stops to track.
     """
 
-    key: Key
+    key: int  # which of the ring, from the newest on
     pair: int  # the word of its pair in the control block
     noted: int  # what both words were
     until_ns: int  # from when on it has to be looked at again, 0 for never

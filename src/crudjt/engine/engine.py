@@ -36,6 +36,7 @@ from crudjt.engine.view import (
     Snapshot,
     View,
     ViewError,
+    put_new,
     translated,
 )
 from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreFull
@@ -157,7 +158,7 @@ class Engine:
 
     # Writing
 
-    def write(  # noqa: C901, PLR0912, PLR0915 - begin to commit stays in one function: storage facts in docs/decisions.md
+    def write(  # noqa: C901, PLR0912 - begin to commit stays in one function: storage facts in docs/decisions.md
         self, decide: Decision[Result], *arguments: Any, durable: bool = False
     ) -> Result:
         """Run one write transaction and return what `decide` says.
@@ -191,11 +192,8 @@ class Engine:
                 ends = []
                 for kind, id_, record in changes:
                     if kind == INSERT:  # nobody can have cached what did not exist
-                        transaction.put(SESSION + id_, record)
+                        put_new(transaction, id_, record)
                         sessions += 1
-                        tag = record[TAG_OFFSET:HEADER_BYTES]
-                        if tag != NO_SUBJECT:
-                            transaction.put(SUBJECT + tag + id_, b"")
                         continue
                     pair = pair_word(id_)
                     words[pair] = number  # before the commit: no cache may hold across it

@@ -21,7 +21,7 @@ from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, LOG_DIRECTORY, VI
 from crudjt.engine.log import (
     DELETE,
     HEADER_BLOCK_BYTES,
-    INSERT,
+    REPLACE,
     SALT_BYTES,
     Entry,
     SegmentReader,
@@ -31,10 +31,10 @@ from crudjt.engine.log import (
     segment_path,
 )
 from crudjt.engine.manifest import Base, Manifest
-from crudjt.engine.view import DATA_FILE, SEGMENT_KEY, SESSION, SUBJECT, Snapshot, View, ViewError, translated
+from crudjt.engine.view import DATA_FILE, SEGMENT_KEY, SESSION, SUBJECT, Snapshot, View, ViewError, put_new, translated
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible
 from crudjt.options import DEFAULT_MAX_SIZE
-from crudjt.records import NO_SUBJECT, TAG_OFFSET
+from crudjt.records import NO_SUBJECT
 
 LOCK_FILE = "lock"
 
@@ -323,12 +323,10 @@ def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> N
                     if value != NO_SUBJECT:
                         transaction.delete(SUBJECT + value + id_)
                     replayed.sessions -= 1
-                    continue
-                transaction.put(SESSION + id_, value)
-                if kind == INSERT:
-                    tag = value[TAG_OFFSET : TAG_OFFSET + 16]
-                    if tag != NO_SUBJECT:
-                        transaction.put(SUBJECT + tag + id_, b"")
+                elif kind == REPLACE:
+                    transaction.put(SESSION + id_, value)
+                else:
+                    put_new(transaction, id_, value)
                     replayed.sessions += 1
     replayed.sequence = batch[-1].sequence
 

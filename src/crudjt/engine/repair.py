@@ -30,10 +30,10 @@ from crudjt.engine.manifest import Manifest
 from crudjt.engine.recovery import base_path, rebuild, write_base
 from crudjt.engine.salvage import Hole, Tree, read_segment, surviving_entries
 from crudjt.engine.standstill import at_rest, check_is_store
-from crudjt.engine.view import DATA_FILE, MAP_TO_SIZE, SESSION, SUBJECT, View, ViewError, translated
+from crudjt.engine.view import DATA_FILE, MAP_TO_SIZE, SESSION, View, ViewError, put_new, translated
 from crudjt.errors import StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible
 from crudjt.options import DEFAULT_MAX_SIZE
-from crudjt.records import NO_SUBJECT, DamagedRecord, read_header
+from crudjt.records import DamagedRecord, read_header
 from crudjt.tokens import ID_BYTES
 
 _SCRATCH = "repair.tmp"
@@ -274,10 +274,7 @@ def _fill(view: View, sessions: dict[bytes, bytes]) -> None:
         allocated = view.make_room(allocated, len(batch), pages).allocated
         with view.begin(write=True) as transaction:
             for id_, record in batch:
-                transaction.put(SESSION + id_, record)
-                tag = read_header(record).tag
-                if tag != NO_SUBJECT:
-                    transaction.put(SUBJECT + tag + id_, b"")
+                put_new(transaction, id_, record)
 
 
 def _keep_aside(directory: Path, report: Report, number: int) -> list[str]:

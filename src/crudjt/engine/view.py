@@ -20,6 +20,7 @@ import lmdb._envid  # fork: see View.abandon
 
 from crudjt.engine import files
 from crudjt.errors import StoreBusy, StoreError, StoreFailed, StoreFull
+from crudjt.records import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
 
 SESSION = b"t"
 SUBJECT = b"s"
@@ -210,6 +211,18 @@ class View:
 
 def _pages(stat: Mapping[str, Any]) -> int:
     return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+
+
+def put_new(transaction: Any, id_: bytes, record: bytes) -> None:
+    """Put a record and the entry of its subject, if it has one.
+
+    Nearly all are the newest, and go to the end of the tree. To tell LMDB so fills its pages; else they lack a record.
+    """
+    if not transaction.put(SESSION + id_, record, True, True, True):  # noqa: FBT003 - append; keywords cost
+        transaction.put(SESSION + id_, record)
+    tag = record[TAG_OFFSET:HEADER_BYTES]
+    if tag != NO_SUBJECT:
+        transaction.put(SUBJECT + tag + id_, b"")
 
 
 @contextmanager
