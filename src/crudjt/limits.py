@@ -1,9 +1,8 @@
 """What callers say of a session - how long, how often, whose - checked and in the units of a record."""
 
-import math
 import re
 from enum import Enum
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from crudjt.errors import InvalidParameter
 
@@ -11,6 +10,7 @@ MAX_SECONDS = 1000 * 366 * 86_400
 MAX_READS = 2**63 - 1
 MAX_SUBJECT_BYTES = 1024
 
+_NUMBERS = (int, float)  # ``int | float`` would be made anew by each call
 _HANDLE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -30,16 +30,38 @@ KEEP: Final = Keep.KEEP
 KeepType = Literal[Keep.KEEP]
 
 
+class Limits(NamedTuple):
+    """The limits of a new session; durations in milliseconds, 0 for none."""
+
+    ttl: int
+    idle: int
+    max_reads: int
+
+
+NO_LIMITS = Limits(0, 0, 0)
+
+
+class NewLimits(NamedTuple):
+    """What a caller wishes of a session's limits: as in `Limits`, or `KEEP`."""
+
+    ttl: int | KeepType
+    idle: int | KeepType
+    max_reads: int | KeepType
+
+
+NO_NEW_LIMITS = NewLimits(KEEP, KEEP, KEEP)
+
+
 def milliseconds(parameter: str, seconds: float | None) -> int:
     """Return a duration in whole milliseconds, at least one; 0 for ``None``."""
     if seconds is None:
         return 0
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+    if isinstance(seconds, bool) or not isinstance(seconds, _NUMBERS):
         problem = f"is of type {type(seconds).__name__}"
-    elif not math.isfinite(seconds) or not 0 < seconds <= MAX_SECONDS:
+    elif not 0 < seconds <= MAX_SECONDS:  # nor is NaN
         problem = f"is {seconds!r}"
     else:
-        return max(round(seconds * 1000), 1)
+        return round(seconds * 1000) or 1
     raise InvalidParameter(parameter, problem, f"seconds, above 0 and at most {MAX_SECONDS} (1000 years), or None")
 
 
@@ -54,6 +76,26 @@ def reads(max_reads: int | None) -> int:
     else:
         return max_reads
     raise InvalidParameter("max_reads", problem, f"a whole number from 1 to {MAX_READS}, or None")
+
+
+def new_limits(ttl: float | None, idle: float | None, max_reads: int | None) -> Limits:
+    """Return the limits of a new session."""
+    if ttl is idle is max_reads is None:
+        return NO_LIMITS
+    return Limits(milliseconds("ttl", ttl), milliseconds("idle", idle), reads(max_reads))
+
+
+def changed_limits(
+    ttl: float | KeepType | None, idle: float | KeepType | None, max_reads: int | KeepType | None
+) -> NewLimits:
+    """Return what is to become of a session's limits."""
+    if ttl is idle is max_reads is KEEP:
+        return NO_NEW_LIMITS
+    return NewLimits(
+        ttl if ttl is KEEP else milliseconds("ttl", ttl),
+        idle if idle is KEEP else milliseconds("idle", idle),
+        max_reads if max_reads is KEEP else reads(max_reads),
+    )
 
 
 def checked_subject(subject: object) -> str:

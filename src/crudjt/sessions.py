@@ -18,7 +18,7 @@ from crudjt.engine.log import DELETE, INSERT, REPLACE, Change
 from crudjt.engine.view import SESSION
 from crudjt.errors import DataTooLarge, InvalidParameter, StoreCorrupt, VersionConflict
 from crudjt.keyring import Key, Keyring
-from crudjt.limits import KEEP, KeepType
+from crudjt.limits import KEEP, NO_LIMITS, NO_NEW_LIMITS, Limits, NewLimits
 from crudjt.records import (
     FLAGS_OFFSET,
     FORMAT,
@@ -71,28 +71,6 @@ def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
     if len(packed) > max_data_bytes:
         raise DataTooLarge(len(packed), max_data_bytes)
     return packed
-
-
-class Limits(NamedTuple):
-    """The limits of a new session; durations in milliseconds, 0 for none."""
-
-    ttl: int
-    idle: int
-    max_reads: int
-
-
-NO_LIMITS = Limits(0, 0, 0)
-
-
-class NewLimits(NamedTuple):
-    """What a caller wishes of a session's limits: as in `Limits`, or `KEEP`."""
-
-    ttl: int | KeepType
-    idle: int | KeepType
-    max_reads: int | KeepType
-
-
-NO_NEW_LIMITS = NewLimits(KEEP, KEEP, KEEP)
 
 
 class Found(NamedTuple):

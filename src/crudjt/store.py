@@ -16,10 +16,19 @@ from crudjt.engine.log import Change
 from crudjt.engine.view import SESSION, SUBJECT
 from crudjt.errors import InvalidParameter, StoreClosed
 from crudjt.keyring import Keyring
-from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, checked_version, milliseconds, reads
+from crudjt.limits import (
+    KEEP,
+    KeepType,
+    NewLimits,
+    changed_limits,
+    checked_handle,
+    checked_subject,
+    checked_version,
+    new_limits,
+)
 from crudjt.options import Options
 from crudjt.records import Envelope, Header, Session, unlimited, unpack_header
-from crudjt.sessions import NO_LIMITS, NO_NEW_LIMITS, Filed, Limits, NewLimits, Sessions, checked_block, pack
+from crudjt.sessions import Filed, Sessions, checked_block, pack
 from crudjt.stats import Stats, read_stats
 
 logger = logging.getLogger("crudjt")
@@ -95,10 +104,9 @@ class Store:
         """
         sessions = self._sessions
         packed = pack(data, self._max_data_bytes)
-        if ttl is None and idle is None and max_reads is None and subject is None:
-            limits = NO_LIMITS
-        else:
-            limits = _new_limits(ttl, idle, max_reads, subject)
+        limits = new_limits(ttl, idle, max_reads)
+        if subject is not None:
+            checked_subject(subject)
         token, change = sessions.insert(packed, subject, limits, self._clock())
         self._engine.write(_given, (change,), durable=self.durable)
         return token
@@ -195,12 +203,11 @@ class Store:
         packed = pack(data, self._max_data_bytes)
         if if_version is not None:
             checked_version(if_version)
-        limits = NO_NEW_LIMITS if ttl is idle is max_reads is KEEP else _limits(ttl, idle, max_reads)
-        return self._change(token, packed, limits, if_version)
+        return self._change(token, packed, changed_limits(ttl, idle, max_reads), if_version)
 
     def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
         """Give a live session new limits, the same data, and a fresh idle timeout; return whether there was one."""
-        return self._change(token, None, _limits(ttl, idle, KEEP), None)
+        return self._change(token, None, changed_limits(ttl, idle, KEEP), None)
 
     def rotate(self, token: str) -> str | None:
         """Move a live session to a new token and return it; ``None`` if there is no such session.
@@ -280,7 +287,9 @@ class Store:
         if not isinstance(data, Iterable):
             raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
         packed = [pack(item, self._max_data_bytes) for item in data]
-        limits = _new_limits(ttl, idle, max_reads, subject)
+        limits = new_limits(ttl, idle, max_reads)
+        if subject is not None:
+            checked_subject(subject)
         begun = [self._sessions.insert(item, subject, limits, self._clock()) for item in packed]
         self._write(_given, [change for _, change in begun])
         return [token for token, _ in begun]
@@ -375,20 +384,6 @@ class Store:
 def _given(_view: Reader, changes: Sequence[Change]) -> tuple[None, Sequence[Change]]:
     """Decide for changes that depend on nothing in the store."""
     return None, changes
-
-
-def _new_limits(ttl: float | None, idle: float | None, max_reads: int | None, subject: str | None) -> Limits:
-    if subject is not None:
-        checked_subject(subject)
-    return Limits(milliseconds("ttl", ttl), milliseconds("idle", idle), reads(max_reads))
-
-
-def _limits(ttl: float | KeepType | None, idle: float | KeepType | None, max_reads: int | KeepType | None) -> NewLimits:
-    return NewLimits(
-        ttl if ttl is KEEP else milliseconds("ttl", ttl),
-        idle if idle is KEEP else milliseconds("idle", idle),
-        max_reads if max_reads is KEEP else reads(max_reads),
-    )
 
 
 def list_of_tokens(tokens: Iterable[str]) -> list[str]:
