@@ -146,6 +146,12 @@ def unlimited(head: bytes) -> bool:
     return head[_LIMITS_OFFSET:TAG_OFFSET] == _NO_LIMITS
 
 
+def has_expired(head: bytes, now_ms: int) -> bool:
+    """Tell whether a deadline has passed, from a header's bytes; only a record that opens is to be believed."""
+    expires = int.from_bytes(head[16:24], "little")
+    return 0 < expires <= now_ms
+
+
 def version_of(head: bytes) -> int:
     """Return the version, from a header's bytes."""
     return int.from_bytes(head[4:8], "little")

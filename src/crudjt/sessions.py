@@ -30,6 +30,7 @@ from crudjt.records import (
     Header,
     Session,
     deadline,
+    has_expired,
     join_payload,
     pack_header,
     read_header,
@@ -283,8 +284,7 @@ class Sessions:
     def end(self, view: Reader, token: str, known: Cached | None, now_ms: int) -> tuple[bool, Sequence[Change]]:
         """End a session; the result is whether it was alive."""
         if known is not None and self._holds(known):
-            alive = unlimited(known.head) or known.header.alive(now_ms)
-            return alive, ((DELETE, known.id, known.head),)
+            return not has_expired(known.head, now_ms), ((DELETE, known.id, known.head),)
         located = self._locate(view.get, token)
         if located is None:
             return False, ()
@@ -321,9 +321,8 @@ class Sessions:
         for key, tag, id_ in filed:
             record = view.get(SESSION + id_)
             if record is not None:
-                sound = _opens(key, id_, record)
-                alive += not sound or read_header(record).alive(now_ms)
-                changes.append((DELETE, id_, record if sound else bytes(TAG_OFFSET) + tag))
+                alive += not has_expired(record, now_ms) or not _opens(key, id_, record)
+                changes.append((DELETE, id_, bytes(TAG_OFFSET) + tag))
         return alive, changes
 
     def find_filed(self, get: Get, filed: Filed) -> Found | None:
