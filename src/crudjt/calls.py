@@ -16,9 +16,10 @@ from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, check
 from crudjt.parts import MAX_DATA_BYTES, in_parts, within_one_call
 from crudjt.proto.v1 import store_pb2 as pb
 from crudjt.records import FORMAT, NO_SUBJECT, Envelope, Header, Session
-from crudjt.sessions import checked_block, pack
+from crudjt.sessions import pack
 from crudjt.stats import Stats
 from crudjt.store import list_of_tokens
+from crudjt.tokens import checked_block
 
 Answer = TypeVar("Answer")
 

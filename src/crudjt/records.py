@@ -27,8 +27,10 @@ from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidTag
+from msgspec.structs import replace
 
 from crudjt.clock import NS_PER_MS
+from crudjt.limits import KEEP, NewLimits
 from crudjt.xaes import OVERHEAD_BYTES, XAES256GCM
 
 FORMAT = 1
@@ -117,6 +119,21 @@ def deadline(now_ms: int, hard_expiry: int, idle: int) -> int:
     if not hard_expiry:
         return now_ms + idle
     return min(hard_expiry, now_ms + idle)
+
+
+def relimited(header: Header, limits: NewLimits, now_ms: int) -> Header:
+    """Return a header with new limits; any such change counts as activity, and slides the idle deadline."""
+    hard_expiry, idle, reads_left = header.hard_expiry, header.idle, header.reads_left
+    if limits.ttl is not KEEP:
+        hard_expiry = now_ms + limits.ttl if limits.ttl else 0
+    if limits.idle is not KEEP:
+        idle = limits.idle
+    if limits.max_reads is not KEEP:
+        reads_left = limits.max_reads
+    expires = deadline(now_ms, hard_expiry, idle)
+    if idle == header.idle and hard_expiry == header.hard_expiry:
+        expires = max(expires, header.expires)  # the clock may have been set back
+    return replace(header, expires=expires, hard_expiry=hard_expiry, idle=idle, reads_left=reads_left)
 
 
 def read_header(record: bytes) -> Header:

@@ -18,7 +18,7 @@ from crudjt.engine.log import DELETE, INSERT, REPLACE, Change
 from crudjt.engine.view import SESSION
 from crudjt.errors import DataTooLarge, InvalidParameter, StoreCorrupt, VersionConflict
 from crudjt.keyring import Key, Keyring
-from crudjt.limits import KEEP, NO_LIMITS, NO_NEW_LIMITS, Limits, NewLimits
+from crudjt.limits import NO_LIMITS, NO_NEW_LIMITS, Limits, NewLimits
 from crudjt.records import (
     FLAGS_OFFSET,
     FORMAT,
@@ -34,6 +34,7 @@ from crudjt.records import (
     join_payload,
     pack_header,
     read_header,
+    relimited,
     reseal,
     seal,
     split_payload,
@@ -43,7 +44,7 @@ from crudjt.records import (
     version_of,
     with_next_version,
 )
-from crudjt.tokens import TOKEN_CHARACTERS, new_id, token_block
+from crudjt.tokens import checked_block, new_id
 
 Get = Callable[[bytes], bytes | None]
 
@@ -337,30 +338,3 @@ def _opens(key: Key, id_: bytes, record: bytes) -> bool:
     except DamagedRecord:
         return False
     return True
-
-
-def relimited(header: Header, limits: NewLimits, now_ms: int) -> Header:
-    """Return a header with new limits; any such change counts as activity, and slides the idle deadline."""
-    hard_expiry, idle, reads_left = header.hard_expiry, header.idle, header.reads_left
-    if limits.ttl is not KEEP:
-        hard_expiry = now_ms + limits.ttl if limits.ttl else 0
-    if limits.idle is not KEEP:
-        idle = limits.idle
-    if limits.max_reads is not KEEP:
-        reads_left = limits.max_reads
-    expires = deadline(now_ms, hard_expiry, idle)
-    if idle == header.idle and hard_expiry == header.hard_expiry:
-        expires = max(expires, header.expires)  # the clock may have been set back
-    return replace(header, expires=expires, hard_expiry=hard_expiry, idle=idle, reads_left=reads_left)
-
-
-def checked_block(token: str, parameter: str = "token") -> bytes | None:
-    """Return the bytes of a token, ``None`` where no token is spelled so.
-
-    Raises:
-        InvalidParameter: it is not text.
-
-    """
-    if not isinstance(token, str):
-        raise InvalidParameter(parameter, f"is of type {type(token).__name__}", f"text, {TOKEN_CHARACTERS} characters")
-    return token_block(token)

@@ -28,8 +28,9 @@ from crudjt.limits import (
 )
 from crudjt.options import Options
 from crudjt.records import Envelope, Header, Session, unlimited, unpack_header
-from crudjt.sessions import Filed, Sessions, checked_block, pack
+from crudjt.sessions import Filed, Sessions, pack
 from crudjt.stats import Stats, read_stats
+from crudjt.tokens import checked_block
 
 logger = logging.getLogger("crudjt")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from crudjt.errors import InvalidParameter
 from crudjt.randomness import random_chunk
 
 ID_BYTES = 16
@@ -62,3 +63,15 @@ def token_block(token: str) -> bytes | None:
     except (Base64Error, UnicodeEncodeError):
         return None
     return block if len(block) == ID_BYTES else None  # what is in no alphabet was skipped
+
+
+def checked_block(token: str, parameter: str = "token") -> bytes | None:
+    """Return the bytes of a token, ``None`` where no token is spelled so.
+
+    Raises:
+        InvalidParameter: it is not text.
+
+    """
+    if not isinstance(token, str):
+        raise InvalidParameter(parameter, f"is of type {type(token).__name__}", f"text, {TOKEN_CHARACTERS} characters")
+    return token_block(token)
