@@ -85,6 +85,18 @@ def test_the_caretaker_sweeps_again_when_the_interval_has_passed_and_not_before(
         assert store.stats().sessions == 0
 
 
+def test_close_does_not_wait_for_the_end_of_a_sweep(path: Path, secret_key: str, clock: FakeClock) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        store.create_many([{"n": n} for n in range(50_000)], ttl=10)
+        clock.advance(10)
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=0.01) as store:
+        wait_for(lambda: store.stats().sessions < 50_000)
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        assert store.stats().sessions > 0
+        assert store.stats().swept_at is None
+        assert store.sweep() > 0
+
+
 def rounds_go_by(store: crudjt.Store) -> None:
     """Return when the caretaker has come twice: it syncs a change that nobody else syncs."""
     for _ in range(2):

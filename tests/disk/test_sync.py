@@ -16,6 +16,7 @@ import pytest
 
 import crudjt
 from crudjt.engine import files, maintenance, manifest, recovery
+from crudjt.engine.view import Snapshot, View
 from crudjt.testing import FakeClock
 from tests.disk.helpers import (
     QUIET,
@@ -171,6 +172,28 @@ def test_with_interval_durability_the_caretaker_syncs_without_any_call(path: Pat
             mark = int.from_bytes(segments(path)[-1].read_bytes()[1024:1032], "little")
             assert mark == segments(path)[-1].stat().st_size
             assert store.stats().synced_at is not None
+
+
+def test_changes_are_synced_while_a_compaction_takes_its_time(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copying, go_on = threading.Event(), threading.Event()
+    copy = View.copy
+
+    def slowly(view: View, target: int, snapshot: Snapshot) -> None:
+        copying.set()
+        assert go_on.wait(60)
+        copy(view, target, snapshot)
+
+    monkeypatch.setattr(View, "copy", slowly)
+    monkeypatch.setattr(maintenance, "compaction_is_due", lambda _engine: not copying.is_set())
+    with crudjt.open(path, secret_key=secret_key, sync_interval=0.02) as store:
+        assert copying.wait(60)
+        for n in range(3):
+            store.create({"n": n})
+            wait_for(lambda: store.stats().unsynced_bytes == 0)
+        go_on.set()
+        wait_for(lambda: store.stats().compacted_at is not None)
 
 
 def test_with_interval_durability_a_change_does_not_wait_for_the_disk(

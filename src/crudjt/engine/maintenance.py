@@ -4,8 +4,7 @@ Compaction and sweep run in one process at a time, under a lock that ends with t
 """
 
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,6 +66,7 @@ def compact(engine: Engine, now_ms: int) -> bool:
         remove_leftovers(engine.directory)
         if files.free_bytes(engine.directory) < engine.view.used_bytes:
             raise StoreFull(engine.directory, "the disk has no room for a snapshot")
+        engine.sync()  # what is on disk by now, nobody will wait for under the write lock
         try:
             with engine.copying:
                 log_end, snapshot = engine.start_segment()
@@ -82,10 +82,11 @@ def compact(engine: Engine, now_ms: int) -> bool:
         return True
 
 
-def sweep(engine: Engine, clock: Clock, pause: float = 0.0) -> int:
+def sweep(engine: Engine, clock: Clock, pause: Callable[[], None] = lambda: None) -> int:
     """Remove what has expired, in small transactions; return how many sessions went.
 
-    Returns 0 at once where another process is at it. `pause` seconds pass between two batches, for the sake of others.
+    Returns 0 at once where another process is at it. `pause` is called between two batches, for the sake of others;
+    what it raises ends the sweep.
     """
     with _alone(engine) as alone:
         if not alone:
@@ -98,8 +99,7 @@ def sweep(engine: Engine, clock: Clock, pause: float = 0.0) -> int:
             if expired:
                 removed += engine.write(_remove_expired, expired, now_ms)
             start = items[-1][0] + b"\x00"
-            if pause:
-                time.sleep(pause)
+            pause()
         engine.words[control_block.WORD_SWEPT_AT] = clock() // NS_PER_MS
         return removed
 
