@@ -40,7 +40,7 @@ LOCK_FILE = "lock"
 
 _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
-_REPLAY_BATCH_ENTRIES = 2000
+_REPLAY_BATCH_ENTRIES = 250  # room is allocated for the worst of them, and stays allocated
 _UNUSABLE_ERRNOS = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS})
 
 logger = logging.getLogger("crudjt")
