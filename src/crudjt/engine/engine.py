@@ -24,11 +24,14 @@ from crudjt.engine.log import (
     INSERT,
     REPLACE,
     Change,
+    Entry,
+    SegmentReader,
     SegmentWriter,
     create_segment,
     encode_entry,
     segment_path,
 )
+from crudjt.engine.mapped import MappedSegmentWriter
 from crudjt.engine.view import (
     SEGMENT_KEY,
     SESSION,
@@ -84,6 +87,7 @@ class Engine:
         self.control = ControlBlock(directory / CONTROL_FILE)
         self.words = self.control.words
         self._view: View | None = View(directory / VIEW_DIRECTORY, ready.map_size)
+        self._preallocates = self._view.preallocates
         self.begin: Callable[..., Any] = self._view.begin
         self.on_revival: Callable[[], None] = lambda: None
 
@@ -236,6 +240,7 @@ class Engine:
                 number = transaction.id()
                 self._attend(number)
                 segment, end, sequence, sessions = self.control.slot(number - 1)
+                self._segment_writer(segment).cut(end)
                 self._sync_segment(LogEnd(segment, end, sequence, sessions))
                 self._make_room(number, [])
                 create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
@@ -314,10 +319,11 @@ class Engine:
 
         The next recovery would carry out what was refused. Part of an entry does no harm: the next one overwrites it.
         """
-        segment, end, *_ = self.control.slot(number)
+        segment, end, *_ = self.control.slot(number - 1)
         try:
-            whole = segment_path(self.log_directory, segment).stat().st_size >= end
-        except OSError:
+            found = SegmentReader(segment_path(self.log_directory, segment)).entry_at(end)
+            whole = isinstance(found, Entry)
+        except (OSError, StoreError):
             whole = True  # it cannot be told
         if whole:
             self.control.fail()
@@ -368,7 +374,11 @@ class Engine:
     def _segment_writer(self, number: int) -> SegmentWriter:
         writer = self._segment
         if writer is None or writer.number != number:
-            writer = self._segment = SegmentWriter(self.log_directory, number)
+            if self._preallocates:
+                writer = MappedSegmentWriter(self.log_directory, number, self.words)
+            else:
+                writer = SegmentWriter(self.log_directory, number)
+            self._segment = writer
         return writer
 
     # Ending, forking, failing
@@ -393,6 +403,7 @@ class Engine:
                     self._view.close()
                 if self._segment is not None:
                     self._segment.close()
+                    self._segment = None  # and with it its map
             os.close(self._lock)
 
     def abandon(self) -> None:

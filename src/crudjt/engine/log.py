@@ -61,6 +61,7 @@ _HEADER_COPIES = (0, 2048)
 _MARK_OFFSET = 1024
 _SEQUENCE_BYTES = 8
 _LENGTH_AND_CRC_BYTES = 8
+_CHUNK_BYTES = 1024**2
 
 assert _HEADER.size == 60  # noqa: PLR2004 - as the table says
 assert _ENTRY.size == 16  # noqa: PLR2004 - as the table says
@@ -103,6 +104,13 @@ def segment_path(directory: Path, number: int) -> Path:
 def segment_numbers(directory: Path) -> list[int]:
     """Return the numbers of the segments in a log directory, ascending."""
     return sorted(int(path.stem) for path in directory.glob("*.log") if path.stem.isdigit())
+
+
+def is_empty(segment: Path) -> bool:
+    """Tell whether a segment is a header block, and nothing behind it but zeros."""
+    with segment.open("rb", buffering=0) as reading:
+        whole = len(reading.read(HEADER_BLOCK_BYTES)) == HEADER_BLOCK_BYTES
+        return whole and not any(chunk.strip(b"\0") for chunk in iter(lambda: reading.read(_CHUNK_BYTES), b""))
 
 
 def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> bytes:
@@ -234,6 +242,7 @@ class SegmentReader:
         self.header = header or decode_header(path, self.content[:HEADER_BLOCK_BYTES])
         if header is None and len(self.content) < HEADER_BLOCK_BYTES:
             raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")
+        self.filled = max(len(self.content.rstrip(b"\0")), HEADER_BLOCK_BYTES)
         self.damage: Damage | None = None
 
     @property
@@ -246,7 +255,7 @@ class SegmentReader:
     def entries(self) -> Iterator[Entry]:
         """Yield the entries in order up to the end or the first damage, which is then in `damage`."""
         offset, sequence = HEADER_BLOCK_BYTES, self.header.first_sequence
-        while offset < len(self.content):
+        while offset < self.filled:
             entry = self.entry_at(offset)
             if isinstance(entry, Damage):
                 self.damage = entry
@@ -276,7 +285,7 @@ class SegmentReader:
 
     def entry_after(self, offset: int, sequence: int) -> Entry | None:
         """Return the next whole entry past damage at `offset`, of a sequence not below `sequence`."""
-        for start in range(offset + 1, len(self.content) - _ENTRY.size):
+        for start in range(offset + 1, min(self.filled, len(self.content) - _ENTRY.size)):
             entry = self.entry_at(start) if self._plausible(start, sequence) else None
             if isinstance(entry, Entry):
                 return entry
