@@ -171,7 +171,7 @@ def die_after_appending() -> None:
             append(writer, entry, offset)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        owner.append = append_and_die  # type: ignore[method-assign] # this process ends with it
+        owner.append = append_and_die  # type: ignore[method-assign,assignment] # this process ends with it
 
 
 # Small disks
