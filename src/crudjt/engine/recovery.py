@@ -101,7 +101,8 @@ def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
         if found is not None and found.boot is not None and found.boot.id == files.current_boot().id:
             if _usable(directory):
                 return found
-            reason = "the disk failed; close the store in every process to recover it"
+            what = "the disk failed" if _disk_failed(directory) else "its view is gone, or of another version of crudjt"
+            reason = f"{what}; close the store in every process to recover it"
         else:
             reason = "it is open in processes of another boot id (a container of its own?), or is being recovered"
         files.unlock(lock)
