@@ -10,9 +10,10 @@ import pytest
 
 import crudjt
 from crudjt.engine import control as control_block
-from crudjt.engine import files, mapped
+from crudjt.engine import files, mapped, recovery
 from crudjt.engine.control import ControlBlock
 from crudjt.engine.doctor import examine
+from crudjt.engine.repair import repair
 from tests.disk.helpers import (
     QUIET,
     WAYS_TO_WRITE,
@@ -243,13 +244,47 @@ def test_zeros_in_the_place_of_entries_that_were_on_disk_are_refused(
     assert (caught.value.path, caught.value.offset) == (segment, at)
 
 
+def test_a_repair_counts_zeros_as_lost_up_to_the_synced_mark_and_no_further(
+    path: Path, secret_key: str, machine: Machine
+) -> None:
+    with crudjt.open(path, secret_key=secret_key) as store:
+        tokens = [store.create({"n": n}) for n in range(4)]
+    segment = segments(path)[-1]
+    at, end = entries(segment)[2].offset, log_end(segment)
+    content = segment.read_bytes()
+    segment.write_bytes(content[:at] + bytes(len(content) - at))
+    machine.reboot()
+    texts = [finding.text for finding in repair(path).findings]
+    assert f"lost {end - at} bytes of the log segment {segment.name} from offset {at} on" in texts
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert [store.read(token) is not None for token in tokens] == [True, True, False, False]
+
+
+OLDER_VERSION = 0x31304C5254434A54
+
+
 def test_a_view_of_an_older_version_is_made_again(path: Path, secret_key: str) -> None:
     """Its processes did not know that a segment may end in room."""
     with crudjt.open(path, secret_key=secret_key) as store:
         token = store.create({"a": 1})
     control = ControlBlock(path / "control")
-    control.words[control_block.WORD_MAGIC] = 0x31304C5254434A54
+    control.words[control_block.WORD_MAGIC] = OLDER_VERSION
     control.close()
     with crudjt.open(path, secret_key=secret_key) as store:
         assert store.read(token)
     assert len(segments(path)) == 2
+
+
+def test_a_view_that_another_version_has_open_is_not_touched(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StoreProcess(path, secret_key) as other:
+        token = other.call("create", {"a": 1})
+        control = ControlBlock(path / "control")
+        control.words[control_block.WORD_MAGIC] = OLDER_VERSION
+        monkeypatch.setattr(recovery, "_WAIT_SECONDS", 0.1)
+        with pytest.raises(crudjt.StoreBusy, match="another version"):
+            crudjt.open(path, secret_key=secret_key)
+        control.close()
+        assert other.call("read", token)
+    assert len(segments(path)) == 1

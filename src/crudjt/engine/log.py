@@ -1,6 +1,7 @@
 """The log: every change of the store, in commit order. It is the truth; the view can be made from it again.
 
-A segment is a file ``log/NNNNNNNNNN.log``: a header block of 4096 bytes, then entries without a gap.
+A segment is a file ``log/NNNNNNNNNN.log``: a header block of 4096 bytes, then entries without a gap. Zeros may follow:
+room that was allocated ahead. No entry begins with zeros; one may end with some.
 
     header block    at 0 and again at 2048, so that one bad sector costs nothing
          0    8  magic "CRUDJTL1"
@@ -228,7 +229,14 @@ def _whole_copies(block: bytes) -> list[bytes]:
 
 
 class SegmentReader:
-    """A segment as recovery and `doctor` read it: whole, in memory, and with suspicion."""
+    """A segment as recovery and `doctor` read it: whole, in memory, and with suspicion.
+
+    Attributes:
+        content: the bytes of the file.
+        filled: where the zeros at its end begin, not before the end of the header block.
+        damage: what ended the reading of the entries, if they did not just end.
+
+    """
 
     def __init__(self, path: Path, end: int | None = None, header: SegmentHeader | None = None) -> None:
         """Read a segment up to `end`, or all of it; `header` stands in for one that is damaged.
