@@ -108,17 +108,23 @@ def die_with_more_room(path: Path, secret_key: str, size: int) -> None:
     store.create({"x": "x" * size})
 
 
-def cut(path: Path, secret_key: str) -> bool:
+def cut(path: Path, secret_key: str, mapped: bool) -> bool:
     """Do what a writer does first: cut off what a dead one has left. Then find nothing to do."""
+    if not mapped:
+        files.PREALLOCATING_FILE_SYSTEMS = frozenset()  # this process ends with the function
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
         return not store.delete("A" * 22)
 
 
+@WAYS_TO_WRITE
 @pytest.mark.parametrize("size", [1, 5000, 2 * STEP])
 def test_a_process_goes_on_writing_after_another_has_cut_the_segment(
-    path: Path, secret_key: str, tmp_path: Path, forker: Forker, size: int
+    path: Path, secret_key: str, tmp_path: Path, forker: Forker, size: int, mapped: bool
 ) -> None:
-    """Its own map reaches past the new end of the file: to write there would be the death of it."""
+    """Its own map reaches past the new end of the file: to write there would be the death of it.
+
+    Whether or not the other has a map too: in another container it may not know the file system.
+    """
     with (
         crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store,
         boot_finds_the_same(store, path, secret_key, tmp_path),
@@ -126,7 +132,7 @@ def test_a_process_goes_on_writing_after_another_has_cut_the_segment(
         tokens = [store.create({"n": n}) for n in range(3)]
         for n in range(3):
             assert forker.run(die_with_more_room, path, secret_key, size).killed
-            assert forker.run(cut, path, secret_key).result
+            assert forker.run(cut, path, secret_key, mapped).result
             tokens += [store.create({"n": n, "x": "x" * 3000}) for _ in range(10)]
         assert all(store.read(token) for token in tokens)
 

@@ -16,7 +16,7 @@ import pytest
 import crudjt
 from crudjt.engine import files, maintenance, mapped
 from crudjt.engine.log import segment_numbers
-from tests.disk.helpers import Machine, spoil_view
+from tests.disk.helpers import Machine, spoil_view, write_log
 from tests.faults.disks import Disk, Image, materialize, ways
 from tests.faults.recorder import Recorder, recording
 from tests.faults.tally import Tally, Violation
@@ -151,8 +151,7 @@ def log_written(random: Random) -> Iterator[None]:
     """Have the log written through a map that reaches a few entries ahead or, at times, with calls, for a block."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mapped, "_STEP_BYTES", 2 * files.PAGE_BYTES)
-        if random.random() < 0.25:
-            patch.setattr(files, "PREALLOCATING_FILE_SYSTEMS", frozenset())
+        write_log(patch, mapped=random.random() < 0.75)
         yield
 
 

@@ -26,7 +26,6 @@ from crudjt.engine.log import (
     Change,
     Entry,
     SegmentReader,
-    SegmentWriter,
     create_segment,
     encode_entry,
     segment_path,
@@ -83,7 +82,7 @@ class Engine:
         self.map_size = ready.map_size
         self._lock = lock
         self._make_locks()
-        self._segment: SegmentWriter | None = None
+        self._segment: MappedSegmentWriter | None = None
         self.control = ControlBlock(directory / CONTROL_FILE)
         self.words = self.control.words
         self._view: View | None = View(directory / VIEW_DIRECTORY, ready.map_size)
@@ -371,13 +370,10 @@ class Engine:
         self.words[control_block.WORD_SYNCED_SEQUENCE] = target.sequence
         self.words[control_block.WORD_SYNCED_AT] = system_clock() // NS_PER_MS
 
-    def _segment_writer(self, number: int) -> SegmentWriter:
+    def _segment_writer(self, number: int) -> MappedSegmentWriter:
         writer = self._segment
         if writer is None or writer.number != number:
-            if self._preallocates:
-                writer = MappedSegmentWriter(self.log_directory, number, self.words)
-            else:
-                writer = SegmentWriter(self.log_directory, number)
+            writer = MappedSegmentWriter(self.log_directory, number, self.words, preallocates=self._preallocates)
             self._segment = writer
         return writer
 

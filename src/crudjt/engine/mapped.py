@@ -22,8 +22,11 @@ class MappedSegmentWriter(SegmentWriter):
 
     _window: mmap
 
-    def __init__(self, directory: Path, number: int, words: "memoryview[int]") -> None:
+    def __init__(self, directory: Path, number: int, words: "memoryview[int]", *, preallocates: bool) -> None:
         """Open an existing segment; `words` are those of the control block.
+
+        Where the file system does not preallocate, there is no window, and every entry is written by a call. What is
+        cut is cut for the windows of others all the same: they may know the file system by another name.
 
         Raises:
             StoreCorrupt: its header is damaged.
@@ -32,6 +35,7 @@ class MappedSegmentWriter(SegmentWriter):
         super().__init__(directory, number)
         self._directory = directory
         self._words = words
+        self._preallocates = preallocates
         self._start = self._end = 0  # of the window in the file
 
     def append(self, entry: bytes, offset: int) -> None:
@@ -49,7 +53,9 @@ class MappedSegmentWriter(SegmentWriter):
         return super().cut(end)
 
     def _make_room(self, offset: int, end: int) -> bool:
-        """See that the file and the window reach to `end`; return whether the disk has room for that."""
+        """See that the file and the window reach to `end`; return whether there can be so much room."""
+        if not self._preallocates:
+            return False
         allocated = self._words[WORD_LOG_ALLOCATED]
         if end > allocated:
             first, allocated = max(offset, allocated), (end // _STEP_BYTES + 1) * _STEP_BYTES
