@@ -22,9 +22,11 @@ from hypothesis import strategies as st
 import crudjt
 from crudjt.cli import keys, main, values
 from crudjt.engine import files
+from crudjt.engine.log import HEADER_BLOCK_BYTES
 from crudjt.server import store_service
 from crudjt.server.serving import Server
 from crudjt.testing import FakeClock
+from tests.disk.helpers import flip, log_end, segments
 
 UNKNOWN = "AAAAAAAAAAAAAAAAAAAAAA"
 HANDLE = "0" * 32
@@ -547,10 +549,8 @@ def test_the_path_option_comes_before_the_environment(
 
 def damage(path: Path) -> None:
     """Change a byte in the middle of the log that was written first."""
-    segment = next(each for each in sorted((path / "log").glob("*.log")) if each.stat().st_size > 5000)
-    content = bytearray(segment.read_bytes())
-    content[4096 + (len(content) - 4096) // 2] ^= 0xFF
-    segment.write_bytes(content)
+    segment = next(each for each in segments(path) if log_end(each) > 5000)
+    flip(segment, (HEADER_BLOCK_BYTES + log_end(segment)) // 2)
 
 
 @pytest.fixture

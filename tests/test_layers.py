@@ -25,6 +25,7 @@ LAYERS = [
     "engine.files",
     "engine.control",
     "engine.log",
+    "engine.mapped",
     "engine.manifest",
     "engine.view",
     "engine.engine",

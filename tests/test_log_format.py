@@ -43,6 +43,7 @@ TRANSACTIONS = st.lists(st.lists(CHANGES, min_size=1, max_size=4), max_size=4)
 INSERTED = (INSERT, b"i" * 16, bytes(MIN_RECORD_BYTES))
 REPLACED = (REPLACE, b"r" * 16, b"\xff" * (MIN_RECORD_BYTES + 5))
 DELETED = (DELETE, b"d" * 16, bytes(range(MIN_RECORD_BYTES)))
+DELETED_WITHOUT_SUBJECT = (DELETE, b"d" * 16, bytes(MIN_RECORD_BYTES))
 
 WITH_FIXTURES = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -121,7 +122,7 @@ def test_a_segment_that_was_cut_anywhere_keeps_the_whole_entries_before(segment:
 
 
 @WITH_FIXTURES
-@given(tail=st.binary(min_size=1, max_size=200))
+@given(tail=st.binary(min_size=1, max_size=200).filter(any))
 def test_random_bytes_behind_the_entries_are_damage_and_never_raise(segment: Path, tail: bytes) -> None:
     written = content([[INSERTED]])
     reader, entries = read(segment, written + tail)
@@ -132,11 +133,23 @@ def test_random_bytes_behind_the_entries_are_damage_and_never_raise(segment: Pat
 
 
 @pytest.mark.parametrize("size", [1, 16, 100, 4096])
-def test_zeros_behind_the_entries_are_damage(segment: Path, size: int) -> None:
-    """What ext4 leaves after a crash."""
-    reader, entries = read(segment, content([[INSERTED]]) + bytes(size))
-    assert len(entries) == 1
-    assert reader.damage is not None
+def test_zeros_behind_the_entries_are_no_entry_and_no_damage(segment: Path, size: int) -> None:
+    """Room that was allocated ahead, and what ext4 leaves after a crash."""
+    for last in (INSERTED, DELETED, DELETED_WITHOUT_SUBJECT):
+        reader, entries = read(segment, content([[INSERTED], [last]]) + bytes(size))
+        assert len(entries) == 2
+        assert reader.damage is None
+
+
+@pytest.mark.parametrize("size", [1, 8, 16, 100, 4096])
+def test_zeros_with_anything_behind_them_are_damage(segment: Path, size: int) -> None:
+    """A page may be lost that lies before one that is not."""
+    written = content([[INSERTED]])
+    for behind in (b"x", written[HEADER_BLOCK_BYTES:]):
+        reader, entries = read(segment, written + bytes(size) + behind + bytes(5000))
+        assert len(entries) == 1
+        assert reader.damage is not None
+        assert reader.damage.offset == len(written)
 
 
 @WITH_FIXTURES

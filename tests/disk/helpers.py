@@ -20,7 +20,8 @@ import pytest
 import crudjt
 from crudjt.engine import files
 from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, LOG_DIRECTORY, VIEW_DIRECTORY
-from crudjt.engine.log import Entry, SegmentReader, segment_numbers, segment_path
+from crudjt.engine.log import HEADER_BLOCK_BYTES, Entry, SegmentReader, SegmentWriter, segment_numbers, segment_path
+from crudjt.engine.mapped import MappedSegmentWriter
 from crudjt.engine.view import DATA_FILE, SESSION, SUBJECT
 
 MIB = 1024**2
@@ -114,6 +115,11 @@ def entries(segment: Path) -> list[Entry]:
     return list(SegmentReader(segment).entries())
 
 
+def log_end(segment: Path) -> int:
+    """Return where the last entry of a segment ends; behind it may be room that was allocated ahead."""
+    return max([HEADER_BLOCK_BYTES, *(entry.end for entry in entries(segment))])
+
+
 def all_files(path: Path) -> dict[str, bytes]:
     """Return the content of every file that recovery reads."""
     found = [path / "manifest", *path.glob(f"{LOG_DIRECTORY}/*"), *path.glob(f"{BASE_DIRECTORY}/*")]
@@ -141,6 +147,31 @@ def flip(file: Path, offset: int, mask: int = 0xFF) -> None:
         old = opened.read(1)[0]
         opened.seek(offset)
         opened.write(bytes([old ^ mask]))
+
+
+# Two ways to write the log
+
+WAYS_TO_WRITE = pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "written"])
+
+
+def write_log(patch: pytest.MonkeyPatch, *, mapped: bool) -> None:
+    """See that stores write their log through a map, or with calls, as on a file system that cannot allocate ahead."""
+    if not mapped:
+        patch.setattr(files, "PREALLOCATING_FILE_SYSTEMS", frozenset())
+
+
+def die_after_appending() -> None:
+    """Let this process die when it has written its next entry to the log, before the commit."""
+    for owner in (SegmentWriter, MappedSegmentWriter):
+        append = owner.append
+
+        def append_and_die(
+            writer: SegmentWriter, entry: bytes, offset: int, append: Callable[..., None] = append
+        ) -> None:
+            append(writer, entry, offset)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        owner.append = append_and_die  # type: ignore[method-assign,assignment] # this process ends with it
 
 
 # Small disks

@@ -8,9 +8,19 @@ import pytest
 
 import crudjt
 from crudjt.engine import control as control_block
-from crudjt.engine import files, maintenance
+from crudjt.engine import maintenance
 from crudjt.engine.control import ControlBlock, LogEnd
-from tests.disk.helpers import QUIET, Machine, exit_code_of_child, in_child, segments
+from tests.disk.helpers import (
+    QUIET,
+    WAYS_TO_WRITE,
+    Machine,
+    die_after_appending,
+    exit_code_of_child,
+    in_child,
+    log_end,
+    segments,
+    write_log,
+)
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
@@ -27,7 +37,7 @@ def test_everything_in_a_store_is_for_its_owner_alone(
                 store.create({"a": 2})
                 assert_private(path)
             with segments(path)[-1].open("ab") as segment:
-                segment.write(bytes(10))
+                segment.write(b"torn")
             assert_private(path)
             machine.reboot()
     finally:
@@ -133,27 +143,23 @@ def create_one_more(path: Path, secret_key: str) -> int:
         return store.stats().sessions
 
 
+@WAYS_TO_WRITE
 def test_what_is_behind_the_log_end_is_cut_off_by_the_next_writer(
-    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch, mapped: bool
 ) -> None:
     """A dead writer's entry may be longer than the next one, and must not show up behind it."""
+    write_log(monkeypatch, mapped=mapped)
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
         store.create({"n": 1})
-        end = segments(path)[-1].stat().st_size
+        end = log_end(segments(path)[-1])
     assert exit_code_of_child(write_much_and_die, path, secret_key) == -signal.SIGKILL
-    assert segments(path)[-1].stat().st_size > end + 3000
+    assert log_end(segments(path)[-1]) > end + 3000
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
         store.create({"n": 2})
-        assert segments(path)[-1].stat().st_size < end + 400
+        assert len(segments(path)[-1].read_bytes().rstrip(b"\0")) < end + 400
 
 
 def write_much_and_die(path: Path, secret_key: str) -> None:
     store = crudjt.open(path, secret_key=secret_key, sync_interval=QUIET)
-    write_at = files.write_at
-
-    def then_die(descriptor: int, data: bytes, offset: int) -> None:
-        write_at(descriptor, data, offset)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    files.write_at = then_die
+    die_after_appending()
     store.create({"x": "x" * 3000})

@@ -155,7 +155,7 @@ def write_much_at_once(path: Path, secret_key: str, batch: int, size: int) -> No
         with pytest.raises(crudjt.StoreFull):
             store.create_many(reversed(data))
         with pytest.raises(crudjt.StoreFull):
-            store.update(small[0], data[-1])
+            store.update(small[0], {"x": "x" * 4 * MIB})
         assert picture(store) == before
         assert store.read(token)
 
@@ -442,11 +442,12 @@ def test_every_way_of_the_system_to_say_full_is_store_full(
     """A full disk, a used-up quota, and a limit on the size of files (RLIMIT_FSIZE)."""
     before = picture(store)
 
-    def write_at(_descriptor: int, _data: bytes, _offset: int) -> None:
+    def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "write_at", write_at)
+        patch.setattr(files, "allocate", refuse)
+        patch.setattr(files, "write_at", refuse)
         with pytest.raises(crudjt.StoreFull):
             store.create({"a": 1})
     assert picture(store) == before

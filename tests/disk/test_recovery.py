@@ -24,17 +24,21 @@ from crudjt.testing import FakeClock
 from tests.disk.helpers import (
     MIB,
     QUIET,
+    WAYS_TO_WRITE,
     Machine,
     cut_power,
     data_file,
+    die_after_appending,
     die_at_line,
     entries,
     exit_code_of_child,
     fork,
     in_child,
+    log_end,
     picture,
     segments,
     spoil_view,
+    write_log,
 )
 
 SUBJECTS = ("anna", "ben", "chris")
@@ -243,7 +247,7 @@ class Tail:
             self.unsynced = [store.create({"unsynced": n}, subject="anna") for n in range(3)]
             self.image = cut_power(directory / "live", directory / "image")
         machine.reboot()
-        self.whole = segments(self.image)[-1].read_bytes()
+        self.whole = segments(self.image)[-1].read_bytes()[: log_end(segments(self.image)[-1])]
         self.ends = [entry.end for entry in entries(segments(self.image)[-1])]
         self._copies = 0
 
@@ -277,9 +281,10 @@ def test_a_tail_cut_at_any_byte_is_cut_off_kept_aside_and_reported(
             assert (kept, warnings) == ([], [])
         else:
             assert [file.name for file in kept] == [f"0000000001.torn-{start}"]
-            assert kept[0].read_bytes() == tail.whole[start:size]
+            torn = tail.whole[start:size].rstrip(b"\0")  # room that was allocated ahead is zeros too
+            assert kept[0].read_bytes() == torn
             assert len(warnings) == 1
-            assert f"{size - start} bytes" in warnings[0]
+            assert f"{len(torn)} bytes" in warnings[0]
             assert f"offset {start}" in warnings[0]
             assert kept[0].name in warnings[0]
 
@@ -287,12 +292,11 @@ def test_a_tail_cut_at_any_byte_is_cut_off_kept_aside_and_reported(
 @pytest.mark.parametrize(
     ("name", "junk"),
     [
-        ("one zero", bytes(1)),
-        ("zeros to the edge of a block, as ext4 leaves", bytes(4096)),
-        ("a megabyte of zeros", bytes(MIB)),
+        ("a page that was lost, and one that was not", bytes(4096) + b"x" * 4096),
+        ("a megabyte of zeros, and one byte", bytes(MIB) + b"x"),
         ("garbage", os.urandom(500)),
         ("a length that points far past the end", b"\xff" * 40),
-        ("a length of nothing", struct.pack("<IIQ", 8, 0, 7)),
+        ("a length of nothing", struct.pack("<IIQ", 8, 0, 7 << 56)),
     ],
 )
 def test_junk_behind_the_last_entry_is_cut_off_kept_aside_and_reported(
@@ -302,6 +306,13 @@ def test_junk_behind_the_last_entry_is_cut_off_kept_aside_and_reported(
     assert alive == [True] * 6, name
     assert [file.read_bytes() for file in kept] == [junk]
     assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("size", [1, 16, 4096, MIB])
+def test_zeros_behind_the_last_entry_are_room_and_are_cut_off_without_a_word(
+    tail: Tail, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    assert tail.recover(tail.whole + bytes(size), caplog) == ([True] * 6, [], [])
 
 
 def test_an_old_entry_behind_the_last_one_is_not_applied_again(tail: Tail, caplog: pytest.LogCaptureFixture) -> None:
@@ -327,7 +338,7 @@ def test_nothing_behind_an_unsynced_hole_is_applied(tail: Tail, caplog: pytest.L
     content[at : tail.ends[3]] = bytes(tail.ends[3] - at)
     alive, kept, warnings = tail.recover(bytes(content), caplog)
     assert alive == [True] * 3 + [False] * 3
-    assert [file.read_bytes() for file in kept] == [bytes(content[tail.ends[2] :])]
+    assert [file.read_bytes() for file in kept] == [bytes(content[tail.ends[2] :]).rstrip(b"\0")]
     assert len(warnings) == 1
 
 
@@ -343,26 +354,22 @@ def test_a_store_goes_on_after_a_torn_tail_through_further_boots(tail: Tail, sec
         machine.reboot()
 
 
+@WAYS_TO_WRITE
 def test_a_tail_that_a_dead_writer_left_is_not_served_and_never_comes_back(
-    path: Path, secret_key: str, machine: Machine
+    path: Path, secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, mapped: bool
 ) -> None:
     """Bytes behind the log's end, of a writer that died before its commit, are cut off by the next writer."""
+    write_log(monkeypatch, mapped=mapped)
     with crudjt.open(path, secret_key=secret_key) as store:
         before = store.create({"n": 1})
-        size = segments(path)[-1].stat().st_size
+        size = log_end(segments(path)[-1])
 
     def die_before_the_commit() -> None:
-        append = log.SegmentWriter.append
-
-        def append_and_die(writer: log.SegmentWriter, entry: bytes, offset: int) -> None:
-            append(writer, entry, offset)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        log.SegmentWriter.append = append_and_die  # type: ignore[method-assign,assignment] # in this process only
+        die_after_appending()
         crudjt.open(path, secret_key=secret_key).create({"n": 2})
 
     assert exit_code_of_child(die_before_the_commit) == -signal.SIGKILL
-    assert segments(path)[-1].stat().st_size > size
+    assert log_end(segments(path)[-1]) > size
     with crudjt.open(path, secret_key=secret_key) as store:
         assert store.stats().sessions == 1
         after = store.create({"n": 3})

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,18 @@ from crudjt.engine.view import Snapshot, View
 from crudjt.testing import FakeClock
 from tests.disk.helpers import (
     QUIET,
+    WAYS_TO_WRITE,
     Machine,
     bases,
     cut_power,
     facts,
     fork,
     in_child,
+    log_end,
     picture,
     segments,
     wait_for,
+    write_log,
 )
 from tests.processes.workers import StoreProcess
 
@@ -44,12 +48,11 @@ class Recorder:
         patch.setattr(files, "sync_data", self._sync)
 
     def _sync(self, descriptor: int) -> None:
-        size = os.fstat(descriptor).st_size
-        of_log = Path(f"/proc/self/fd/{descriptor}").readlink().parent == self._path / "log"
+        file = Path(f"/proc/self/fd/{descriptor}").readlink()
+        covered = [log_end(file)] if file in segments(self._path) else []
         self.before()
         self._real(descriptor)
-        if of_log:
-            self.covered.append(size)
+        self.covered += covered
 
 
 def open_full(path: Path, secret_key: str) -> crudjt.Store:
@@ -75,10 +78,10 @@ def test_with_full_durability_every_change_returns_after_a_sync_that_covers_it(
             lambda: store.revoke("anna"),
         ]
         for call in calls:
-            size = segments(path)[-1].stat().st_size
+            size = log_end(segments(path)[-1])
             recorder.covered.clear()
             call()
-            grown = segments(path)[-1].stat().st_size
+            grown = log_end(segments(path)[-1])
             assert grown > size
             assert recorder.covered == [grown]
         assert store.stats().unsynced_bytes == 0
@@ -97,7 +100,7 @@ def test_what_full_durability_has_acknowledged_survives_a_power_cut_at_once(
         image = cut_power(path, tmp_path / "image")
     segment = segments(image)[-1]
     mark = int.from_bytes(segment.read_bytes()[1024:1032], "little")
-    assert mark == segment.stat().st_size
+    assert mark == log_end(segment)
     machine.reboot()
     with crudjt.open(image, secret_key=secret_key) as store:
         assert all(store.read(token) for token in tokens)
@@ -127,7 +130,7 @@ def test_concurrent_writers_with_full_durability_share_syncs(
         recorder.before = lambda: None
         assert store.stats().sessions == 8 * rounds
         assert len(recorder.covered) <= 2 * rounds
-        assert recorder.covered[-1] == segments(path)[-1].stat().st_size
+        assert recorder.covered[-1] == log_end(segments(path)[-1])
 
 
 def test_a_writer_is_not_answered_by_a_sync_that_began_before_its_entry(
@@ -161,7 +164,7 @@ def test_a_writer_is_not_answered_by_a_sync_that_began_before_its_entry(
         other.join(30)
         assert wrote.is_set()
         assert len(recorder.covered) == 2
-        assert recorder.covered[-1] == segments(path)[-1].stat().st_size
+        assert recorder.covered[-1] == log_end(segments(path)[-1])
 
 
 def test_with_interval_durability_the_caretaker_syncs_without_any_call(path: Path, secret_key: str) -> None:
@@ -170,7 +173,7 @@ def test_with_interval_durability_the_caretaker_syncs_without_any_call(path: Pat
             store.create({"n": n})
             wait_for(lambda: store.stats().unsynced_bytes == 0)
             mark = int.from_bytes(segments(path)[-1].read_bytes()[1024:1032], "little")
-            assert mark == segments(path)[-1].stat().st_size
+            assert mark == log_end(segments(path)[-1])
             assert store.stats().synced_at is not None
 
 
@@ -206,7 +209,7 @@ def test_with_interval_durability_a_change_does_not_wait_for_the_disk(
         assert recorder.covered == []
         assert store.stats().unsynced_bytes > 0
         store.sync()
-        assert recorder.covered == [segments(path)[-1].stat().st_size]
+        assert recorder.covered == [log_end(segments(path)[-1])]
         assert store.stats().unsynced_bytes == 0
         store.sync()
         assert len(recorder.covered) == 1
@@ -234,7 +237,7 @@ def test_closing_a_store_syncs(path: Path, secret_key: str, monkeypatch: pytest.
     recorder = Recorder(monkeypatch, path)
     store.create({"n": 1})
     store.close()
-    assert recorder.covered == [segments(path)[-1].stat().st_size]
+    assert recorder.covered == [log_end(segments(path)[-1])]
 
 
 # Failed syncs
@@ -417,21 +420,32 @@ def test_a_recovery_from_a_failed_disk_that_is_cut_short_is_done_in_full_by_the_
 
 
 class FaultyWrites:
-    """Stands before `files.write_at`: the n-th call writes only half, and fails."""
+    """Stands before `files.write_at` and `files.map_window`: the n-th call writes only half, or nothing, and fails."""
 
     def __init__(self, patch: pytest.MonkeyPatch, number: int, error: int) -> None:
         self.calls = 0
         self._number = number
         self._error = error
-        self._real = files.write_at
+        self._write_at, self._map_window = files.write_at, files.map_window
         patch.setattr(files, "write_at", self._write)
+        patch.setattr(files, "map_window", self._map)
 
-    def _write(self, descriptor: int, data: bytes, offset: int) -> None:
+    def _count(self) -> None:
         self.calls += 1
         if self.calls == self._number:
-            os.pwrite(descriptor, data[: len(data) // 2], offset)
             raise OSError(self._error, os.strerror(self._error))
-        self._real(descriptor, data, offset)
+
+    def _write(self, descriptor: int, data: bytes, offset: int) -> None:
+        try:
+            self._count()
+        except OSError:
+            os.pwrite(descriptor, data[: len(data) // 2], offset)
+            raise
+        self._write_at(descriptor, data, offset)
+
+    def _map(self, descriptor: int, offset: int, size: int) -> mmap:
+        self._count()
+        return self._map_window(descriptor, offset, size)
 
 
 class Model:
@@ -486,11 +500,13 @@ class Model:
         assert store.stats().sessions == len(self.data) == len(list(store.sessions("anna")))
 
 
+@WAYS_TO_WRITE
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
 def test_a_write_that_fails_anywhere_is_undone_and_does_not_come_back_after_a_boot(
-    tmp_path: Path, secret_key: str, machine: Machine, error: int
+    tmp_path: Path, secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, error: int, mapped: bool
 ) -> None:
     """Every write of a small life in turn: log entries, synced marks, segment headers, the manifest."""
+    write_log(monkeypatch, mapped=mapped)
     for number in range(1, 100):
         path = tmp_path / str(number)
         with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
@@ -514,7 +530,7 @@ def test_a_write_that_fails_anywhere_is_undone_and_does_not_come_back_after_a_bo
                 model.store = store
                 model.create({"boot": boot})
         if not reached:
-            assert number > 10
+            assert number > (4 if mapped else 10)
             return
     raise AssertionError("the life never ended")
 
@@ -523,6 +539,7 @@ def test_a_write_that_fails_anywhere_is_undone_and_does_not_come_back_after_a_bo
 def test_where_even_cutting_off_fails_the_next_writer_does_it(
     path: Path, secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
+    write_log(monkeypatch, mapped=False)
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
         model = Model(store)
         model.create({"n": 1})

@@ -6,6 +6,7 @@ operation, and a store is opened on each in another boot. Some recoveries are re
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,9 +14,9 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt.engine import maintenance
+from crudjt.engine import files, maintenance, mapped
 from crudjt.engine.log import segment_numbers
-from tests.disk.helpers import Machine, spoil_view
+from tests.disk.helpers import Machine, spoil_view, write_log
 from tests.faults.disks import Disk, Image, materialize, ways
 from tests.faults.recorder import Recorder, recording
 from tests.faults.tally import Tally, Violation
@@ -120,7 +121,7 @@ def record(random: Random, directory: Path, secret_key: str, machine: Machine, t
     root = directory / "recorded"
     root.mkdir()
     full = random.random() < 0.5
-    with recording(root) as recorder:
+    with recording(root) as recorder, log_written(random):
         with opened(root, secret_key, durability="full" if full else "interval") as store:
             workload = Workload(store, random, recorder.trace.append, full=full)
             workload.run(OPERATIONS // 2)
@@ -143,6 +144,15 @@ def record(random: Random, directory: Path, secret_key: str, machine: Machine, t
     tally.operations += workload.operations
     shutil.rmtree(root)
     return recorder.trace
+
+
+@contextmanager
+def log_written(random: Random) -> Iterator[None]:
+    """Have the log written through a map that reaches a few entries ahead or, at times, with calls, for a block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapped, "_STEP_BYTES", 2 * files.PAGE_BYTES)
+        write_log(patch, mapped=random.random() < 0.75)
+        yield
 
 
 def meet_a_failing_disk(workload: Workload, recorder: Recorder) -> None:

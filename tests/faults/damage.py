@@ -121,6 +121,15 @@ def cut(random: Random, path: Path) -> str:
     return f"{file.name} to {size}"
 
 
+def emptied(random: Random, path: Path) -> str:
+    """Lose every entry from one on, in a file of the same size: zeros look like room that was allocated ahead."""
+    file = random.choice([segment for segment in segments(path) if entries(segment)])
+    content = file.read_bytes()
+    at = random.choice(entries(file)).offset
+    file.write_bytes(content[:at] + bytes(len(content) - at))
+    return f"{file.name} at {at}"
+
+
 def gone(random: Random, path: Path) -> str:
     """Lose a file."""
     file = _a_file(random, path)
@@ -167,7 +176,7 @@ def entries_swapped(random: Random, path: Path) -> str:
     return _entries_in_another_order(random, path, order)
 
 
-DAMAGE = [flipped, flipped, zeroed, cut, gone, entry_lost, entry_doubled, entries_swapped]
+DAMAGE = [flipped, flipped, zeroed, emptied, cut, gone, entry_lost, entry_doubled, entries_swapped]
 
 
 def _damage_records(random: Random, path: Path, key: str, history: History, tally: Tally) -> None:

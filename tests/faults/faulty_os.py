@@ -53,6 +53,7 @@ def refusing(number: int, error: int) -> Iterator[FaultyOs]:
     faulty = FaultyOs(number, error)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "os", faulty)
+        patch.setattr(files, "map_window", faulty.counted("map_window", files.map_window))
         for name in PATH_CALLS:
             patch.setattr(Path, name, faulty.counted(name, getattr(Path, name)))
         yield faulty

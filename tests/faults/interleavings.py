@@ -15,7 +15,7 @@ import pytest
 
 import crudjt
 from crudjt.engine.control import ControlBlock
-from crudjt.engine.log import SegmentWriter
+from crudjt.engine.mapped import MappedSegmentWriter
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import QUIET
 
@@ -111,7 +111,7 @@ def let_in(writer: crudjt.Store, point: str, visit: Callable[[], None]) -> Itera
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "begin", begin_visited)
-        for owner, name in ((ControlBlock, "fill_slot"), (SegmentWriter, "append")):
+        for owner, name in ((ControlBlock, "fill_slot"), (MappedSegmentWriter, "append")):
             if name == point:
                 patch.setattr(owner, name, visited(owner, name))
         yield

@@ -10,7 +10,7 @@ import pytest
 
 import crudjt
 from crudjt.engine import maintenance
-from tests.disk.helpers import Machine
+from tests.disk.helpers import Machine, write_log
 from tests.faults.faulty_os import FaultyOs, refusing
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import QUIET, Event, History, State, Workload, check_count, look
@@ -26,9 +26,11 @@ def run(seed: int, rounds: int, directory: Path) -> Tally:
     tally = Tally()
     for number in range(rounds):
         error = (errno.EIO, errno.ENOSPC)[(seed + number) % 2]
+        mapped = Random(f"{seed} {number} log").random() < 0.5
         for call in range(1, _MOST_CALLS):
             place = directory / "store"
             with pytest.MonkeyPatch.context() as patch:
+                write_log(patch, mapped=mapped)
                 reached = Life(f"{seed} {number}", place, Machine(patch), tally).live(call, error)
             shutil.rmtree(place, ignore_errors=True)
             if not reached:

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from mmap import mmap
 from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from crudjt.engine import engine, files, recovery
 from crudjt.engine.cache import ReadCache
 from crudjt.engine.control import ControlBlock
 from crudjt.engine.log import SegmentWriter
+from crudjt.engine.mapped import MappedSegmentWriter
 from crudjt.engine.view import View
 from tests.faults.lives import Lives, finished
 from tests.faults.tally import Tally
@@ -30,6 +32,7 @@ ENDLESS = 10**9
 BOOT = files.Boot("boot 0", 1_700_000_000)
 
 COMMIT = "commit"
+COPY = "copy"  # of an entry into the map of the log: half of it is there, or all
 
 # Between what comes before such a call and what comes after it, a process may die.
 POINTS: list[tuple[Any, str] | str] = [
@@ -40,11 +43,13 @@ POINTS: list[tuple[Any, str] | str] = [
     (files, "publish"),
     (files, "remove"),
     (files, "allocate"),
+    (files, "map_window"),
     (files, "copy_file"),
     (ControlBlock, "fill_slot"),
     (ControlBlock, "create"),
     (ControlBlock, "begin"),
-    (SegmentWriter, "append"),
+    (MappedSegmentWriter, "append"),
+    (MappedSegmentWriter, "cut"),
     (SegmentWriter, "mark_synced"),
     (View, "copy"),
     (View, "make_room"),
@@ -56,6 +61,7 @@ POINTS: list[tuple[Any, str] | str] = [
     (recovery, "remove_obsolete"),
     (recovery, "_apply"),
     COMMIT,
+    COPY,
 ]
 
 
@@ -140,7 +146,7 @@ def points(random: Random, directory: Path, tally: Tally) -> None:
 def _arrange(point: tuple[Any, str] | str, calls: int, after: bool) -> None:
     """Let this process die at one of the next calls of a function, before it does anything or after all."""
     if isinstance(point, str):
-        _arrange_commit(calls, after)
+        (_arrange_commit if point == COMMIT else _arrange_copy)(calls, after)
         return
     owner, name = point
     static = owner.__dict__[name]
@@ -192,6 +198,28 @@ def _arrange_commit(calls: int, after: bool) -> None:
         self.begin = begin_dying
 
     View.__init__ = make  # type: ignore[method-assign] # this process ends with the test
+
+
+def _arrange_copy(calls: int, after: bool) -> None:
+    """Let this process die in one of its next copies into a map, with either half of it made, or after it."""
+    left = calls
+
+    class Dying(mmap):
+        def __setitem__(self, where: Any, data: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0 and not after:
+                middle = len(data) // 2
+                if calls % 2:
+                    super().__setitem__(slice(where.start, where.start + middle), data[:middle])
+                else:
+                    super().__setitem__(slice(where.start + middle, where.stop), data[middle:])
+                _die()
+            super().__setitem__(where, data)
+            if left < 0:
+                _die()
+
+    files.map_window = lambda descriptor, offset, size: Dying(descriptor, size, offset=offset)
 
 
 def _die() -> NoReturn:

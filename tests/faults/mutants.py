@@ -13,6 +13,7 @@ from crudjt.engine import engine, files, maintenance, recovery
 from crudjt.engine.control import ControlBlock
 from crudjt.engine.engine import Engine
 from crudjt.engine.log import SegmentReader, SegmentWriter
+from crudjt.engine.mapped import MappedSegmentWriter
 from crudjt.sessions import Sessions
 from crudjt.store import Store
 from tests.faults import crash_states, damage, interleavings, io_errors, kills
@@ -105,6 +106,10 @@ def _without_cutting() -> None:
     replace(SegmentWriter, "cut", lambda _self, _end: False)
 
 
+def _without_giving_room_back() -> None:
+    replace(MappedSegmentWriter, "cut", SegmentWriter.cut)
+
+
 def _without_cutting_after_the_dead() -> None:
     replace(Engine, "_cut_unfinished", lambda _self, _number: None)
 
@@ -172,6 +177,17 @@ MUTANTS = [
         "a cut is not synced",
         _edit(Engine, "_cut_unfinished", "self._sync_segment(before)", "pass"),
         crash_states.run, 60,
+    ),
+    Mutant(
+        "an entry is copied without a look at the room",
+        _edit(MappedSegmentWriter, "append", " or end > self._words[WORD_LOG_ALLOCATED]", ""),
+        kills.run, 12,
+    ),
+    Mutant("a cut does not say that the room is gone", _without_giving_room_back, kills.run, 12),
+    Mutant(
+        "zeros before the synced mark are taken for room",
+        _edit(recovery, "check_tail", "if end < reader.synced_end", "if len(reader.content) < reader.synced_end"),
+        damage.run, 4, quick=True,
     ),
     Mutant(
         "an entry is accepted without its CRC",

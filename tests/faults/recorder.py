@@ -9,6 +9,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -173,6 +174,12 @@ class RecordingOs:
         os.ftruncate(descriptor, size)
         self._recorder.data(descriptor, Cut, size)
 
+    def posix_fallocate(self, descriptor: int, offset: int, size: int) -> None:
+        before = os.fstat(descriptor).st_size
+        os.posix_fallocate(descriptor, offset, size)
+        if offset + size > before:
+            self._recorder.data(descriptor, Cut, offset + size)
+
     def fdatasync(self, descriptor: int) -> None:
         if self._recorder.refuse_sync:
             self._recorder.refuse_sync = False
@@ -186,6 +193,23 @@ class RecordingOs:
             self.fdatasync(descriptor)
         elif (name := self._recorder.name(path)) is not None:
             self._recorder.trace.append(SyncedDirectory(name))
+
+
+class RecordingMap(mmap):
+    """A part of a file that is written through a map. Each page of what is copied may reach the disk by itself."""
+
+    def record(self, recorder: Recorder, descriptor: int, offset: int) -> None:
+        """Tell what is copied from now on."""
+        self._recorder = recorder
+        self._descriptor = descriptor
+        self._offset = offset
+
+    def __setitem__(self, where: Any, data: Any) -> None:
+        super().__setitem__(where, data)
+        start, end = self._offset + where.start, self._offset + where.stop
+        for at in (start, *range((start // files.PAGE_BYTES + 1) * files.PAGE_BYTES, end, files.PAGE_BYTES)):
+            part = data[at - start : at // files.PAGE_BYTES * files.PAGE_BYTES + files.PAGE_BYTES - start]
+            self._recorder.data(self._descriptor, Written, at, part)
 
 
 @contextmanager
@@ -221,7 +245,13 @@ def recording(root: Path) -> Iterator[Recorder]:
         copy(self, target, snapshot)
         recorder.data(target, Written, 0, Path(f"/proc/self/fd/{target}").read_bytes())
 
+    def recorded_map(descriptor: int, offset: int, size: int) -> mmap:
+        window = RecordingMap(descriptor, size, offset=offset)
+        window.record(recorder, descriptor, offset)
+        return window
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "map_window", recorded_map)
         patch.setattr(files, "os", RecordingOs(recorder))
         patch.setattr(Path, "rename", recorded_rename)
         patch.setattr(Path, "unlink", recorded_unlink)

@@ -85,6 +85,8 @@ def _below(path: Path) -> list[str]:
 def _live(path: str, key: str, journal: str, seed: str) -> None:
     random = Random(seed)
     full = random.random() < 0.5
+    if random.random() < 0.5:
+        files.PREALLOCATING_FILE_SYSTEMS = frozenset()  # so that the log is written with calls
     store = crudjt.open(path, secret_key=key, durability="full" if full else "interval", sync_interval=0.02)
     name = Path(journal).name
     Workload(store, random, FileJournal(Path(journal)), name, full=full, tolerant=True).run(OPERATIONS)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from crudjt.engine import files
 
-MAGIC = 0x31304C5254434A54  # "TJCTRL01"
+MAGIC = 0x32304C5254434A54  # "TJCTRL02"
 
 WORD_MAGIC = 0
 WORD_FAILED = 1  # 1 after a failed sync or truncation: every process refuses to go on
@@ -29,6 +29,7 @@ WORD_SYNCED_AT = 6  # milliseconds since 1970, as the next two
 WORD_SWEPT_AT = 7
 WORD_COMPACTED_AT = 8
 WORD_SEALED_BYTES = 9  # log bytes in segments before the current one that a rebuild still reads
+WORD_LOG_ALLOCATED = 10  # bytes of the current segment's file that may be written through a map; 0 where unknown
 
 # The slot of transaction T begins at word SLOT_WORDS[T % 2]: the transaction's id, then a LogEnd.
 SLOT_WORDS = (16, 24)

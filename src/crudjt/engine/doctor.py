@@ -21,6 +21,7 @@ from crudjt.engine.log import (
     HEADER_BLOCK_BYTES,
     SegmentReader,
     header_copies,
+    is_empty,
     segment_numbers,
     segment_path,
 )
@@ -259,15 +260,15 @@ class Examination:
                 self._log_fault(path, 0, f"log segment {number} is missing, with all its entries; {_REPAIR}")
                 continue
             later = [segment_path(log, each) for each in found if each > number]
-            is_last = all(each.stat().st_size == HEADER_BLOCK_BYTES for each in later)
+            is_last = all(is_empty(each) for each in later)
             self._check_segment(path, number, log_end, is_last=is_last)
 
     def _check_segment(self, path: Path, number: int, log_end: LogEnd | None, *, is_last: bool) -> None:
         is_current = log_end is not None and log_end.segment == number
         try:
             reader = SegmentReader(path, log_end.end if log_end and is_current else None)
-            is_empty = len(reader.content) == HEADER_BLOCK_BYTES
-            if reader.header.first_sequence != self._sequence + 1 and is_last and is_empty and not is_current:
+            has_entries = reader.filled > HEADER_BLOCK_BYTES
+            if reader.header.first_sequence != self._sequence + 1 and is_last and not has_entries and not is_current:
                 self._ok(path, f"log segment {number}: empty, begun by a process that died; it is not needed")
                 return
             self._check_header(reader, number)
@@ -286,8 +287,8 @@ class Examination:
             self._fault(
                 path, 0, f"log segment {number}: one of its two headers is damaged; nothing is lost yet; {_REPAIR}"
             )
-        torn = len(reader.content) - end
-        state = f"{torn} bytes at the end were never on disk and will be cut off" if torn else _synced(reader, end)
+        torn = reader.filled - end
+        state = f"{torn} bytes at the end were never on disk and will be cut off" if torn > 0 else _synced(reader, end)
         self._ok(path, f"log segment {number}: {entries:,} entries, {_size(end)}, {state}")
 
     def _check_header(self, reader: SegmentReader, number: int) -> None:

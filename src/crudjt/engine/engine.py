@@ -24,11 +24,13 @@ from crudjt.engine.log import (
     INSERT,
     REPLACE,
     Change,
-    SegmentWriter,
+    Entry,
+    SegmentReader,
     create_segment,
     encode_entry,
     segment_path,
 )
+from crudjt.engine.mapped import MappedSegmentWriter
 from crudjt.engine.view import (
     SEGMENT_KEY,
     SESSION,
@@ -80,10 +82,11 @@ class Engine:
         self.map_size = ready.map_size
         self._lock = lock
         self._make_locks()
-        self._segment: SegmentWriter | None = None
+        self._segment: MappedSegmentWriter | None = None
         self.control = ControlBlock(directory / CONTROL_FILE)
         self.words = self.control.words
         self._view: View | None = View(directory / VIEW_DIRECTORY, ready.map_size)
+        self._preallocates = self._view.preallocates
         self.begin: Callable[..., Any] = self._view.begin
         self.on_revival: Callable[[], None] = lambda: None
 
@@ -236,6 +239,7 @@ class Engine:
                 number = transaction.id()
                 self._attend(number)
                 segment, end, sequence, sessions = self.control.slot(number - 1)
+                self._segment_writer(segment).cut(end)
                 self._sync_segment(LogEnd(segment, end, sequence, sessions))
                 self._make_room(number, [])
                 create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
@@ -314,10 +318,11 @@ class Engine:
 
         The next recovery would carry out what was refused. Part of an entry does no harm: the next one overwrites it.
         """
-        segment, end, *_ = self.control.slot(number)
+        segment, end, *_ = self.control.slot(number - 1)
         try:
-            whole = segment_path(self.log_directory, segment).stat().st_size >= end
-        except OSError:
+            found = SegmentReader(segment_path(self.log_directory, segment)).entry_at(end)
+            whole = isinstance(found, Entry)
+        except (OSError, StoreError):
             whole = True  # it cannot be told
         if whole:
             self.control.fail()
@@ -365,10 +370,11 @@ class Engine:
         self.words[control_block.WORD_SYNCED_SEQUENCE] = target.sequence
         self.words[control_block.WORD_SYNCED_AT] = system_clock() // NS_PER_MS
 
-    def _segment_writer(self, number: int) -> SegmentWriter:
+    def _segment_writer(self, number: int) -> MappedSegmentWriter:
         writer = self._segment
         if writer is None or writer.number != number:
-            writer = self._segment = SegmentWriter(self.log_directory, number)
+            writer = MappedSegmentWriter(self.log_directory, number, self.words, preallocates=self._preallocates)
+            self._segment = writer
         return writer
 
     # Ending, forking, failing
@@ -393,6 +399,7 @@ class Engine:
                     self._view.close()
                 if self._segment is not None:
                     self._segment.close()
+                    self._segment = None  # and with it its map
             os.close(self._lock)
 
     def abandon(self) -> None:

@@ -7,6 +7,7 @@ Tests put faults in here.
 import errno
 import fcntl
 import hashlib
+import mmap
 import os
 import shutil
 import time
@@ -173,6 +174,15 @@ def allocate(descriptor: int, offset: int, size: int, directory: Path) -> None:
     if free_bytes(directory) < size + PAGE_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.posix_fallocate(descriptor, offset, size)
+
+
+def map_window(descriptor: int, offset: int, size: int) -> mmap.mmap:
+    """Map a part of a file to write it; `offset` is a multiple of ``mmap.ALLOCATIONGRANULARITY``.
+
+    Other processes see what is copied into the map at once, and `sync_data` brings it to the disk. To touch it where
+    the file has become shorter is the death of the process (SIGBUS).
+    """
+    return mmap.mmap(descriptor, size, offset=offset)
 
 
 def copy_file(source: Path, target: int) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 """The log: every change of the store, in commit order. It is the truth; the view can be made from it again.
 
-A segment is a file ``log/NNNNNNNNNN.log``: a header block of 4096 bytes, then entries without a gap.
+A segment is a file ``log/NNNNNNNNNN.log``: a header block of 4096 bytes, then entries without a gap. Zeros may follow:
+room that was allocated ahead. No entry begins with zeros; one may end with some.
 
     header block    at 0 and again at 2048, so that one bad sector costs nothing
          0    8  magic "CRUDJTL1"
@@ -61,6 +62,7 @@ _HEADER_COPIES = (0, 2048)
 _MARK_OFFSET = 1024
 _SEQUENCE_BYTES = 8
 _LENGTH_AND_CRC_BYTES = 8
+_CHUNK_BYTES = 1024**2
 
 assert _HEADER.size == 60  # noqa: PLR2004 - as the table says
 assert _ENTRY.size == 16  # noqa: PLR2004 - as the table says
@@ -103,6 +105,13 @@ def segment_path(directory: Path, number: int) -> Path:
 def segment_numbers(directory: Path) -> list[int]:
     """Return the numbers of the segments in a log directory, ascending."""
     return sorted(int(path.stem) for path in directory.glob("*.log") if path.stem.isdigit())
+
+
+def is_empty(segment: Path) -> bool:
+    """Tell whether a segment is a header block, and nothing behind it but zeros."""
+    with segment.open("rb", buffering=0) as reading:
+        whole = len(reading.read(HEADER_BLOCK_BYTES)) == HEADER_BLOCK_BYTES
+        return whole and not any(chunk.strip(b"\0") for chunk in iter(lambda: reading.read(_CHUNK_BYTES), b""))
 
 
 def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> bytes:
@@ -220,7 +229,14 @@ def _whole_copies(block: bytes) -> list[bytes]:
 
 
 class SegmentReader:
-    """A segment as recovery and `doctor` read it: whole, in memory, and with suspicion."""
+    """A segment as recovery and `doctor` read it: whole, in memory, and with suspicion.
+
+    Attributes:
+        content: the bytes of the file.
+        filled: where the zeros at its end begin, not before the end of the header block.
+        damage: what ended the reading of the entries, if they did not just end.
+
+    """
 
     def __init__(self, path: Path, end: int | None = None, header: SegmentHeader | None = None) -> None:
         """Read a segment up to `end`, or all of it; `header` stands in for one that is damaged.
@@ -234,6 +250,7 @@ class SegmentReader:
         self.header = header or decode_header(path, self.content[:HEADER_BLOCK_BYTES])
         if header is None and len(self.content) < HEADER_BLOCK_BYTES:
             raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")
+        self.filled = max(len(self.content.rstrip(b"\0")), HEADER_BLOCK_BYTES)
         self.damage: Damage | None = None
 
     @property
@@ -246,7 +263,7 @@ class SegmentReader:
     def entries(self) -> Iterator[Entry]:
         """Yield the entries in order up to the end or the first damage, which is then in `damage`."""
         offset, sequence = HEADER_BLOCK_BYTES, self.header.first_sequence
-        while offset < len(self.content):
+        while offset < self.filled:
             entry = self.entry_at(offset)
             if isinstance(entry, Damage):
                 self.damage = entry
@@ -276,7 +293,7 @@ class SegmentReader:
 
     def entry_after(self, offset: int, sequence: int) -> Entry | None:
         """Return the next whole entry past damage at `offset`, of a sequence not below `sequence`."""
-        for start in range(offset + 1, len(self.content) - _ENTRY.size):
+        for start in range(offset + 1, min(self.filled, len(self.content) - _ENTRY.size)):
             entry = self.entry_at(start) if self._plausible(start, sequence) else None
             if isinstance(entry, Entry):
                 return entry

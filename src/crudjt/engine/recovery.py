@@ -27,6 +27,7 @@ from crudjt.engine.log import (
     SegmentReader,
     SegmentWriter,
     create_segment,
+    is_empty,
     segment_numbers,
     segment_path,
 )
@@ -100,7 +101,8 @@ def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
         if found is not None and found.boot is not None and found.boot.id == files.current_boot().id:
             if _usable(directory):
                 return found
-            reason = "the disk failed; close the store in every process to recover it"
+            what = "the disk failed" if _disk_failed(directory) else "its view is gone, or of another version of crudjt"
+            reason = f"{what}; close the store in every process to recover it"
         else:
             reason = "it is open in processes of another boot id (a container of its own?), or is being recovered"
         files.unlock(lock)
@@ -253,9 +255,9 @@ def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> 
     for position, number in enumerate(numbers):
         path = segment_path(log, number)
         reader = SegmentReader(path)
-        may_be_torn = all(_is_empty(segment_path(log, later)) for later in numbers[position + 1 :])
+        may_be_torn = all(is_empty(segment_path(log, later)) for later in numbers[position + 1 :])
         if reader.header.first_sequence != replayed.sequence + 1:
-            if len(reader.content) == reader.synced_end == HEADER_BLOCK_BYTES:
+            if reader.filled == reader.synced_end == HEADER_BLOCK_BYTES:
                 continue  # begun by a process that died or failed before it switched to it
             raise StoreCorrupt(path, 0, f"the segment does not follow entry {replayed.sequence}")
         if reader.header.number != number or reader.header.store_salt.hex() != found.salt:
@@ -267,10 +269,6 @@ def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> 
         replayed.segment = number
         replayed.log_bytes += end
     replayed.segment = last
-
-
-def _is_empty(segment: Path) -> bool:
-    return segment.stat().st_size == HEADER_BLOCK_BYTES
 
 
 def check_tail(reader: SegmentReader, end: int, *, may_be_torn: bool) -> None:
@@ -337,15 +335,14 @@ def _settle_tail(log: Path, reader: SegmentReader, end: int, *, doubtful: bool) 
     Where a sync has failed, another one would prove nothing, and nothing is marked as synced: if the power fails before
     the new base is there, entries that never reached the disk would pass for lost ones.
     """
-    tail = reader.content[end:]
+    tail = reader.content[end : reader.filled]
     if tail:
         kept = log / f"{reader.header.number:010}.torn-{end}"
         files.replace_file(kept, tail)
         logger.warning("log segment %s: a torn tail of %d bytes was cut off at offset %d and kept as %s",
                        reader.path.name, len(tail), end, kept.name)  # fmt: skip
     writer = SegmentWriter(log, reader.header.number)
-    if tail:
-        writer.cut(end)
+    writer.cut(end)
     if not doubtful:
         writer.sync()
         writer.mark_synced(end)

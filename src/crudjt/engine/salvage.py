@@ -156,11 +156,12 @@ class Hole(NamedTuple):
 def surviving_entries(reader: SegmentReader, holes: list[Hole]) -> Iterator[Entry]:
     """Yield every whole entry of a segment in order, and note what lies between."""
     offset, sequence = HEADER_BLOCK_BYTES, reader.header.first_sequence
-    while offset < len(reader.content):
+    end = max(reader.filled, min(reader.synced_end, len(reader.content)))  # zeros before the mark are lost entries
+    while offset < end:
         found: Entry | Damage | None = reader.entry_at(offset)
         if not isinstance(found, Entry) or found.sequence < sequence:
             found = reader.entry_after(offset, sequence)
-            holes.append(Hole(offset, found.offset if found else len(reader.content), sequence))
+            holes.append(Hole(offset, found.offset if found else end, sequence))
             if found is None:
                 return
         yield found
