@@ -176,6 +176,18 @@ def allocate(descriptor: int, offset: int, size: int, directory: Path) -> None:
     os.posix_fallocate(descriptor, offset, size)
 
 
+def mapped_to_read(path: Path) -> bytes | mmap.mmap:
+    """Return the content of a file that nobody makes shorter while it is in use, without holding it in memory.
+
+    It is read through once, since a bad sector that a map meets first is no error but the death of the process.
+    """
+    with opened(path) as descriptor:
+        size = os.fstat(descriptor).st_size
+        for offset in range(0, size, _COPY_CHUNK_BYTES):
+            os.pread(descriptor, _COPY_CHUNK_BYTES, offset)
+        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) if size else b""
+
+
 def map_window(descriptor: int, offset: int, size: int) -> mmap.mmap:
     """Map a part of a file to write it; `offset` is a multiple of ``mmap.ALLOCATIONGRANULARITY``.
 

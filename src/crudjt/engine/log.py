@@ -32,6 +32,7 @@ of an older file or of a cut-off tail never pass for an entry.
 import os
 import weakref
 from collections.abc import Iterator, Sequence
+from mmap import mmap
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
@@ -213,12 +214,12 @@ def decode_header(path: Path, block: bytes) -> SegmentHeader:
     raise StoreCorrupt(path, 0, "the segment header is damaged")
 
 
-def header_copies(block: bytes) -> int:
+def header_copies(block: bytes | mmap) -> int:
     """Return how many of the two copies of the header are whole."""
     return len(_whole_copies(block))
 
 
-def _whole_copies(block: bytes) -> list[bytes]:
+def _whole_copies(block: bytes | mmap) -> list[bytes]:
     copies = []
     for at in _HEADER_COPIES:
         packed = block[at : at + _HEADER.size]
@@ -229,7 +230,7 @@ def _whole_copies(block: bytes) -> list[bytes]:
 
 
 class SegmentReader:
-    """A segment as recovery and `doctor` read it: whole, in memory, and with suspicion.
+    """A segment as recovery and `doctor` read it: whole, and with suspicion.
 
     Attributes:
         content: the bytes of the file.
@@ -238,19 +239,25 @@ class SegmentReader:
 
     """
 
-    def __init__(self, path: Path, end: int | None = None, header: SegmentHeader | None = None) -> None:
+    content: bytes | mmap
+
+    def __init__(
+        self, path: Path, end: int | None = None, header: SegmentHeader | None = None, *, alone: bool = False
+    ) -> None:
         """Read a segment up to `end`, or all of it; `header` stands in for one that is damaged.
+
+        With `alone`, map it, for it may be large; else take it into memory, since whoever writes the store may cut it.
 
         Raises:
             StoreCorrupt: its header is damaged.
 
         """
         self.path = path
-        self.content = path.read_bytes()[:end]
+        self.content = files.mapped_to_read(path) if alone else path.read_bytes()[:end]
         self.header = header or decode_header(path, self.content[:HEADER_BLOCK_BYTES])
         if header is None and len(self.content) < HEADER_BLOCK_BYTES:
             raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")
-        self.filled = max(len(self.content.rstrip(b"\0")), HEADER_BLOCK_BYTES)
+        self.filled = max(_end_before_zeros(self.content), HEADER_BLOCK_BYTES)
         self.damage: Damage | None = None
 
     @property
@@ -303,6 +310,13 @@ class SegmentReader:
         length, _, found = _ENTRY.unpack_from(self.content, offset)
         left = len(self.content) - offset
         return bool(_ENTRY.size <= length + _LENGTH_AND_CRC_BYTES <= left and sequence <= found <= sequence + left)
+
+
+def _end_before_zeros(content: bytes | mmap) -> int:
+    end = len(content)
+    while end and not (chunk := content[max(end - _CHUNK_BYTES, 0) : end].rstrip(b"\0")):
+        end = max(end - _CHUNK_BYTES, 0)
+    return end and max(end - _CHUNK_BYTES, 0) + len(chunk)
 
 
 def decode_changes(body: bytes) -> list[tuple[int, bytes, bytes]] | None:

@@ -41,7 +41,7 @@ LOCK_FILE = "lock"
 
 _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
-_REPLAY_BATCH_ENTRIES = 250  # room is allocated for the worst of them, and stays allocated
+_REPLAY_BATCH_CHANGES = 250  # room is allocated for the worst of them, and stays allocated
 _UNUSABLE_ERRNOS = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS})
 
 logger = logging.getLogger("crudjt")
@@ -254,7 +254,7 @@ def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> 
             raise StoreCorrupt(segment_path(log, number), 0, "the segment is missing")
     for position, number in enumerate(numbers):
         path = segment_path(log, number)
-        reader = SegmentReader(path)
+        reader = SegmentReader(path, alone=True)
         may_be_torn = all(is_empty(segment_path(log, later)) for later in numbers[position + 1 :])
         if reader.header.first_sequence != replayed.sequence + 1:
             if reader.filled == reader.synced_end == HEADER_BLOCK_BYTES:
@@ -290,11 +290,13 @@ def _replay_segment(reader: SegmentReader, view: View, replayed: _Replayed) -> i
     """Apply the entries of one segment; return the offset behind the last."""
     end = HEADER_BLOCK_BYTES
     batch: list[Entry] = []
+    changes = 0
     for entry in reader.entries():
         batch.append(entry)
-        if len(batch) == _REPLAY_BATCH_ENTRIES:
+        changes += len(entry.changes)
+        if changes >= _REPLAY_BATCH_CHANGES:
             _apply(reader.path, batch, view, replayed)
-            batch = []
+            batch, changes = [], 0
         end = entry.end
     if batch:
         _apply(reader.path, batch, view, replayed)
