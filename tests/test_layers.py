@@ -62,6 +62,7 @@ LAYERS = [
     "server.addresses",
     "server.access",
     "server.binding",
+    "server.crew",
     "server.health",
     "server.serving",
     "server.logs",

@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -15,13 +14,14 @@ from crudjt.server import store_service, token_service
 from crudjt.server.access import TLS, BearerCheck, checked_access_tokens
 from crudjt.server.addresses import Address, TcpAddress, checked_addresses
 from crudjt.server.binding import UnixSocket, bind_tcp
+from crudjt.server.crew import Crew
 from crudjt.server.dispatch import Dispatcher, Observer
 from crudjt.server.health import Health, reflection_methods
 from crudjt.server.method import Method
 
 SERVICES = {each.NAME: each.METHODS for each in (store_service, token_service)}
 
-THREADS = 8
+THREADS = 64
 MAX_CONCURRENT_RPCS = 1000
 MAX_MESSAGE_BYTES = 4 * 1024**2
 CLIENT_TIMEOUT_SECONDS = 30.0
@@ -54,7 +54,7 @@ class Server:
             do.
         access_tokens: one of these must be sent with every call but ``grpc.health.v1.Health/Check``.
         services: what to serve, by name.
-        threads: how many calls run at a time; the others wait.
+        threads: how many calls run at a time at most, those that wait for something included; see `crudjt.server.crew`.
         max_concurrent_rpcs: how many may run and wait; those above are refused with ``RESOURCE_EXHAUSTED``.
         max_message_bytes: how large a request or a response may be.
         client_timeout: seconds for which a client may neither send what it must nor take what it is sent, before its
@@ -89,7 +89,7 @@ class Server:
         self._credentials = None if tls is None else tls.credentials()
         self._dispatcher = Dispatcher(store, observer, client_timeout)
         self._health = Health(services)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="crudjt-rpc")
+        self._pool = Crew(threads, "crudjt-rpc")
         options = {
             **_TRANSPORT,
             "grpc.so_reuseport": int(share_ports),
@@ -97,7 +97,7 @@ class Server:
             "grpc.max_send_message_length": max_message_bytes,
         }
         self._grpc = grpc.server(
-            self._pool,
+            self._pool,  # type: ignore[arg-type] # it takes any executor
             interceptors=[BearerCheck(tokens)] if tokens else [],
             options=list(options.items()),
             maximum_concurrent_rpcs=max_concurrent_rpcs,
@@ -105,9 +105,8 @@ class Server:
         handlers = {name: self._dispatcher.handlers(name, methods) for name, methods in services.items()}
         handlers[REFLECTION] = self._dispatcher.handlers(REFLECTION, reflection_methods(services))
         handlers[HEALTH] = self._dispatcher.handlers(HEALTH, self._health.methods())
-        self._grpc.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(name, methods) for name, methods in handlers.items()]
-        )
+        for name, methods in handlers.items():
+            self._grpc.add_registered_method_handlers(name, methods)
         self._unix_sockets: list[UnixSocket] = []
         self._addresses: list[Address] = []
         self._stopping = threading.Event()
