@@ -7,10 +7,12 @@ from typing import Any
 
 import grpc
 
+from crudjt.batching import OPERATIONS, Batching
 from crudjt.errors import CrudjtError, StoreClosed, StoreInaccessible, StoreUnavailable
 from crudjt.locations import Remote
+from crudjt.parts import MAX_MESSAGE_BYTES
 from crudjt.proto.v1 import store_pb2
-from crudjt.wire import ERROR_KEY, error_of
+from crudjt.wire import ERROR_KEY, error_in, error_of
 
 _SERVICE = store_pb2.DESCRIPTOR.services_by_name["Store"]
 
@@ -26,14 +28,20 @@ _OPTIONS = [
     # Notice a server that is gone without a word, in calls that have no time limit.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # A batch of answers ends with that which exceeds a part.
+    ("grpc.max_receive_message_length", 2 * MAX_MESSAGE_BYTES),
     # A store is not behind a web proxy.
     ("grpc.enable_http_proxy", 0),
 ]
 
+_READS = frozenset({"Read", "Peek"})  # they need not wait for each other's locks, as changes must
+
+_NO_ANSWER = "there was no answer in time"
 _REASONS = {
-    grpc.StatusCode.DEADLINE_EXCEEDED: "there was no answer in time",
+    grpc.StatusCode.DEADLINE_EXCEEDED: _NO_ANSWER,
     grpc.StatusCode.UNIMPLEMENTED: "there is no crudjt.v1.Store",
 }
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
@@ -50,6 +58,7 @@ class Connection:
         self._pid = 0
         self._channel: Any = None
         self._methods: dict[str, Callable[..., Any]] = {}
+        self._batching: dict[str, Batching] = {}
 
     def require_open(self) -> None:
         """Raise `StoreClosed` after `close`."""
@@ -63,14 +72,27 @@ class Connection:
             CrudjtError: what the server raised; `StoreUnavailable` where there was no answer.
 
         """
-        method = self._method(name)
+        if self._pid != os.getpid() or self.closed:
+            self._connect()
+        timeout = self.remote.timeout
         try:
-            return method(request, timeout=self.remote.timeout, metadata=self._metadata)
+            ask = self._batching[name].ask if name in OPERATIONS else self._call
+            response = ask(name, request, timeout)
         except grpc.RpcError as error:
             raise self._meaning(error) from error
+        except TimeoutError as error:
+            raise StoreUnavailable(self.location, _NO_ANSWER) from error
+        except InterruptedError as error:
+            raise StoreUnavailable(self.location, str(error)) from error
         except ValueError:  # closed by another thread since
             self.require_open()
             raise
+        if isinstance(response, store_pb2.Failure):
+            raise self._failure(response)
+        return response
+
+    def _call(self, name: str, request: Any, timeout: float) -> Any:
+        return self._methods[name](request, timeout=timeout, metadata=self._metadata)
 
     def stream(self, name: str, request: Any, *, forever: bool = False) -> Iterator[Any]:
         """Yield the responses of a method that has many; `forever` takes the time limit away. Raises as `call`."""
@@ -108,8 +130,16 @@ class Connection:
             if self._pid == os.getpid():
                 return
             self._channel = channel_to(self.remote)
+            reads, changes = Batching(self._call), Batching(self._call)
+            self._batching = {name: reads if name in _READS else changes for name in OPERATIONS}
             self._methods = methods_of(self._channel)
             self._pid = os.getpid()
+
+    def _failure(self, failure: store_pb2.Failure) -> CrudjtError:
+        """Return our error for what one of several operations came to."""
+        theirs = error_in(failure.error) if failure.HasField("error") else None
+        code = _CODES.get(failure.code, grpc.StatusCode.UNKNOWN)
+        return theirs or StoreUnavailable(self.location, f"{failure.details} ({code.name})")
 
     def _meaning(self, error: Any) -> CrudjtError:
         return StoreClosed() if self.closed else meaning(error, self.location)

@@ -77,9 +77,13 @@ def _text(value: object) -> str:
 def error_of(encoded: bytes) -> CrudjtError | None:
     """Return the error that `status_of` encoded; ``None`` if it is of a kind that this version does not know."""
     try:
-        message = store_pb2.Error.FromString(encoded)
+        return error_in(store_pb2.Error.FromString(encoded))
     except DecodeError:
         return None
+
+
+def error_in(message: store_pb2.Error) -> CrudjtError | None:
+    """Return the error that a message holds; ``None`` if it is of a kind that this version does not know."""
     field = message.WhichOneof("error")
     kind = _CLASSES.get(field or "")
     if kind is None:

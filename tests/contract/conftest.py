@@ -12,7 +12,7 @@ import pytest
 import crudjt
 from crudjt.testing import FakeClock
 from tests.aio.driven import Loop, open_driven, open_driven_remote
-from tests.remote_server import ServedStore
+from tests.remote_server import BatchedStore, ServedStore
 
 # Opens the store at a path, and takes what `crudjt.open` takes. Two that are opened on one path see the same sessions.
 Backend = Callable[..., crudjt.Store]
@@ -27,7 +27,7 @@ class OpenStore(Protocol):
         """Open the store of the test, with its key and clock unless `options` say otherwise."""
 
 
-BACKENDS: dict[str, Backend] = {"embedded": crudjt.open, "remote": ServedStore}
+BACKENDS: dict[str, Backend] = {"embedded": crudjt.open, "remote": ServedStore, "batched": BatchedStore}
 ASYNC_BACKENDS: dict[str, Backend] = {"async": open_driven, "async_remote": open_driven_remote}
 
 

@@ -25,6 +25,7 @@ from crudjt.testing import temporary_store
 from tests.processes.workers import eventually
 from tests.server.helpers import PATIENCE, STORE_SERVICE, TOKEN_SERVICE, call, plaintext, refusal, serves
 
+BATCH = f"/{STORE_SERVICE}/Batch"
 SECRET = "a-secret-that-no-client-and-no-log-may-see"
 MIB = 1024**2
 
@@ -106,7 +107,7 @@ def channel(server: Server) -> Iterator[Any]:
 
 
 def every_method() -> list[str]:
-    return [f"/{service}/{name}" for service, methods in SERVICES.items() for name in methods]
+    return [BATCH, *(f"/{service}/{name}" for service, methods in SERVICES.items() for name in methods)]
 
 
 # Bad messages
@@ -297,10 +298,10 @@ def requests_of(message_type: type[Message]) -> st.SearchStrategy[bytes]:
 @pytest.mark.parametrize("path", every_method())
 def test_any_bytes_get_an_answer_or_a_clear_status(path: str, shared: Any) -> None:
     _, service, name = path.split("/")
-    method = SERVICES[service][name]
+    request_type = store_pb2.BatchRequest if path == BATCH else SERVICES[service][name].request
 
     @settings(max_examples=60, deadline=None, database=None)
-    @given(requests_of(method.request))
+    @given(requests_of(request_type))
     def feed(request: bytes) -> None:
         responses = shared.stream_stream(path)(iter([request]), timeout=PATIENCE)
         with suppress(grpc.RpcError):

@@ -93,7 +93,7 @@ class Dispatcher:
         except grpc.RpcError:
             raise
         except Exception as error:  # noqa: BLE001 - each has its status
-            code, details, metadata = self._status(name, error)
+            code, details, metadata = self.status(name, error)
             context.set_trailing_metadata(metadata)
             context.abort(code, details)
         finally:
@@ -119,7 +119,8 @@ class Dispatcher:
             return grpc.stream_stream_rpc_method_handler(answers)
         return grpc.stream_unary_rpc_method_handler(answer)
 
-    def _status(self, name: str, error: Exception) -> tuple[grpc.StatusCode, str, Metadata]:
+    def status(self, name: str, error: Exception) -> tuple[grpc.StatusCode, str, Metadata]:
+        """Return how the call of that name ends that raised, and log what ails the store or this server."""
         if isinstance(error, Refused):
             return error.code, error.details, ()
         if not isinstance(error, CrudjtError):

@@ -13,6 +13,7 @@ from crudjt.errors import StoreError
 from crudjt.server import store_service, token_service
 from crudjt.server.access import TLS, BearerCheck, checked_access_tokens
 from crudjt.server.addresses import Address, TcpAddress, checked_addresses
+from crudjt.server.batch import batch_of
 from crudjt.server.binding import UnixSocket, bind_tcp
 from crudjt.server.crew import Crew
 from crudjt.server.dispatch import Dispatcher, Observer
@@ -56,7 +57,7 @@ class Server:
         services: what to serve, by name.
         threads: how many calls run at a time at most, those that wait for something included; see `crudjt.server.crew`.
         max_concurrent_rpcs: how many may run and wait; those above are refused with ``RESOURCE_EXHAUSTED``.
-        max_message_bytes: how large a request or a response may be.
+        max_message_bytes: how large a request may be; a response may be twice as large.
         client_timeout: seconds for which a client may neither send what it must nor take what it is sent, before its
             call is cancelled.
         share_ports: let other processes of this user that do the same listen on the same ports (``SO_REUSEPORT``).
@@ -94,7 +95,7 @@ class Server:
             **_TRANSPORT,
             "grpc.so_reuseport": int(share_ports),
             "grpc.max_receive_message_length": max_message_bytes,
-            "grpc.max_send_message_length": max_message_bytes,
+            "grpc.max_send_message_length": 2 * max_message_bytes,  # a batch ends with the response that exceeds a part
         }
         self._grpc = grpc.server(
             self._pool,  # type: ignore[arg-type] # it takes any executor
@@ -103,6 +104,9 @@ class Server:
             maximum_concurrent_rpcs=max_concurrent_rpcs,
         )
         handlers = {name: self._dispatcher.handlers(name, methods) for name, methods in services.items()}
+        if store := services.get(store_service.NAME):
+            batch = batch_of(store_service.NAME, store, self._dispatcher.status)
+            handlers[store_service.NAME] |= self._dispatcher.handlers(store_service.NAME, batch)
         handlers[REFLECTION] = self._dispatcher.handlers(REFLECTION, reflection_methods(services))
         handlers[HEALTH] = self._dispatcher.handlers(HEALTH, self._health.methods())
         for name, methods in handlers.items():

@@ -167,6 +167,7 @@ _CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "Backup": _backup,
 }
 
+# All but those that are made of these: see `crudjt.server.batch`.
 METHODS = {
     described.name: Method(
         getattr(pb, described.input_type.name),
@@ -176,6 +177,7 @@ METHODS = {
         described.server_streaming,
     )
     for described in pb.DESCRIPTOR.services_by_name["Store"].methods
+    if described.name in _CALLS
 }
 
 # From messages
