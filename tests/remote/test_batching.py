@@ -18,7 +18,7 @@ import pytest
 import crudjt
 from crudjt import batching
 from crudjt.batching import UNDER_WAY, Batching
-from crudjt.parts import MAX_DATA_BYTES, MAX_OPERATIONS, PART_BYTES
+from crudjt.parts import MAX_DATA_BYTES, PART_BYTES
 from crudjt.proto.v1 import store_pb2 as pb
 from crudjt.server import batch, store_service
 from crudjt.server.method import Method
@@ -81,8 +81,13 @@ def crowd(remote: crudjt.Store, operations: list[Callable[[], Any]]) -> Iterator
             threads.submit(remote.delete, STALLING)
         assert eventually(lambda: lane(remote) is not None and lane(remote)._under_way == UNDER_WAY, PATIENCE)
         futures = [threads.submit(operation) for operation in operations]
-        assert eventually(lambda: len(lane(remote)._waiting) == len(operations), PATIENCE)
+        assert reaches(lane(remote), waiting=len(operations))
         yield futures
+
+
+def reaches(turns: Batching, *, waiting: int) -> bool:
+    """Tell whether so many threads come to wait."""
+    return eventually(lambda: len(turns._waiting) == waiting, PATIENCE)
 
 
 def lane(remote: crudjt.Store) -> Any:
@@ -130,10 +135,12 @@ def test_what_many_threads_ask_goes_out_in_one_call_and_each_gets_its_own_answer
 
 def test_reads_do_not_wait_for_changes(store: crudjt.Store, serve: Serve, gate: Gate) -> None:
     token = store.create({"n": 1})
-    with crudjt.open(serve(gate.methods()), timeout=PATIENCE) as remote:
-        with crowd(remote, [partial(remote.update, token, {"n": 2})]):
-            session = remote.read(token)
-            gate.open.set()
+    with (
+        crudjt.open(serve(gate.methods()), timeout=PATIENCE) as remote,
+        crowd(remote, [partial(remote.update, token, {"n": 2})]),
+    ):
+        session = remote.read(token)
+        gate.open.set()
     assert session is not None
     assert session.data == {"n": 1}
 
@@ -142,10 +149,12 @@ def test_more_operations_than_a_batch_may_hold_go_out_in_several(
     store: crudjt.Store, serve: Serve, gate: Gate, counting: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batching, "MAX_OPERATIONS", 4)
-    with crudjt.open(serve(gate.methods(), observer=counting), timeout=PATIENCE) as remote:
-        with crowd(remote, [partial(remote.create, {"n": n}) for n in range(10)]) as futures:
-            gate.open.set()
-            tokens = [future.result(PATIENCE) for future in futures]
+    with (
+        crudjt.open(serve(gate.methods(), observer=counting), timeout=PATIENCE) as remote,
+        crowd(remote, [partial(remote.create, {"n": n}) for n in range(10)]) as futures,
+    ):
+        gate.open.set()
+        tokens = [future.result(PATIENCE) for future in futures]
     assert counting.calls["Batch"] + counting.calls["Create"] == 3
     assert [each and each.data["n"] for each in map(store.peek, tokens)] == list(range(10))
 
@@ -161,7 +170,7 @@ def test_large_requests_do_not_make_a_message_that_is_too_large(serve: Serve, ga
 
 def test_large_answers_do_not_make_a_message_that_is_too_large(serve: Serve, gate: Gate, counting: Counting) -> None:
     """Also where the last is as large as can be. What had no room is asked for again, and counted once."""
-    sizes = [PART_BYTES - 5000, MAX_DATA_BYTES - 5000, 10, 10, PART_BYTES, PART_BYTES]
+    sizes = [PART_BYTES - 5000, MAX_DATA_BYTES - 5000, 10, 10, MAX_DATA_BYTES - 5000, PART_BYTES]
     data = {f"{n}" * 21 + "A": msgspec.msgpack.encode({"x": bytes(size)}) for n, size in enumerate(sizes)}
     read: list[str] = []
 
@@ -181,7 +190,7 @@ def test_large_answers_do_not_make_a_message_that_is_too_large(serve: Serve, gat
         futures = []
         for number, token in enumerate(data):
             futures.append(threads.submit(remote.read, token))
-            assert eventually(lambda: len(reads["Read"]._waiting) == number + 1, PATIENCE)
+            assert reaches(reads["Read"], waiting=number + 1)
         gate.open.set()
         sessions = [future.result(PATIENCE) for future in futures]
     assert [session and len(session.data["x"]) for session in sessions] == sizes
@@ -239,10 +248,12 @@ def test_a_store_that_fails_once_fails_one_operation(
         return create.call(store, request)
 
     methods = gate.methods({**METHODS, "Create": create._replace(call=fill)})
-    with crudjt.open(serve(methods, observer=counting), timeout=PATIENCE) as remote:
-        with crowd(remote, [partial(remote.create, {})] * 10) as futures:
-            gate.open.set()
-            failed = [future.exception(PATIENCE) for future in futures]
+    with (
+        crudjt.open(serve(methods, observer=counting), timeout=PATIENCE) as remote,
+        crowd(remote, [partial(remote.create, {})] * 10) as futures,
+    ):
+        gate.open.set()
+        failed = [future.exception(PATIENCE) for future in futures]
     assert [type(each) for each in failed if each is not None] == [crudjt.StoreFull]
     assert counting.calls["Batch"] == 2
     assert store.stats().sessions == 9
@@ -252,10 +263,12 @@ def test_a_batch_that_takes_long_is_answered_in_between(
     store: crudjt.Store, serve: Serve, gate: Gate, counting: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "_ENOUGH_SECONDS", -1)  # each operation is already too long
-    with crudjt.open(serve(gate.methods(), observer=counting), timeout=PATIENCE) as remote:
-        with crowd(remote, [partial(remote.create, {})] * 10) as futures:
-            gate.open.set()
-            tokens = {future.result(PATIENCE) for future in futures}
+    with (
+        crudjt.open(serve(gate.methods(), observer=counting), timeout=PATIENCE) as remote,
+        crowd(remote, [partial(remote.create, {})] * 10) as futures,
+    ):
+        gate.open.set()
+        tokens = {future.result(PATIENCE) for future in futures}
     assert len(tokens) == store.stats().sessions == 10
     assert counting.calls["Batch"] + counting.calls["Create"] == 10
 
@@ -284,10 +297,10 @@ def test_a_server_that_dies_in_a_batch_is_unavailable_to_all_and_nothing_is_repe
 ) -> None:
     gate = tmp_path / "gate"
     with crudjt.open(f"unix://{socket}", timeout=PATIENCE) as remote:
-        with ServerProcess(path, secret_key, socket, partial(die_in_create, gate)):
-            with crowd(remote, [partial(remote.create, {})] * 5) as futures:
-                gate.touch()
-                errors = [future.exception(PATIENCE) for future in futures]
+        dying = ServerProcess(path, secret_key, socket, partial(die_in_create, gate))
+        with dying, crowd(remote, [partial(remote.create, {})] * 5) as futures:
+            gate.touch()
+            errors = [future.exception(PATIENCE) for future in futures]
         assert {type(error) for error in errors} == {crudjt.StoreUnavailable}
         with ServerProcess(path, secret_key, socket):
             assert eventually(lambda: _sessions(remote) == 1, PATIENCE)
@@ -342,13 +355,13 @@ def calls() -> Iterator[Calls]:
 def full(turns: Batching, *tokens: str) -> Iterator[list["Future[Any]"]]:
     """Let as many calls be under way as may be, and others wait, in order."""
     with ThreadPoolExecutor(20) as threads:
-        for number in range(UNDER_WAY):
+        for _ in range(UNDER_WAY):
             threads.submit(delete, turns, "first")
-            assert eventually(lambda: turns._under_way == number + 1, PATIENCE)
+        assert eventually(lambda: turns._under_way == UNDER_WAY, PATIENCE)
         futures = []
         for number, token in enumerate(tokens):
             futures.append(threads.submit(delete, turns, token))
-            assert eventually(lambda: len(turns._waiting) == number + 1, PATIENCE)
+            assert reaches(turns, waiting=number + 1)
         yield futures
 
 
@@ -392,5 +405,13 @@ def test_two_threads_do_not_wait_for_each_other(calls: Calls) -> None:
         assert [future.result(PATIENCE) for future in futures] == [True, True]
 
 
-def test_a_batch_of_the_client_is_one_that_the_server_takes() -> None:
-    assert batching.MAX_OPERATIONS == batch.MAX_OPERATIONS == MAX_OPERATIONS
+def test_while_much_goes_out_together_one_call_at_a_time_is_made(calls: Calls) -> None:
+    turns = Batching(calls)
+    with full(turns, "a", "b"), ThreadPoolExecutor(1) as threads:
+        calls.may_end.release(UNDER_WAY)
+        assert eventually(lambda: (calls.batches[-1], turns._under_way) == (["a", "b"], 1), PATIENCE)
+        late = threads.submit(delete, turns, "late")
+        assert reaches(turns, waiting=1)
+        calls.may_end.release(2)
+        assert late.result(PATIENCE)
+    assert calls.batches[-1] == ["late"]
