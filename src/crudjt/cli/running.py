@@ -59,6 +59,8 @@ def run_server(
 
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines would not have the format of ours
+    # Its newer way of listening wakes another thread for each message: a fifth of a call's cost in the workers.
+    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
     log_to_standard_error(log_format, log_level)
     tls = _tls(tls_cert, tls_key, client_ca)
     tokens = () if access_token_file is None else tuple(read_access_tokens(access_token_file))
