@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.payloads import PAYLOADS
 from benchmarks.peers.interface import Engine, Place
 from benchmarks.tasks.mix import run_mix
+from benchmarks.tasks.threads import run_threads
 from benchmarks.tasks.visits import VISITS, Visit
 
 
@@ -22,7 +23,8 @@ class Task:
     """What this process is to do.
 
     Attributes:
-        part: one of the visits, or ``hold`` to keep the store open, ``mix``, ``versions``, or what `upkeep` names.
+        part: one of the visits, or ``hold`` to keep the store open, ``mix``, ``threads``, ``versions``, or what
+            `upkeep` names.
         opens: the function that opens the peer, as ``module:function``.
         place: where, as `Place` has it.
         payload: bytes of the data.
@@ -30,6 +32,7 @@ class Task:
         shuffle: take tokens in random order.
         limits: time limits and subjects as well.
         seconds: how long a mix lasts.
+        threads: how many share the store.
         results: where a mix puts its samples.
         packages: whose versions to tell.
 
@@ -43,6 +46,7 @@ class Task:
     shuffle: bool = False
     limits: bool = False
     seconds: float = 0.0
+    threads: int = 1
     results: str = ""
     packages: tuple[str, ...] = ()
 
@@ -67,6 +71,8 @@ def work(engine: Engine, task: Task, place: Place) -> dict[str, float]:
     if task.part == "mix":
         run_mix(engine, tokens, data, task.seconds, Path(task.results))
         return {}
+    if task.part == "threads":
+        return run_threads(engine, data, task.threads, task.operations)
     visit = Visit(data, task.operations, shuffle=task.shuffle, limits=task.limits)
     costs, tokens = VISITS[task.part](engine, tokens, visit)
     known.write_text("\n".join(tokens))

@@ -4,6 +4,7 @@ Nothing is tuned for the measurement: default options, the public methods themse
 is a `read` like any other.
 """
 
+import time
 from operator import attrgetter
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from benchmarks.keys import SECRET_KEY
 from benchmarks.payloads import Data
 from benchmarks.peers.interface import MAX_READS, TTL, Engine, Place
 
+_POLL_SECONDS = 0.05
+
 
 def open_store(place: Place) -> Engine:
-    """Open the directory, whoever else has it open."""
-    store = crudjt.open(
-        Path(place.workspace, "store"), secret_key=SECRET_KEY, durability="full" if place.durable else "interval"
-    )
+    """Open the directory, whoever else has it open, or connect to a server."""
+    store = _connected(f"grpc://127.0.0.1:{place.port}") if place.remote else _opened(place)
 
     def create_expiring(data: Data) -> str:
         return store.create(data, TTL)
@@ -42,3 +43,25 @@ def open_store(place: Place) -> Engine:
         rotate=store.rotate,
         revoke=store.revoke,
     )
+
+
+def _opened(place: Place) -> crudjt.Store:
+    return crudjt.open(
+        Path(place.workspace, "store"), secret_key=SECRET_KEY, durability="full" if place.durable else "interval"
+    )
+
+
+def _connected(location: str) -> crudjt.Store:
+    """Return when the server answers; whoever runs this process ends a wait in vain."""
+    store = crudjt.open(location)
+    while not _answers(store):
+        time.sleep(_POLL_SECONDS)
+    return store
+
+
+def _answers(store: crudjt.Store) -> bool:
+    try:
+        store.peek("A" * 22)
+    except crudjt.StoreUnavailable:
+        return False
+    return True

@@ -17,7 +17,7 @@ class Place:
     Attributes:
         workspace: a directory that is there for one turn; servers that belong to the turn listen in it.
         port: where a server of the turn listens on loopback, if it does.
-        remote: whether another process has the store open throughout (the original only).
+        remote: whether another process has the store open throughout, and serves it at the port.
         durable: whether an operation may only return once its change is on disk.
 
     """
