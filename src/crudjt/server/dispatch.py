@@ -158,8 +158,8 @@ class Call:
     def argument(self, method: Method, messages: Iterator[bytes]) -> Any:
         """Return what the method takes: a request, or an iterator of them.
 
-        gRPC raises in place of a request when the client has left or its deadline has passed, so such a call is not
-        begun.
+        gRPC raises in place of a request when it knows that the client has left, so such a call is not begun. Nor is
+        one whose deadline has passed by the server's clock.
         """
         if method.request_streaming:
             return self._requests(method.request, messages)
@@ -168,6 +168,8 @@ class Call:
     def request(self, message_type: type[AnyMessage], messages: Iterator[bytes]) -> AnyMessage:
         """Return the one request of a call that has no more."""
         for request in self._requests(message_type, messages):
+            if self.context.time_remaining() == 0:
+                raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "it was too late to begin")
             return request
         raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "no request was sent")
 
