@@ -20,6 +20,7 @@ import crudjt
 from crudjt.proto import token_pb2
 from crudjt.proto.v1 import store_pb2
 from crudjt.server import serving
+from crudjt.server.dispatch import Dispatcher
 from crudjt.server.method import Method
 from crudjt.server.serving import SERVICES, Server
 from crudjt.testing import temporary_store
@@ -211,6 +212,28 @@ def test_a_call_whose_deadline_passes_while_it_waits_is_not_begun(server: Server
     running.result(PATIENCE)
     call(channel, "/test.Played/Answer")
     assert played.calls == 1
+
+
+class TooLate:
+    """The context of a call whose deadline has passed, of which gRPC has not heard yet."""
+
+    def time_remaining(self) -> float:
+        return 0.0
+
+    def set_trailing_metadata(self, _metadata: Any) -> None:
+        pass
+
+    def abort(self, code: grpc.StatusCode, _details: str) -> None:
+        raise ConnectionAbortedError(code)
+
+
+def test_the_clock_of_the_server_tells_too_that_it_is_too_late_to_begin(store: crudjt.Store, played: Played) -> None:
+    handlers = Dispatcher(store, None, PATIENCE).handlers("test.Played", played.methods())
+    answer: Any = handlers["Answer"].stream_unary
+    with pytest.raises(ConnectionAbortedError) as raised:
+        answer(iter([b""]), TooLate())
+    assert raised.value.args == (grpc.StatusCode.DEADLINE_EXCEEDED,)
+    assert played.calls == 0
 
 
 @pytest.mark.parametrize("options", [{"threads": 2, "client_timeout": 0.5}])
