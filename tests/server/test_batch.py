@@ -32,6 +32,12 @@ class Noted(Metrics):
         self.operations.append((operation, result))
 
 
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no batch end early because the machine is busy."""
+    monkeypatch.setattr("crudjt.server.batch._ENOUGH_SECONDS", 30)
+
+
 @pytest.fixture
 def noted() -> Noted:
     return Noted()
