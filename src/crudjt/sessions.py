@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from crudjt.bites import in_bites
 from crudjt.clock import NS_PER_MS
 from crudjt.engine.cache import Cached
 from crudjt.engine.engine import Reader
@@ -197,7 +198,7 @@ class Sessions:
         taken: dict[bytes, Found] = {}
         changes: dict[bytes, Change] = {}
         results: list[Session | None] = []
-        for token in tokens:
+        for token in in_bites(tokens):
             found = self.find_live(view.get, token, now_ms)
             if found is not None:
                 found = taken.get(found.id, found)
@@ -299,9 +300,13 @@ class Sessions:
 
     def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
-        found = {f.id: f for f in (self.find(view.get, token) for token in tokens) if f is not None}
-        alive = sum(f.header.alive(now_ms) or not _opens(f.key, f.id, f.record) for f in found.values())
-        return alive, [(DELETE, f.id, f.record) for f in found.values()]
+        alive, changes = 0, dict[bytes, Change]()
+        for token in in_bites(tokens):
+            found = self.find(view.get, token)
+            if found is not None and found.id not in changes:
+                alive += found.header.alive(now_ms) or not _opens(found.key, found.id, found.record)
+                changes[found.id] = DELETE, found.id, found.record
+        return alive, list(changes.values())
 
     def remove_id(self, view: Reader, id_: bytes, now_ms: int) -> tuple[bool, list[Change]]:
         """End a session by its id, if it belongs to one of our keys; the result is whether it was alive."""
@@ -319,7 +324,7 @@ class Sessions:
         A damaged record goes too, and counts, since it may be of a session that is alive.
         """
         alive, changes = 0, []
-        for key, tag, id_ in filed:
+        for key, tag, id_ in in_bites(filed):
             record = view.get(SESSION + id_)
             if record is not None:
                 alive += not has_expired(record, now_ms) or not _opens(key, id_, record)
