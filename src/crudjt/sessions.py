@@ -50,6 +50,10 @@ from crudjt.tokens import checked_block, new_id
 Get = Callable[[bytes], bytes | None]
 
 
+MAX_DEPTH = 128  # maps and lists in each other; newer CPythons write what older ones, or deep in a call, cannot read
+_NESTING = frozenset({dict, list, tuple})  # as which they are unpacked
+_CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])  # the first bytes of maps and lists
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder().decode
 
@@ -58,7 +62,8 @@ def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
     """Return data as MessagePack.
 
     Raises:
-        InvalidParameter: not a map, or it holds what MessagePack does not carry. The data is not in the message.
+        InvalidParameter: not a map, or it holds what MessagePack does not carry, or is nested more than `MAX_DEPTH`
+            deep. The data is not in the message.
         DataTooLarge: more than `max_data_bytes`.
 
     """
@@ -66,14 +71,33 @@ def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
         raise InvalidParameter("data", f"is of type {type(data).__name__}", "a dict")
     try:
         packed = _encode(data)
-        _decode(packed)  # a map as a key, or raw bytes, may pack and never be read again
+        unpacked = _decode(packed)  # a map as a key, or raw bytes, may pack and never be read again
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidParameter(
-            "data", f"cannot be packed ({type(error).__name__})", "what MessagePack carries, nested less than 1000 deep"
-        ) from None
+        raise _unfit(f"cannot be packed ({type(error).__name__})") from None
     if len(packed) > max_data_bytes:
         raise DataTooLarge(len(packed), max_data_bytes)
+    # Each level takes a byte that text in ASCII has not.
+    if len(packed) > MAX_DEPTH and len(packed) - len(packed.translate(None, _CONTAINERS)) > MAX_DEPTH:
+        _check_depth(unpacked)
     return packed
+
+
+def _check_depth(data: Any) -> None:
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        inside: list[Any] = []
+        for each in level:
+            inside += each
+            if type(each) is dict:
+                inside += each.values()
+        level = [each for each in inside if type(each) in _NESTING]
+        if not level:
+            return
+    raise _unfit("is nested too deeply")
+
+
+def _unfit(problem: str) -> InvalidParameter:
+    return InvalidParameter("data", problem, f"what MessagePack carries, nested at most {MAX_DEPTH} deep")
 
 
 class Found(NamedTuple):
