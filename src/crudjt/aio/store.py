@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 _THREADS = 32
 _FEW = 32  # sessions: they take well under a millisecond
-_PAGE = 100
+PAGE = 100
 
 
 class AsyncStore:
@@ -114,7 +114,7 @@ class AsyncStore:
         Sessions that start or end meanwhile may be seen or not.
         """
         found = self._store.sessions(subject)
-        while some := await asyncio.wrap_future(self._submit(lambda: list(islice(found, _PAGE)))):
+        while some := await asyncio.wrap_future(self._submit(lambda: list(islice(found, PAGE)))):
             for session in some:
                 if self._closing:
                     raise StoreClosed
@@ -203,9 +203,8 @@ class AsyncStore:
     async def _write_many(
         self, call: Callable[..., Result], items: Iterable[Any], *arguments: Any, **keywords: Any
     ) -> Result:
-        if isinstance(items, Iterable) and not isinstance(items, Sized):
-            items = list(items)  # here, since it is the caller's code that yields them
-        if not isinstance(items, Sized) or len(items) <= _FEW:
+        items = listed(items)
+        if is_small(items):
             return await self._write(call, items, *arguments, **keywords)
         return await self._long_in_thread(call, items, *arguments, **keywords)
 
@@ -241,3 +240,13 @@ class AsyncStore:
         self._threads = ThreadPoolExecutor(_THREADS, "crudjt-aio")
         self._long: set[Future[Any]] = set()
         self._pid = os.getpid()
+
+
+def listed(items: Iterable[Any]) -> Iterable[Any]:
+    """Return items that are yielded as a list, which is not for a thread: it is the caller's code that yields them."""
+    return list(items) if isinstance(items, Iterable) and not isinstance(items, Sized) else items
+
+
+def is_small(items: Iterable[Any]) -> bool:
+    """Tell whether a call for all of these takes well under a millisecond, or is refused at once."""
+    return not isinstance(items, Sized) or len(items) <= _FEW
