@@ -15,8 +15,8 @@ could have gone on (``/proc/thread-self/schedstat``): a busy machine is not the 
 What a loop and threads cost without any store, two baselines show: clients that compute on the loop, and clients that
 have a thread compute. Where another program takes the processor from a thread that has the interpreter, the loop waits
 for both, and a virtual machine that is not run for a while does not know it; so hold each figure, and the number of
-those over 5 ms, against the baselines of the same run. Objects that the imports made
-are exempt from garbage collection (`gc.freeze`), since going through them takes 15 to 35 ms, store or not.
+those over 5 ms, against the baselines of the same run. Objects that the imports made are exempt from garbage collection
+(`gc.freeze`), since to go through them takes 15 to 35 ms, store or not.
 """
 
 import argparse
