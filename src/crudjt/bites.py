@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 
 BITE = 128  # items, each of some microseconds
-_MOMENT_SECONDS = 1e-6  # with 0, who waits would seldom wake in time to get the interpreter
+_MOMENT_SECONDS = 1e-6  # with 0, who waits may not wake in time to get the interpreter
 
 
 def in_bites(items: Iterable[Item]) -> Iterator[Item]:
