@@ -5,22 +5,31 @@
 One loop serves clients that read, create, update and delete as fast as they can. Beside them, in turn: nothing, other
 processes that do the same, large calls through the same store (`create_many`, `revoke`, `sessions`, `backup`, `sync`),
 the same in another process, a full compaction of the log, and ``durability="full"``. Two figures for each, in
-milliseconds:
+milliseconds, both less the time in which the kernel ran something else in the place of the loop's thread though it
+could have gone on (``/proc/thread-self/schedstat``): a busy machine is not the store's fault.
 
-- held: how long a step of the loop took that called the store, less the time in which the kernel ran something else
-  in its place though it could have gone on (``/proc/thread-self/schedstat``): a busy machine is not the store's fault.
-  What is left of that, the baseline shows: the same loop with clients that only compute.
-- late: by how much a timer of a millisecond came late, which includes all that the machine does beside.
+- held: how long a step of the loop took that called the store.
+- late: by how much a timer of a millisecond came late: the steps of all clients in between, and the wait for CPython's
+  interpreter while another thread had it.
+
+What a loop and threads cost without any store, two baselines show: clients that compute on the loop, and clients that
+have a thread compute. Where another program takes the processor from a thread that has the interpreter, the loop waits
+for both, and a virtual machine that is not run for a while does not know it; so hold each figure, and the number of
+those over 5 ms, against the baselines of the same run. Objects that the imports made are exempt from garbage collection
+(`gc.freeze`), since to go through them takes 15 to 35 ms, store or not.
 """
 
 import argparse
 import asyncio
+import ctypes
+import gc
 import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -30,8 +39,10 @@ import crudjt.aio
 from crudjt.aio import AsyncStore
 
 CLIENTS = 20
+LONG_SECONDS = 0.005
 DATA = {"user_id": 42, "role": "editor", "theme": "dark", "cart": [1, 2, 3]}
 _SPAWN = multiprocessing.get_context("spawn")
+_PREAD = ctypes.PyDLL(None).pread  # unlike os.pread, it does not give the interpreter away
 
 Load = Callable[[AsyncStore], Awaitable[None]]
 
@@ -43,25 +54,28 @@ class Watch:
         self.steps: list[float] = []
         self.late: list[float] = []
         self._schedule = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        self._buffer = ctypes.create_string_buffer(100)
 
     async def tick(self) -> None:
         """Sleep a millisecond at a time."""
         while True:
-            due = time.perf_counter() + 0.001
+            due = self._now() + 0.001
             await asyncio.sleep(0.001)
-            self.late.append(time.perf_counter() - due)
+            self.late.append(self._now() - due)
 
-    async def client(self, store: AsyncStore | None) -> None:
+    async def client(self, store: AsyncStore) -> None:
         """Live through sessions, one call a step."""
         for number in count():
-            if store is None:
-                await self.timed(compute)
-                continue
             token = await self.timed(store.create, DATA, ttl=3600, subject=f"user {number % 100}")
             for _ in range(5):
                 await self.timed(store.read, token)
             await self.timed(store.update, token, DATA)
             await self.timed(store.delete, token)
+
+    async def computing_client(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Do without a store."""
+        while True:
+            await self.timed(call, *arguments)
 
     async def timed(self, call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         """Make a call; note how long its first step takes, which is all of it where it is done inline."""
@@ -78,8 +92,8 @@ class Watch:
 
     def _now(self) -> float:
         """Return the time, which stands still while another thread has this one's place on a processor."""
-        delayed = int(os.pread(self._schedule, 100, 0).split()[1])
-        return time.perf_counter() - delayed / 1e9
+        read = _PREAD(self._schedule, self._buffer, len(self._buffer), 0)
+        return time.perf_counter() - int(self._buffer.raw[:read].split()[1]) / 1e9
 
 
 class _resumed:  # noqa: N801 - awaited like a function
@@ -99,9 +113,14 @@ class _resumed:  # noqa: N801 - awaited like a function
                 return done.value
 
 
-async def compute() -> None:
+def compute() -> None:
     """Take about as long as a write, and use nothing but the processor."""
     sum(range(500))
+
+
+async def compute_inline() -> None:
+    """Compute on the loop."""
+    compute()
 
 
 def other_process(path: Path, key: str, large: int, ready: Event, stop: Event) -> None:
@@ -141,11 +160,13 @@ async def compactions(store: AsyncStore) -> None:
         await asyncio.to_thread(maintenance.compact, engine, time.time_ns() // 1_000_000)
 
 
-async def measure(name: str, seconds: float, store: AsyncStore | None, *beside: Awaitable[None]) -> None:
+async def measure(
+    name: str, seconds: float, client: Callable[[Watch], Awaitable[None]], *beside: Awaitable[None]
+) -> None:
     """Run the clients, and what is beside them; print what was seen."""
     watch = Watch()
     tasks = [asyncio.ensure_future(each) for each in (watch.tick(), *beside)]
-    tasks += [asyncio.ensure_future(watch.client(store)) for _ in range(CLIENTS)]
+    tasks += [asyncio.ensure_future(client(watch)) for _ in range(CLIENTS)]
     await asyncio.sleep(seconds)
     for task in tasks:
         task.cancel()
@@ -157,10 +178,11 @@ async def measure(name: str, seconds: float, store: AsyncStore | None, *beside: 
 
 def _summary(seconds: list[float]) -> str:
     if not seconds:
-        return f"{'':>27}"
+        return f"{'':>34}"
     ordered = sorted(seconds)
     figures = (ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.999)], ordered[-1])
-    return "".join(f"{1000 * each:>9.3f}" for each in figures)
+    long = sum(each > LONG_SECONDS for each in ordered)
+    return "".join(f"{1000 * each:>9.3f}" for each in figures) + f"{long:>7}"
 
 
 async def main() -> None:
@@ -171,26 +193,39 @@ async def main() -> None:
     parser.add_argument("--writes", choices=["thread", "inline"], default="thread")
     settings = parser.parse_args()
     key = crudjt.generate_secret_key()
+    gc.collect()
+    gc.freeze()
     with tempfile.TemporaryDirectory(prefix="crudjt-bench-") as name:
         path = Path(name) / "store"
-        print("".join(f"{each:>9}" for each in ("held: p50", "p99.9", "max", "late: p50", "p99.9", "max")).rjust(98))
-        await measure("baseline", settings.seconds, None)
+        columns = "".join(f"{each:>9}" for each in ("p50", "p99.9", "max")) + f"{'> 5 ms':>7}"
+        print(f"{'':34}{'steps':>10}{'held:' + columns[5:]}{'late:' + columns[5:]}")
+        await measure("baseline", settings.seconds, lambda watch: watch.computing_client(compute_inline))
+        await measure(
+            "baseline, in threads",
+            settings.seconds,
+            lambda watch: watch.computing_client(asyncio.to_thread, compute),
+        )
         async with crudjt.aio.open(path, secret_key=key, writes=settings.writes) as store:
-            await measure("alone", settings.seconds, store)
+            client = partial(_client_of, store)
+            await measure("alone", settings.seconds, client)
             for title, large in (("beside another process", 0), ("beside one with large calls", settings.sessions)):
                 ready, stop = _SPAWN.Event(), _SPAWN.Event()
                 process = _SPAWN.Process(target=other_process, args=(path, key, large, ready, stop))
                 process.start()
                 await asyncio.to_thread(ready.wait, 30)
-                await measure(title, settings.seconds, store)
+                await measure(title, settings.seconds, client)
                 stop.set()
                 await asyncio.to_thread(process.join, 60)
             await measure(
-                "with large calls", settings.seconds, store, large_calls(store, settings.sessions, Path(name))
+                "with large calls", settings.seconds, client, large_calls(store, settings.sessions, Path(name))
             )
-            await measure("with compactions", settings.seconds, store, compactions(store))
+            await measure("with compactions", settings.seconds, client, compactions(store))
         async with crudjt.aio.open(path, secret_key=key, durability="full") as store:
-            await measure('durability="full"', settings.seconds, store)
+            await measure('durability="full"', settings.seconds, partial(_client_of, store))
+
+
+async def _client_of(store: AsyncStore, watch: Watch) -> None:
+    await watch.client(store)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ ROOT = Path(crudjt.__file__).parent
 LAYERS = [
     "errors",
     "clock",
+    "bites",
     "options",
     "limits",
     "randomness",

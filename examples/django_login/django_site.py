@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 DIRECTORY = Path(os.environ["DIRECTORY"])
-LINK_SECONDS = 900
+LINK_SECONDS = 600
 
 settings.configure(
     SECRET_KEY=os.environ["DJANGO_SECRET_KEY"],

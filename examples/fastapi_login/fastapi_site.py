@@ -26,7 +26,7 @@ from crudjt.contrib.fastapi import CurrentStore, RequiredSession, use_store
 
 SESSION_SECONDS = 12 * 3600
 IDLE_SECONDS = 30 * 60
-LINK_SECONDS = 900
+LINK_SECONDS = 600
 
 api = APIRouter()
 

@@ -21,7 +21,7 @@ from crudjt.contrib.flask import Sessions, current_session, end_session, revoke_
 
 USER = "user"
 NOBODY = generate_password_hash("")  # is compared with where there is no such user, so that both take as long
-LINK_SECONDS = 900
+LINK_SECONDS = 600
 
 
 def create_app(directory: str) -> Flask:

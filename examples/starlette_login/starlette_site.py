@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import crudjt.aio
 from crudjt.contrib.starlette import BrowserSession, SessionMiddleware
 
-LINK_SECONDS = 900
+LINK_SECONDS = 600
 
 
 class RefuseOtherSites:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from crudjt.bites import in_bites
 from crudjt.clock import NS_PER_MS
 from crudjt.errors import InvalidParameter
 from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, checked_version, milliseconds, reads
@@ -147,7 +148,7 @@ def create_many(
     """Return the call of `Store.create_many`."""
     if not isinstance(data, Iterable):
         raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
-    packed = within_one_call("data", map(_pack, data), len)
+    packed = within_one_call("data", map(_pack, in_bites(data)), len)
     first = pb.CreateManyRequest(subject=_optional_subject(subject), limits=_limits(ttl, idle, max_reads))
     requests = [first, *(pb.CreateManyRequest(data=part) for part in in_parts(packed, len))]
     return Call(
@@ -164,7 +165,7 @@ def read_many(tokens: Iterable[str]) -> Call[list[Session | None]]:
     return Call(
         "ReadMany",
         iter(requests),
-        lambda responses: [_session(each) for part in responses for each in part.results],
+        lambda responses: [_session(each) for part in responses for each in in_bites(part.results)],
         streams=True,
     )
 
@@ -206,7 +207,7 @@ def _spelled(token: str, parameter: str = "token") -> str:
 
 
 def _parts_of_tokens(tokens: Iterable[str]) -> Iterator[list[str]]:
-    spelled = map(_spelled, list_of_tokens(tokens))
+    spelled = map(_spelled, in_bites(list_of_tokens(tokens)))
     return in_parts(within_one_call("tokens", spelled, len), len)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from crudjt.bites import in_bites
 from crudjt.clock import NS_PER_MS
 from crudjt.engine.cache import Cached
 from crudjt.engine.engine import Reader
@@ -49,6 +50,10 @@ from crudjt.tokens import checked_block, new_id
 Get = Callable[[bytes], bytes | None]
 
 
+MAX_DEPTH = 128  # maps and lists in each other; newer CPythons write what older ones, or deep in a call, cannot read
+_NESTING = frozenset({dict, list, tuple})  # as which they are unpacked
+_CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])  # the first bytes of maps and lists
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder().decode
 
@@ -57,7 +62,8 @@ def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
     """Return data as MessagePack.
 
     Raises:
-        InvalidParameter: not a map, or it holds what MessagePack does not carry. The data is not in the message.
+        InvalidParameter: not a map, or it holds what MessagePack does not carry, or is nested more than `MAX_DEPTH`
+            deep. The data is not in the message.
         DataTooLarge: more than `max_data_bytes`.
 
     """
@@ -65,14 +71,33 @@ def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
         raise InvalidParameter("data", f"is of type {type(data).__name__}", "a dict")
     try:
         packed = _encode(data)
-        _decode(packed)  # a map as a key, or raw bytes, may pack and never be read again
+        unpacked = _decode(packed)  # a map as a key, or raw bytes, may pack and never be read again
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidParameter(
-            "data", f"cannot be packed ({type(error).__name__})", "what MessagePack carries, nested less than 1000 deep"
-        ) from None
+        raise _unfit(f"cannot be packed ({type(error).__name__})") from None
     if len(packed) > max_data_bytes:
         raise DataTooLarge(len(packed), max_data_bytes)
+    # Each level takes a byte that text in ASCII has not.
+    if len(packed) > MAX_DEPTH and len(packed) - len(packed.translate(None, _CONTAINERS)) > MAX_DEPTH:
+        _check_depth(unpacked)
     return packed
+
+
+def _check_depth(data: Any) -> None:
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        inside: list[Any] = []
+        for each in level:
+            inside += each
+            if type(each) is dict:
+                inside += each.values()
+        level = [each for each in inside if type(each) in _NESTING]
+        if not level:
+            return
+    raise _unfit("is nested too deeply")
+
+
+def _unfit(problem: str) -> InvalidParameter:
+    return InvalidParameter("data", problem, f"what MessagePack carries, nested at most {MAX_DEPTH} deep")
 
 
 class Found(NamedTuple):
@@ -197,7 +222,7 @@ class Sessions:
         taken: dict[bytes, Found] = {}
         changes: dict[bytes, Change] = {}
         results: list[Session | None] = []
-        for token in tokens:
+        for token in in_bites(tokens):
             found = self.find_live(view.get, token, now_ms)
             if found is not None:
                 found = taken.get(found.id, found)
@@ -299,9 +324,13 @@ class Sessions:
 
     def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
-        found = {f.id: f for f in (self.find(view.get, token) for token in tokens) if f is not None}
-        alive = sum(f.header.alive(now_ms) or not _opens(f.key, f.id, f.record) for f in found.values())
-        return alive, [(DELETE, f.id, f.record) for f in found.values()]
+        alive, changes = 0, dict[bytes, Change]()
+        for token in in_bites(tokens):
+            found = self.find(view.get, token)
+            if found is not None and found.id not in changes:
+                alive += found.header.alive(now_ms) or not _opens(found.key, found.id, found.record)
+                changes[found.id] = DELETE, found.id, found.record
+        return alive, list(changes.values())
 
     def remove_id(self, view: Reader, id_: bytes, now_ms: int) -> tuple[bool, list[Change]]:
         """End a session by its id, if it belongs to one of our keys; the result is whether it was alive."""
@@ -319,7 +348,7 @@ class Sessions:
         A damaged record goes too, and counts, since it may be of a session that is alive.
         """
         alive, changes = 0, []
-        for key, tag, id_ in filed:
+        for key, tag, id_ in in_bites(filed):
             record = view.get(SESSION + id_)
             if record is not None:
                 alive += not has_expired(record, now_ms) or not _opens(key, id_, record)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
+from crudjt.bites import in_bites
 from crudjt.clock import NS_PER_MS
 from crudjt.engine import maintenance, registry
 from crudjt.engine.cache import Cached, ReadCache, flattened
@@ -251,12 +252,13 @@ class Store:
         # Again until nothing new turns up: a session that is rotated meanwhile may move to where it was looked for.
         while filed := [
             each
-            for each in self._filed(subject)
+            for each in in_bites(self._filed(subject))
             if each not in tried and (block is None or each.id != each.key.tokens.id(block))
         ]:
             for at in range(0, len(filed), _BATCH):
-                ended += self._write(self._sessions.remove_filed, filed[at : at + _BATCH], self._now_ms())
-            tried.update(filed)
+                batch = filed[at : at + _BATCH]
+                ended += self._write(self._sessions.remove_filed, batch, self._now_ms())
+                tried.update(batch)
         return ended
 
     def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
@@ -287,13 +289,16 @@ class Store:
         """Start a session for each item of `data`, all or none; return their tokens in order. Limits as in `create`."""
         if not isinstance(data, Iterable):
             raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
-        packed = [pack(item, self._max_data_bytes) for item in data]
         limits = new_limits(ttl, idle, max_reads)
         if subject is not None:
             checked_subject(subject)
-        begun = [self._sessions.insert(item, subject, limits, self._clock()) for item in packed]
-        self._write(_given, [change for _, change in begun])
-        return [token for token, _ in begun]
+        tokens, changes = [], []
+        for item in in_bites(data):
+            token, change = self._sessions.insert(pack(item, self._max_data_bytes), subject, limits, self._clock())
+            tokens.append(token)
+            changes.append(change)
+        self._write(_given, changes)
+        return tokens
 
     def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
         """Read many tokens as of one moment; results in order."""

@@ -187,6 +187,101 @@ def test_no_write_is_inline_while_a_large_one_of_this_store_is_under_way(loop: L
         holder.join(PATIENCE)
 
 
+class Meeting:
+    """Stands before a `Store`; a call goes on when as many are there at once as were asked for, if any were."""
+
+    def __init__(self, store: crudjt.Store, together: int = 1) -> None:
+        self._store = store
+        self._together = threading.Barrier(together)
+        self.durable = store.durable
+        self.threads: set[int] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        def met(*arguments: Any, **keywords: Any) -> Any:
+            self._together.wait(PATIENCE)
+            self.threads.add(threading.get_ident())
+            return getattr(self._store, name)(*arguments, **keywords)
+
+        return met
+
+
+def test_one_thread_makes_the_writes_so_that_they_do_not_fight_for_the_interpreter(
+    loop: Loop, store: crudjt.Store
+) -> None:
+    meeting: Any = Meeting(store)
+    asynchronous = AsyncStore(meeting)
+
+    async def write_at_once() -> None:
+        await asyncio.gather(*(asynchronous.create({}) for _ in range(MANY)))
+        token = store.create({}, max_reads=1)
+        await asyncio.gather(asynchronous.delete_many([]), asynchronous.update("none", {}), asynchronous.rotate(token))
+
+    loop.run(write_at_once())
+    assert len(meeting.threads) == 1
+    assert meeting.threads != {threading.get_ident()}
+
+
+def test_those_that_wait_for_a_sync_wait_together(loop: Loop, path: Path, secret_key: str) -> None:
+    with crudjt.open(path, secret_key=secret_key, durability="full") as store:
+        meeting: Any = Meeting(store, together=8)
+        asynchronous = AsyncStore(meeting)
+
+        async def write_at_once() -> None:
+            await asyncio.gather(*(asynchronous.create({}) for _ in range(8)))
+
+        loop.run(write_at_once())
+
+
+def test_what_only_reads_does_not_stand_behind_a_write_that_waits(loop: Loop, store: crudjt.Store) -> None:
+    asynchronous = AsyncStore(store)
+    store.create({"a": 1}, subject="x")
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        transaction = store._engine.begin(None, None, True)
+        held.set()
+        assert let_go.wait(PATIENCE)
+        transaction.abort()
+
+    async def listed() -> list[Any]:
+        return [session.data async for session in asynchronous.sessions("x")]
+
+    async def list_while_it_waits() -> None:
+        writing = asyncio.ensure_future(asynchronous.create({}))
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(listed(), PATIENCE / 2) == [{"a": 1}]
+        assert not writing.done()
+        let_go.set()
+        assert await writing
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(PATIENCE)
+    try:
+        loop.run(list_while_it_waits())
+    finally:
+        let_go.set()
+        holder.join(PATIENCE)
+
+
+def test_a_list_of_sessions_that_goes_on_after_the_close_says_so(loop: Loop, path: Path, secret_key: str) -> None:
+    """At whatever place it is, the end of what was read ahead among them."""
+
+    async def close_after(number: int) -> None:
+        store = crudjt.aio.open(path, secret_key=secret_key)
+        sessions = store.sessions("x")
+        for _ in range(number):
+            await anext(sessions)
+        await store.close()
+        with pytest.raises(crudjt.StoreClosed):
+            await anext(sessions)
+
+    with crudjt.open(path, secret_key=secret_key) as store:
+        store.create_many([{}] * 250, subject="x")
+    for number in (1, 99, 100, 101, 200):
+        loop.run(close_after(number))
+
+
 def test_a_forked_child_has_threads_of_its_own(path: Path, secret_key: str) -> None:
     store = crudjt.aio.open(path, secret_key=secret_key)
     token = asyncio.run(store.create({"a": 1}))

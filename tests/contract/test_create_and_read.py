@@ -3,6 +3,7 @@
 import math
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -181,10 +182,56 @@ def test_data_that_is_nested_without_end_is_refused(store: crudjt.Store) -> None
     assert caught.value.parameter == "data"
 
 
-def test_data_may_be_nested_deeply(store: crudjt.Store) -> None:
-    data: dict[str, Any] = {}
-    for _ in range(500):
-        data = {"": data}
+DEEPEST = 128
+NESTED: dict[str, Callable[[Any], Any]] = {
+    "maps": lambda inside: {"": inside},
+    "maps of much else": lambda inside: {"a": {}, "b": inside, "c": [1]},
+    "lists": lambda inside: [inside],
+    "lists of much else": lambda inside: [[], inside, "a"],
+    "tuples": lambda inside: (inside,),
+}
+
+
+def nested(kind: str, depth: int) -> dict[str, Any]:
+    """Return data of so many levels, the data itself being one."""
+    inside: Any = {} if kind.startswith("maps") else []
+    for _ in range(depth - 2):
+        inside = NESTED[kind](inside)
+    return {"top": inside}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_data_may_be_nested_128_deep_on_every_python(store: crudjt.Store, kind: str) -> None:
+    data = nested(kind, DEEPEST)
+    token = store.create(data)
+    assert msgspec.msgpack.encode(read(store, token).data) == msgspec.msgpack.encode(data)
+    assert store.update(token, data)
+
+
+@pytest.mark.parametrize("kind", NESTED)
+@pytest.mark.parametrize("depth", [DEEPEST + 1, 300])
+def test_data_that_is_nested_deeper_is_refused_in_words(store: crudjt.Store, kind: str, depth: int) -> None:
+    """Also where this Python could write it: another one might not be able to read it."""
+    token = store.create({})
+    for call in (
+        lambda: store.create(nested(kind, depth)),
+        lambda: store.update(token, nested(kind, depth)),
+        lambda: store.create_many([{}, nested(kind, depth)]),
+    ):
+        with pytest.raises(crudjt.InvalidParameter, match=r"nested too deeply; allowed: .*nested at most 128 deep"):
+            call()
+
+
+def test_a_map_with_deeply_nested_keys_is_refused(store: crudjt.Store) -> None:
+    key: tuple[Any, ...] = ()
+    for _ in range(DEEPEST):
+        key = (key,)
+    with pytest.raises(crudjt.InvalidParameter, match="nested"):
+        store.create({key: 1})
+
+
+def test_data_with_thousands_of_maps_beside_each_other_is_not_deep(store: crudjt.Store) -> None:
+    data = {"cart": [{"n": number, "tags": []} for number in range(300)]}
     assert read(store, store.create(data)).data == data
 
 

@@ -294,7 +294,7 @@ def test_a_tail_cut_at_any_byte_is_cut_off_kept_aside_and_reported(
     [
         ("a page that was lost, and one that was not", bytes(4096) + b"x" * 4096),
         ("a megabyte of zeros, and one byte", bytes(MIB) + b"x"),
-        ("garbage", os.urandom(500)),
+        ("garbage", os.urandom(499) + b"x"),
         ("a length that points far past the end", b"\xff" * 40),
         ("a length of nothing", struct.pack("<IIQ", 8, 0, 7 << 56)),
     ],

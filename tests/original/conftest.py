@@ -1,5 +1,6 @@
 """The original engine, in an environment of its own, and the faces that the tests run over."""
 
+import fcntl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,11 +25,14 @@ def original_python(pytestconfig: pytest.Config) -> Path:
     directory = cache.mkdir("original") / f"python{sys.version_info.major}.{sys.version_info.minor}"
     python = directory / "bin" / "python"
     installed = directory / "installed"
-    if not installed.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", directory], check=True, timeout=INSTALLATION_SECONDS)
-        pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", ORIGINAL]
-        subprocess.run(pip, check=True, timeout=INSTALLATION_SECONDS)
-        installed.touch()
+    with (directory.parent / f"{directory.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests in several processes share the cache
+        if not installed.exists():
+            make: list[str | Path] = [sys.executable, "-m", "venv", "--clear", directory]
+            subprocess.run(make, check=True, timeout=INSTALLATION_SECONDS)
+            pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", ORIGINAL]
+            subprocess.run(pip, check=True, timeout=INSTALLATION_SECONDS)
+            installed.touch()
     return python
 
 

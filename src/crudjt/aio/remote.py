@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -10,7 +11,7 @@ import grpc
 import grpc.aio
 
 from crudjt import calls
-from crudjt.aio.store import AsyncStore
+from crudjt.aio.store import PAGE, AsyncStore, is_small, listed
 from crudjt.calls import Answer, Call
 from crudjt.connection import channel_to, meaning, metadata_for, methods_of
 from crudjt.errors import StoreClosed
@@ -131,9 +132,11 @@ class AsyncRemoteStore(AsyncStore):
         return await self._ask(calls.delete(token))
 
     async def sessions(self, subject: str) -> AsyncIterator[Session]:
-        for message in await self._ask(calls.sessions(subject)):
-            self._connection.require_open()
-            yield calls.to_session(message)
+        messages = await self._ask(calls.sessions(subject))
+        for at in range(0, len(messages), PAGE):
+            for session in await self._long_in_thread(_sessions, messages[at : at + PAGE]):
+                self._connection.require_open()
+                yield session
 
     async def revoke(self, subject: str, *, keep: str | None = None) -> int:
         return await self._ask(calls.revoke(subject, keep))
@@ -150,13 +153,22 @@ class AsyncRemoteStore(AsyncStore):
         idle: float | None = None,
         subject: str | None = None,
     ) -> list[str]:
-        return await self._ask(calls.create_many(data, ttl, max_reads, idle, subject))
+        return await self._ask_many(calls.create_many, data, ttl, max_reads, idle, subject)
 
     async def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
-        return await self._ask(calls.read_many(tokens))
+        return await self._ask_many(calls.read_many, tokens)
 
     async def delete_many(self, tokens: Iterable[str]) -> int:
-        return await self._ask(calls.delete_many(tokens))
+        return await self._ask_many(calls.delete_many, tokens)
+
+    async def _ask_many(self, make: Callable[..., Call[Answer]], items: Iterable[Any], *limits: Any) -> Answer:
+        """Ask for many things; to make the messages of thousands, and to read the answers, is for threads."""
+        items = listed(items)
+        if is_small(items):
+            return await self._ask(make(items, *limits))
+        call = await self._long_in_thread(make, items, *limits)
+        answers = await self._ask(replace(call, answer=_unread))
+        return await self._long_in_thread(call.answer, answers)
 
     async def stats(self) -> Stats:
         return await self._ask(calls.stats())
@@ -175,3 +187,11 @@ class AsyncRemoteStore(AsyncStore):
         """Disconnect. Calling it again does nothing; anything else raises `StoreClosed` from then on."""
         await self._connection.close()
         await super().close()
+
+
+def _sessions(messages: Iterable[Any]) -> list[Session]:
+    return [calls.to_session(message) for message in messages]
+
+
+def _unread(answers: Any) -> Any:
+    return answers

@@ -24,9 +24,9 @@ from crudjt.store import Store
 Writes = Literal["inline", "thread"]
 Result = TypeVar("Result")
 
-_THREADS = 32  # those that wait for a sync to disk share it
+_THREADS = 32
 _FEW = 32  # sessions: they take well under a millisecond
-_PAGE = 100
+PAGE = 100
 
 
 class AsyncStore:
@@ -35,11 +35,11 @@ class AsyncStore:
     A call that is cancelled has been carried out whole, or not at all. One that a thread is at when it is cancelled is
     finished there: a session may have been made whose token nobody gets, or a read counted whose data nobody sees.
 
-    A read is done at once. A write is handed to a thread, and so is a read that is counted or puts an idle timeout off:
-    some 100 µs, in which the loop serves others. With ``writes="inline"`` it is done at once, in some 10 µs; but then
-    the loop waits with it, milliseconds where the log is being synced to disk, longer where another process makes
-    thousands of sessions at once, and without end where one was stopped (SIGSTOP, a debugger) in the middle of a write.
-    ``durability="full"`` is always for threads.
+    A read is done at once. A write is handed to a thread, one for all writes of the store, and so is a read that is
+    counted or puts an idle timeout off: some 100 µs, in which the loop serves others. With ``writes="inline"`` it is
+    done at once, in some 10 µs; but then the loop waits with it, milliseconds where the log is being synced to disk,
+    longer where another process makes thousands of sessions at once, and without end where one was stopped (SIGSTOP, a
+    debugger) in the middle of a write. ``durability="full"`` is always for threads.
     """
 
     def __init__(self, store: Store, *, writes: Writes = "thread") -> None:
@@ -47,11 +47,10 @@ class AsyncStore:
         if writes not in get_args(Writes):
             raise InvalidParameter("writes", f"is {writes!r}", "'inline' or 'thread'")
         self._store = store
-        self._inline = writes == "inline" and not store.durable
+        self._durable = getattr(store, "durable", False)  # a server's store is as durable as the server says
+        self._inline = writes == "inline" and not self._durable
         self._closing = False
-        self._threads: ThreadPoolExecutor | None = None
-        self._pid = 0
-        self._long: set[Future[Any]] = set()
+        self._renew_threads()
 
     # One session
 
@@ -74,7 +73,7 @@ class AsyncStore:
         session = self._store.peek(token)
         if session is None or not reading_writes(session):
             return session
-        return await self._long_in_thread(self._store.read, token)
+        return await self._briefly_in_thread(self._store.read, token)
 
     async def peek(self, token: str) -> Session | None:
         """Return what `read` would, without counting the read or putting anything off."""
@@ -115,7 +114,7 @@ class AsyncStore:
         Sessions that start or end meanwhile may be seen or not.
         """
         found = self._store.sessions(subject)
-        while some := await self._briefly_in_thread(lambda: list(islice(found, _PAGE))):
+        while some := await asyncio.wrap_future(self._submit(lambda: list(islice(found, PAGE)))):
             for session in some:
                 if self._closing:
                     raise StoreClosed
@@ -175,7 +174,8 @@ class AsyncStore:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        if self._threads is not None and self._pid == os.getpid():
+        if self._pid == os.getpid():
+            self._writer.shutdown()
             self._threads.shutdown()
         self._store.close()
 
@@ -203,15 +203,15 @@ class AsyncStore:
     async def _write_many(
         self, call: Callable[..., Result], items: Iterable[Any], *arguments: Any, **keywords: Any
     ) -> Result:
-        if isinstance(items, Iterable) and not isinstance(items, Sized):
-            items = list(items)  # here, since it is the caller's code that yields them
-        if not isinstance(items, Sized) or len(items) <= _FEW:
+        items = listed(items)
+        if is_small(items):
             return await self._write(call, items, *arguments, **keywords)
         return await self._long_in_thread(call, items, *arguments, **keywords)
 
     async def _briefly_in_thread(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
         """Do in a thread what holds the write lock for a moment at most."""
-        return await asyncio.wrap_future(self._submit(call, *arguments, **keywords))
+        self._require_threads()
+        return await asyncio.wrap_future(self._writer.submit(call, *arguments, **keywords))
 
     async def _long_in_thread(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
         """Do what may take long. Until it is done, no write is done inline: it might have to wait for this one."""
@@ -221,10 +221,32 @@ class AsyncStore:
         return await asyncio.wrap_future(future)
 
     def _submit(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> "Future[Result]":
+        self._require_threads()
+        return self._threads.submit(call, *arguments, **keywords)
+
+    def _require_threads(self) -> None:
         if self._closing:
             raise StoreClosed
-        if self._threads is None or self._pid != os.getpid():  # those of the parent do not run in a forked child
-            self._threads = ThreadPoolExecutor(_THREADS, "crudjt-aio")
-            self._long.clear()
-            self._pid = os.getpid()
-        return self._threads.submit(call, *arguments, **keywords)
+        if self._pid != os.getpid():  # those of the parent do not run in a forked child
+            self._renew_threads()
+
+    def _renew_threads(self) -> None:
+        """Get ready for threads, which start when they are needed.
+
+        One makes the ordinary writes. There is one write lock, so that more of them would only keep each other, and the
+        loop, from the interpreter; but those that wait for a sync to disk share it.
+        """
+        self._writer = ThreadPoolExecutor(_THREADS if self._durable else 1, "crudjt-aio-writer")
+        self._threads = ThreadPoolExecutor(_THREADS, "crudjt-aio")
+        self._long: set[Future[Any]] = set()
+        self._pid = os.getpid()
+
+
+def listed(items: Iterable[Any]) -> Iterable[Any]:
+    """Return items that are yielded as a list, which is not for a thread: it is the caller's code that yields them."""
+    return list(items) if isinstance(items, Iterable) and not isinstance(items, Sized) else items
+
+
+def is_small(items: Iterable[Any]) -> bool:
+    """Tell whether a call for all of these takes well under a millisecond, or is refused at once."""
+    return not isinstance(items, Sized) or len(items) <= _FEW

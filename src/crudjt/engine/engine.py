@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
 
+from crudjt.bites import in_bites, let_go
 from crudjt.clock import NS_PER_MS, system_clock
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
@@ -161,13 +162,14 @@ class Engine:
 
     # Writing
 
-    def write(  # noqa: C901, PLR0912 - begin to commit stays in one function: storage facts in docs/decisions.md
+    def write(  # noqa: C901, PLR0912, PLR0915 - begin to commit stays in one function: storage facts in docs/decisions.md
         self, decide: Decision[Result], *arguments: Any, durable: bool = False
     ) -> Result:
         """Run one write transaction and return what `decide` says.
 
-        `decide` gets a `Reader` and the arguments, and returns a result and the changes to make, at most one for an id.
-        It must not change anything itself. With `durable`, return only after the changes are on disk.
+        `decide` gets a `Reader` and the arguments, and returns a result and the changes to make, at most one for an id;
+        a list of them is used up. It must not change anything itself. With `durable`, return only after the changes are
+        on disk.
 
         Raises:
             StoreFull: no room; nothing was changed.
@@ -226,6 +228,8 @@ class Engine:
             words[word] = number
         if durable:
             self.sync_to(sequence)
+        if isinstance(changes, list):
+            let_go(changes)
         return result
 
     def start_segment(self) -> tuple[LogEnd, Snapshot]:
@@ -437,7 +441,7 @@ class Engine:
 def new_pages(changes: Iterable[Change]) -> int:
     """Return how many pages the content of changes may take; what replaces a small record takes its room."""
     small = large = 0
-    for kind, _, record in changes:
+    for kind, _, record in in_bites(changes):
         size = len(record)
         if size > _SMALL_RECORD_BYTES and kind in {INSERT, REPLACE}:
             large += size // files.PAGE_BYTES + 2

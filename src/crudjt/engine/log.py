@@ -38,6 +38,7 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
+from crudjt.bites import in_bites
 from crudjt.engine import files
 from crudjt.errors import StoreCorrupt, StoreFormatError
 from crudjt.records import MIN_RECORD_BYTES, TAG_OFFSET
@@ -125,7 +126,7 @@ def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> byt
         head = _ONE_PUT.pack(sequence, kind, id_, len(record))
         return _LENGTH_AND_CRC.pack(len(head) + len(record), crc32(record, crc32(head, crc_salt))) + head + record
     parts = [sequence.to_bytes(_SEQUENCE_BYTES, "little")]
-    for kind, id_, record in changes:
+    for kind, id_, record in in_bites(changes):
         if kind == DELETE:
             parts.append(_DELETE.pack(kind, id_, record[TAG_OFFSET : TAG_OFFSET + 16]))
         else:

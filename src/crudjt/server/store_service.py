@@ -17,6 +17,7 @@ from crudjt.parts import PART_BYTES, in_parts, within_one_call
 from crudjt.proto.v1 import store_pb2 as pb
 from crudjt.records import Session
 from crudjt.server.method import Method
+from crudjt.sessions import MAX_DEPTH
 from crudjt.store import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -191,7 +192,9 @@ def _data(store: Store, packed: bytes) -> dict[Any, Any]:
         return _decode(packed)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidParameter(
-            "data", f"cannot be unpacked ({type(error).__name__})", "a map in MessagePack, nested less than 1000 deep"
+            "data",
+            f"cannot be unpacked ({type(error).__name__})",
+            f"a map in MessagePack, nested at most {MAX_DEPTH} deep",
         ) from None
 
 

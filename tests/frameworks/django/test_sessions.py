@@ -1,6 +1,7 @@
 """The session engine of Django: what its session framework asks, and what a secure store owes."""
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
 from typing import Any
@@ -447,23 +448,32 @@ def test_the_async_methods_do_as_the_others(durability: str, monkeypatch: pytest
     async_to_sync(live)()
 
 
-def test_what_may_wait_for_the_disk_stays_off_the_event_loop(
-    store: crudjt.Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    threads: list[int] = []
-    create = store.create
+def test_the_async_methods_stay_off_the_event_loop(store: crudjt.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: dict[str, set[int]] = {}
 
-    def noted(*arguments: Any, **named: Any) -> str:
-        threads.append(threading.get_ident())
-        return create(*arguments, **named)
+    def note(name: str) -> None:
+        method: Callable[..., Any] = getattr(store, name)
+
+        def noted(*arguments: Any, **named: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return method(*arguments, **named)
+
+        monkeypatch.setattr(store, name, noted)
 
     async def live() -> int:
-        await SessionStore().asave()
+        session = SessionStore()
+        await session.asave()
+        session = SessionStore(session.session_key)
+        await session.aload()
+        await session.aexists(session.session_key)
+        await session.acycle_key()
+        await session.adelete()
+        await SessionStore.aclear_expired()
         return threading.get_ident()
 
-    monkeypatch.setattr(store, "create", noted)
+    used = {"create", "peek", "read", "rotate", "delete", "sweep"}
+    for name in used:
+        note(name)
     loop = async_to_sync(live)()
-    assert threads == [loop]
-    monkeypatch.setattr(settings, "CRUDJT_DURABILITY", "full", raising=False)
-    loop = async_to_sync(live)()
-    assert threads[1] != loop
+    assert threads.keys() == used
+    assert loop not in set().union(*threads.values())

@@ -10,7 +10,7 @@ from django.contrib.sessions.backends.base import SessionBase, UpdateError
 
 from crudjt.contrib._saving import Held, Limits, begin, found, read_session, remaining, save, shortest
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, timeout
-from crudjt.contrib.django._store import get_store, may_wait, setting
+from crudjt.contrib.django._store import get_store, setting
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -146,7 +146,7 @@ class SessionStore(SessionBase):
     @classmethod
     async def aclear_expired(cls) -> None:
         """Do as `clear_expired`."""
-        await sync_to_async(cls.clear_expired, thread_sensitive=False)()
+        await _off_the_loop(cls.clear_expired)
 
     def _hold(self, held: Held) -> None:
         self._held, self._session_key = held, held.token
@@ -177,7 +177,5 @@ def _subject(data: dict[str, Any]) -> str | None:
 async def _off_the_loop(
     function: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
 ) -> _Result:
-    """Call in a thread what may wait; what takes microseconds is quicker done where we are."""
-    if may_wait():
-        return await sync_to_async(function, thread_sensitive=False)(*arguments, **named)
-    return function(*arguments, **named)
+    """Call in a thread: a write may wait for the disk or another process, and the first call opens the store."""
+    return await sync_to_async(function, thread_sensitive=False)(*arguments, **named)

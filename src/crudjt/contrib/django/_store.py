@@ -35,11 +35,6 @@ def get_store() -> crudjt.Store:
             return _open[0]
 
 
-def may_wait() -> bool:
-    """Tell whether a call of the store may wait for a disk or a network, so that it must not run on an event loop."""
-    return setting("CRUDJT_DURABILITY") == "full" or "://" in str(setting("CRUDJT_LOCATION"))
-
-
 def _forget(*, setting: str, **_: object) -> None:
     """Close the store when a test overrides its settings; the next call opens the one that they describe then."""
     if setting in OPEN:
