@@ -50,7 +50,7 @@ from crudjt.tokens import checked_block, new_id
 Get = Callable[[bytes], bytes | None]
 
 
-MAX_DEPTH = 128  # maps and lists in each other; newer CPythons write what older ones, or deep in a call, cannot read
+MAX_DEPTH = 256  # maps and lists in each other; newer CPythons write what older ones, or deep in a call, cannot read
 _NESTING = frozenset({dict, list, tuple})  # as which they are unpacked
 _CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])  # the first bytes of maps and lists
 

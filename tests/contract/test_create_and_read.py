@@ -182,7 +182,7 @@ def test_data_that_is_nested_without_end_is_refused(store: crudjt.Store) -> None
     assert caught.value.parameter == "data"
 
 
-DEEPEST = 128
+DEEPEST = 256
 NESTED: dict[str, Callable[[Any], Any]] = {
     "maps": lambda inside: {"": inside},
     "maps of much else": lambda inside: {"a": {}, "b": inside, "c": [1]},
@@ -201,7 +201,7 @@ def nested(kind: str, depth: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", NESTED)
-def test_data_may_be_nested_128_deep_on_every_python(store: crudjt.Store, kind: str) -> None:
+def test_data_may_be_nested_256_deep_on_every_python(store: crudjt.Store, kind: str) -> None:
     data = nested(kind, DEEPEST)
     token = store.create(data)
     assert msgspec.msgpack.encode(read(store, token).data) == msgspec.msgpack.encode(data)
@@ -218,7 +218,7 @@ def test_data_that_is_nested_deeper_is_refused_in_words(store: crudjt.Store, kin
         lambda: store.update(token, nested(kind, depth)),
         lambda: store.create_many([{}, nested(kind, depth)]),
     ):
-        with pytest.raises(crudjt.InvalidParameter, match=r"nested too deeply; allowed: .*nested at most 128 deep"):
+        with pytest.raises(crudjt.InvalidParameter, match=r"nested too deeply; allowed: .*nested at most 256 deep"):
             call()
 
 
