@@ -17,7 +17,8 @@ class Place:
     Attributes:
         workspace: a directory that is there for one turn; servers that belong to the turn listen in it.
         port: where a server of the turn listens on loopback, if it does.
-        remote: whether another process has the store open throughout, and serves it at the port.
+        remote: whether another process has the store open throughout; the original's serves it at the port.
+        served: whether a server of ours has it open, and is to be asked at the port.
         durable: whether an operation may only return once its change is on disk.
 
     """
@@ -25,6 +26,7 @@ class Place:
     workspace: str
     port: int = 0
     remote: bool = False
+    served: bool = False
     durable: bool = False
 
 

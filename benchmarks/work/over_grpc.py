@@ -61,7 +61,7 @@ def bare_clients(port: int, operations: int, clients: int) -> Costs:
 def own_turn(contestant: Contestant, operations: int, threads: int) -> Costs:
     """Time threads of one process that share the client which belongs to the master."""
     with contestant.turn() as place, master(contestant, place):
-        there = replace(place, remote=True)
+        there = replace(place, remote=True, served=True)
         return contestant.run("threads", there, payload=PAYLOAD, operations=operations, threads=threads)
 
 
