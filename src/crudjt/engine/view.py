@@ -43,6 +43,7 @@ MAP_TO_SIZE = 3
 
 _LOCK_FILE_BYTES = 128 * 1024  # two thousand reader slots; LMDB takes as many as fit
 _READERS = 1024
+_SPARE_READS = 8  # kept for so many threads that read at once: to begin a new one takes a lock of all processes
 
 
 class Room(NamedTuple):
@@ -80,6 +81,7 @@ class View:
                 metasync=False,
                 writemap=self.preallocates,
                 max_readers=_READERS,
+                max_spare_txns=_SPARE_READS,
                 max_dbs=0,
             )
         except lmdb.Error as error:
