@@ -22,7 +22,7 @@ from benchmarks.peers.crudjt_store import open_store
 from benchmarks.peers.floor import open_floor
 from benchmarks.peers.interface import Engine, Place
 
-EXPECTED = {"create": 3.6, "read, not cached": 3.4, "read, cached": 0.2, "update": 5.6, "delete": 6.7}
+EXPECTED = {"create": 3.3, "read, not cached": 3.2, "read, cached": 0.2, "update": 4.0, "delete": 5.8}
 TOLERANCE = 1.5
 
 _PAYLOAD = 196
