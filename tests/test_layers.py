@@ -19,6 +19,7 @@ LAYERS = [
     "limits",
     "randomness",
     "xaes",
+    "packing",
     "tokens",
     "keyring",
     "records",

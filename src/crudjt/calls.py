@@ -14,10 +14,10 @@ from crudjt.bites import in_bites
 from crudjt.clock import NS_PER_MS
 from crudjt.errors import InvalidParameter
 from crudjt.limits import KEEP, KeepType, checked_handle, checked_subject, checked_version, milliseconds, reads
+from crudjt.packing import pack
 from crudjt.parts import MAX_DATA_BYTES, in_parts, within_one_call
 from crudjt.proto.v1 import store_pb2 as pb
 from crudjt.records import FORMAT, NO_SUBJECT, Envelope, Header, Session
-from crudjt.sessions import pack
 from crudjt.stats import Stats
 from crudjt.store import list_of_tokens
 from crudjt.tokens import checked_block

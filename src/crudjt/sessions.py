@@ -6,9 +6,8 @@ here writes, and nothing reads the clock.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from crudjt.bites import in_bites
@@ -17,9 +16,10 @@ from crudjt.engine.cache import Cached
 from crudjt.engine.engine import Reader
 from crudjt.engine.log import DELETE, INSERT, REPLACE, Change
 from crudjt.engine.view import SESSION
-from crudjt.errors import DataTooLarge, InvalidParameter, StoreCorrupt, VersionConflict
+from crudjt.errors import StoreCorrupt, VersionConflict
 from crudjt.keyring import Key, Keyring
 from crudjt.limits import NO_LIMITS, NO_NEW_LIMITS, Limits, NewLimits
+from crudjt.packing import unpack
 from crudjt.records import (
     FLAGS_OFFSET,
     FORMAT,
@@ -50,56 +50,6 @@ from crudjt.tokens import checked_block, new_id
 Get = Callable[[bytes], bytes | None]
 
 
-MAX_DEPTH = 256  # maps and lists in each other; newer CPythons write what older ones, or deep in a call, cannot read
-_NESTING = frozenset({dict, list, tuple})  # as which they are unpacked
-_CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])  # the first bytes of maps and lists
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder().decode
-
-
-def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
-    """Return data as MessagePack.
-
-    Raises:
-        InvalidParameter: not a map, or it holds what MessagePack does not carry, or is nested more than `MAX_DEPTH`
-            deep. The data is not in the message.
-        DataTooLarge: more than `max_data_bytes`.
-
-    """
-    if not isinstance(data, dict):
-        raise InvalidParameter("data", f"is of type {type(data).__name__}", "a dict")
-    try:
-        packed = _encode(data)
-        unpacked = _decode(packed)  # a map as a key, or raw bytes, may pack and never be read again
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise _unfit(f"cannot be packed ({type(error).__name__})") from None
-    if len(packed) > max_data_bytes:
-        raise DataTooLarge(len(packed), max_data_bytes)
-    # Each level takes a byte that text in ASCII has not.
-    if len(packed) > MAX_DEPTH and len(packed) - len(packed.translate(None, _CONTAINERS)) > MAX_DEPTH:
-        _check_depth(unpacked)
-    return packed
-
-
-def _check_depth(data: Any) -> None:
-    level = [data]
-    for _ in range(MAX_DEPTH):
-        inside: list[Any] = []
-        for each in level:
-            inside += each
-            if type(each) is dict:
-                inside += each.values()
-        level = [each for each in inside if type(each) in _NESTING]
-        if not level:
-            return
-    raise _unfit("is nested too deeply")
-
-
-def _unfit(problem: str) -> InvalidParameter:
-    return InvalidParameter("data", problem, f"what MessagePack carries, nested at most {MAX_DEPTH} deep")
-
-
 class Found(NamedTuple):
     """A stored session and the key it belongs to."""
 
@@ -127,7 +77,6 @@ class Sessions:
         self._keys = keyring.newest_first
         self._words = words
         self._directory = directory
-        self.decode = _decode
 
     def find(self, get: Get, token: str) -> Found | None:
         """Return what a token stands for, expired or not.
@@ -192,7 +141,7 @@ class Sessions:
         """Return a session as its owner sees it."""
         packed, subject = self.open(found)
         envelope = Envelope(found.id, found.record[:HEADER_BYTES], subject)
-        return Session(self.decode(packed), found.header.reads_left or None, envelope, now_ns)
+        return Session(unpack(packed), found.header.reads_left or None, envelope, now_ns)
 
     def _corrupt(self, id_: bytes) -> StoreCorrupt:
         return StoreCorrupt(self._directory, 0, f"the record of session {id_.hex()} is damaged")
@@ -247,7 +196,7 @@ class Sessions:
         )
         header = replace(header, expires=expires, reads_left=max(header.reads_left - 1, 0))
         reads_left = header.reads_left if found.header.reads_left else None
-        session = Session(self.decode(packed), reads_left, Envelope(found.id, header.packed(), subject), now_ns)
+        session = Session(unpack(packed), reads_left, Envelope(found.id, header.packed(), subject), now_ns)
         if reads_left == 0:
             return found, (DELETE, found.id, found.record), session
         record = seal(found.key.cipher, found.id, header, join_payload(packed, subject)[1])

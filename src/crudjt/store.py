@@ -28,8 +28,9 @@ from crudjt.limits import (
     new_limits,
 )
 from crudjt.options import Options
+from crudjt.packing import pack, unpack
 from crudjt.records import Envelope, Header, Session, unlimited, unpack_header
-from crudjt.sessions import Filed, Sessions, pack
+from crudjt.sessions import Filed, Sessions
 from crudjt.stats import Stats, read_stats
 from crudjt.tokens import checked_block
 
@@ -78,7 +79,6 @@ class Store:
         self._cache = ReadCache()
         self._cached = self._cache.get
         self._words = engine.words
-        self._decode = self._sessions.decode
 
     # One session
 
@@ -129,7 +129,7 @@ class Store:
                 entry.used = True
                 flat = entry.flat
                 if flat is None:
-                    data = self._decode(entry.packed)
+                    data = unpack(entry.packed)
                 else:
                     data = flat.copy()
                     for name in entry.lists:
@@ -158,9 +158,9 @@ class Store:
                 if not header.alive(now_ms):
                     return None
                 until = header.still_until()
-                if header.due(now_ms):
+                if header.reads_left or 0 < until <= now_ms:
                     return self._engine.write(sessions.take, (token,), now_ns, durable=self.durable)[0]
-            data = self._decode(packed)
+            data = unpack(packed)
             if begin != end:
                 return Session(data, None, Envelope(id_, head, subject), now_ns)
             entry = Cached(id_, head, subject, number, pair, begin, until * NS_PER_MS, packed, *flattened(data))

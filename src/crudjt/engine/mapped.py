@@ -1,10 +1,10 @@
 """The newest segment, written through a map of its file: a copy costs less than half of the call that writes.
 
 The file is allocated ahead, so the newest segment ends in zeros, and a full disk shows before anything is copied; then
-the entry is written by that call, since it may fit where a step ahead does not. A
-copy past the end of a file is SIGBUS, the death of the process. So how far the file reaches is a word of the control
-block, looked at before every copy and changed under the write lock only. It never says more than there is: it is
-raised after the file has grown, and lowered before the file is cut.
+the entry is written by that call, since it may fit where a step ahead does not. A copy past the end of a file is
+SIGBUS, the death of the process. So how far the file reaches is a word of the control block, looked at before every
+copy and changed under the write lock only. It never says more than there is: it is raised after the file has grown, and
+lowered before the file is cut.
 """
 
 from mmap import ALLOCATIONGRANULARITY, mmap

@@ -13,11 +13,11 @@ import msgspec
 
 from crudjt.errors import DataTooLarge, InvalidParameter
 from crudjt.limits import KEEP, KeepType
+from crudjt.packing import MAX_DEPTH
 from crudjt.parts import PART_BYTES, in_parts, within_one_call
 from crudjt.proto.v1 import store_pb2 as pb
 from crudjt.records import Session
 from crudjt.server.method import Method
-from crudjt.sessions import MAX_DEPTH
 from crudjt.store import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

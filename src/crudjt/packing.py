@@ -1,0 +1,58 @@
+"""The data of a session as MessagePack: what may be stored, so that it can be read again on every Python."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from crudjt.errors import DataTooLarge, InvalidParameter
+
+MAX_DEPTH = 256  # maps and lists in each other; newer CPythons write what older ones, or deep in a call, cannot read
+_NESTING = frozenset({dict, list, tuple})  # as which they are unpacked
+_CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])  # the first bytes of maps and lists
+
+_encode = msgspec.msgpack.Encoder().encode
+unpack: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder().decode
+"""Returns data that `pack` has packed."""
+
+
+def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
+    """Return data as MessagePack.
+
+    Raises:
+        InvalidParameter: not a map, or it holds what MessagePack does not carry, or is nested more than `MAX_DEPTH`
+            deep. The data is not in the message.
+        DataTooLarge: more than `max_data_bytes`.
+
+    """
+    if not isinstance(data, dict):
+        raise InvalidParameter("data", f"is of type {type(data).__name__}", "a dict")
+    try:
+        packed = _encode(data)
+        unpacked = unpack(packed)  # a map as a key, or raw bytes, may pack and never be read again
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise _unfit(f"cannot be packed ({type(error).__name__})") from None
+    if len(packed) > max_data_bytes:
+        raise DataTooLarge(len(packed), max_data_bytes)
+    # Each level takes a byte that text in ASCII has not.
+    if len(packed) > MAX_DEPTH and len(packed) - len(packed.translate(None, _CONTAINERS)) > MAX_DEPTH:
+        _check_depth(unpacked)
+    return packed
+
+
+def _check_depth(data: Any) -> None:
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        inside: list[Any] = []
+        for each in level:
+            inside += each
+            if type(each) is dict:
+                inside += each.values()
+        level = [each for each in inside if type(each) in _NESTING]
+        if not level:
+            return
+    raise _unfit("is nested too deeply")
+
+
+def _unfit(problem: str) -> InvalidParameter:
+    return InvalidParameter("data", problem, f"what MessagePack carries, nested at most {MAX_DEPTH} deep")
