@@ -33,6 +33,7 @@ LAYERS = [
     "engine.engine",
     "engine.cache",
     "engine.recovery",
+    "engine.opening",
     "engine.maintenance",
     "engine.caretaker",
     "engine.registry",

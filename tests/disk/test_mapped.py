@@ -10,7 +10,7 @@ import pytest
 
 import crudjt
 from crudjt.engine import control as control_block
-from crudjt.engine import files, mapped, recovery
+from crudjt.engine import files, mapped, opening
 from crudjt.engine.control import ControlBlock
 from crudjt.engine.doctor import examine
 from crudjt.engine.repair import repair
@@ -288,7 +288,7 @@ def test_a_view_that_another_version_has_open_is_not_touched(
         token = other.call("create", {"a": 1})
         control = ControlBlock(path / "control")
         control.words[control_block.WORD_MAGIC] = OLDER_VERSION
-        monkeypatch.setattr(recovery, "_WAIT_SECONDS", 0.1)
+        monkeypatch.setattr(opening, "_WAIT_SECONDS", 0.1)
         with pytest.raises(crudjt.StoreBusy, match="another version"):
             crudjt.open(path, secret_key=secret_key)
         control.close()

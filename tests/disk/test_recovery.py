@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import crudjt
-from crudjt.engine import files, log, maintenance, manifest, recovery
+from crudjt.engine import files, log, maintenance, manifest, opening, recovery
 from crudjt.testing import FakeClock
 from tests.disk.helpers import (
     MIB,
@@ -409,7 +409,7 @@ def held(path: Path, secret_key: str, machine: Machine) -> Any:
 def test_a_process_of_another_boot_waits_and_then_says_that_the_store_is_busy(
     path: Path, secret_key: str, machine: Machine, held: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(opening, "_WAIT_SECONDS", 0.2)
     machine.reboot()
     with pytest.raises(crudjt.StoreBusy, match="another boot id") as caught:
         crudjt.open(path, secret_key=secret_key)

@@ -16,7 +16,7 @@ import lmdb
 import pytest
 
 import crudjt
-from crudjt.engine import files, maintenance, manifest, recovery
+from crudjt.engine import files, maintenance, manifest, opening, recovery
 from crudjt.engine.view import Snapshot, View
 from crudjt.testing import FakeClock
 from tests.disk.helpers import (
@@ -369,7 +369,7 @@ def test_a_failed_sync_stops_every_process_until_all_have_closed_the_store_and_t
     assert in_child(bystander, path, secret_key, ready, failed, tmp_path / "backup") == []
     tokens.append(receiving.recv())
 
-    monkeypatch.setattr(recovery, "_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(opening, "_WAIT_SECONDS", 0.1)
     with pytest.raises(crudjt.StoreBusy, match="disk failed"):
         crudjt.open(path, secret_key=secret_key)
     joined.set()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crudjt.engine import engine, files, maintenance, recovery
+from crudjt.engine import engine, files, maintenance, opening, recovery
 from crudjt.engine.control import ControlBlock
 from crudjt.engine.engine import Engine
 from crudjt.engine.log import SegmentReader, SegmentWriter
@@ -52,7 +52,7 @@ def replace(owner: Any, name: str, function: Any) -> None:
     """Put another function in the place of one, also where other modules have taken its name."""
     before = getattr(owner, name)
     setattr(owner, name, function)
-    for module in (engine, maintenance, recovery):
+    for module in (engine, maintenance, opening, recovery):
         if getattr(module, name, None) is before:
             setattr(module, name, function)
 

@@ -17,7 +17,7 @@ import pytest
 
 from crudjt.engine import files
 from crudjt.engine.engine import CONTROL_FILE, VIEW_DIRECTORY
-from crudjt.engine.recovery import LOCK_FILE
+from crudjt.engine.opening import LOCK_FILE
 from crudjt.engine.view import View
 
 UNTRUSTED = {VIEW_DIRECTORY, CONTROL_FILE, LOCK_FILE}

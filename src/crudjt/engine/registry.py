@@ -12,7 +12,7 @@ from pathlib import Path
 
 from crudjt.engine.caretaker import Caretaker
 from crudjt.engine.engine import Engine
-from crudjt.engine.recovery import open_engine
+from crudjt.engine.opening import open_engine
 from crudjt.errors import CrudjtError
 from crudjt.options import Options
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crudjt.engine import files, manifest
 from crudjt.engine.engine import BASE_DIRECTORY, LOG_DIRECTORY
-from crudjt.engine.recovery import LOCK_FILE
+from crudjt.engine.opening import LOCK_FILE
 from crudjt.errors import StoreBusy, StoreInaccessible
 
 _WAIT_SECONDS = 30.0
