@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from crudjt.engine import engine, files, maintenance, opening, recovery
 from crudjt.engine.control import ControlBlock
 from crudjt.engine.engine import Engine
+from crudjt.engine.live_log import LiveLog
 from crudjt.engine.log import SegmentReader, SegmentWriter
 from crudjt.engine.mapped import MappedSegmentWriter
 from crudjt.sessions import Sessions
@@ -111,7 +112,7 @@ def _without_giving_room_back() -> None:
 
 
 def _without_cutting_after_the_dead() -> None:
-    replace(Engine, "_cut_unfinished", lambda _self, _number: None)
+    replace(LiveLog, "cut_unfinished", lambda _self, _number: None)
 
 
 def _edit(owner: Any, name: str, passage: str, instead: str) -> tuple[Edit, ...]:
@@ -175,7 +176,7 @@ MUTANTS = [
     Mutant("the entry of a dead writer is not cut off", _without_cutting_after_the_dead, kills.run, 6),
     Mutant(
         "a cut is not synced",
-        _edit(Engine, "_cut_unfinished", "self._sync_segment(before)", "pass"),
+        _edit(LiveLog, "cut_unfinished", "self.sync(before)", "pass"),
         crash_states.run, 60,
     ),
     Mutant(
@@ -201,13 +202,13 @@ MUTANTS = [
     ),
     Mutant(
         "a sync is tried again after one has failed",
-        _edit(Engine, "_sync_segment", "self.control.fail()", "pass"),
+        _edit(LiveLog, "sync", "self._control.fail()", "pass"),
         crash_states.run, 4, quick=True,
     ),
     Mutant(
         "the synced mark is written before the sync",
         _edit(
-            Engine, "_sync_segment",
+            LiveLog, "sync",
             "writer.sync()\n        writer.mark_synced(target.end)",
             "writer.mark_synced(target.end)\n        writer.sync()",
         ),

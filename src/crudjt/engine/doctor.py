@@ -15,7 +15,8 @@ from typing import NamedTuple
 from crudjt.engine import files, manifest, registry
 from crudjt.engine.contents import ViewContents
 from crudjt.engine.control import CONTROL_BYTES, ControlBlock, LogEnd
-from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, LOG_DIRECTORY, VIEW_DIRECTORY
+from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
+from crudjt.engine.live_log import LOG_DIRECTORY
 from crudjt.engine.log import (
     DELETE,
     HEADER_BLOCK_BYTES,

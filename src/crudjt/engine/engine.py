@@ -16,22 +16,18 @@ from typing import Any, NoReturn, Protocol, TypeVar
 import msgspec
 
 from crudjt.bites import in_bites, let_go
-from crudjt.clock import NS_PER_MS, system_clock
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
 from crudjt.engine.control import SLOT_WORDS, WORD_ATTENTION, ControlBlock, LogEnd, pair_word
+from crudjt.engine.live_log import LiveLog, full_or_failed
 from crudjt.engine.log import (
     HEADER_BLOCK_BYTES,
     INSERT,
     REPLACE,
     Change,
-    Entry,
-    SegmentReader,
     create_segment,
     encode_entry,
-    segment_path,
 )
-from crudjt.engine.mapped import MappedSegmentWriter
 from crudjt.engine.view import (
     SEGMENT_KEY,
     SESSION,
@@ -42,12 +38,11 @@ from crudjt.engine.view import (
     put_new,
     translated,
 )
-from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreFull
+from crudjt.errors import StoreClosed, StoreError, StoreFailed
 from crudjt.records import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
 
 CONTROL_FILE = "control"
 VIEW_DIRECTORY = "view"
-LOG_DIRECTORY = "log"
 BASE_DIRECTORY = "base"
 
 _SMALL_RECORD_BYTES = 1024
@@ -83,18 +78,17 @@ class Engine:
         self.map_size = ready.map_size
         self._lock = lock
         self._make_locks()
-        self._segment: MappedSegmentWriter | None = None
         self.control = ControlBlock(directory / CONTROL_FILE)
         self.words = self.control.words
         self._view: View | None = View(directory / VIEW_DIRECTORY, ready.map_size)
-        self._preallocates = self._view.preallocates
+        self._log = LiveLog(directory, self.control, preallocates=self._view.preallocates)
         self.begin: Callable[..., Any] = self._view.begin
         self.on_revival: Callable[[], None] = lambda: None
 
     @property
     def log_directory(self) -> Path:
         """Where the segments lie."""
-        return self.directory / LOG_DIRECTORY
+        return self._log.directory
 
     @property
     def base_directory(self) -> Path:
@@ -213,9 +207,9 @@ class Engine:
                         transaction.delete(SUBJECT + tag + id_)
                 if limit:
                     self.view.check_size(transaction, limit)
-                writer = self._segment
+                writer = self._log.current
                 if writer is None or writer.number != segment:
-                    writer = self._segment_writer(segment)
+                    writer = self._log.writer(segment)
                 sequence += 1
                 entry = encode_entry(sequence, changes, writer.crc_salt)
                 control.fill_slot(number, segment, end + len(entry), sequence, sessions)
@@ -243,8 +237,8 @@ class Engine:
                 number = transaction.id()
                 self._attend(number)
                 segment, end, sequence, sessions = self.control.slot(number - 1)
-                self._segment_writer(segment).cut(end)
-                self._sync_segment(LogEnd(segment, end, sequence, sessions))
+                self._log.writer(segment).cut(end)
+                self._log.sync(LogEnd(segment, end, sequence, sessions))
                 self._make_room(number, [])
                 create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
                 msgspec.structs.replace(manifest.load(self.directory), segment=segment + 1).save(self.directory)
@@ -265,18 +259,7 @@ class Engine:
         words = self.words
         if words[control_block.WORD_FAILED]:
             self._refuse()
-        self._cut_unfinished(number)
-
-    def _cut_unfinished(self, number: int) -> None:
-        """Drop what a writer of transaction `number` that died or failed before its commit left in the log.
-
-        Durably: the kernel, or a sync that came between, may have brought the entry to the disk already, and after a
-        power failure a change that was refused would be there.
-        """
-        if self.control.holds(number):
-            before = LogEnd._make(self.control.slot(number - 1))
-            if self._segment_writer(before.segment).cut(before.end):
-                self._sync_segment(before)
+        self._log.cut_unfinished(number)
 
     def _make_room(self, number: int, changes: Sequence[Change]) -> int:
         """See that transaction `number`, and if possible some small ones after it, find the pages they need.
@@ -303,9 +286,9 @@ class Engine:
         with suppress(ViewError, StoreError):
             settling = self.begin(None, None, True)  # noqa: FBT003 - as in write
             try:
-                self._cut_unfinished(settling.id())
+                self._log.cut_unfinished(settling.id())
             except OSError:
-                self._fail_if_whole(settling.id())
+                self._log.fail_if_whole(settling.id())
             finally:
                 settling.abort()
         if self.words[control_block.WORD_FAILED] and isinstance(error, ViewError | OSError):
@@ -315,21 +298,7 @@ class Engine:
         if isinstance(error, ViewError):
             raise self._translated(error) from error
         if isinstance(error, OSError):
-            raise self.full_or_failed(error) from error
-
-    def _fail_if_whole(self, number: int) -> None:
-        """Stop every process if the entry of transaction `number` is whole in the log, and the disk keeps it there.
-
-        The next recovery would carry out what was refused. Part of an entry does no harm: the next one overwrites it.
-        """
-        segment, end, *_ = self.control.slot(number - 1)
-        try:
-            found = SegmentReader(segment_path(self.log_directory, segment)).entry_at(end)
-            whole = isinstance(found, Entry)
-        except (OSError, StoreError):
-            whole = True  # it cannot be told
-        if whole:
-            self.control.fail()
+            raise full_or_failed(self.directory, error) from error
 
     # Syncing
 
@@ -352,34 +321,7 @@ class Engine:
                 if words[control_block.WORD_FAILED]:
                     self._refuse()
                 if words[control_block.WORD_SYNCED_SEQUENCE] < sequence:
-                    self._sync_segment(self.log_end())
-
-    def _sync_segment(self, target: LogEnd) -> None:
-        """Sync the segment in which `target` lies; those before it were synced when they ended."""
-        try:
-            writer = self._segment_writer(target.segment)
-        except FileNotFoundError:
-            return  # another process has ended it, and synced it, meanwhile
-        except OSError as error:
-            raise self.full_or_failed(error) from error
-        try:
-            writer.sync()
-            writer.mark_synced(target.end)
-        except OSError as error:
-            self.control.fail()
-            raise StoreFailed(
-                self.directory, "a sync to disk failed; close the store everywhere and reopen it"
-            ) from error
-        self.words[control_block.WORD_SYNCED_END] = target.end
-        self.words[control_block.WORD_SYNCED_SEQUENCE] = target.sequence
-        self.words[control_block.WORD_SYNCED_AT] = system_clock() // NS_PER_MS
-
-    def _segment_writer(self, number: int) -> MappedSegmentWriter:
-        writer = self._segment
-        if writer is None or writer.number != number:
-            writer = MappedSegmentWriter(self.log_directory, number, self.words, preallocates=self._preallocates)
-            self._segment = writer
-        return writer
+                    self._log.sync(self.log_end())
 
     # Ending, forking, failing
 
@@ -401,9 +343,7 @@ class Engine:
             with self.copying, self._writing, self._syncing:
                 if self._view is not None:
                     self._view.close()
-                if self._segment is not None:
-                    self._segment.close()
-                    self._segment = None  # and with it its map
+                self._log.close()
             os.close(self._lock)
 
     def abandon(self) -> None:
@@ -427,12 +367,6 @@ class Engine:
 
     def _translated(self, error: ViewError) -> StoreError:
         return StoreClosed() if self.begin is _refuse_closed else translated(error, self.directory)
-
-    def full_or_failed(self, error: OSError) -> StoreError:
-        """Return our error for a write that the operating system refused."""
-        if error.errno in files.DISK_FULL_ERRNOS:
-            return StoreFull(self.directory, "the disk is full")
-        return StoreFailed(self.directory, f"writing failed: {os.strerror(error.errno or 0)}")
 
     def _refuse(self) -> NoReturn:
         raise StoreFailed(self.directory, "the disk failed earlier; close the store in every process and reopen it")

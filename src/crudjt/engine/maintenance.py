@@ -13,7 +13,8 @@ import msgspec
 from crudjt.clock import NS_PER_MS, Clock
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
-from crudjt.engine.engine import BASE_DIRECTORY, LOG_DIRECTORY, VIEW_DIRECTORY, Engine, Reader
+from crudjt.engine.engine import BASE_DIRECTORY, VIEW_DIRECTORY, Engine, Reader
+from crudjt.engine.live_log import LOG_DIRECTORY, full_or_failed
 from crudjt.engine.log import DELETE, Change, create_segment
 from crudjt.engine.manifest import Manifest
 from crudjt.engine.recovery import remove_leftovers, remove_obsolete, write_base
@@ -40,7 +41,7 @@ def _alone(engine: Engine) -> Iterator[bool]:
             finally:
                 files.unlock(descriptor)  # a child that was forked meanwhile would hold it on
     except OSError as error:
-        raise engine.full_or_failed(error) from error
+        raise full_or_failed(engine.directory, error) from error
 
 
 def log_bytes(engine: Engine) -> int:
@@ -125,7 +126,7 @@ def note_keys(engine: Engine, fingerprints: list[str]) -> bool:
     try:
         known = manifest.load(engine.directory).keys
     except OSError as error:
-        raise engine.full_or_failed(error) from error
+        raise full_or_failed(engine.directory, error) from error
     missing = [fingerprint for fingerprint in fingerprints if fingerprint not in known]
     if missing:
         with _alone(engine) as alone:

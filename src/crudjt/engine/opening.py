@@ -15,7 +15,8 @@ import msgspec
 
 from crudjt.engine import files, manifest
 from crudjt.engine.control import ControlBlock
-from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, LOG_DIRECTORY, VIEW_DIRECTORY, Engine
+from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY, Engine
+from crudjt.engine.live_log import LOG_DIRECTORY
 from crudjt.engine.log import SALT_BYTES, segment_numbers
 from crudjt.engine.manifest import Manifest
 from crudjt.engine.recovery import rebuild

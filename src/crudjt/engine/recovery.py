@@ -10,7 +10,8 @@ import msgspec
 
 from crudjt.engine import files
 from crudjt.engine.control import WORD_ALLOCATED, WORD_SEALED_BYTES, ControlBlock, LogEnd
-from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, LOG_DIRECTORY, VIEW_DIRECTORY, new_pages
+from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY, new_pages
+from crudjt.engine.live_log import LOG_DIRECTORY
 from crudjt.engine.log import (
     DELETE,
     HEADER_BLOCK_BYTES,

@@ -16,7 +16,8 @@ import msgspec
 from crudjt.engine import files, manifest
 from crudjt.engine.control import LogEnd
 from crudjt.engine.doctor import Examination, Finding, Report
-from crudjt.engine.engine import BASE_DIRECTORY, LOG_DIRECTORY, VIEW_DIRECTORY, new_pages
+from crudjt.engine.engine import BASE_DIRECTORY, VIEW_DIRECTORY, new_pages
+from crudjt.engine.live_log import LOG_DIRECTORY
 from crudjt.engine.log import (
     DELETE,
     HEADER_BLOCK_BYTES,

@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from crudjt.engine import files, manifest
-from crudjt.engine.engine import BASE_DIRECTORY, LOG_DIRECTORY
+from crudjt.engine.engine import BASE_DIRECTORY
+from crudjt.engine.live_log import LOG_DIRECTORY
 from crudjt.engine.opening import LOCK_FILE
 from crudjt.errors import StoreBusy, StoreInaccessible
 
