@@ -1,4 +1,4 @@
-"""The engine of one open store in one process: the write path, and syncing.
+"""The engine of one open store in one process: how it is read, and what a write transaction is.
 
 A write transaction is, in this order: begin; read what is needed and decide; change the view; append one entry to the
 log; state the new log end; commit. Whatever fails before the commit leaves log and view as they were. Whoever dies
