@@ -1,6 +1,7 @@
 """What has expired is removed at the start and now and then, and its space is used again."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,13 @@ def test_the_caretaker_sweeps_again_when_the_interval_has_passed_and_not_before(
 def test_close_does_not_wait_for_the_end_of_a_sweep(path: Path, secret_key: str, clock: FakeClock) -> None:
     with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
         store.create_many([{"n": n} for n in range(50_000)], ttl=10)
-        clock.advance(10)
+        began_empty = store.stats().swept_at
+        clock.advance(86_400)
     with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=0.01) as store:
         wait_for(lambda: store.stats().sessions < 50_000)
     with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
         assert store.stats().sessions > 0
-        assert store.stats().swept_at is None
+        assert store.stats().swept_at == began_empty
         assert store.sweep() > 0
 
 
@@ -135,6 +137,20 @@ def test_a_large_sweep_goes_in_small_transactions_and_lets_others_in_between(
         assert sum(sizes) == 2000
         assert max(sizes) <= 500
         assert versions == list(range(2, 2 + len(sizes)))
+
+
+def test_a_sweep_in_the_background_rests_far_longer_than_it_works(
+    path: Path, secret_key: str, clock: FakeClock
+) -> None:
+    """Whatever a batch costs: other threads of the process wait for the interpreter while it works."""
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        store.create_many([{"n": n} for n in range(2000)], ttl=10)
+        clock.advance(10)
+        rests: list[float] = []
+        began = time.perf_counter()
+        assert maintenance.sweep(store._engine, clock, rests.append) == 2000
+        assert sum(rests) > 10 * (time.perf_counter() - began)
+        assert len(rests) > 20
 
 
 def test_a_session_that_is_extended_while_a_sweep_runs_is_not_removed(

@@ -18,7 +18,6 @@ from crudjt.options import Options
 
 _READER_CHECK_SECONDS = 10.0
 _RETRY_SECONDS = 60.0
-_SWEEP_PAUSE_SECONDS = 0.001
 _JOIN_SECONDS = 30.0
 
 logger = logging.getLogger("crudjt")
@@ -87,7 +86,9 @@ class Caretaker:
         self._not_before = 0.0
 
     def start(self) -> None:
-        """Begin to take care."""
+        """Begin to take care. A store that is empty needs no sweep."""
+        if not self._engine.log_end().sessions:
+            self._engine.words[WORD_SWEPT_AT] = self._options().clock() // NS_PER_MS
         for thread in self._threads:
             thread.start()
 
@@ -124,7 +125,7 @@ class Caretaker:
             return
         try:
             if now_ms - engine.words[WORD_SWEPT_AT] >= options.sweep_interval * 1000:
-                maintenance.sweep(engine, options.clock, lambda: self._upkeep.pause(_SWEEP_PAUSE_SECONDS))
+                maintenance.sweep(engine, options.clock, self._upkeep.pause)
             if maintenance.compaction_is_due(engine):
                 maintenance.compact(engine, now_ms)
         except StoreError as error:

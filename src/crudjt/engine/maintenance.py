@@ -4,6 +4,7 @@ Compaction and sweep run in one process at a time, under a lock that ends with t
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +21,12 @@ from crudjt.engine.manifest import Manifest
 from crudjt.engine.recovery import remove_leftovers, remove_obsolete, write_base
 from crudjt.engine.view import SESSION
 from crudjt.errors import StoreFull, StoreInaccessible
-from crudjt.records import DamagedRecord, read_header
+from crudjt.records import FORMAT, MIN_RECORD_BYTES, has_expired
 
 MIN_COMPACTION_BYTES = 64 * 1024**2
 _LOG_TO_LIVE = 2
-_SWEEP_BATCH = 256
+_SWEEP_BATCH = 64  # read in one transaction: while it lasts, writers must leave the pages alone that others free
+_PAUSES = 20  # for each moment of work
 _FIRST_SEGMENT = 1
 
 
@@ -83,33 +85,32 @@ def compact(engine: Engine, now_ms: int) -> bool:
         return True
 
 
-def sweep(engine: Engine, clock: Clock, pause: Callable[[], None] = lambda: None) -> int:
+def sweep(engine: Engine, clock: Clock, pause: Callable[[float], None] = lambda _seconds: None) -> int:
     """Remove what has expired, in small transactions; return how many sessions went.
 
-    Returns 0 at once where another process is at it. `pause` is called between two batches, for the sake of others;
-    what it raises ends the sweep.
+    Returns 0 at once where another process is at it. After each batch, `pause` is called with the seconds to wait so
+    that the sweep takes a twentieth of a processor, for the sake of others; what it raises ends the sweep.
     """
     with _alone(engine) as alone:
         if not alone:
             return 0
         removed = 0
         start = SESSION
+        began = time.perf_counter()
         while items := engine.scan(SESSION, start, _SWEEP_BATCH):
             now_ms = clock() // NS_PER_MS
             expired = [key for key, record in items if _expired(record, now_ms)]
             if expired:
                 removed += engine.write(_remove_expired, expired, now_ms)
             start = items[-1][0] + b"\x00"
-            pause()
+            pause((time.perf_counter() - began) * _PAUSES)
+            began = time.perf_counter()
         engine.words[control_block.WORD_SWEPT_AT] = clock() // NS_PER_MS
         return removed
 
 
 def _expired(record: bytes, now_ms: int) -> bool:
-    try:
-        return not read_header(record).alive(now_ms)
-    except DamagedRecord:
-        return False
+    return len(record) >= MIN_RECORD_BYTES and record[0] == FORMAT and has_expired(record, now_ms)
 
 
 def _remove_expired(view: Reader, keys: list[bytes], now_ms: int) -> tuple[int, list[Change]]:
