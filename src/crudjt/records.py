@@ -44,12 +44,15 @@ _HEADER = Struct("<BBHIQQQQQ16s")
 HEADER_BYTES = 64
 MIN_RECORD_BYTES = HEADER_BYTES + OVERHEAD_BYTES
 _HAS_SUBJECT = 1
-_ONE_VERSION = 2**32  # in the first word of a header
-_WORD = 2**64 - 1
+_MAX_VERSION = 2**32 - 1
 _SUBJECT_LENGTH_BYTES = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 assert _HEADER.size == HEADER_BYTES
+
+_VERSION = Struct("<4sI")
+_pack_version = _VERSION.pack
+_unpack_version = _VERSION.unpack_from
 
 pack_header = _HEADER.pack
 unpack_header = _HEADER.unpack_from
@@ -150,11 +153,7 @@ def read_header(record: bytes) -> Header:
 
 def seal(cipher: XAES256GCM, id_: bytes, header: Header, payload: bytes) -> bytes:
     """Return the record to store."""
-    return reseal(cipher, id_, header.packed(), payload)
-
-
-def reseal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes) -> bytes:
-    """Return the record of a header that is packed already."""
+    head = header.packed()
     return head + cipher.seal(payload, id_ + head)
 
 
@@ -176,8 +175,8 @@ def version_of(head: bytes) -> int:
 
 def with_next_version(head: bytes) -> bytes:
     """Return a header's bytes as of the next version."""
-    first_word = int.from_bytes(head[:8], "little") + _ONE_VERSION
-    return (first_word & _WORD).to_bytes(8, "little") + head[8:]
+    before, version = _unpack_version(head)
+    return _pack_version(before, version + 1 & _MAX_VERSION) + head[8:]
 
 
 def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> bytes:

@@ -36,7 +36,6 @@ from crudjt.records import (
     pack_header,
     read_header,
     relimited,
-    reseal,
     seal,
     split_payload,
     unlimited,
@@ -163,7 +162,7 @@ class Sessions:
             hard_expiry = now_ms + ttl if ttl else 0
             expires = deadline(now_ms, hard_expiry, idle)
             head = pack_header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
-        return key.tokens.token(id_), (INSERT, id_, reseal(key.cipher, id_, head, packed))
+        return key.tokens.token(id_), (INSERT, id_, head + key.cipher.seal(packed, id_ + head))
 
     def take(self, view: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
         """Read sessions, counting the read and sliding the idle deadline."""
@@ -240,7 +239,7 @@ class Sessions:
             head = with_next_version(head)
         if subject is not None:
             packed = join_payload(packed, subject)[1]
-        return True, ((REPLACE, id_, reseal(key.cipher, id_, head, packed)),)
+        return True, ((REPLACE, id_, head + key.cipher.seal(packed, id_ + head)),)
 
     def rotate(self, view: Reader, token: str, now_ns: int) -> tuple[str | None, list[Change]]:
         """Move a live session to a new token, of the newest key."""

@@ -12,8 +12,7 @@ from crudjt.clock import NS_PER_MS
 from crudjt.engine import maintenance, registry
 from crudjt.engine.cache import Cached, ReadCache, flattened
 from crudjt.engine.control import pair_word
-from crudjt.engine.engine import Decision, Reader, Result
-from crudjt.engine.log import Change
+from crudjt.engine.engine import Decision, Result
 from crudjt.engine.view import SESSION, SUBJECT
 from crudjt.errors import InvalidParameter, StoreClosed
 from crudjt.keyring import Keyring
@@ -109,8 +108,9 @@ class Store:
         limits = new_limits(ttl, idle, max_reads)
         if subject is not None:
             checked_subject(subject)
-        token, change = sessions.insert(packed, subject, limits, self._clock())
-        self._engine.write(_given, (change,), durable=self.durable)
+        clock = self._clock
+        token, change = sessions.insert(packed, subject, limits, clock())
+        self._engine.write(None, (change,), self.durable)
         return token
 
     def read(self, token: str) -> Session | None:
@@ -118,8 +118,9 @@ class Store:
 
         Counts against `max_reads`, and puts the end of an idle timeout off.
         """
+        cached = self._cached
         try:
-            entry = self._cached(token)
+            entry = cached(token)
         except TypeError:  # not hashable, so no text
             entry = None
         if entry is not None:
@@ -139,7 +140,8 @@ class Store:
         return self._read_view(token)
 
     def _read_view(self, token: str) -> Session | None:
-        words, now_ns = self._words, self._clock()
+        words, clock = self._words, self._clock
+        now_ns = clock()
         block = checked_block(token)
         if block is None:
             return None
@@ -159,7 +161,7 @@ class Store:
                     return None
                 until = header.still_until()
                 if header.reads_left or 0 < until <= now_ms:
-                    return self._engine.write(sessions.take, (token,), now_ns, durable=self.durable)[0]
+                    return self._engine.write(sessions.take, ((token,), now_ns), self.durable)[0]
             data = unpack(packed)
             if begin != end:
                 return Session(data, None, Envelope(id_, head, subject), now_ns)
@@ -221,8 +223,8 @@ class Store:
 
     def delete(self, token: str) -> bool:
         """End a session; return whether there was one."""
-        known, now_ms = self._known(token), self._clock() // NS_PER_MS
-        return self._engine.write(self._sessions.end, token, known, now_ms, durable=self.durable)
+        known, now_ms = self._known(token), self._now_ms()
+        return self._engine.write(self._sessions.end, (token, known, now_ms), self.durable)
 
     # Sessions of a subject
 
@@ -297,7 +299,7 @@ class Store:
             token, change = self._sessions.insert(pack(item, self._max_data_bytes), subject, limits, self._clock())
             tokens.append(token)
             changes.append(change)
-        self._write(_given, changes)
+        self._engine.write(None, changes, self.durable)
         return tokens
 
     def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
@@ -369,27 +371,24 @@ class Store:
     # What the methods share
 
     def _now_ms(self) -> int:
-        return self._clock() // NS_PER_MS
+        clock = self._clock
+        return clock() // NS_PER_MS
 
     def _known(self, token: str) -> Cached | None:
+        cached = self._cached
         try:
-            return self._cached(token)
+            return cached(token)
         except TypeError:  # not hashable, so no text
             return None
 
     def _write(self, decide: Decision[Result], *arguments: Any) -> Result:
-        return self._engine.write(decide, *arguments, durable=self.durable)
+        return self._engine.write(decide, arguments, self.durable)
 
     def _change(self, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None) -> bool:
-        known, now_ms = self._known(token), self._clock() // NS_PER_MS
+        known, now_ms = self._known(token), self._now_ms()
         return self._engine.write(
-            self._sessions.change, token, known, packed, limits, if_version, now_ms, durable=self.durable
+            self._sessions.change, (token, known, packed, limits, if_version, now_ms), self.durable
         )
-
-
-def _given(_view: Reader, changes: Sequence[Change]) -> tuple[None, Sequence[Change]]:
-    """Decide for changes that depend on nothing in the store."""
-    return None, changes
 
 
 def list_of_tokens(tokens: Iterable[str]) -> list[str]:

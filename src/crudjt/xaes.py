@@ -9,7 +9,7 @@ from functools import lru_cache
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from crudjt.randomness import Pool, random_chunk
+from crudjt.randomness import Pool, chunks
 
 KEY_BYTES = 32
 NONCE_BYTES = 24
@@ -42,8 +42,9 @@ class XAES256GCM:
             doubled ^= 1 << _BLOCK_BITS | 0x87
         self._k1 = doubled.to_bytes(16, "big")
         self._derived = lru_cache(_DERIVED_KEYS_KEPT)(self._derive)
-        self._prefix, self._seals_left = random_chunk(), _SEALS_PER_PREFIX
-        self._next_nonce = Pool(self._nonces_of).take
+        self._prefix, self._seals_left = chunks.take(), _SEALS_PER_PREFIX
+        self._nonces = Pool(self._nonces_of)
+        self._pop_nonce = self._nonces.pop
 
     def encrypt(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
         """Return ciphertext and tag under a 24-byte nonce that is never used again."""
@@ -57,11 +58,16 @@ class XAES256GCM:
 
         """
         middle, end = start + _PREFIX_BYTES, start + NONCE_BYTES
-        return self._derived(message[start:middle]).decrypt(message[middle:end], message[end:], associated)
+        derived = self._derived
+        return derived(message[start:middle]).decrypt(message[middle:end], message[end:], associated)
 
     def seal(self, plaintext: bytes, associated: bytes) -> bytes:
         """Return nonce, ciphertext and tag."""
-        nonce, second_half, encrypt = self._next_nonce()
+        pop = self._pop_nonce
+        try:
+            nonce, second_half, encrypt = pop()
+        except IndexError:
+            nonce, second_half, encrypt = self._nonces.refill()
         return nonce + encrypt(second_half, plaintext, associated)
 
     def _nonces_of(self, second_halves: list[bytes]) -> list[tuple[bytes, bytes, _Encrypt]]:
@@ -72,7 +78,7 @@ class XAES256GCM:
         self._seals_left -= len(second_halves)
         if self._seals_left < 0:
             self._seals_left = _SEALS_PER_PREFIX - len(second_halves)
-            self._prefix = random_chunk()
+            self._prefix = chunks.take()
         prefix = self._prefix
         encrypt = self._derived(prefix).encrypt
         return [(prefix + half, half, encrypt) for half in second_halves]

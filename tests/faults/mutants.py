@@ -92,8 +92,8 @@ def _rotate_in_two_transactions() -> None:
             later.extend(changes[:1])
             return new, changes[1:]
 
-        new: str | None = self._engine.write(first, durable=self._durable)
-        self._engine.write(lambda _view: (None, later), durable=self._durable)
+        new: str | None = self._engine.write(first, (), self._durable)
+        self._engine.write(None, later, self._durable)
         return new
 
     replace(Store, "rotate", rotate)

@@ -263,7 +263,7 @@ def test_no_read_that_begins_after_a_change_returned_sees_the_state_before_it(
 ) -> None:
     """Thousands of changes against readers with full caches; colliding ids share one pair of words of the cache."""
     if colliding:
-        monkeypatch.setattr(tokens, "random_chunk", lambda: randomness.random_chunk()[:6] + b"pp")
+        monkeypatch.setattr(tokens, "_pop_chunk", lambda: randomness.chunks.take()[:6] + b"pp")
     board = Board(tmp_path / "board")
     with (
         crudjt.open(path, secret_key=secret_key) as store,

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar, overload
 
 import msgspec
 
@@ -104,8 +104,9 @@ class Engine:
 
     def get(self, key: bytes) -> bytes | None:
         """Return a value of the view as last committed, without a lock."""
+        begin = self.begin
         try:
-            transaction = self.begin()
+            transaction = begin()
             try:
                 value: bytes | None = transaction.get(key)
             finally:
@@ -156,14 +157,20 @@ class Engine:
 
     # Writing
 
+    @overload
+    def write(self, decide: Decision[Result], arguments: Sequence[Any], durable: bool = False) -> Result: ...
+
+    @overload
+    def write(self, decide: None, arguments: Sequence[Change], durable: bool = False) -> None: ...
+
     def write(  # noqa: C901, PLR0912, PLR0915 - begin to commit stays in one function: storage facts in docs/decisions.md
-        self, decide: Decision[Result], *arguments: Any, durable: bool = False
-    ) -> Result:
+        self, decide: Decision[Result] | None, arguments: Sequence[Any], durable: bool = False
+    ) -> Result | None:
         """Run one write transaction and return what `decide` says.
 
         `decide` gets a `Reader` and the arguments, and returns a result and the changes to make, at most one for an id;
-        a list of them is used up. It must not change anything itself. With `durable`, return only after the changes are
-        on disk.
+        a list of them is used up. It must not change anything itself. Where there is nothing to decide, it is ``None``,
+        and the arguments are the changes. With `durable`, return only after the changes are on disk.
 
         Raises:
             StoreFull: no room; nothing was changed.
@@ -171,8 +178,9 @@ class Engine:
 
         """
         with self._writing:
+            begin = self.begin
             try:
-                transaction = self.begin(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
+                transaction = begin(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
             except ViewError as error:
                 raise self._translated(error) from error
             try:
@@ -181,7 +189,7 @@ class Engine:
                 if number >= words[WORD_ATTENTION] or words[SLOT_WORDS[number & 1]] == number:
                     self._attend(number)
                 segment, end, sequence, sessions = control.slot(number - 1)
-                result, changes = decide(transaction, *arguments)
+                result, changes = (None, arguments) if decide is None else decide(transaction, *arguments)
                 if not changes:
                     transaction.abort()
                     return result

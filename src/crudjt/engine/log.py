@@ -55,10 +55,10 @@ _HEADER = Struct("<8sIIQI32s")
 _CRC = Struct("<I")
 _MARK = Struct("<QI")
 _ENTRY = Struct("<IIQ")
-_LENGTH_AND_CRC = Struct("<II")
+_pack_length_and_crc = Struct("<II").pack
 _PUT = Struct("<B16sI")
-_ONE_PUT = Struct("<QB16sI")
-_ONE_DELETE = Struct("<QB16s16s")
+_pack_one_put = Struct("<QB16sI").pack
+_pack_one_delete = Struct("<QB16s16s").pack
 _DELETE = Struct("<B16s16s")
 _HEADER_COPIES = (0, 2048)
 _MARK_OFFSET = 1024
@@ -121,10 +121,10 @@ def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> byt
     if len(changes) == 1:  # the same, in fewer steps
         kind, id_, record = changes[0]
         if kind == DELETE:
-            body = _ONE_DELETE.pack(sequence, kind, id_, record[TAG_OFFSET : TAG_OFFSET + 16])
-            return _LENGTH_AND_CRC.pack(len(body), crc32(body, crc_salt)) + body
-        head = _ONE_PUT.pack(sequence, kind, id_, len(record))
-        return _LENGTH_AND_CRC.pack(len(head) + len(record), crc32(record, crc32(head, crc_salt))) + head + record
+            body = _pack_one_delete(sequence, kind, id_, record[TAG_OFFSET : TAG_OFFSET + 16])
+        else:
+            body = _pack_one_put(sequence, kind, id_, len(record)) + record
+        return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
     parts = [sequence.to_bytes(_SEQUENCE_BYTES, "little")]
     for kind, id_, record in in_bites(changes):
         if kind == DELETE:
@@ -133,7 +133,7 @@ def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> byt
             parts.append(_PUT.pack(kind, id_, len(record)))
             parts.append(record)
     body = b"".join(parts)
-    return _LENGTH_AND_CRC.pack(len(body), crc32(body, crc_salt)) + body
+    return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
 
 
 def encode_header(header: SegmentHeader) -> bytes:

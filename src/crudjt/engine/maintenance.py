@@ -101,7 +101,7 @@ def sweep(engine: Engine, clock: Clock, pause: Callable[[float], None] = lambda 
             now_ms = clock() // NS_PER_MS
             expired = [key for key, record in items if _expired(record, now_ms)]
             if expired:
-                removed += engine.write(_remove_expired, expired, now_ms)
+                removed += engine.write(_remove_expired, (expired, now_ms))
             start = items[-1][0] + b"\x00"
             pause((time.perf_counter() - began) * _PAUSES)
             began = time.perf_counter()
