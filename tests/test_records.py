@@ -56,7 +56,7 @@ def opened(cipher: XAES256GCM, record: bytes) -> bytes:
 @given(header=HEADERS, payload=st.binary(max_size=200))
 def test_a_record_opens_to_what_was_sealed(header: Header, payload: bytes) -> None:
     cipher = XAES256GCM(KEY)
-    record = seal(cipher, ID, header, payload)
+    record = seal(cipher, ID, header.packed(), payload)
     assert len(record) == MIN_RECORD_BYTES + len(payload)
     assert read_header(record) == header
     assert unseal(cipher, ID, record) == payload
@@ -64,21 +64,21 @@ def test_a_record_opens_to_what_was_sealed(header: Header, payload: bytes) -> No
 
 def test_the_bytes_of_a_header_are_as_documented() -> None:
     tag = bytes(range(16))
-    record = seal(XAES256GCM(KEY), ID, Header(1, 1, 0, 7, 11, 22, 33, 44, 55, tag), b"payload")
+    record = seal(XAES256GCM(KEY), ID, Header(1, 1, 0, 7, 11, 22, 33, 44, 55, tag).packed(), b"payload")
     assert record[:HEADER_BYTES] == b"\x01\x01\x00\x00" + pack("<IQQQQQ", 7, 11, 22, 33, 44, 55) + tag
     assert record[TAG_OFFSET:HEADER_BYTES] == tag
     assert len(record) == 64 + 24 + 7 + 16
 
 
 def test_the_payload_is_nowhere_in_the_clear() -> None:
-    record = seal(XAES256GCM(KEY), ID, header(), b"the secret of a session")
+    record = seal(XAES256GCM(KEY), ID, header().packed(), b"the secret of a session")
     assert b"secret" not in record
 
 
 def test_a_record_with_any_changed_bit_does_not_open() -> None:
     """Header, nonce, payload and tag: limits cannot be stretched on disk."""
     cipher = XAES256GCM(KEY)
-    record = seal(cipher, ID, header(expires=5000, reads_left=1), b"data")
+    record = seal(cipher, ID, header(expires=5000, reads_left=1).packed(), b"data")
     for bit in range(8 * len(record)):
         changed = bytearray(record)
         changed[bit // 8] ^= 1 << bit % 8
@@ -88,32 +88,32 @@ def test_a_record_with_any_changed_bit_does_not_open() -> None:
 
 def test_a_record_that_was_moved_to_another_id_does_not_open() -> None:
     cipher = XAES256GCM(KEY)
-    record = seal(cipher, ID, header(), b"data")
+    record = seal(cipher, ID, header().packed(), b"data")
     with pytest.raises(DamagedRecord):
         unseal(cipher, bytes(16), record)
 
 
 def test_a_record_of_another_key_does_not_open() -> None:
-    record = seal(XAES256GCM(KEY), ID, header(), b"data")
+    record = seal(XAES256GCM(KEY), ID, header().packed(), b"data")
     with pytest.raises(DamagedRecord):
         unseal(XAES256GCM(bytes(32)), ID, record)
 
 
 def test_the_same_session_is_never_sealed_to_the_same_bytes() -> None:
     cipher = XAES256GCM(KEY)
-    assert len({seal(cipher, ID, header(), b"data") for _ in range(100)}) == 100
+    assert len({seal(cipher, ID, header().packed(), b"data") for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize("size", [0, 1, HEADER_BYTES, MIN_RECORD_BYTES - 1])
 def test_a_record_that_is_too_short_is_damaged(size: int) -> None:
-    record = seal(XAES256GCM(KEY), ID, header(), b"")
+    record = seal(XAES256GCM(KEY), ID, header().packed(), b"")
     with pytest.raises(DamagedRecord):
         read_header(record[:size])
 
 
 @pytest.mark.parametrize("format_", [0, 2, 255])
 def test_a_record_of_an_unknown_format_is_damaged(format_: int) -> None:
-    record = seal(XAES256GCM(KEY), ID, header(), b"")
+    record = seal(XAES256GCM(KEY), ID, header().packed(), b"")
     with pytest.raises(DamagedRecord):
         read_header(bytes([format_]) + record[1:])
 

@@ -37,8 +37,10 @@ FORMAT = 1
 NO_SUBJECT = bytes(16)
 FLAGS_OFFSET = 1
 TAG_OFFSET = 48
-_LIMITS_OFFSET = 16
-_NO_LIMITS = bytes(TAG_OFFSET - _LIMITS_OFFSET)
+_EXPIRES_OFFSET = 16
+_HARD_EXPIRY_OFFSET = 24
+_READS_LEFT_OFFSET = 40
+_NO_LIMITS = bytes(TAG_OFFSET - _EXPIRES_OFFSET)
 
 _HEADER = Struct("<BBHIQQQQQ16s")
 HEADER_BYTES = 64
@@ -151,20 +153,19 @@ def read_header(record: bytes) -> Header:
     return Header(*_HEADER.unpack_from(record))
 
 
-def seal(cipher: XAES256GCM, id_: bytes, header: Header, payload: bytes) -> bytes:
-    """Return the record to store."""
-    head = header.packed()
+def seal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes) -> bytes:
+    """Return the record to store, from a header's bytes and a payload."""
     return head + cipher.seal(payload, id_ + head)
 
 
 def unlimited(head: bytes) -> bool:
     """Tell whether a session has neither deadline nor number of reads, from its header's bytes."""
-    return head[_LIMITS_OFFSET:TAG_OFFSET] == _NO_LIMITS
+    return head[_EXPIRES_OFFSET:TAG_OFFSET] == _NO_LIMITS
 
 
 def has_expired(head: bytes, now_ms: int) -> bool:
     """Tell whether a deadline has passed, from a header's bytes; only a record that opens is to be believed."""
-    expires = int.from_bytes(head[16:24], "little")
+    expires = int.from_bytes(head[_EXPIRES_OFFSET:_HARD_EXPIRY_OFFSET], "little")
     return 0 < expires <= now_ms
 
 
@@ -177,6 +178,22 @@ def with_next_version(head: bytes) -> bytes:
     """Return a header's bytes as of the next version."""
     before, version = _unpack_version(head)
     return _pack_version(before, version + 1 & _MAX_VERSION) + head[8:]
+
+
+def with_state(head: bytes, expires: int, reads_left: int) -> bytes:
+    """Return a header's bytes with another deadline and number of reads left; `head` may be a whole record."""
+    return (
+        head[:_EXPIRES_OFFSET]
+        + expires.to_bytes(8, "little")
+        + head[_HARD_EXPIRY_OFFSET:_READS_LEFT_OFFSET]
+        + reads_left.to_bytes(8, "little")
+        + head[TAG_OFFSET:HEADER_BYTES]
+    )
+
+
+def with_tag(head: bytes, tag: bytes) -> bytes:
+    """Return a header's bytes with another subject tag."""
+    return head[:TAG_OFFSET] + tag
 
 
 def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> bytes:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from crudjt.bites import in_bites
 from crudjt.clock import NS_PER_MS
 from crudjt.engine.cache import Cached
@@ -43,6 +41,8 @@ from crudjt.records import (
     unseal,
     version_of,
     with_next_version,
+    with_state,
+    with_tag,
 )
 from crudjt.tokens import checked_block, new_id
 
@@ -162,7 +162,7 @@ class Sessions:
             hard_expiry = now_ms + ttl if ttl else 0
             expires = deadline(now_ms, hard_expiry, idle)
             head = pack_header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
-        return key.tokens.token(id_), (INSERT, id_, head + key.cipher.seal(packed, id_ + head))
+        return key.tokens.token(id_), (INSERT, id_, seal(key.cipher, id_, head, packed))
 
     def take(self, view: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
         """Read sessions, counting the read and sliding the idle deadline."""
@@ -177,29 +177,38 @@ class Sessions:
             if found is None or (found.id in changes and changes[found.id][0] == DELETE):
                 results.append(None)
                 continue
-            after, change, session = self._take(found, now_ns)
+            if not found.header.due(now_ms):
+                results.append(self.session(found, now_ns))
+                continue
+            session, change = self.taken(found, *self.open(found), now_ns)
             results.append(session)
-            if change is not None:
-                changes[found.id] = change
-                taken[found.id] = after
+            changes[found.id] = change
+            if change[0] == REPLACE:
+                taken[found.id] = Found(found.key, found.id, change[2], self.header(found.id, change[2]))
         return results, list(changes.values())
 
-    def _take(self, found: Found, now_ns: int) -> tuple[Found, Change | None, Session]:
-        now_ms = now_ns // NS_PER_MS
-        header = found.header
-        if not header.due(now_ms):
-            return found, None, self.session(found, now_ns)
-        packed, subject = self.open(found)
-        expires = (
-            max(header.expires, deadline(now_ms, header.hard_expiry, header.idle)) if header.idle else header.expires
-        )
-        header = replace(header, expires=expires, reads_left=max(header.reads_left - 1, 0))
-        reads_left = header.reads_left if found.header.reads_left else None
-        session = Session(unpack(packed), reads_left, Envelope(found.id, header.packed(), subject), now_ns)
+    def take_as_found(
+        self, view: Reader, token: str, record: bytes, session: Session, change: Change, now_ns: int
+    ) -> tuple[Session | None, Sequence[Change]]:
+        """Read a session with what `taken` has made of its record beforehand, or anew if that is another by now."""
+        if view.get(SESSION + change[1]) == record:
+            return session, (change,)
+        results, changes = self.take(view, (token,), now_ns)
+        return results[0], changes
+
+    def taken(self, found: Found, packed: bytes, subject: str | None, now_ns: int) -> tuple[Session, Change]:
+        """Return what a read that is due gives of a session, and makes of it."""
+        key, id_, record, header = found
+        expires, reads_left = header.expires, header.reads_left - 1 if header.reads_left else None
+        if header.idle:
+            expires = max(expires, deadline(now_ns // NS_PER_MS, header.hard_expiry, header.idle))
+        head = with_state(record, expires, reads_left or 0)
+        session = Session(unpack(packed), reads_left, Envelope(id_, head, subject), now_ns)
         if reads_left == 0:
-            return found, (DELETE, found.id, found.record), session
-        record = seal(found.key.cipher, found.id, header, join_payload(packed, subject)[1])
-        return Found(found.key, found.id, record, header), (REPLACE, found.id, record), session
+            return session, (DELETE, id_, head)
+        if subject is not None:
+            packed = join_payload(packed, subject)[1]
+        return session, (REPLACE, id_, seal(key.cipher, id_, head, packed))
 
     def change(
         self,
@@ -217,14 +226,10 @@ class Sessions:
             VersionConflict: the session is not at `if_version`.
 
         """
-        if known is not None and self._holds(known):
-            key, id_, head, old, subject = self._keys[known.key], known.id, known.head, known.packed, known.subject
-        else:
-            located = self._locate(view.get, token)
-            if located is None:
-                return False, ()
-            key, id_, record = located
-            head, old, subject = self.opened(key, id_, record)
+        current = self._current(view, token, known)
+        if current is None:
+            return False, ()
+        key, id_, head, old, subject = current
         if limits is not NO_NEW_LIMITS or not unlimited(head):
             header = Header(*unpack_header(head))
             if not header.alive(now_ms):
@@ -239,21 +244,39 @@ class Sessions:
             head = with_next_version(head)
         if subject is not None:
             packed = join_payload(packed, subject)[1]
-        return True, ((REPLACE, id_, head + key.cipher.seal(packed, id_ + head)),)
+        return True, ((REPLACE, id_, seal(key.cipher, id_, head, packed)),)
 
-    def rotate(self, view: Reader, token: str, now_ns: int) -> tuple[str | None, list[Change]]:
+    def rotate(
+        self, view: Reader, token: str, known: Cached | None, now_ns: int
+    ) -> tuple[str | None, Sequence[Change]]:
         """Move a live session to a new token, of the newest key."""
-        now_ms = now_ns // NS_PER_MS
-        found = self.find_live(view.get, token, now_ms)
-        if found is None:
-            return None, []
-        key = self.keyring.newest
-        packed, subject = self.open(found)
-        tag = NO_SUBJECT if subject is None else key.subject_tag(subject)
-        header = replace(relimited(found.header, NO_NEW_LIMITS, now_ms), tag=tag)
-        id_ = new_id(now_ns)
-        record = seal(key.cipher, id_, header, join_payload(packed, subject)[1])
-        return key.tokens.token(id_), [(DELETE, found.id, found.record), (INSERT, id_, record)]
+        current = self._current(view, token, known)
+        if current is None:
+            return None, ()
+        key, id_, old, packed, subject = current
+        head, newest, new = old, self._newest, new_id(now_ns)
+        if not unlimited(head):
+            header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
+            if not header.alive(now_ms):
+                return None, ()
+            head = relimited(header, NO_NEW_LIMITS, now_ms).packed()
+        if subject is not None:
+            packed = join_payload(packed, subject)[1]
+            if key is not newest:
+                head = with_tag(head, newest.subject_tag(subject))
+        record = seal(newest.cipher, new, head, packed)
+        return newest.tokens.token(new), ((DELETE, id_, old), (INSERT, new, record))
+
+    def _current(
+        self, view: Reader, token: str, known: Cached | None
+    ) -> tuple[Key, bytes, bytes, bytes, str | None] | None:
+        """Return key, id, header, packed data and subject of a session, expired or not; from the cache, if it holds."""
+        if known is not None and self._holds(known):
+            return self._keys[known.key], known.id, known.head, known.packed, known.subject
+        located = self._locate(view.get, token)
+        if located is None:
+            return None
+        return *located[:2], *self.opened(*located)
 
     def end(self, view: Reader, token: str, known: Cached | None, now_ms: int) -> tuple[bool, Sequence[Change]]:
         """End a session; the result is whether it was alive."""

@@ -29,7 +29,7 @@ from crudjt.limits import (
 from crudjt.options import Options
 from crudjt.packing import pack, unpack
 from crudjt.records import Envelope, Header, Session, unlimited, unpack_header
-from crudjt.sessions import Filed, Sessions
+from crudjt.sessions import Filed, Found, Sessions
 from crudjt.stats import Stats, read_stats
 from crudjt.tokens import checked_block
 
@@ -161,7 +161,8 @@ class Store:
                     return None
                 until = header.still_until()
                 if header.reads_left or 0 < until <= now_ms:
-                    return self._engine.write(sessions.take, ((token,), now_ns), self.durable)[0]
+                    taken = sessions.taken(Found(key, id_, record, header), packed, subject, now_ns)
+                    return self._engine.write(sessions.take_as_found, (token, record, *taken, now_ns), self.durable)
             data = unpack(packed)
             if begin != end:
                 return Session(data, None, Envelope(id_, head, subject), now_ns)
@@ -219,7 +220,7 @@ class Store:
         The old token is dead from the moment the new one lives: call it at login and at every change of privilege
         (OWASP ASVS 5.0, 7.2.4). The handle changes with the token; data, limits, subject and version stay.
         """
-        return self._write(self._sessions.rotate, token, self._clock())
+        return self._write(self._sessions.rotate, token, self._known(token), self._clock())
 
     def delete(self, token: str) -> bool:
         """End a session; return whether there was one."""

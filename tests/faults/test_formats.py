@@ -25,7 +25,7 @@ SLOW = settings(FUZZED, max_examples=25)  # each opens a store
 KEY = Keyring([bytes(range(32))], bytes(32)).newest
 ID = bytes(range(16))
 HEADER = Header(1, 0, 0, 1, 1000, 2000, 2000, 0, 3, bytes(16))
-RECORD = seal(KEY.cipher, ID, HEADER, b"\x81\xa1k\x01")
+RECORD = seal(KEY.cipher, ID, HEADER.packed(), b"\x81\xa1k\x01")
 EDITS = st.lists(
     st.tuples(st.integers(0, 2**20), st.sampled_from(["flip", "cut", "insert", "zero"]), st.integers(1, 255)),
     min_size=1,

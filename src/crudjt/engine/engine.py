@@ -29,6 +29,7 @@ from crudjt.engine.log import (
     encode_entry,
 )
 from crudjt.engine.view import (
+    CHANGES_PER_WRITE,
     SEGMENT_KEY,
     SESSION,
     SUBJECT,
@@ -194,7 +195,12 @@ class Engine:
                     transaction.abort()
                     return result
                 limit = 0
-                if len(changes) > 1 or len(changes[0][2]) > _SMALL_RECORD_BYTES or number >= words[WORD_ATTENTION]:
+                if (
+                    number >= words[WORD_ATTENTION]
+                    or len(changes) > CHANGES_PER_WRITE
+                    or len(changes[0][2]) > _SMALL_RECORD_BYTES
+                    or len(changes[-1][2]) > _SMALL_RECORD_BYTES
+                ):
                     limit = self._make_room(number, changes)
                 ends = []
                 for kind, id_, record in changes:

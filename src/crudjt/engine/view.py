@@ -32,10 +32,11 @@ LOCK_FILE = "lock.mdb"
 ViewError = lmdb.Error
 Snapshot = lmdb.Transaction
 
-# A change touches two root-to-leaf paths of at most five pages. A transaction of one change may split each of them,
-# and touches some pages of the free list.
+# A change touches two root-to-leaf paths of at most five pages. A transaction may split each of them, and touches some
+# pages of the free list.
 _PAGES_PER_CHANGE = 10
-_PAGES_PER_WRITE = 24
+CHANGES_PER_WRITE = 2  # up to which a transaction need not ask for room of its own: a rotation replaces and inserts
+_PAGES_PER_WRITE = 36
 _WRITES_AHEAD = 32
 _STEP_BYTES = 1024**2
 # A transaction copies what it touches: a full store must still be able to delete, and to be made again in large steps.
@@ -50,7 +51,7 @@ class Room(NamedTuple):
     """What is there for coming transactions."""
 
     allocated: int  # bytes of the file that are allocated on disk
-    writes: int  # how many transactions of one small change, this one included, need not ask again
+    writes: int  # how many transactions of up to two small changes, this one included, need not ask again
     limit: int  # how many pages the tree may have after this one; 0 where it cannot come so far
 
 
