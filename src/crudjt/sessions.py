@@ -291,7 +291,7 @@ class Sessions:
 
     def _holds(self, known: Cached) -> bool:
         """Tell whether the cache knows what the view holds. Under the write lock that stays so."""
-        return self._words[known.pair] == known.noted
+        return self._words[known.word] == known.noted
 
     def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""

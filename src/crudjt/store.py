@@ -11,7 +11,7 @@ from crudjt.bites import in_bites
 from crudjt.clock import NS_PER_MS
 from crudjt.engine import maintenance, registry
 from crudjt.engine.cache import Cached, ReadCache, flattened
-from crudjt.engine.control import pair_word
+from crudjt.engine.control import CACHE_PAIRS, begin_word
 from crudjt.engine.engine import Decision, Result
 from crudjt.engine.view import SESSION, SUBJECT
 from crudjt.errors import InvalidParameter, StoreClosed
@@ -126,7 +126,7 @@ class Store:
         if entry is not None:
             until_ns = entry.until_ns
             now_ns = self._clock() if until_ns else -1
-            if self._words[entry.pair] == entry.noted and now_ns < until_ns:
+            if self._words[entry.word] == entry.noted and now_ns < until_ns:
                 entry.used = True
                 flat = entry.flat
                 if flat is None:
@@ -148,8 +148,8 @@ class Store:
         sessions = self._sessions
         for number, key in enumerate(sessions.keyring.newest_first):
             id_ = key.tokens.id(block)
-            pair = pair_word(id_)
-            begin, end = words[pair], words[pair + 1]  # before the view is read: see engine/cache.py
+            word = begin_word(id_)
+            begin, end = words[word], words[word + CACHE_PAIRS]  # before the view is read: see engine/cache.py
             record = self._engine.get(SESSION + id_)
             if record is None:
                 continue
@@ -166,7 +166,7 @@ class Store:
             data = unpack(packed)
             if begin != end:
                 return Session(data, None, Envelope(id_, head, subject), now_ns)
-            entry = Cached(id_, head, subject, number, pair, begin, until * NS_PER_MS, packed, *flattened(data))
+            entry = Cached(id_, head, subject, number, word, begin, until * NS_PER_MS, packed, *flattened(data))
             self._cache.keep(token, entry)
             return Session(data, None, entry, now_ns)
         return None

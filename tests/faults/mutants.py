@@ -88,7 +88,7 @@ def _rotate_in_two_transactions() -> None:
         later: list[Any] = []
 
         def first(view: Any) -> tuple[str | None, list[Any]]:
-            new, changes = self._sessions.rotate(view, token, self._now_ms())
+            new, changes = self._sessions.rotate(view, token, None, self._clock())
             later.extend(changes[:1])
             return new, changes[1:]
 
@@ -124,14 +124,14 @@ _WORDS_AFTER = "for word in ends:\n        words[word] = number"
 MUTANTS = [
     Mutant(
         "the end word is written before the commit",
-        _edit(Engine, "write", "ends.append(pair + 1)", "words[pair + 1] = number"),
+        _edit(Engine, "write", "ends.append(begin + CACHE_PAIRS)", "words[begin + CACHE_PAIRS] = number"),
         interleavings.run, 2, quick=True,
     ),
     Mutant(
         "the begin word is written after the commit",
         (
-            Edit(Engine, "write", "words[pair] = number  #", "pass  #"),
-            Edit(Engine, "write", _WORDS_AFTER, "for word in ends:\n        words[word - 1] = words[word] = number"),
+            Edit(Engine, "write", "words[begin] = number  #", "pass  #"),
+            Edit(Engine, "write", _WORDS_AFTER, "for word in ends:\n        words[word - CACHE_PAIRS] = words[word] = number"),
         ),
         interleavings.run, 2, quick=True,
     ),
@@ -142,7 +142,7 @@ MUTANTS = [
     ),
     Mutant(
         "the cache is used without its check",
-        _edit(Store, "read", "self._words[entry.pair] == entry.noted and ", ""),
+        _edit(Store, "read", "self._words[entry.word] == entry.noted and ", ""),
         interleavings.run, 2, quick=True,
     ),
     Mutant("no directory is synced", _without_directory_syncs, crash_states.run, 2, quick=True),

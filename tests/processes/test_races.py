@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import crudjt
 from crudjt import randomness, tokens
-from crudjt.engine.control import pair_word
+from crudjt.engine.control import begin_word
 from tests.processes.histories import UNKNOWN, USED_UP, Take, contradiction
 from tests.processes.workers import PATIENCE, UNINTERRUPTIBLE, StoreProcess, Worker
 
@@ -263,7 +263,7 @@ def test_no_read_that_begins_after_a_change_returned_sees_the_state_before_it(
 ) -> None:
     """Thousands of changes against readers with full caches; colliding ids share one pair of words of the cache."""
     if colliding:
-        monkeypatch.setattr(tokens, "_pop_chunk", lambda: randomness.chunks.take()[:6] + b"pp")
+        monkeypatch.setattr(tokens, "_pop_chunk", lambda: randomness.chunks.take()[:4] + b"pppp")
     board = Board(tmp_path / "board")
     with (
         crudjt.open(path, secret_key=secret_key) as store,
@@ -279,7 +279,7 @@ def test_no_read_that_begins_after_a_change_returned_sees_the_state_before_it(
                 writer.settle()
                 change()
             writer.settle()
-        pairs = {pair_word(bytes.fromhex(handle)) for handle in writer.ids}
+        pairs = {begin_word(bytes.fromhex(handle)) for handle in writer.ids}
         assert (len(pairs) == 1) is colliding
         assert writer.changes > 5000
 

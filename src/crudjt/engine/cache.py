@@ -29,7 +29,7 @@ class Cached(Envelope, gc=False):
     """
 
     key: int  # which of the ring, from the newest on
-    pair: int  # the word of its pair in the control block
+    word: int  # where its pair begins in the control block
     noted: int  # what both words were
     until_ns: int  # from when on it has to be looked at again, 0 for never
     packed: bytes  # the data, to be decoded for each caller, unless it is flat

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from crudjt.engine import files
 
-MAGIC = 0x32304C5254434A54  # "TJCTRL02"
+MAGIC = 0x33304C5254434A54  # "TJCTRL03"
 
 WORD_MAGIC = 0
 WORD_FAILED = 1  # 1 after a failed sync or truncation: every process refuses to go on
@@ -36,15 +36,17 @@ SLOT_WORDS = (16, 24)
 _SLOT_OFFSETS = (8 * 16, 8 * 24)
 _STATE_OFFSETS = (8 * 17, 8 * 25)
 
-# Pairs (begin, end) of the read cache, chosen by id. See engine/cache.py.
-CACHE_PAIRS = 65_536
-CACHE_WORDS = 512
-CONTROL_BYTES = CACHE_WORDS * 8 + CACHE_PAIRS * 16
+# Pairs (begin, end) of the read cache, chosen by id: all that begin, then all that end, since a hit looks at one only.
+# See engine/cache.py.
+CACHE_PAIRS = 262_144
+_CACHE_WORDS = 512
+CONTROL_BYTES = (_CACHE_WORDS + 2 * CACHE_PAIRS) * 8
 
 
 # Native, so that each field is one store of a word.
 _SLOT = Struct("@5Q")
 _LOG_END = Struct("@4Q")
+_unpack_last = Struct("<12xI").unpack
 
 LogState = tuple[int, int, int, int]  # a `LogEnd` before it has names, where making one would cost too much
 
@@ -96,7 +98,7 @@ class ControlBlock:
         """Stop every process: writers look at the flag, and readers once their caches are void."""
         self.words[WORD_FAILED] = 1
         self.words[WORD_ATTENTION] = 0
-        for begin in range(CACHE_WORDS, CACHE_WORDS + 2 * CACHE_PAIRS, 2):
+        for begin in range(_CACHE_WORDS, _CACHE_WORDS + CACHE_PAIRS):
             self.words[begin] = 2**64 - 1
 
     def slot(self, transaction: int) -> LogState:
@@ -117,6 +119,10 @@ class ControlBlock:
         self._map.close()
 
 
-def pair_word(id_: bytes) -> int:
-    """Return the word of the cache pair of an id: the last of its random bytes choose."""
-    return CACHE_WORDS + ((id_[14] << 8 | id_[15]) << 1)
+def begin_word(id_: bytes) -> int:
+    """Return the first word of the cache pair of an id; the second is `CACHE_PAIRS` words on.
+
+    The last of the id's random bytes choose it.
+    """
+    last: int = _unpack_last(id_)[0]
+    return _CACHE_WORDS + (last & CACHE_PAIRS - 1)

@@ -18,7 +18,7 @@ import msgspec
 from crudjt.bites import in_bites, let_go
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
-from crudjt.engine.control import SLOT_WORDS, WORD_ATTENTION, ControlBlock, LogEnd, pair_word
+from crudjt.engine.control import CACHE_PAIRS, SLOT_WORDS, WORD_ATTENTION, ControlBlock, LogEnd, begin_word
 from crudjt.engine.live_log import LiveLog, full_or_failed
 from crudjt.engine.log import (
     HEADER_BLOCK_BYTES,
@@ -179,9 +179,9 @@ class Engine:
 
         """
         with self._writing:
-            begin = self.begin
+            begin_transaction = self.begin
             try:
-                transaction = begin(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
+                transaction = begin_transaction(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
             except ViewError as error:
                 raise self._translated(error) from error
             try:
@@ -208,9 +208,9 @@ class Engine:
                         put_new(transaction, id_, record)
                         sessions += 1
                         continue
-                    pair = pair_word(id_)
-                    words[pair] = number  # before the commit: no cache may hold across it
-                    ends.append(pair + 1)
+                    begin = begin_word(id_)
+                    words[begin] = number  # before the commit: no cache may hold across it
+                    ends.append(begin + CACHE_PAIRS)
                     if kind == REPLACE:
                         transaction.put(SESSION + id_, record)
                         continue
