@@ -131,7 +131,7 @@ MUTANTS = [
         "the begin word is written after the commit",
         (
             Edit(Engine, "write", "words[begin] = number  #", "pass  #"),
-            Edit(Engine, "write", _WORDS_AFTER, "for word in ends:\n        words[word - CACHE_PAIRS] = words[word] = number"),
+            Edit(Engine, "write", _WORDS_AFTER, _WORDS_AFTER + "\n        words[word - CACHE_PAIRS] = number"),
         ),
         interleavings.run, 2, quick=True,
     ),

@@ -23,6 +23,7 @@ _PARENTS_MODE = 0o777  # as the umask allows: what else lies there is not ours
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MOUNTS = Path("/proc/self/mountinfo")
+_ZEROS_BYTES = 64 * 1024  # with a megabyte at once, it takes as long as without
 _COPY_CHUNK_BYTES = 1024**2
 
 # lmdb.h: "Do not use LMDB databases on remote filesystems". flock and coherent shared mappings are at stake.
@@ -174,6 +175,16 @@ def allocate(descriptor: int, offset: int, size: int, directory: Path) -> None:
     if free_bytes(directory) < size + PAGE_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.posix_fallocate(descriptor, offset, size)
+
+
+def fill_with_zeros(descriptor: int, offset: int, size: int) -> None:
+    """Write zeros where nothing is yet, for the sake of who writes there through a mapping.
+
+    To touch an allocated page for the first time takes ext4 4 to 5 µs; where the kernel's cache has it already, in a
+    piece of many pages, it takes a fifth of that, these writes included. A short write does no harm.
+    """
+    for start in range(offset, offset + size, _ZEROS_BYTES):
+        os.pwrite(descriptor, bytes(min(_ZEROS_BYTES, offset + size - start)), start)
 
 
 def mapped_to_read(path: Path) -> bytes | mmap.mmap:

@@ -61,6 +61,7 @@ class MappedSegmentWriter(SegmentWriter):
             first, allocated = max(offset, allocated), (end // _STEP_BYTES + 1) * _STEP_BYTES
             try:
                 files.allocate(self.descriptor, first, allocated - first, self._directory)
+                files.fill_with_zeros(self.descriptor, first, allocated - first)
             except OSError as error:
                 if error.errno not in files.DISK_FULL_ERRNOS:
                     raise

@@ -39,6 +39,7 @@ CHANGES_PER_WRITE = 2  # up to which a transaction need not ask for room of its 
 _PAGES_PER_WRITE = 36
 _WRITES_AHEAD = 32
 _STEP_BYTES = 1024**2
+_MOST_ZEROS_BYTES = 8 * _STEP_BYTES  # what more a large transaction may need at most, it hardly ever does
 # A transaction copies what it touches: a full store must still be able to delete, and to be made again in large steps.
 MAP_TO_SIZE = 3
 
@@ -150,7 +151,7 @@ class View:
         # What is changed is copied, and what is freed is listed, 512 to a page.
         needed = min(changes * _PAGES_PER_CHANGE, tree) + pages + used // 512 + _PAGES_PER_WRITE
         first = int(self.env.info()["last_pgno"]) + 1
-        allocated = self._allocate(allocated, first + needed)
+        allocated = self._allocate(allocated, first, needed)
         ahead = max(allocated // files.PAGE_BYTES - first - needed, 0)
         return Room(allocated, min(writes, 1 + ahead // _PAGES_PER_WRITE), limit)
 
@@ -164,13 +165,18 @@ class View:
         if _pages(transaction.stat(self._tree)) > limit:
             raise StoreFull(self.directory, "the store has reached max_size")
 
-    def _allocate(self, allocated: int, pages: int) -> int:
-        """Allocate blocks ahead, or where the disk has no room for that, for the first `pages` of the file at least."""
-        ahead = -(-(pages + _WRITES_AHEAD * _PAGES_PER_WRITE) * files.PAGE_BYTES // _STEP_BYTES) * _STEP_BYTES
-        if allocated >= min((pages + _WRITES_AHEAD * _PAGES_PER_WRITE) * files.PAGE_BYTES, self.map_size):
+    def _allocate(self, allocated: int, first: int, needed: int) -> int:
+        """Allocate blocks ahead, or where the disk has no room for that, for the pages that are needed at least.
+
+        `first` is the first page of the file that no transaction uses yet.
+        """
+        enough = (first + needed + _WRITES_AHEAD * _PAGES_PER_WRITE) * files.PAGE_BYTES
+        if allocated >= min(enough, self.map_size):
             return allocated
+        ahead = -(-enough // _STEP_BYTES) * _STEP_BYTES
+        least = (first + needed) * files.PAGE_BYTES
         with files.opened(self.directory / DATA_FILE, os.O_RDWR) as descriptor:
-            for wanted in (min(ahead, self.map_size), min(pages * files.PAGE_BYTES, self.map_size)):
+            for wanted in (min(ahead, self.map_size), min(least, self.map_size)):
                 if wanted <= allocated:
                     return allocated
                 try:
@@ -178,8 +184,10 @@ class View:
                 except OSError as error:
                     if error.errno not in files.DISK_FULL_ERRNOS:
                         raise
-                else:
-                    return wanted
+                    continue
+                unused = max(allocated, first * files.PAGE_BYTES)
+                files.fill_with_zeros(descriptor, unused, min(wanted - unused, _MOST_ZEROS_BYTES))
+                return wanted
         raise StoreFull(self.directory, "the disk is full")
 
     def snapshot(self) -> Snapshot:
