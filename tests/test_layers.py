@@ -43,6 +43,7 @@ LAYERS = [
     "engine.standstill",
     "engine.doctor",
     "engine.repair",
+    "finding",
     "sessions",
     "stats",
     "store",

@@ -4,9 +4,8 @@ A decision returns its result and the changes that make it true; the engine carr
 here writes, and nothing reads the clock.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from crudjt.bites import in_bites
 from crudjt.clock import NS_PER_MS
@@ -14,17 +13,15 @@ from crudjt.engine.cache import Cached
 from crudjt.engine.engine import Reader
 from crudjt.engine.log import DELETE, INSERT, REPLACE, Change
 from crudjt.engine.view import SESSION
-from crudjt.errors import StoreCorrupt, VersionConflict
+from crudjt.errors import VersionConflict
+from crudjt.finding import Finder, Found, opens
 from crudjt.keyring import Key, Keyring
 from crudjt.limits import NO_LIMITS, NO_NEW_LIMITS, Limits, NewLimits
 from crudjt.packing import unpack
 from crudjt.records import (
-    FLAGS_OFFSET,
     FORMAT,
-    HEADER_BYTES,
     NO_SUBJECT,
     TAG_OFFSET,
-    DamagedRecord,
     Envelope,
     Header,
     Session,
@@ -32,120 +29,26 @@ from crudjt.records import (
     has_expired,
     join_payload,
     pack_header,
-    read_header,
     relimited,
     seal,
-    split_payload,
     unlimited,
     unpack_header,
-    unseal,
     version_of,
     with_next_version,
     with_state,
     with_tag,
 )
-from crudjt.tokens import checked_block, new_id
-
-Get = Callable[[bytes], bytes | None]
+from crudjt.tokens import new_id
 
 
-class Found(NamedTuple):
-    """A stored session and the key it belongs to."""
-
-    key: Key
-    id: bytes
-    record: bytes
-    header: Header
-
-
-class Filed(NamedTuple):
-    """An entry of the index by subject."""
-
-    key: Key
-    tag: bytes
-    id: bytes
-
-
-class Sessions:
+class Sessions(Finder):
     """The decisions of one store, under its keys."""
 
     def __init__(self, keyring: Keyring, words: memoryview, directory: Path) -> None:
-        """Take what all decisions have in common: keys, the words of the control block, and for errors, a directory."""
-        self.keyring = keyring
+        """Take the keys, the words of the control block, and for errors, where the store is."""
+        super().__init__(keyring, directory)
         self._newest = keyring.newest
-        self._keys = keyring.newest_first
         self._words = words
-        self._directory = directory
-
-    def find(self, get: Get, token: str) -> Found | None:
-        """Return what a token stands for, expired or not.
-
-        Raises:
-            InvalidParameter: the token is not text.
-
-        """
-        located = self._locate(get, token)
-        if located is None:
-            return None
-        key, id_, record = located
-        return Found(key, id_, record, self.header(id_, record))
-
-    def _locate(self, get: Get, token: str) -> tuple[Key, bytes, bytes] | None:
-        block = checked_block(token)
-        if block is not None:
-            for key in self._keys:
-                id_ = key.tokens.id(block)
-                record = get(SESSION + id_)
-                if record is not None:
-                    return key, id_, record
-        return None
-
-    def find_live(self, get: Get, token: str, now_ms: int) -> Found | None:
-        """Return what a token stands for, unless it has expired."""
-        found = self.find(get, token)
-        if found is None or found.header.alive(now_ms):
-            return found
-        self.open(found)  # a damaged header is not believed that the session has ended
-        return None
-
-    def header(self, id_: bytes, record: bytes) -> Header:
-        """Return the header of a stored record."""
-        try:
-            return read_header(record)
-        except DamagedRecord:
-            raise self._corrupt(id_) from None
-
-    def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[bytes, bytes, str | None]:
-        """Return header, packed data and subject of a record, believing nothing that was changed on disk."""
-        try:
-            payload = unseal(key.cipher, id_, record)
-        except DamagedRecord:
-            raise self._corrupt(id_) from None
-        flags = record[FLAGS_OFFSET]
-        if not flags:
-            return record[:HEADER_BYTES], payload, None
-        return record[:HEADER_BYTES], *split_payload(flags, payload)
-
-    def open(self, found: Found) -> tuple[bytes, str | None]:
-        """Return the packed data and the subject of a record."""
-        return split_payload(found.header.flags, self._unseal(found))
-
-    def _unseal(self, found: Found) -> bytes:
-        try:
-            return unseal(found.key.cipher, found.id, found.record)
-        except DamagedRecord:
-            raise self._corrupt(found.id) from None
-
-    def session(self, found: Found, now_ns: int) -> Session:
-        """Return a session as its owner sees it."""
-        packed, subject = self.open(found)
-        envelope = Envelope(found.id, found.record[:HEADER_BYTES], subject)
-        return Session(unpack(packed), found.header.reads_left or None, envelope, now_ns)
-
-    def _corrupt(self, id_: bytes) -> StoreCorrupt:
-        return StoreCorrupt(self._directory, 0, f"the record of session {id_.hex()} is damaged")
-
-    # Decisions
 
     def insert(self, packed: bytes, subject: str | None, limits: Limits, now_ns: int) -> tuple[str, Change]:
         """Return the token of a new session, and the change that begins it."""
@@ -273,7 +176,7 @@ class Sessions:
         """Return key, id, header, packed data and subject of a session, expired or not; from the cache, if it holds."""
         if known is not None and self._holds(known):
             return self._keys[known.key], known.id, known.head, known.packed, known.subject
-        located = self._locate(view.get, token)
+        located = self.locate(view.get, token)
         if located is None:
             return None
         return *located[:2], *self.opened(*located)
@@ -282,12 +185,12 @@ class Sessions:
         """End a session; the result is whether it was alive."""
         if known is not None and self._holds(known):
             return not has_expired(known.head, now_ms), ((DELETE, known.id, known.head),)
-        located = self._locate(view.get, token)
+        located = self.locate(view.get, token)
         if located is None:
             return False, ()
         key, id_, record = located
         alive = self.header(id_, record).alive(now_ms)
-        return alive or not _opens(key, id_, record), ((DELETE, id_, record),)
+        return alive or not opens(key, id_, record), ((DELETE, id_, record),)
 
     def _holds(self, known: Cached) -> bool:
         """Tell whether the cache knows what the view holds. Under the write lock that stays so."""
@@ -299,7 +202,7 @@ class Sessions:
         for token in in_bites(tokens):
             found = self.find(view.get, token)
             if found is not None and found.id not in changes:
-                alive += found.header.alive(now_ms) or not _opens(found.key, found.id, found.record)
+                alive += found.header.alive(now_ms) or not opens(found.key, found.id, found.record)
                 changes[found.id] = DELETE, found.id, found.record
         return alive, list(changes.values())
 
@@ -309,32 +212,22 @@ class Sessions:
         if record is None:
             return False, []
         header = self.header(id_, record)
-        if not any(_opens(key, id_, record) for key in self.keyring.newest_first):
+        if not any(opens(key, id_, record) for key in self.keyring.newest_first):
             return False, []
         return header.alive(now_ms), [(DELETE, id_, record)]
 
-    def remove_filed(self, view: Reader, filed: Sequence[Filed], now_ms: int) -> tuple[int, list[Change]]:
-        """End sessions of a subject; the result counts those that were alive.
+    def remove_filed(
+        self, view: Reader, key: Key, tag: bytes, ids: Sequence[bytes], now_ms: int
+    ) -> tuple[int, list[Change]]:
+        """End sessions of a subject, filed under a tag; the result counts those that were alive.
 
         A damaged record goes too, and counts, since it may be of a session that is alive.
         """
-        alive, changes = 0, []
-        for key, tag, id_ in in_bites(filed):
+        alive, changes = 0, list[Change]()
+        head = bytes(TAG_OFFSET) + tag
+        for id_ in in_bites(ids):
             record = view.get(SESSION + id_)
             if record is not None:
-                alive += not has_expired(record, now_ms) or not _opens(key, id_, record)
-                changes.append((DELETE, id_, bytes(TAG_OFFSET) + tag))
+                alive += not has_expired(record, now_ms) or not opens(key, id_, record)
+                changes.append((DELETE, id_, head))
         return alive, changes
-
-    def find_filed(self, get: Get, filed: Filed) -> Found | None:
-        """Return a session of a subject, expired or not, if it still exists."""
-        record = get(SESSION + filed.id)
-        return None if record is None else Found(filed.key, filed.id, record, self.header(filed.id, record))
-
-
-def _opens(key: Key, id_: bytes, record: bytes) -> bool:
-    try:
-        unseal(key.cipher, id_, record)
-    except DamagedRecord:
-        return False
-    return True

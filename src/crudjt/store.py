@@ -15,7 +15,8 @@ from crudjt.engine.control import CACHE_PAIRS, begin_word
 from crudjt.engine.engine import Decision, Result
 from crudjt.engine.view import SESSION, SUBJECT
 from crudjt.errors import InvalidParameter, StoreClosed
-from crudjt.keyring import Keyring
+from crudjt.finding import Found
+from crudjt.keyring import Key, Keyring
 from crudjt.limits import (
     KEEP,
     KeepType,
@@ -29,7 +30,7 @@ from crudjt.limits import (
 from crudjt.options import Options
 from crudjt.packing import pack, unpack
 from crudjt.records import Envelope, Header, Session, unlimited, unpack_header
-from crudjt.sessions import Filed, Found, Sessions
+from crudjt.sessions import Sessions
 from crudjt.stats import Stats, read_stats
 from crudjt.tokens import checked_block
 
@@ -235,13 +236,14 @@ class Store:
         Sessions that start or end meanwhile may be seen or not.
         """
         checked_subject(subject)
-        for filed in self._filed(subject):
-            found = self._sessions.find_filed(self._engine.get, filed)
-            if found is not None:
-                now_ns = self._clock()
-                session = self._sessions.session(found, now_ns)
-                if found.header.alive(now_ns // NS_PER_MS):
-                    yield session
+        for key, _, ids in self._filed(subject):
+            for id_ in ids:
+                found = self._sessions.find_id(self._engine.get, key, id_)
+                if found is not None:
+                    now_ns = self._clock()
+                    session = self._sessions.session(found, now_ns)
+                    if found.header.alive(now_ns // NS_PER_MS):
+                        yield session
 
     def revoke(self, subject: str, *, keep: str | None = None) -> int:
         """End every session of a subject, but that of the token `keep`; return how many were alive.
@@ -250,33 +252,31 @@ class Store:
         """
         checked_subject(subject)
         block = None if keep is None else checked_block(keep, "keep")
-        ended = 0
-        tried: set[Filed] = set()
+        ended, tried = 0, set[bytes]()
         # Again until nothing new turns up: a session that is rotated meanwhile may move to where it was looked for.
-        while filed := [
-            each
-            for each in in_bites(self._filed(subject))
-            if each not in tried and (block is None or each.id != each.key.tokens.id(block))
-        ]:
-            for at in range(0, len(filed), _BATCH):
-                batch = filed[at : at + _BATCH]
-                ended += self._write(self._sessions.remove_filed, batch, self._now_ms())
-                tried.update(batch)
-        return ended
+        while True:
+            before = len(tried)
+            for key, tag, ids in self._filed(subject):
+                kept = None if block is None else key.tokens.id(block)
+                new = [id_ for id_ in ids if id_ != kept and id_ not in tried]
+                if new:
+                    ended += self._write(self._sessions.remove_filed, key, tag, new, self._now_ms())
+                    tried.update(new)
+            if len(tried) == before:
+                return ended
 
     def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
         """End one session by its handle, `Session.id`; return whether there was one."""
         return self._write(self._sessions.remove_id, checked_handle(id), self._now_ms())
 
-    def _filed(self, subject: str) -> Iterator[Filed]:
-        """Yield what is filed under a subject; a large number is read in several transactions."""
+    def _filed(self, subject: str) -> Iterator[tuple[Key, bytes, list[bytes]]]:
+        """Yield the ids filed under a subject, by key and tag; each list is read in one transaction."""
         for key in self._sessions.keyring.newest_first:
             tag = key.subject_tag(subject)
             start = prefix = SUBJECT + tag
             while items := self._engine.scan(prefix, start, _BATCH):
-                for item, _ in items:
-                    yield Filed(key, tag, item[len(prefix) :])
                 start = items[-1][0] + b"\x00"
+                yield key, tag, [item[len(prefix) :] for item, _ in in_bites(items)]
 
     # Many sessions in one transaction
 
