@@ -39,6 +39,7 @@ PARTS: dict[str, Callable[[Settings], Iterator[Section]]] = {
 PAYLOADS = (20, 196, 1000)
 FULL = {"operations": ORIGINAL_CACHE, "rounds": 5, "seconds": 5.0, "payloads": PAYLOADS}
 QUICK = {"operations": 1000, "rounds": 1, "seconds": 0.5, "payloads": (196,)}
+PAUSE_SECONDS = 2.0  # before a turn, but not in a quick run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -82,7 +83,8 @@ def gather(arguments: argparse.Namespace) -> Settings:
         if peer.redis and redis_server() is None:
             say(f"left out, since redis-server is not installed: {peer.name}")
             continue
-        contestants[peer.name] = Contestant(peer, prepare(peer, arguments.venvs.absolute()))
+        environment = prepare(peer, arguments.venvs.absolute())
+        contestants[peer.name] = Contestant(peer, environment, 0.0 if arguments.quick else PAUSE_SECONDS)
     return Settings(
         contestants=contestants,
         operations=arguments.operations,

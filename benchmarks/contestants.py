@@ -1,6 +1,8 @@
 """A peer that is ready to take part: its environment, its tasks, and the servers that a turn of it needs."""
 
 import json
+import os
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -16,10 +18,11 @@ WORKER = "benchmarks.worker"
 
 @dataclass(frozen=True)
 class Contestant:
-    """A peer and its environment."""
+    """A peer and its environment, and how long the machine is left alone before each of its turns."""
 
     peer: Peer
     environment: Environment
+    pause_seconds: float
 
     def versions(self) -> dict[str, str]:
         """Return the versions of Python and of what the peer rests on."""
@@ -38,7 +41,13 @@ class Contestant:
 
     @contextmanager
     def turn(self, *, durable: bool = False) -> Iterator[Place]:
-        """Provide an empty place with the servers that the peer needs; all is gone afterwards."""
+        """Provide an empty place with the servers that the peer needs; all is gone afterwards.
+
+        What earlier turns have left for the kernel to write and to discard is done first: nobody is to be slowed by
+        another's.
+        """
+        os.sync()
+        time.sleep(self.pause_seconds)
         with ExitStack() as stack:
             place = Place(stack.enter_context(processes.workspace()), processes.free_port(), durable=durable)
             if self.peer.redis:

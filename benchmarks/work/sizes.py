@@ -5,6 +5,7 @@ of 256 bytes, as the original's authors measure theirs.
 """
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def by_size(settings: Settings) -> Iterator[Section]:
             places[size] = Place(directory)
             say(f"filling a store with {size:,} tokens")
             ours.run("fill", places[size], operations=size, payload=PAYLOAD)
+        os.sync()  # else the kernel writes them for minutes, and takes half of what the machine can do
         operations = min(settings.operations, *settings.sizes)
         yield take_turns(
             Section("sizes", f"crudjt by size of the store, random order, {PAYLOAD} bytes", base=_name(min(places))),
