@@ -67,6 +67,17 @@ def test_the_caretaker_sweeps_at_the_start(path: Path, secret_key: str, clock: F
         assert store.stats().sessions == 1
 
 
+def test_an_empty_store_counts_as_swept_and_a_filled_one_does_not(
+    path: Path, secret_key: str, clock: FakeClock, machine: Machine
+) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        assert store.stats().swept_at is not None
+        store.create({"n": 1})
+    machine.reboot()
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        assert store.stats().swept_at is None
+
+
 def test_the_caretaker_sweeps_again_when_the_interval_has_passed_and_not_before(
     path: Path, secret_key: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
