@@ -180,7 +180,7 @@ class Engine:
 
         """
         with self._writing:
-            begin_transaction = self.begin
+            begin_transaction = self.begin  # under the lock, before which `close` has changed it
             try:
                 transaction = begin_transaction(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
             except ViewError as error:

@@ -92,14 +92,6 @@ class View:
         self._tree = self.env.open_db(None)
         self.clear_dead_readers()
 
-    def get(self, key: bytes) -> bytes | None:
-        """Return the value of a key as last committed, without a lock."""
-        transaction = self.begin()
-        try:
-            return transaction.get(key)
-        finally:
-            transaction.abort()
-
     def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Return up to `limit` items whose keys have `prefix`, from the key `start` on."""
         items: list[tuple[bytes, bytes]] = []
