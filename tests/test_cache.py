@@ -63,6 +63,23 @@ def test_it_never_holds_more_than_it_may_though_all_are_used(small: ReadCache) -
     assert len(kept(small, tokens)) == 100
 
 
+@pytest.mark.parametrize("change", ["update", "delete", "rotate"])
+def test_sessions_that_were_changed_or_ended_make_room_for_new_ones(
+    monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(cache, "ENTRIES", 100)
+    with temporary_store() as store:
+        old = store.create_many([{"n": 1}] * 100)
+        for token in old * 2:
+            store.read(token)
+        for token in old:
+            assert store.update(token, {}) if change == "update" else getattr(store, change)(token)
+        new = store.create_many([{"n": 2}] * 100)
+        for token in new:
+            store.read(token)
+        assert kept(store._cache, new) == new
+
+
 @given(data=DATA)
 def test_what_is_kept_flat_shares_nothing_that_can_change(data: dict[str, Any]) -> None:
     flat, lists = flattened(data)

@@ -376,11 +376,15 @@ class Store:
         return clock() // NS_PER_MS
 
     def _known(self, token: str) -> Cached | None:
+        """Return what the cache has of a session that is about to change, which is the end of the entry's use."""
         cached = self._cached
         try:
-            return cached(token)
+            entry = cached(token)
         except TypeError:  # not hashable, so no text
             return None
+        if entry is not None:
+            entry.used = False
+        return entry
 
     def _write(self, decide: Decision[Result], *arguments: Any) -> Result:
         return self._engine.write(decide, arguments, self.durable)

@@ -135,6 +135,28 @@ def write_until(path: Path, secret_key: str, name: str, ready: Any, stop: Any, r
     results.put((alive, deleted))
 
 
+def test_writing_while_a_snapshot_comes_to_the_disk_does_not_make_the_tree_grow(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a reader still holds, writers cannot use again; and every later write goes round in all of it."""
+    with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
+        token = store.create({"n": 0})
+        allocated = (path / "view" / "data.mdb").stat().st_blocks
+        sync_data = files.sync_data
+
+        def write_and_sync(descriptor: int) -> None:
+            if [*(path / "base").glob("*.tmp")]:
+                for n in range(1000):
+                    store.update(token, {"n": n})
+            sync_data(descriptor)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "sync_data", write_and_sync)
+            assert maintenance.compact(store._engine, 1)
+        assert store.stats().compacted_at is not None
+        assert (path / "view" / "data.mdb").stat().st_blocks == allocated
+
+
 def compact_often(path: Path, secret_key: str, times: int) -> list[str]:
     with crudjt.open(path, secret_key=secret_key, sync_interval=0.01) as store:
         for _ in range(times):

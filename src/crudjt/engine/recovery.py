@@ -232,12 +232,17 @@ def base_path(directory: Path, segment: int) -> Path:
 
 
 def write_base(view: View, snapshot: Snapshot, directory: Path, log_end: LogEnd) -> Base:
-    """Write a snapshot, durably, and return what the manifest has to say of it."""
+    """Write a snapshot, durably, and return what the manifest has to say of it.
+
+    The snapshot ends once it is copied: while it lasts, writers leave alone every page that others free, the tree grows
+    by them, and from then on goes round in them all.
+    """
     final = base_path(directory, log_end.segment)
     temporary = final.with_suffix(".tmp")
     with files.removed_on_failure(temporary):
         with files.opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as target:
             view.copy(target, snapshot)
+            snapshot.abort()
             files.sync_data(target)
         size, sha256 = files.digest_file(temporary)
         files.publish(temporary, final)
