@@ -56,7 +56,7 @@ def test_the_newest_segment_has_room_and_one_that_has_ended_has_none(path: Path,
         for n in range(3):
             store.create({"n": n})
             assert 0 < room(path) <= STEP
-            store._engine.start_segment()[1].abort()
+            store._engine.start_segment()[0].abort()
             assert room(path) == 0
         assert [log_end(each) for each in segments(path)] == [each.stat().st_size for each in segments(path)]
         store.create({"n": 3})
@@ -201,7 +201,7 @@ def test_where_there_is_no_room_to_allocate_ahead_entries_are_written_all_the_sa
         boot_finds_the_same(store, path, secret_key, tmp_path),
     ):
         store.create({"before": 1})
-        store._engine.start_segment()[1].abort()
+        store._engine.start_segment()[0].abort()
         with monkeypatch.context() as patch:
             patch.setattr(mapped, "_STEP_BYTES", 2**50)
             tokens = [store.create({"n": n}) for n in range(5)]

@@ -183,10 +183,10 @@ def test_changes_are_synced_while_a_compaction_takes_its_time(
     copying, go_on = threading.Event(), threading.Event()
     copy = View.copy
 
-    def slowly(view: View, target: int, snapshot: Snapshot) -> None:
+    def slowly(view: View, target: int, snapshot: Snapshot) -> int:
         copying.set()
         assert go_on.wait(60)
-        copy(view, target, snapshot)
+        return copy(view, target, snapshot)
 
     monkeypatch.setattr(View, "copy", slowly)
     monkeypatch.setattr(maintenance, "compaction_is_due", lambda _engine: not copying.is_set())

@@ -241,9 +241,10 @@ def recording(root: Path) -> Iterator[Recorder]:
         if not existed and name is not None:
             recorder.trace.append(MadeDirectory(name))
 
-    def recorded_copy(self: View, target: int, snapshot: Any) -> None:
-        copy(self, target, snapshot)
-        recorder.data(target, Written, 0, Path(f"/proc/self/fd/{target}").read_bytes())
+    def recorded_copy(self: View, target: int, snapshot: Any) -> int:
+        size = copy(self, target, snapshot)
+        recorder.data(target, Written, 0, Path(f"/proc/self/fd/{target}").read_bytes()[:size])
+        return size
 
     def recorded_map(descriptor: int, offset: int, size: int) -> mmap:
         window = RecordingMap(descriptor, size, offset=offset)

@@ -283,7 +283,7 @@ def _make_recoverable(path: Path, secret_key: str, *, failed: bool) -> dict[byte
         store.delete(tokens[0])
         maintenance.compact(store._engine, 0)
         store.update(tokens[1], {"n": -1})
-        store._engine.start_segment()[1].abort()
+        store._engine.start_segment()[0].abort()
         store.rotate(tokens[2])
         store.delete(tokens[3])
         content = view_content(store)

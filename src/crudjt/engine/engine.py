@@ -142,7 +142,7 @@ class Engine:
         raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
 
     def snapshot(self) -> tuple[Snapshot, LogEnd]:
-        """Return a snapshot of the view, to be aborted by the caller, and where the log ended at just that point."""
+        """Return a snapshot of the view, to be ended by the caller, and where the log ended at just that point."""
         for _ in range(_SLOT_TRIES):
             if self.words[control_block.WORD_FAILED]:
                 self._refuse()
@@ -241,10 +241,11 @@ class Engine:
             let_go(changes)
         return result
 
-    def start_segment(self) -> tuple[LogEnd, Snapshot]:
+    def start_segment(self) -> tuple[Snapshot, LogEnd]:
         """End the current segment, durably, and begin the next.
 
-        Returns where the log stands at the start of the new segment, and a snapshot of the view at just that point.
+        Returns a snapshot of the view, to be ended by the caller, and where the log stands at just that point: at the
+        start of the new segment.
         """
         with self._writing:
             transaction = self.begin(None, None, True)  # noqa: FBT003 - as in write
@@ -267,7 +268,7 @@ class Engine:
                 raise
         self.words[control_block.WORD_SYNCED_END] = HEADER_BLOCK_BYTES
         self.words[control_block.WORD_SEALED_BYTES] += end
-        return started, snapshot
+        return snapshot, started
 
     def _attend(self, number: int) -> None:
         """Do what few transactions have to: refuse where the disk failed, and mend what a dead writer left."""

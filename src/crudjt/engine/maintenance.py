@@ -14,12 +14,13 @@ import msgspec
 from crudjt.clock import NS_PER_MS, Clock
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
+from crudjt.engine.control import LogEnd
 from crudjt.engine.engine import BASE_DIRECTORY, VIEW_DIRECTORY, Engine, Reader
 from crudjt.engine.live_log import LOG_DIRECTORY, full_or_failed
 from crudjt.engine.log import DELETE, Change, create_segment
 from crudjt.engine.manifest import Manifest
 from crudjt.engine.recovery import remove_leftovers, remove_obsolete, write_base
-from crudjt.engine.view import SESSION
+from crudjt.engine.view import SESSION, Snapshot
 from crudjt.errors import StoreFull, StoreInaccessible
 from crudjt.records import FORMAT, MIN_RECORD_BYTES, has_expired
 
@@ -72,9 +73,7 @@ def compact(engine: Engine, now_ms: int) -> bool:
         engine.sync()  # what is on disk by now, nobody will wait for under the write lock
         try:
             with engine.copying:
-                log_end, snapshot = engine.start_segment()
-                with snapshot:
-                    base = write_base(engine.view, snapshot, engine.base_directory, log_end)
+                base = write_base(engine.view, engine.base_directory, engine.start_segment)
             msgspec.structs.replace(manifest.load(engine.directory), base=base).save(engine.directory)
         except OSError:
             remove_obsolete(engine.directory, manifest.load(engine.directory).base)
@@ -148,16 +147,18 @@ def backup(engine: Engine, target: Path) -> None:
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise StoreInaccessible(target, "exists already; a backup goes to a new or an empty directory")
+
+    def snapshot() -> tuple[Snapshot, LogEnd]:
+        taken, log_end = engine.snapshot()
+        return taken, log_end._replace(segment=_FIRST_SEGMENT)
+
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     current = manifest.load(engine.directory)
     try:
         for directory in (temporary, *(temporary / name for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY))):
             files.make_directory(directory)
         with engine.copying:
-            snapshot, log_end = engine.snapshot()
-            with snapshot:
-                target_end = log_end._replace(segment=_FIRST_SEGMENT)
-                base = write_base(engine.view, snapshot, temporary / BASE_DIRECTORY, target_end)
+            base = write_base(engine.view, temporary / BASE_DIRECTORY, snapshot)
         create_segment(temporary / LOG_DIRECTORY, _FIRST_SEGMENT, base.sequence + 1, bytes.fromhex(current.salt))
         Manifest(
             map_size=current.map_size,

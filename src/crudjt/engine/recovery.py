@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,13 +75,11 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
         replayed.make_room(view, 1, 1)
         with view.begin(write=True) as transaction:
             transaction.put(SEGMENT_KEY, replayed.segment.to_bytes(8, "little"))
+        log_end = LogEnd(replayed.segment, HEADER_BLOCK_BYTES, replayed.sequence, replayed.sessions)
         if fresh_base:
-            with view.snapshot() as snapshot:
-                log_end = LogEnd(replayed.segment, HEADER_BLOCK_BYTES, replayed.sequence, replayed.sessions)
-                base = write_base(view, snapshot, directory / BASE_DIRECTORY, log_end)
+            base = write_base(view, directory / BASE_DIRECTORY, lambda: (view.snapshot(), log_end))
             found = msgspec.structs.replace(found, base=base)
             replayed.log_bytes = 0
-        log_end = LogEnd(replayed.segment, HEADER_BLOCK_BYTES, replayed.sequence, replayed.sessions)
         control.words[WORD_ALLOCATED] = replayed.allocated
         control.words[WORD_SEALED_BYTES] = replayed.log_bytes
         control.begin(log_end, view.last_transaction)
@@ -231,21 +230,24 @@ def base_path(directory: Path, segment: int) -> Path:
     return directory / f"{segment:010}.mdb"
 
 
-def write_base(view: View, snapshot: Snapshot, directory: Path, log_end: LogEnd) -> Base:
+def write_base(view: View, directory: Path, begin: Callable[[], tuple[Snapshot, LogEnd]]) -> Base:
     """Write a snapshot, durably, and return what the manifest has to say of it.
 
-    The snapshot ends once it is copied: while it lasts, writers leave alone every page that others free, the tree grows
-    by them, and from then on goes round in them all.
+    `begin` takes the snapshot. It is to be short: while it lasts, writers leave alone every page that others free, the
+    tree grows by them, and from then on goes round in them all. So the kernel gets the pages of the file before, and
+    the file comes to the disk after.
     """
-    final = base_path(directory, log_end.segment)
-    temporary = final.with_suffix(".tmp")
+    temporary = directory / "base.tmp"
     with files.removed_on_failure(temporary):
         with files.opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as target:
-            view.copy(target, snapshot)
-            snapshot.abort()
+            files.fill_with_zeros(target, 0, view.used_bytes)
+            snapshot, log_end = begin()
+            with snapshot:
+                size = view.copy(target, snapshot)
+            files.truncate(target, size)
             files.sync_data(target)
         size, sha256 = files.digest_file(temporary)
-        files.publish(temporary, final)
+        files.publish(temporary, base_path(directory, log_end.segment))
     return Base(segment=log_end.segment, sequence=log_end.sequence, sessions=log_end.sessions, size=size, sha256=sha256)
 
 

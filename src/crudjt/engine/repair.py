@@ -257,8 +257,7 @@ def _write(directory: Path, saved: _Saved, number: int) -> Manifest:
     try:
         _fill(view, saved.sessions)
         log_end = LogEnd(number, HEADER_BLOCK_BYTES, saved.sequence, len(saved.sessions))
-        with view.snapshot() as snapshot:
-            base = write_base(view, snapshot, directory / BASE_DIRECTORY, log_end)
+        base = write_base(view, directory / BASE_DIRECTORY, lambda: (view.snapshot(), log_end))
     finally:
         view.close()
     salt = bytes.fromhex(saved.manifest.salt)

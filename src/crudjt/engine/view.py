@@ -186,12 +186,13 @@ class View:
         """Return a read transaction for `copy`; it sees what is committed now."""
         return self.begin()
 
-    def copy(self, target: int, snapshot: Snapshot) -> None:
-        """Write a compact copy of a snapshot into a descriptor. LMDB does not sync it."""
+    def copy(self, target: int, snapshot: Snapshot) -> int:
+        """Write a compact copy of a snapshot into a new descriptor; return its size. LMDB does not sync it."""
         try:
             self.env.copyfd(target, compact=True, txn=snapshot)
         except lmdb.Error as error:
             raise translated(error, self.directory) from error
+        return os.lseek(target, 0, os.SEEK_CUR)
 
     def clear_dead_readers(self) -> int:
         """Free the reader slots of dead processes, which would hold back the reuse of pages."""
