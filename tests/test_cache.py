@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import crudjt
 from crudjt import Store, VersionConflict, generate_secret_key
 from crudjt.engine import cache
-from crudjt.engine.cache import Cached, ReadCache, flattened
+from crudjt.engine.cache import Cached, ReadCache
 from crudjt.records import Header
 from crudjt.testing import FakeClock, temporary_store
 
@@ -24,7 +24,7 @@ DATA = st.dictionaries(st.text(), VALUES)
 
 
 def entry() -> Cached:
-    return Cached(bytes(16), HEAD, None, 0, 512, 1, 0, b"\x80", {}, ())
+    return Cached(bytes(16), HEAD, None, 0, 512, 1, 0, b"\x80")
 
 
 @pytest.fixture
@@ -78,17 +78,6 @@ def test_sessions_that_were_changed_or_ended_make_room_for_new_ones(
         for token in new:
             store.read(token)
         assert kept(store._cache, new) == new
-
-
-@given(data=DATA)
-def test_what_is_kept_flat_shares_nothing_that_can_change(data: dict[str, Any]) -> None:
-    flat, lists = flattened(data)
-    if flat is None:
-        assert any(isinstance(value, dict | list) for value in data.values())
-        return
-    assert flat is not data
-    assert flat == {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    assert sorted(lists) == sorted(key for key, value in data.items() if isinstance(value, list))
 
 
 @given(data=DATA)

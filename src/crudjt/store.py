@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from crudjt.bites import in_bites
 from crudjt.clock import NS_PER_MS
 from crudjt.engine import maintenance, registry
-from crudjt.engine.cache import Cached, ReadCache, flattened
+from crudjt.engine.cache import Cached, ReadCache
 from crudjt.engine.control import CACHE_PAIRS, begin_word
 from crudjt.engine.engine import Decision, Result
 from crudjt.engine.view import SESSION, SUBJECT
@@ -129,14 +129,7 @@ class Store:
             now_ns = self._clock() if until_ns else -1
             if self._words[entry.word] == entry.noted and now_ns < until_ns:
                 entry.used = True
-                flat = entry.flat
-                if flat is None:
-                    data = unpack(entry.packed)
-                else:
-                    data = flat.copy()
-                    for name in entry.lists:
-                        data[name] = [*data[name]]
-                return Session(data, None, entry, now_ns)
+                return Session(unpack(entry.packed), None, entry, now_ns)
             self._cache.drop(token)
         return self._read_view(token)
 
@@ -167,7 +160,7 @@ class Store:
             data = unpack(packed)
             if begin != end:
                 return Session(data, None, Envelope(id_, head, subject), now_ns)
-            entry = Cached(id_, head, subject, number, word, begin, until * NS_PER_MS, packed, *flattened(data))
+            entry = Cached(id_, head, subject, number, word, begin, until * NS_PER_MS, packed)
             self._cache.keep(token, entry)
             return Session(data, None, entry, now_ns)
         return None

@@ -145,7 +145,7 @@ def test_writing_while_a_snapshot_comes_to_the_disk_does_not_make_the_tree_grow(
         sync_data = files.sync_data
 
         def write_and_sync(descriptor: int) -> None:
-            if os.readlink(f"/proc/self/fd/{descriptor}").startswith(str(path / "base")):
+            if Path(f"/proc/self/fd/{descriptor}").readlink().is_relative_to(path / "base"):
                 for n in range(1000):
                     store.update(token, {"n": n})
             sync_data(descriptor)

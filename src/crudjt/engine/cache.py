@@ -10,31 +10,26 @@ dies, or is late, leaves a pair unequal: that costs misses until the next write 
 """
 
 from collections import OrderedDict
-from datetime import datetime
-from typing import Any
 
 from crudjt.records import Envelope
 
 ENTRIES = 40_000
 _CHANCES = 8  # bounds what one read may have to do for the others
 
-_IMMUTABLE = frozenset({bool, bytes, datetime, float, int, str, type(None)})
-
 
 class Cached(Envelope, gc=False):
     """An unsealed session of unlimited reads. It is the envelope of the sessions it serves: one object less to touch.
 
     Nothing in it burdens the garbage collector: forty thousand entries would make every collection of the application
-    slow. Hence bytes where the data is deep, and flat maps and tuples, which the collector stops to track.
+    slow. The data stays packed: to decode it for each caller takes no longer than to copy a map that lies all over
+    memory.
     """
 
     key: int  # which of the ring, from the newest on
     word: int  # where its pair begins in the control block
     noted: int  # what both words were
     until_ns: int  # from when on it has to be looked at again, 0 for never
-    packed: bytes  # the data, to be decoded for each caller, unless it is flat
-    flat: dict[Any, Any] | None  # the data, to be copied for each caller
-    lists: tuple[Any, ...]  # the keys in `flat` whose values were lists, and are kept as tuples
+    packed: bytes  # the data, to be decoded for each caller
     used: bool = False  # set by a hit, and taken back when its turn to go has come
 
 
@@ -66,21 +61,3 @@ class ReadCache:
     def drop(self, token: str) -> None:
         """Forget a token whose entry is of no more use."""
         self._entries.pop(token, None)
-
-
-def flattened(data: dict[Any, Any]) -> tuple[dict[Any, Any] | None, tuple[Any, ...]]:
-    """Return what `Cached` keeps of a map as `flat` and `lists`; ``None`` where it is deeper than that.
-
-    Most sessions are flat or hold flat lists. To copy one takes a third of the time of decoding it.
-    """
-    lists = []
-    for key, value in data.items():
-        if type(value) in _IMMUTABLE:
-            continue
-        if type(value) is not list or not _IMMUTABLE.issuperset(map(type, value)):
-            return None, ()
-        lists.append(key)
-    flat = data.copy()
-    for key in lists:
-        flat[key] = tuple(flat[key])
-    return flat, tuple(lists)
