@@ -174,7 +174,8 @@ class Sessions(Finder):
         self, view: Reader, token: str, known: Cached | None
     ) -> tuple[Key, bytes, bytes, bytes, str | None] | None:
         """Return key, id, header, packed data and subject of a session, expired or not; from the cache, if it holds."""
-        if known is not None and self._holds(known):
+        # Where the cache knows what the view holds, that stays so under the write lock.
+        if known is not None and self._words[known.word] == known.noted:
             return self._keys[known.key], known.id, known.head, known.packed, known.subject
         located = self.locate(view.get, token)
         if located is None:
@@ -183,18 +184,15 @@ class Sessions(Finder):
 
     def end(self, view: Reader, token: str, known: Cached | None, now_ms: int) -> tuple[bool, Sequence[Change]]:
         """End a session; the result is whether it was alive."""
-        if known is not None and self._holds(known):
-            return not has_expired(known.head, now_ms), ((DELETE, known.id, known.head),)
+        if known is not None and self._words[known.word] == known.noted:  # as in _current
+            alive = not known.until_ns or not has_expired(known.head, now_ms)
+            return alive, ((DELETE, known.id, known.head),)
         located = self.locate(view.get, token)
         if located is None:
             return False, ()
         key, id_, record = located
         alive = self.header(id_, record).alive(now_ms)
         return alive or not opens(key, id_, record), ((DELETE, id_, record),)
-
-    def _holds(self, known: Cached) -> bool:
-        """Tell whether the cache knows what the view holds. Under the write lock that stays so."""
-        return self._words[known.word] == known.noted
 
     def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
