@@ -22,7 +22,7 @@ from benchmarks.peers.crudjt_store import open_store
 from benchmarks.peers.floor import open_floor
 from benchmarks.peers.interface import Engine, Place
 
-EXPECTED = {"create": 2.9, "read, not cached": 3.3, "read, cached": 0.2, "update": 3.8, "delete": 5.8}
+EXPECTED = {"create": 2.9, "read, not cached": 2.8, "read, cached": 0.33, "update": 3.5, "delete": 5.4}
 TOLERANCE = 1.5
 
 _PAYLOAD = 196

@@ -68,7 +68,8 @@ def test_the_record_holds_and_opens_to_what_is_written(key: Key, id_: bytes) -> 
         reads_left=3,
         tag=bytes.fromhex(said("subject tag")),
     )
-    payload = unseal(key.cipher, id_, record)
+    head, payload = unseal(key.cipher, id_, record)
+    assert head == header.packed()
     assert payload == block("payload")
     data, subject = split_payload(header.flags, payload)
     assert (msgspec.msgpack.decode(data), subject) == ({"user_id": 42}, "alice")

@@ -20,7 +20,7 @@ from crudjt.proto.v1 import store_pb2 as pb
 from crudjt.records import FORMAT, NO_SUBJECT, Envelope, Header, Session
 from crudjt.stats import Stats
 from crudjt.store import list_of_tokens
-from crudjt.tokens import checked_block
+from crudjt.tokens import token_block
 
 Answer = TypeVar("Answer")
 
@@ -203,7 +203,7 @@ def _pack(data: dict[Any, Any]) -> bytes:
 
 def _spelled(token: str, parameter: str = "token") -> str:
     """Return a token; "", which is none, where no token is spelled so: it might be no text that can be sent."""
-    return "" if checked_block(token, parameter) is None else token
+    return "" if token_block(token, parameter) is None else token
 
 
 def _parts_of_tokens(tokens: Iterable[str]) -> Iterator[list[str]]:

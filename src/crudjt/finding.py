@@ -19,7 +19,7 @@ from crudjt.records import (
     split_payload,
     unseal,
 )
-from crudjt.tokens import checked_block
+from crudjt.tokens import token_block
 
 Get = Callable[[bytes], bytes | None]
 
@@ -57,7 +57,7 @@ class Finder:
 
     def locate(self, get: Get, token: str) -> tuple[Key, bytes, bytes] | None:
         """Return key, id and record of what a token stands for, expired or not."""
-        block = checked_block(token)
+        block = token_block(token)
         if block is not None:
             for key in self._keys:
                 id_ = key.tokens.id(block)
@@ -89,13 +89,13 @@ class Finder:
     def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[bytes, bytes, str | None]:
         """Return header, packed data and subject of a record, believing nothing that was changed on disk."""
         try:
-            payload = unseal(key.cipher, id_, record)
+            head, payload = unseal(key.cipher, id_, record)
         except DamagedRecord:
             raise self._corrupt(id_) from None
-        flags = record[FLAGS_OFFSET]
+        flags = head[FLAGS_OFFSET]
         if not flags:
-            return record[:HEADER_BYTES], payload, None
-        return record[:HEADER_BYTES], *split_payload(flags, payload)
+            return head, payload, None
+        return head, *split_payload(flags, payload)
 
     def open(self, found: Found) -> tuple[bytes, str | None]:
         """Return the packed data and the subject of a session."""

@@ -196,8 +196,8 @@ def with_tag(head: bytes, tag: bytes) -> bytes:
     return head[:TAG_OFFSET] + tag
 
 
-def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> bytes:
-    """Return the payload of a record; from then on its header can be believed.
+def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]:
+    """Return a record's header, which can be believed from then on, and its payload.
 
     Raises:
         DamagedRecord: changed on disk, moved from another id, or sealed with another key.
@@ -205,8 +205,9 @@ def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> bytes:
     """
     if len(record) < MIN_RECORD_BYTES or record[0] != FORMAT:
         raise DamagedRecord
+    head = record[:HEADER_BYTES]
     try:
-        return cipher.open(record, HEADER_BYTES, id_ + record[:HEADER_BYTES])
+        return head, cipher.open(record, HEADER_BYTES, id_ + head)
     except InvalidTag:
         raise DamagedRecord from None
 

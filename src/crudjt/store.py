@@ -32,7 +32,7 @@ from crudjt.packing import pack, unpack
 from crudjt.records import Envelope, Header, Session, unlimited, unpack_header
 from crudjt.sessions import Sessions
 from crudjt.stats import Stats, read_stats
-from crudjt.tokens import checked_block
+from crudjt.tokens import token_block
 
 logger = logging.getLogger("crudjt")
 
@@ -136,7 +136,7 @@ class Store:
     def _read_view(self, token: str) -> Session | None:
         words, clock = self._words, self._clock
         now_ns = clock()
-        block = checked_block(token)
+        block = token_block(token)
         if block is None:
             return None
         sessions = self._sessions
@@ -244,7 +244,7 @@ class Store:
         When it returns, no session that had begun is alive in any process. A large number goes in several transactions.
         """
         checked_subject(subject)
-        block = None if keep is None else checked_block(keep, "keep")
+        block = None if keep is None else token_block(keep, "keep")
         ended, tried = 0, set[bytes]()
         # Again until nothing new turns up: a session that is rotated meanwhile may move to where it was looked for.
         while True:

@@ -56,22 +56,10 @@ class TokenCipher(threading.local):
         return b2a_base64(self._encipher(id_)).translate(_TO_URL_SAFE, b"=\n").decode()
 
 
-def token_block(token: str) -> bytes | None:
+def token_block(token: str, parameter: str = "token") -> bytes | None:
     """Return the 16 bytes a token spells, or ``None`` where it is not spelled as tokens are.
 
     Each block has one spelling: other alphabets, padding and stray bits are refused.
-    """
-    if len(token) != TOKEN_CHARACTERS or token[-1] not in _CANONICAL_ENDS:
-        return None
-    try:
-        block = a2b_base64(token.encode("latin-1").translate(_FROM_URL_SAFE) + b"==")
-    except (Base64Error, UnicodeEncodeError):
-        return None
-    return block if len(block) == ID_BYTES else None  # what is in no alphabet was skipped
-
-
-def checked_block(token: str, parameter: str = "token") -> bytes | None:
-    """Return the bytes of a token, ``None`` where no token is spelled so.
 
     Raises:
         InvalidParameter: it is not text.
@@ -79,4 +67,10 @@ def checked_block(token: str, parameter: str = "token") -> bytes | None:
     """
     if not isinstance(token, str):
         raise InvalidParameter(parameter, f"is of type {type(token).__name__}", f"text, {TOKEN_CHARACTERS} characters")
-    return token_block(token)
+    if len(token) != TOKEN_CHARACTERS or token[-1] not in _CANONICAL_ENDS:
+        return None
+    try:
+        block = a2b_base64(token.encode("latin-1").translate(_FROM_URL_SAFE) + b"==")
+    except (Base64Error, UnicodeEncodeError):
+        return None
+    return block if len(block) == ID_BYTES else None  # what is in no alphabet was skipped
