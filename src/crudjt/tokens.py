@@ -53,7 +53,7 @@ class TokenCipher(threading.local):
 
     def token(self, id_: bytes) -> str:
         """Return the token of a 16-byte id."""
-        return b2a_base64(self._encipher(id_)).translate(_TO_URL_SAFE, b"=\n").decode()
+        return b2a_base64(self._encipher(id_))[:TOKEN_CHARACTERS].translate(_TO_URL_SAFE).decode()
 
 
 def token_block(token: str, parameter: str = "token") -> bytes | None:
