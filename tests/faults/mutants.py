@@ -193,7 +193,7 @@ MUTANTS = [
     Mutant(
         "an entry is accepted without its CRC",
         _edit(SegmentReader, "entry_at", "crc32(body, self.header.crc_salt) != crc", "False"),
-        damage.run, 4, quick=True,
+        damage.run, 16, quick=True,
     ),
     Mutant(
         "the sequence of an entry is not checked",
