@@ -62,10 +62,10 @@ def table(section: Section) -> str:
 def _cell(figure: float | None, base: float | None) -> str:
     if figure is None:
         return ""
-    return f"{_number(figure)} ({_number(figure / base)}×)" if base else _number(figure)  # noqa: RUF001 - "times"
+    return f"{number(figure)} ({number(figure / base)}×)" if base else number(figure)  # noqa: RUF001 - "times"
 
 
-def _number(figure: float) -> str:
+def number(figure: float) -> str:
     """Return three significant digits, more where they stand before the point."""
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
