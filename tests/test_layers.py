@@ -30,6 +30,7 @@ LAYERS = [
     "engine.mapped",
     "engine.manifest",
     "engine.view",
+    "engine.reading",
     "engine.live_log",
     "engine.engine",
     "engine.cache",

@@ -19,10 +19,10 @@ import pytest
 
 import crudjt
 from crudjt.engine import files
-from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt.engine.live_log import LOG_DIRECTORY
 from crudjt.engine.log import HEADER_BLOCK_BYTES, Entry, SegmentReader, SegmentWriter, segment_numbers, segment_path
 from crudjt.engine.mapped import MappedSegmentWriter
+from crudjt.engine.reading import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt.engine.view import DATA_FILE, SESSION, SUBJECT
 
 MIB = 1024**2

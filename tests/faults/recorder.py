@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from crudjt.engine import files
-from crudjt.engine.engine import CONTROL_FILE, VIEW_DIRECTORY
 from crudjt.engine.opening import LOCK_FILE
+from crudjt.engine.reading import CONTROL_FILE, VIEW_DIRECTORY
 from crudjt.engine.view import View
 
 UNTRUSTED = {VIEW_DIRECTORY, CONTROL_FILE, LOCK_FILE}

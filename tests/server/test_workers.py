@@ -18,7 +18,7 @@ import pytest
 
 import crudjt
 from crudjt.engine.control import ControlBlock
-from crudjt.engine.engine import CONTROL_FILE
+from crudjt.engine.reading import CONTROL_FILE
 from crudjt.errors import StoreUnavailable
 from tests.processes.workers import eventually
 from tests.server.helpers import CHECK, PATIENCE, Authority, ServeCommand, call, plaintext, serve, serves

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from crudjt.engine import files, manifest, registry
 from crudjt.engine.contents import ViewContents
 from crudjt.engine.control import CONTROL_BYTES, ControlBlock, LogEnd
-from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt.engine.live_log import LOG_DIRECTORY
 from crudjt.engine.log import (
     DELETE,
@@ -27,6 +26,7 @@ from crudjt.engine.log import (
     segment_path,
 )
 from crudjt.engine.manifest import Base, Manifest
+from crudjt.engine.reading import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt.engine.recovery import base_path, check_tail
 from crudjt.engine.salvage import Meta, Tree
 from crudjt.engine.standstill import at_rest, check_is_store, maintenance_waits

@@ -1,24 +1,23 @@
-"""The engine of one open store in one process: how it is read, and what a write transaction is.
+"""The engine of one open store in one process: what a write transaction is, and how it comes to the disk.
 
 A write transaction is, in this order: begin; read what is needed and decide; change the view; append one entry to the
 log; state the new log end; commit. Whatever fails before the commit leaves log and view as they were. Whoever dies
 before it leaves a view without the change, and an entry past the log end that the next writer cuts off.
 """
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 import msgspec
 
 from crudjt.bites import in_bites, let_go
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
-from crudjt.engine.control import CACHE_PAIRS, SLOT_WORDS, WORD_ATTENTION, ControlBlock, LogEnd, begin_word
+from crudjt.engine.control import CACHE_PAIRS, SLOT_WORDS, WORD_ATTENTION, LogEnd, begin_word
 from crudjt.engine.live_log import LiveLog, full_or_failed
 from crudjt.engine.log import (
     HEADER_BLOCK_BYTES,
@@ -28,30 +27,22 @@ from crudjt.engine.log import (
     create_segment,
     encode_entry,
 )
+from crudjt.engine.reading import Reading
 from crudjt.engine.view import (
     CHANGES_PER_WRITE,
     SEGMENT_KEY,
     SESSION,
     SUBJECT,
     Snapshot,
-    View,
     ViewError,
     put_new,
-    translated,
 )
-from crudjt.errors import StoreClosed, StoreError, StoreFailed
+from crudjt.errors import StoreError, StoreFailed
 from crudjt.records import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
-
-CONTROL_FILE = "control"
-VIEW_DIRECTORY = "view"
-BASE_DIRECTORY = "base"
 
 # LMDB keeps up to 2,013 bytes beside a key of 17 in a leaf; what is larger takes pages of its own.
 _SMALL_RECORD_BYTES = 1900
 _ITEM_BYTES = 128  # of the tree for a session and its subject, besides the record
-_SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
-
-logger = logging.getLogger("crudjt")
 
 Result = TypeVar("Result")
 
@@ -66,96 +57,20 @@ class Reader(Protocol):
 Decision = Callable[..., tuple[Result, Sequence[Change]]]
 
 
-class Engine:
-    """An open store directory; shared by every `Store` of the process that opened it.
-
-    `begin` starts a transaction of the view. It is an attribute, not a method, since it is also where a closed store
-    and a forked child are met, at no cost to the others.
-    """
+class Engine(Reading):
+    """An open store directory; shared by every `Store` of the process that opened it."""
 
     def __init__(self, directory: Path, lock: int, ready: manifest.Manifest) -> None:
         """Open the parts of a store that is ready; `lock` is the descriptor of its lock, held in shared mode."""
-        self.directory = directory
-        self.salt = bytes.fromhex(ready.salt)
-        self.map_size = ready.map_size
+        super().__init__(directory, ready)
         self._lock = lock
+        self._log = LiveLog(directory, self.control, preallocates=self.view.preallocates)
         self._make_locks()
-        self.control = ControlBlock(directory / CONTROL_FILE)
-        self.words = self.control.words
-        self._view: View | None = View(directory / VIEW_DIRECTORY, ready.map_size)
-        self._log = LiveLog(directory, self.control, preallocates=self._view.preallocates)
-        self.begin: Callable[..., Any] = self._view.begin
-        self.on_revival: Callable[[], None] = lambda: None
 
     @property
     def log_directory(self) -> Path:
         """Where the segments lie."""
         return self._log.directory
-
-    @property
-    def base_directory(self) -> Path:
-        """Where the snapshots lie."""
-        return self.directory / BASE_DIRECTORY
-
-    @property
-    def view(self) -> View:
-        """The open view."""
-        return self._view or self._reopen_view()
-
-    # Reading
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return a value of the view as last committed, without a lock."""
-        begin = self.begin
-        try:
-            transaction = begin()
-            try:
-                value: bytes | None = transaction.get(key)
-            finally:
-                transaction.abort()
-        except ViewError as error:
-            raise self._translated(error) from error
-        if self.words[control_block.WORD_FAILED]:
-            self._refuse()
-        return value
-
-    def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Return up to `limit` items of the view whose keys have `prefix`, from the key `start` on."""
-        try:
-            items = self.view.scan(prefix, start, limit)
-        except ViewError as error:
-            raise self._translated(error) from error
-        if self.words[control_block.WORD_FAILED]:
-            self._refuse()
-        return items
-
-    def log_end(self) -> LogEnd:
-        """Return where the log ends as of the last commit."""
-        for _ in range(_SLOT_TRIES):
-            try:
-                last = self.view.last_transaction
-            except ViewError as error:
-                raise self._translated(error) from error
-            end = LogEnd._make(self.control.slot(last))
-            if self.control.holds(last):  # else a later writer was filling the slot while it was read
-                return end
-        raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
-
-    def snapshot(self) -> tuple[Snapshot, LogEnd]:
-        """Return a snapshot of the view, to be ended by the caller, and where the log ended at just that point."""
-        for _ in range(_SLOT_TRIES):
-            if self.words[control_block.WORD_FAILED]:
-                self._refuse()
-            try:
-                snapshot = self.view.snapshot()
-            except ViewError as error:
-                raise self._translated(error) from error
-            last = snapshot.id()
-            end = LogEnd._make(self.control.slot(last))
-            if self.control.holds(last):  # as in log_end
-                return snapshot, end
-            snapshot.abort()
-        raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
 
     # Writing
 
@@ -339,14 +254,13 @@ class Engine:
                 if words[control_block.WORD_SYNCED_SEQUENCE] < sequence:
                     self._log.sync(self.log_end())
 
-    # Ending, forking, failing
+    # Ending, forking
 
     def _make_locks(self) -> None:
         """Make the locks between the threads of this process; those of a parent may be held by threads it kept."""
         self._writing = threading.Lock()
         self.copying = threading.Lock()  # held by whoever copies a snapshot, from its beginning on
         self._syncing = threading.Lock()
-        self._reviving = threading.Lock()
 
     def close(self) -> None:
         """Sync and close. Other processes are not touched."""
@@ -354,38 +268,17 @@ class Engine:
             if self._view is not None and not self.control.failed:
                 self.sync()
         finally:
-            self.begin = _refuse_closed
+            self._begin_no_more()
             # LMDB does not wait for the threads that are in it: closing under a write kills the process.
             with self.copying, self._writing, self._syncing:
-                if self._view is not None:
-                    self._view.close()
+                self._close_view()
                 self._log.close()
             os.close(self._lock)
 
     def abandon(self) -> None:
         """In a forked child: let go of what cannot be inherited, and reopen it at the first use."""
         self._make_locks()
-        if self._view is not None:
-            self._view.abandon()
-            self._view = None
-        self.begin = self._reopen_and_begin
-
-    def _reopen_and_begin(self, *arguments: Any) -> Any:
-        return self._reopen_view().begin(*arguments)
-
-    def _reopen_view(self) -> View:
-        with self._reviving:
-            if self._view is None:
-                self._view = View(self.directory / VIEW_DIRECTORY, self.map_size)
-                self.begin = self._view.begin
-                self.on_revival()
-            return self._view
-
-    def _translated(self, error: ViewError) -> StoreError:
-        return StoreClosed() if self.begin is _refuse_closed else translated(error, self.directory)
-
-    def _refuse(self) -> NoReturn:
-        raise StoreFailed(self.directory, "the disk failed earlier; close the store in every process and reopen it")
+        self._abandon_view()
 
 
 def new_pages(changes: Iterable[Change]) -> int:
@@ -398,7 +291,3 @@ def new_pages(changes: Iterable[Change]) -> int:
         elif kind == INSERT:
             small += size + _ITEM_BYTES
     return large + -(-2 * small // files.PAGE_BYTES)  # a page that was split is half full
-
-
-def _refuse_closed(*_: Any) -> NoReturn:
-    raise StoreClosed

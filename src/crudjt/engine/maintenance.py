@@ -15,10 +15,11 @@ from crudjt.clock import NS_PER_MS, Clock
 from crudjt.engine import control as control_block
 from crudjt.engine import files, manifest
 from crudjt.engine.control import LogEnd
-from crudjt.engine.engine import BASE_DIRECTORY, VIEW_DIRECTORY, Engine, Reader
+from crudjt.engine.engine import Engine, Reader
 from crudjt.engine.live_log import LOG_DIRECTORY, full_or_failed
 from crudjt.engine.log import DELETE, Change, create_segment
 from crudjt.engine.manifest import Manifest
+from crudjt.engine.reading import BASE_DIRECTORY, VIEW_DIRECTORY
 from crudjt.engine.recovery import remove_leftovers, remove_obsolete, write_base
 from crudjt.engine.view import SESSION, Snapshot
 from crudjt.errors import StoreFull, StoreInaccessible

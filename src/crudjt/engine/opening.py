@@ -15,10 +15,11 @@ import msgspec
 
 from crudjt.engine import files, manifest
 from crudjt.engine.control import ControlBlock
-from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY, Engine
+from crudjt.engine.engine import Engine
 from crudjt.engine.live_log import LOG_DIRECTORY
 from crudjt.engine.log import SALT_BYTES, segment_numbers
 from crudjt.engine.manifest import Manifest
+from crudjt.engine.reading import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt.engine.recovery import rebuild
 from crudjt.engine.view import DATA_FILE, ViewError, translated
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible

@@ -11,7 +11,7 @@ import msgspec
 
 from crudjt.engine import files
 from crudjt.engine.control import WORD_ALLOCATED, WORD_SEALED_BYTES, ControlBlock, LogEnd
-from crudjt.engine.engine import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY, new_pages
+from crudjt.engine.engine import new_pages
 from crudjt.engine.live_log import LOG_DIRECTORY
 from crudjt.engine.log import (
     DELETE,
@@ -26,6 +26,7 @@ from crudjt.engine.log import (
     segment_path,
 )
 from crudjt.engine.manifest import Base, Manifest
+from crudjt.engine.reading import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt.engine.view import DATA_FILE, SEGMENT_KEY, SESSION, SUBJECT, Snapshot, View, put_new
 from crudjt.errors import StoreCorrupt, StoreFull
 from crudjt.records import NO_SUBJECT

@@ -16,7 +16,7 @@ import msgspec
 from crudjt.engine import files, manifest
 from crudjt.engine.control import LogEnd
 from crudjt.engine.doctor import Examination, Finding, Report
-from crudjt.engine.engine import BASE_DIRECTORY, VIEW_DIRECTORY, new_pages
+from crudjt.engine.engine import new_pages
 from crudjt.engine.live_log import LOG_DIRECTORY
 from crudjt.engine.log import (
     DELETE,
@@ -28,6 +28,7 @@ from crudjt.engine.log import (
     segment_path,
 )
 from crudjt.engine.manifest import Manifest
+from crudjt.engine.reading import BASE_DIRECTORY, VIEW_DIRECTORY
 from crudjt.engine.recovery import base_path, rebuild, write_base
 from crudjt.engine.salvage import Hole, Tree, read_segment, surviving_entries
 from crudjt.engine.standstill import at_rest, check_is_store

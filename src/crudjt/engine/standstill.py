@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from crudjt.engine import files, manifest
-from crudjt.engine.engine import BASE_DIRECTORY
 from crudjt.engine.live_log import LOG_DIRECTORY
 from crudjt.engine.opening import LOCK_FILE
+from crudjt.engine.reading import BASE_DIRECTORY
 from crudjt.errors import StoreBusy, StoreInaccessible
 
 _WAIT_SECONDS = 30.0
