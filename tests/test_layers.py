@@ -42,6 +42,7 @@ LAYERS = [
     "engine.salvage",
     "engine.contents",
     "engine.standstill",
+    "engine.moment",
     "engine.doctor",
     "engine.repair",
     "finding",

@@ -5,14 +5,12 @@ the view, and compaction waits, so that no file goes away under the examination.
 """
 
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from crudjt.engine import files, manifest, registry
+from crudjt.engine import files, manifest
 from crudjt.engine.contents import ViewContents
 from crudjt.engine.control import CONTROL_BYTES, ControlBlock, LogEnd
 from crudjt.engine.live_log import LOG_DIRECTORY
@@ -26,15 +24,14 @@ from crudjt.engine.log import (
     segment_path,
 )
 from crudjt.engine.manifest import Base, Manifest
+from crudjt.engine.moment import Moment, held_moment
 from crudjt.engine.reading import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt.engine.recovery import base_path, check_tail
-from crudjt.engine.salvage import Meta, Tree
+from crudjt.engine.salvage import Tree
 from crudjt.engine.standstill import at_rest, check_is_store, maintenance_waits
-from crudjt.engine.view import DATA_FILE, SESSION, Snapshot, opened_to_read
+from crudjt.engine.view import DATA_FILE, SESSION
 from crudjt.errors import StoreCorrupt, StoreError, StoreInaccessible
 
-_WAIT_SECONDS = 30.0
-_ATTEMPTS_AT_REST = 100
 _REPAIR = "stop the processes that use the store and run: crudjt doctor --repair"
 
 _examining = threading.Lock()  # LMDB opens a tree once in a process
@@ -76,13 +73,6 @@ def examine(directory: Path) -> Report:
             return Examination(directory).report()
     except PermissionError as error:
         raise StoreInaccessible(directory, f"no permission to read {error.filename or directory}") from error
-
-
-class Moment(NamedTuple):
-    """One commit of a live view: where the log stood, and where the tree begins in the file."""
-
-    log_end: LogEnd
-    meta: Meta
 
 
 class Examination:
@@ -159,6 +149,7 @@ class Examination:
         return False
 
     def _control_and_snapshot(self, stack: ExitStack) -> Moment | None:
+        assert self.manifest is not None
         path = self.directory / CONTROL_FILE
         text = f"the control block is %s, so that the view cannot be trusted; {_REPAIR}"
         if not path.exists():
@@ -177,8 +168,7 @@ class Examination:
                 path, 8, "a sync to disk failed; close the store in every process and open it again: that recovers it"
             )
         try:
-            begin = stack.enter_context(self._opened_view())
-            moment = self._moment(stack, begin, control)
+            moment = stack.enter_context(held_moment(self.directory, self.manifest.map_size, control))
         except (StoreError, FileNotFoundError):
             data = self.directory / VIEW_DIRECTORY / DATA_FILE
             self._fault(data, 0, f"the view cannot be opened, but may be made again from base and log; {_REPAIR}")
@@ -189,39 +179,6 @@ class Examination:
         end = moment.log_end
         self._ok(path, f"control block: valid, the log ends in segment {end.segment} with entry {end.sequence:,}")
         return moment
-
-    @contextmanager
-    def _opened_view(self) -> Iterator[Callable[[], Snapshot]]:
-        assert self.manifest is not None
-        with registry.borrowed(self.directory) as engine:
-            if engine is not None:
-                yield engine.view.snapshot
-            else:
-                with opened_to_read(self.directory / VIEW_DIRECTORY, self.manifest.map_size) as begin:
-                    yield begin
-
-    def _moment(self, stack: ExitStack, begin: Callable[[], Snapshot], control: ControlBlock) -> Moment | None:
-        """Hold a snapshot until the stack ends, and find what control block and file say of its transaction.
-
-        Both keep the last two transactions only. Where writers were faster, a newer snapshot is tried; where nothing
-        moves, the three do not belong together.
-        """
-        tree = Tree(self.directory / VIEW_DIRECTORY / DATA_FILE)
-        stack.callback(tree.close)
-        deadline = time.monotonic() + _WAIT_SECONDS
-        last, at_rest_for = 0, 0
-        while at_rest_for < _ATTEMPTS_AT_REST and time.monotonic() < deadline:
-            snapshot = begin()
-            number = int(snapshot.id())
-            log_end = LogEnd(*control.slot(number))
-            meta = next((each for each in tree.metas() if each.transaction == number), None)
-            if meta is not None and control.holds(number):
-                stack.callback(snapshot.abort)
-                return Moment(log_end, meta)
-            snapshot.abort()
-            at_rest_for = at_rest_for + 1 if number == last else 0
-            last = number
-        return None
 
     # Base and log
 
