@@ -19,7 +19,7 @@ _SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
 
 
 class Reading:
-    """The reading half of an `Engine`; nothing in it takes a lock that a writer holds.
+    """The reading half of an `Engine`: what needs no writer's lock.
 
     `begin` starts a transaction of the view. It is an attribute, not a method, since it is also where a closed store
     and a forked child are met, at no cost to the others.

@@ -244,8 +244,8 @@ def write_base(view: View, directory: Path, begin: Callable[[], tuple[Snapshot, 
             files.fill_with_zeros(target, 0, view.used_bytes)
             snapshot, log_end = begin()
             with snapshot:
-                size = view.copy(target, snapshot)
-            files.truncate(target, size)
+                copied = view.copy(target, snapshot)
+            files.truncate(target, copied)
             files.sync_data(target)
         size, sha256 = files.digest_file(temporary)
         files.publish(temporary, base_path(directory, log_end.segment))
