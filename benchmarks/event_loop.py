@@ -153,11 +153,11 @@ async def large_calls(store: AsyncStore, sessions: int, directory: Path) -> None
 
 async def compactions(store: AsyncStore) -> None:
     """Let the caretaker's compaction happen, again and again."""
-    from crudjt.engine import maintenance  # noqa: PLC0415 - the only one that looks behind the face
+    from crudjt._backends.embedded.engine import compaction  # noqa: PLC0415 - the only one that looks behind the face
 
     engine = store._store._engine  # noqa: SLF001 - as above
     while True:
-        await asyncio.to_thread(maintenance.compact, engine, time.time_ns() // 1_000_000)
+        await asyncio.to_thread(compaction.compact, engine, time.time_ns() // 1_000_000)
 
 
 async def measure(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 COMPILER = ("grpcio-tools==1.72.2", "setuptools<81")  # the first imports pkg_resources of the second
 SOURCE = Path(__file__).parents[1] / "src"
-PROTOS = sorted((SOURCE / "crudjt" / "proto").rglob("*.proto"))
+PROTOS = sorted((SOURCE / "crudjt" / "_rpc" / "proto").rglob("*.proto"))
 
 
 def main() -> None:

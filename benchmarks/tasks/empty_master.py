@@ -12,8 +12,8 @@ import grpc
 import msgspec
 
 from benchmarks.payloads import PAYLOADS
-from crudjt.proto import token_pb2
-from crudjt.server.crew import AT_WORK
+from crudjt._rpc.proto import token_pb2
+from crudjt.server.executor import AT_WORK
 
 _READ = msgspec.msgpack.encode({"data": PAYLOADS[196]})
 

@@ -19,7 +19,7 @@ import grpc
 import msgspec
 
 from benchmarks.payloads import PAYLOADS
-from crudjt.proto import token_pb2
+from crudjt._rpc.proto import token_pb2
 
 OPERATIONS = ("create", "read", "update", "delete")
 THREADS_PER_PROCESS = 4

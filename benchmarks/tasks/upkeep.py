@@ -13,7 +13,7 @@ from pathlib import Path
 import crudjt
 from benchmarks.keys import SECRET_KEY
 from benchmarks.payloads import PAYLOADS
-from crudjt.engine import maintenance
+from crudjt._backends.embedded.engine import compaction
 
 MOMENT = 0.001
 _TOKEN_BYTES = 23  # with the end of its line
@@ -63,7 +63,7 @@ def compact(workspace: str) -> Answer:
     with _opened(workspace) as store:
         engine = store._engine  # noqa: SLF001 - the caretaker does it when it is due; there is no public way to ask
         started = time.perf_counter_ns()
-        while not maintenance.compact(engine, time.time_ns() // 10**6):
+        while not compaction.compact(engine, time.time_ns() // 10**6):
             time.sleep(MOMENT)  # another process is at maintenance
             started = time.perf_counter_ns()
         return {"from": started, "to": time.perf_counter_ns()}

@@ -1,6 +1,6 @@
 // A client of a master, in JavaScript: node client.js [HOST:PORT] [PROTO]
 //
-// PROTO is src/crudjt/proto/token.proto of this repository, where it is not at its place beside this directory.
+// PROTO is src/crudjt/_rpc/proto/token.proto of this repository, where it is not at its place beside this directory.
 
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -10,7 +10,7 @@ import { loadSync } from "@grpc/proto-loader";
 import { decode, encode } from "@msgpack/msgpack";
 
 const address = process.argv[2] ?? "127.0.0.1:50051";
-const proto = process.argv[3] ?? fileURLToPath(new URL("../../src/crudjt/proto/token.proto", import.meta.url));
+const proto = process.argv[3] ?? fileURLToPath(new URL("../../src/crudjt/_rpc/proto/token.proto", import.meta.url));
 const NO_LIMIT = -1;
 
 const { token: { TokenService } } = grpc.loadPackageDefinition(loadSync(proto, { keepCase: true, longs: Number }));

@@ -1,5 +1,11 @@
 """crudjt: an encrypted, file-backed token store for stateful sessions that every process opens directly."""
 
+from crudjt._backends.embedded.store import Store as Store
+from crudjt._core.keyring import generate_secret_key as generate_secret_key
+from crudjt._core.options import Options as Options
+from crudjt._core.session import Session as Session
+from crudjt._core.stats import Stats as Stats
+from crudjt._core.validation import KEEP as KEEP
 from crudjt.compat import CRUDJT as CRUDJT
 from crudjt.errors import CrudjtError as CrudjtError
 from crudjt.errors import DataTooLarge as DataTooLarge
@@ -14,10 +20,4 @@ from crudjt.errors import StoreFull as StoreFull
 from crudjt.errors import StoreInaccessible as StoreInaccessible
 from crudjt.errors import StoreUnavailable as StoreUnavailable
 from crudjt.errors import VersionConflict as VersionConflict
-from crudjt.keyring import generate_secret_key as generate_secret_key
-from crudjt.limits import KEEP as KEEP
 from crudjt.opening import open as open  # noqa: A004 - crudjt.open is the name
-from crudjt.options import Options as Options
-from crudjt.records import Session as Session
-from crudjt.stats import Stats as Stats
-from crudjt.store import Store as Store

@@ -11,14 +11,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crudjt import original
+from crudjt._backends.embedded.store import Store
+from crudjt._core.keyring import SECRET_KEY_SIZES
+from crudjt._original import semantics
 from crudjt.errors import InvalidParameter
-from crudjt.keyring import SECRET_KEY_SIZES
 from crudjt.opening import open as open_store
-from crudjt.store import Store
 
 if TYPE_CHECKING:  # it imports grpc
-    from crudjt.server.serving import Server
+    from crudjt.server.server import Server
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 50051
@@ -35,7 +35,7 @@ class _Calls(Protocol):
     def create(self, data: Any, ttl: Any, silence_read: Any) -> str:
         """As `CRUDJT.create`."""
 
-    def read(self, token: Any) -> original.Answer | None:
+    def read(self, token: Any) -> semantics.Answer | None:
         """As `CRUDJT.read`."""
 
     def update(self, token: Any, data: Any, ttl: Any, silence_read: Any) -> bool:
@@ -60,16 +60,16 @@ class _Master:
         self._serving_pid = os.getpid()
 
     def create(self, data: Any, ttl: Any, silence_read: Any) -> str:
-        return original.create(self._store, data, ttl, silence_read)
+        return semantics.create(self._store, data, ttl, silence_read)
 
-    def read(self, token: Any) -> original.Answer | None:
-        return original.read(self._store, token)
+    def read(self, token: Any) -> semantics.Answer | None:
+        return semantics.read(self._store, token)
 
     def update(self, token: Any, data: Any, ttl: Any, silence_read: Any) -> bool:
-        return original.update(self._store, token, data, ttl, silence_read)
+        return semantics.update(self._store, token, data, ttl, silence_read)
 
     def delete(self, token: Any) -> bool:
-        return original.delete(self._store, token)
+        return semantics.delete(self._store, token)
 
     def close(self) -> None:
         self.stop_serving()
@@ -201,7 +201,7 @@ class CRUDJT:
                 ValueError: this process is a master.
 
             """
-            from crudjt.token_client import TokenClient  # noqa: PLC0415 - imports grpc
+            from crudjt._original.client import TokenClient  # noqa: PLC0415 - imports grpc
 
             with _process.changing:
                 if _process.is_master:
@@ -242,8 +242,8 @@ def check_secret_key(secret_key: Any) -> None:
 
 def _serve(store: Store, host: str, port: int) -> "Server":
     """Return a server of the store that answers already."""
-    from crudjt.server.addresses import parse_address  # noqa: PLC0415 - as the next
-    from crudjt.server.serving import Server  # noqa: PLC0415 - imports grpc
+    from crudjt.server.listeners.addresses import parse_address  # noqa: PLC0415 - as the next
+    from crudjt.server.server import Server  # noqa: PLC0415 - imports grpc
 
     address = f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
     if not all(each.stays_on_host for each in parse_address(address, "grpc_host and grpc_port")):

@@ -4,12 +4,22 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from crudjt.clock import Clock, system_clock
+from crudjt._backends.embedded.store import Store
+from crudjt._backends.grpc.location import (
+    DEFAULT_TIMEOUT,
+    is_remote,
+    remote,
+)
+from crudjt._core.clock import (
+    Clock,
+    system_clock,
+)
+from crudjt._core.keyring import decode_secret_keys
+from crudjt._core.options import (
+    Durability,
+    Options,
+)
 from crudjt.errors import InvalidParameter
-from crudjt.keyring import decode_secret_keys
-from crudjt.locations import DEFAULT_TIMEOUT, is_remote, remote
-from crudjt.options import Durability, Options
-from crudjt.store import Store
 
 PATH_VARIABLE = "CRUDJT_PATH"
 SECRET_KEY_VARIABLE = "CRUDJT_SECRET_KEY"  # noqa: S105 - the name of a variable
@@ -89,8 +99,8 @@ def open(  # noqa: A001 - crudjt.open is the name
         where = remote(
             location, access_token=access_token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, timeout=timeout
         )
-        from crudjt.connection import Connection  # noqa: PLC0415 - gRPC takes 0.1 s to import
-        from crudjt.remote import RemoteStore  # noqa: PLC0415 - as above
+        from crudjt._backends.grpc.channel import Connection  # noqa: PLC0415 - gRPC takes 0.1 s to import
+        from crudjt._backends.grpc.store import RemoteStore  # noqa: PLC0415 - as above
 
         return RemoteStore(Connection(where))
     _require_defaults(for_server, "only for a server: grpc://, grpcs:// or unix://")

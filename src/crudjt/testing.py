@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from crudjt.keyring import generate_secret_key
+from crudjt._backends.embedded.store import Store
+from crudjt._core.keyring import generate_secret_key
 from crudjt.opening import open as open_store
-from crudjt.store import Store
 
 _NS_PER_SECOND = 1_000_000_000
 _START_SECONDS = 1_700_000_000

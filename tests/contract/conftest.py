@@ -11,8 +11,15 @@ import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
-from tests.aio.driven import Loop, open_driven, open_driven_remote
-from tests.remote_server import BatchedStore, ServedStore
+from tests.support.loops import (
+    Loop,
+    open_driven,
+    open_driven_remote,
+)
+from tests.support.remote_server import (
+    BatchedStore,
+    ServedStore,
+)
 
 # Opens the store at a path, and takes what `crudjt.open` takes. Two that are opened on one path see the same sessions.
 Backend = Callable[..., crudjt.Store]

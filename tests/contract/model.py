@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crudjt import KEEP
-from crudjt.limits import KeepType
+from crudjt._core.validation import KeepType
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 import crudjt
 from crudjt import KEEP
-from crudjt.limits import KeepType
+from crudjt._core.validation import KeepType
 from crudjt.testing import FakeClock
 from tests.contract.conftest import Backend
 from tests.contract.model import Known, Model

@@ -1,6 +1,6 @@
 """Every disk that a power failure may leave, at every point of a run: the store that is found is a prefix, whole.
 
-A run is recorded below `crudjt.engine.files`. From the record, the disks are made that may be there after each
+A run is recorded below `crudjt._filesystem`. From the record, the disks are made that may be there after each
 operation, and a store is opened on each in another boot. Some recoveries are recorded as well, and cut short in turn.
 """
 
@@ -14,13 +14,18 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt.engine import files, maintenance, mapped
-from crudjt.engine.log import segment_numbers
-from tests.disk.helpers import Machine, spoil_view, write_log
+from crudjt import _filesystem
+from crudjt._backends.embedded.engine import compaction, mmap_writer
+from crudjt._backends.embedded.engine.segment import segment_numbers
 from tests.faults.disks import Disk, Image, materialize, ways
 from tests.faults.recorder import Recorder, recording
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import QUIET, Begun, Done, Event, History, State, Workload, look
+from tests.support.disks import (
+    Machine,
+    spoil_view,
+    write_log,
+)
 
 STORE = Path("in/a/new/place")  # below a directory that is synced already
 OPERATIONS = 24
@@ -130,7 +135,7 @@ def record(random: Random, directory: Path, secret_key: str, machine: Machine, t
             machine.reboot()
         with opened(root, secret_key, durability="full" if full else "interval") as store:
             workload.store = store
-            maintenance.compact(store._engine, 0)
+            compaction.compact(store._engine, 0)
             workload.run(OPERATIONS // 2)
         workload.full = False
         with opened(root, secret_key) as store:
@@ -150,7 +155,7 @@ def record(random: Random, directory: Path, secret_key: str, machine: Machine, t
 def log_written(random: Random) -> Iterator[None]:
     """Have the log written through a map that reaches a few entries ahead or, at times, with calls, for a block."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mapped, "_STEP_BYTES", 2 * files.PAGE_BYTES)
+        patch.setattr(mmap_writer, "_STEP_BYTES", 2 * _filesystem.PAGE_BYTES)
         write_log(patch, mapped=random.random() < 0.75)
         yield
 

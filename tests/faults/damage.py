@@ -12,11 +12,17 @@ from random import Random
 import pytest
 
 import crudjt
-from crudjt.engine import maintenance
-from crudjt.engine.view import SESSION
-from tests.disk.helpers import Machine, bases, entries, segments, spoil_view
+from crudjt._backends.embedded.engine import compaction
+from crudjt._core.changes import SESSION
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import QUIET, Event, History, Workload, check_count, look
+from tests.support.disks import (
+    Machine,
+    bases,
+    entries,
+    segments,
+    spoil_view,
+)
 
 OPERATIONS = 24
 DAMAGES = 30  # of one store
@@ -47,7 +53,7 @@ def _live(random: Random, path: Path, key: str) -> History:
     with crudjt.open(path, secret_key=key, sync_interval=QUIET, max_size=SMALL) as store:
         workload = Workload(store, random, events.append)
         workload.run(OPERATIONS // 2)
-        maintenance.compact(store._engine, 0)
+        compaction.compact(store._engine, 0)
         workload.run(OPERATIONS // 2)
         for _ in range(3):
             workload.create()

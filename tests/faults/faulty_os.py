@@ -1,4 +1,4 @@
-"""The operating system that refuses one call: the n-th that `crudjt.engine.files` makes."""
+"""The operating system that refuses one call: the n-th that `crudjt._filesystem` makes."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crudjt.engine import files
+from crudjt import _filesystem
 
 CALLS = ("open", "pwrite", "ftruncate", "fdatasync", "fsync", "posix_fallocate", "statvfs")
 PATH_CALLS = ("rename", "unlink", "mkdir")
@@ -52,8 +52,8 @@ def refusing(number: int, error: int) -> Iterator[FaultyOs]:
     """Refuse the `number`-th call of a block."""
     faulty = FaultyOs(number, error)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "os", faulty)
-        patch.setattr(files, "map_window", faulty.counted("map_window", files.map_window))
+        patch.setattr(_filesystem, "os", faulty)
+        patch.setattr(_filesystem, "map_window", faulty.counted("map_window", _filesystem.map_window))
         for name in PATH_CALLS:
             patch.setattr(Path, name, faulty.counted(name, getattr(Path, name)))
         yield faulty

@@ -17,7 +17,7 @@ import crudjt
 from tests.faults.linearizability import CONFLICT, NEVER, UNKNOWN, Call, SessionState, by_time, contradiction
 from tests.faults.lives import finished
 from tests.faults.tally import Tally, Violation
-from tests.processes.workers import Fork
+from tests.support.processes import Fork
 
 PROCESSES = 3
 SESSIONS = 4

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt.engine.control import ControlBlock
-from crudjt.engine.mapped import MappedSegmentWriter
+from crudjt._backends.embedded.engine.control_block import ControlBlock
+from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import QUIET
 

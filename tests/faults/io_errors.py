@@ -9,11 +9,14 @@ from random import Random
 import pytest
 
 import crudjt
-from crudjt.engine import maintenance
-from tests.disk.helpers import Machine, write_log
+from crudjt._backends.embedded.engine import compaction
 from tests.faults.faulty_os import FaultyOs, refusing
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import QUIET, Event, History, State, Workload, check_count, look
+from tests.support.disks import (
+    Machine,
+    write_log,
+)
 
 OPERATIONS = 12
 SMALL = 1024**2
@@ -108,7 +111,7 @@ class Life:
     @staticmethod
     def _compact_in_spite(store: crudjt.Store) -> None:
         try:
-            maintenance.compact(store._engine, 0)
+            compaction.compact(store._engine, 0)
         except _REFUSALS:
             if store._engine.control.failed:
                 raise

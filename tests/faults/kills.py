@@ -15,36 +15,40 @@ from random import Random
 from typing import Any, NoReturn
 
 import crudjt
-from crudjt.engine import engine, files, recovery
-from crudjt.engine.cache import ReadCache
-from crudjt.engine.control import ControlBlock
-from crudjt.engine.log import SegmentWriter
-from crudjt.engine.mapped import MappedSegmentWriter
-from crudjt.engine.view import View
+from crudjt import _filesystem
+from crudjt._backends.embedded.engine import (
+    engine,
+    recovery,
+)
+from crudjt._backends.embedded.engine.control_block import ControlBlock
+from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
+from crudjt._backends.embedded.engine.segment import SegmentWriter
+from crudjt._backends.embedded.engine.view import View
+from crudjt._backends.embedded.read_cache import ReadCache
 from tests.faults.lives import Lives, finished
 from tests.faults.tally import Tally
-from tests.processes.workers import Fork
+from tests.support.processes import Fork
 
 STORMERS = 3
 STORM_KILLS = 8
 POINT_KILLS = 12
 ENDLESS = 10**9
-BOOT = files.Boot("boot 0", 1_700_000_000)
+BOOT = _filesystem.Boot("boot 0", 1_700_000_000)
 
 COMMIT = "commit"
 COPY = "copy"  # of an entry into the map of the log: half of it is there, or all
 
 # Between what comes before such a call and what comes after it, a process may die.
 POINTS: list[tuple[Any, str] | str] = [
-    (files, "write_at"),
-    (files, "truncate"),
-    (files, "sync_data"),
-    (files, "sync_directory"),
-    (files, "publish"),
-    (files, "remove"),
-    (files, "allocate"),
-    (files, "map_window"),
-    (files, "copy_file"),
+    (_filesystem, "write_at"),
+    (_filesystem, "truncate"),
+    (_filesystem, "sync_data"),
+    (_filesystem, "sync_directory"),
+    (_filesystem, "publish"),
+    (_filesystem, "remove"),
+    (_filesystem, "allocate"),
+    (_filesystem, "map_window"),
+    (_filesystem, "copy_file"),
     (ControlBlock, "fill_slot"),
     (ControlBlock, "create"),
     (ControlBlock, "begin"),
@@ -219,7 +223,7 @@ def _arrange_copy(calls: int, after: bool) -> None:
             if left < 0:
                 _die()
 
-    files.map_window = lambda descriptor, offset, size: Dying(descriptor, size, offset=offset)
+    _filesystem.map_window = lambda descriptor, offset, size: Dying(descriptor, size, offset=offset)
 
 
 def _die() -> NoReturn:

@@ -7,11 +7,16 @@ from random import Random
 from typing import Any
 
 import crudjt
-from crudjt.engine import files
-from crudjt.engine.view import SESSION
+from crudjt import _filesystem
+from crudjt._core.changes import SESSION
 from tests.faults.tally import Violation
 from tests.faults.workload import Event, FileJournal, History, State, Workload, look, read_journal
-from tests.processes.workers import Fork, ends_exactly, replayed_content, view_content
+from tests.support.processes import (
+    Fork,
+    ends_exactly,
+    replayed_content,
+    view_content,
+)
 
 _LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
@@ -21,13 +26,13 @@ def live(
     secret_key: str,
     journal: Path,
     seed: str,
-    boot: files.Boot,
+    boot: _filesystem.Boot,
     full: bool,
     operations: int,
     before: Callable[[], object] | None = None,
 ) -> None:
     """Do random things with a store, and return with it open."""
-    files.current_boot = lambda: boot  # this process ends with the function
+    _filesystem.current_boot = lambda: boot  # this process ends with the function
     random = Random(seed)
     if before is not None:
         before()
@@ -52,7 +57,7 @@ class Lives:
         self._unsettled: list[str] = []
         self._count = 0
 
-    def begin(self, random: Random, boot: files.Boot, *, full: bool, operations: int, before: Any = None) -> Fork:
+    def begin(self, random: Random, boot: _filesystem.Boot, *, full: bool, operations: int, before: Any = None) -> Fork:
         """Start a process."""
         name = self.expect()
         seed = f"{random.random()} {name}"
@@ -71,7 +76,7 @@ class Lives:
     def histories(self) -> dict[str, History]:
         return {name: History(read_journal(self.journals / name)) for name in self._unsettled}
 
-    def check(self, boot: files.Boot, *, power_failed: bool, pid: int | None = None) -> dict[str, State]:
+    def check(self, boot: _filesystem.Boot, *, power_failed: bool, pid: int | None = None) -> dict[str, State]:
         """Open the store in another process and see that what is there is what may be; return the states.
 
         What was synced must be there after a power failure, and what was acknowledged else. The process gets the `pid`
@@ -87,8 +92,8 @@ class Lives:
     def events(self) -> list[tuple[str, Event]]:
         return [(name, event) for name in self._unsettled for event in read_journal(self.journals / name)]
 
-    def _check(self, boot: files.Boot, power_failed: bool) -> dict[str, State]:
-        files.current_boot = lambda: boot  # this process ends with the function
+    def _check(self, boot: _filesystem.Boot, power_failed: bool) -> dict[str, State]:
+        _filesystem.current_boot = lambda: boot  # this process ends with the function
         states: dict[str, State] = {}
         with crudjt.open(self.path, secret_key=self.secret_key) as store:
             store.delete(store.create({}))  # cuts off what a dead writer may have left

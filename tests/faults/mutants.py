@@ -9,17 +9,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crudjt.engine import engine, files, maintenance, opening, recovery
-from crudjt.engine.control import ControlBlock
-from crudjt.engine.engine import Engine
-from crudjt.engine.live_log import LiveLog
-from crudjt.engine.log import SegmentReader, SegmentWriter
-from crudjt.engine.mapped import MappedSegmentWriter
-from crudjt.sessions import Sessions
-from crudjt.store import Store
+from crudjt import _filesystem
+from crudjt._backends.embedded.engine import compaction, engine, opening, recovery
+from crudjt._backends.embedded.engine.control_block import ControlBlock
+from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.engine.log import LiveLog
+from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
+from crudjt._backends.embedded.engine.segment import (
+    SegmentReader,
+    SegmentWriter,
+)
+from crudjt._backends.embedded.store import Store
+from crudjt._core.operations import Sessions
 from tests.faults import crash_states, damage, interleavings, io_errors, kills
 from tests.faults.tally import Scenario, Violation
-from tests.processes.workers import Fork
+from tests.support.processes import Fork
 
 PATIENCE = 300.0
 
@@ -53,7 +57,7 @@ def replace(owner: Any, name: str, function: Any) -> None:
     """Put another function in the place of one, also where other modules have taken its name."""
     before = getattr(owner, name)
     setattr(owner, name, function)
-    for module in (engine, maintenance, opening, recovery):
+    for module in (engine, compaction, opening, recovery):
         if getattr(module, name, None) is before:
             setattr(module, name, function)
 
@@ -100,7 +104,7 @@ def _rotate_in_two_transactions() -> None:
 
 
 def _without_directory_syncs() -> None:
-    replace(files, "sync_directory", lambda _path: None)
+    replace(_filesystem, "sync_directory", lambda _path: None)
 
 
 def _without_cutting() -> None:
@@ -149,14 +153,14 @@ MUTANTS = [
     Mutant(
         "only the last of the new directories above a store is synced",
         _edit(
-            files, "make_directories",
+            _filesystem, "make_directories",
             "make_directories(path.parent, _PARENTS_MODE)", "path.parent.mkdir(parents=True)",
         ),
         crash_states.run, 2, quick=True,
     ),
     Mutant(
         "a file is renamed before it is synced",
-        _edit(files, "replace_file", "sync_data(descriptor)", "pass"),
+        _edit(_filesystem, "replace_file", "sync_data(descriptor)", "pass"),
         crash_states.run, 4, quick=True,
     ),
     Mutant(
@@ -167,7 +171,7 @@ MUTANTS = [
     Mutant(
         "old segments go before the manifest names the base",
         _edit(
-            maintenance, "compact",
+            compaction, "compact",
             "        msgspec.structs", "        remove_obsolete(engine.directory, base)\n            msgspec.structs",
         ),
         crash_states.run, 8,

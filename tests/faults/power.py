@@ -6,12 +6,12 @@ from pathlib import Path
 from random import Random
 
 import crudjt
-from crudjt.engine import files
+from crudjt import _filesystem
 from tests.faults.lives import Lives
 from tests.faults.loop_disks import FILE_SYSTEMS, LoopDisk, loop_disk
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import TAKE, Begun, History, State
-from tests.processes.workers import Fork
+from tests.support.processes import Fork
 
 PROCESSES = 2
 ENDLESS = 10**9
@@ -45,7 +45,7 @@ def on_disk(disk: LoopDisk, random: Random, rounds: int, directory: Path, tally:
 
 def one_failure(disk: LoopDisk, lives: Lives, number: int, random: Random, tally: Tally) -> None:
     """Let some processes write, the power fail, and look in another boot."""
-    boot = files.Boot(f"boot {number}", 1_700_000_000)
+    boot = _filesystem.Boot(f"boot {number}", 1_700_000_000)
     running: list[Fork] = []
     full = number % 2 == 1
     try:

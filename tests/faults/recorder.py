@@ -1,6 +1,6 @@
 """Records every file operation that durability rests on, in order, while a store works in this process.
 
-It stands below `crudjt.engine.files`, in the place of the calls to the operating system, so that an operation which
+It stands below `crudjt._filesystem`, in the place of the calls to the operating system, so that an operation which
 that module forgets is missing here too. What is under ``view/``, the control block and the lock are left out: no boot
 trusts them.
 """
@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from crudjt.engine import files
-from crudjt.engine.opening import LOCK_FILE
-from crudjt.engine.reading import CONTROL_FILE, VIEW_DIRECTORY
-from crudjt.engine.view import View
+from crudjt import _filesystem
+from crudjt._backends.embedded.engine.opening import LOCK_FILE
+from crudjt._backends.embedded.engine.reader import (
+    CONTROL_FILE,
+    VIEW_DIRECTORY,
+)
+from crudjt._backends.embedded.engine.view import View
 
 UNTRUSTED = {VIEW_DIRECTORY, CONTROL_FILE, LOCK_FILE}
 
@@ -146,7 +149,7 @@ def parent(name: str) -> str:
 
 
 class RecordingOs:
-    """The module `os` as `crudjt.engine.files` sees it."""
+    """The module `os` as `crudjt._filesystem` sees it."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -207,8 +210,13 @@ class RecordingMap(mmap):
     def __setitem__(self, where: Any, data: Any) -> None:
         super().__setitem__(where, data)
         start, end = self._offset + where.start, self._offset + where.stop
-        for at in (start, *range((start // files.PAGE_BYTES + 1) * files.PAGE_BYTES, end, files.PAGE_BYTES)):
-            part = data[at - start : at // files.PAGE_BYTES * files.PAGE_BYTES + files.PAGE_BYTES - start]
+        for at in (
+            start,
+            *range((start // _filesystem.PAGE_BYTES + 1) * _filesystem.PAGE_BYTES, end, _filesystem.PAGE_BYTES),
+        ):
+            part = data[
+                at - start : at // _filesystem.PAGE_BYTES * _filesystem.PAGE_BYTES + _filesystem.PAGE_BYTES - start
+            ]
             self._recorder.data(self._descriptor, Written, at, part)
 
 
@@ -252,8 +260,8 @@ def recording(root: Path) -> Iterator[Recorder]:
         return window
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "map_window", recorded_map)
-        patch.setattr(files, "os", RecordingOs(recorder))
+        patch.setattr(_filesystem, "map_window", recorded_map)
+        patch.setattr(_filesystem, "os", RecordingOs(recorder))
         patch.setattr(Path, "rename", recorded_rename)
         patch.setattr(Path, "unlink", recorded_unlink)
         patch.setattr(Path, "mkdir", recorded_mkdir)

@@ -9,15 +9,38 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import crudjt
-from crudjt.engine import maintenance, manifest
-from crudjt.engine.control import CONTROL_BYTES, ControlBlock, LogEnd
-from crudjt.engine.files import Boot
-from crudjt.engine.log import SegmentReader, create_segment, decode_header, segment_path
-from crudjt.engine.manifest import Base, Manifest
-from crudjt.keyring import Keyring
-from crudjt.records import HEADER_BYTES, DamagedRecord, Header, read_header, seal, unseal
-from crudjt.tokens import token_block
-from tests.disk.helpers import QUIET, bases, spoil_view
+from crudjt._backends.embedded.engine import compaction, manifest
+from crudjt._backends.embedded.engine.control_block import (
+    CONTROL_BYTES,
+    ControlBlock,
+    LogEnd,
+)
+from crudjt._backends.embedded.engine.manifest import (
+    Base,
+    Manifest,
+)
+from crudjt._backends.embedded.engine.segment import (
+    SegmentReader,
+    create_segment,
+    decode_header,
+    segment_path,
+)
+from crudjt._core.keyring import Keyring
+from crudjt._core.record import (
+    HEADER_BYTES,
+    DamagedRecord,
+    Header,
+    read_header,
+    seal,
+    unseal,
+)
+from crudjt._core.tokens import token_block
+from crudjt._filesystem import Boot
+from tests.support.disks import (
+    QUIET,
+    bases,
+    spoil_view,
+)
 
 FUZZED = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SLOW = settings(FUZZED, max_examples=25)  # each opens a store
@@ -188,7 +211,7 @@ def with_base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]
     key = crudjt.generate_secret_key()
     with crudjt.open(path, secret_key=key, sync_interval=QUIET, max_size=2**20) as store:
         token = store.create({"n": 1})
-        assert maintenance.compact(store._engine, 0)
+        assert compaction.compact(store._engine, 0)
     return path, key, token
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import lmdb
 
 import crudjt
-from crudjt.engine import maintenance
+from crudjt._backends.embedded.engine import compaction
 from tests.faults.tally import Violation
 
 QUIET = 3600.0  # a sync interval at which the caretaker never comes
@@ -385,7 +385,7 @@ class Workload:
         self.perform("sweep", {}, self.store.sweep, ANY)
 
     def compact(self) -> None:
-        self.perform("compact", {}, lambda: maintenance.compact(self.store._engine, 0), ANY)
+        self.perform("compact", {}, lambda: compaction.compact(self.store._engine, 0), ANY)
 
     def be_refused(self) -> None:
         """Meet a view that has no room when it commits, after the log has the entry."""

@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.processes.workers import PATIENCE, eventually
+from tests.support.processes import (
+    PATIENCE,
+    eventually,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FIRST, SECOND = "correct horse", "battery staple"

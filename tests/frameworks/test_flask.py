@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 import crudjt
 from crudjt.contrib.flask import Sessions, current_session, current_store, end_session, revoke_user, sessions_of
 from crudjt.testing import FakeClock
-from tests.remote_server import ServedStore
+from tests.support.remote_server import ServedStore
 
 UNKNOWN = "A" * 22
 LIFETIME = 31 * 86_400

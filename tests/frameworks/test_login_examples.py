@@ -7,7 +7,12 @@ from typing import NamedTuple
 import pytest
 
 import crudjt
-from tests.frameworks.web import Browser, gunicorn, serving, workers_in
+from tests.support.web import (
+    Browser,
+    gunicorn,
+    serving,
+    workers_in,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FIRST, SECOND = "correct horse", "battery staple"

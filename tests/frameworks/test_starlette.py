@@ -19,8 +19,13 @@ import crudjt
 from crudjt.aio import AsyncStore, wrap
 from crudjt.contrib.starlette import SessionMiddleware
 from crudjt.testing import FakeClock
-from tests.aio.driven import Loop
-from tests.frameworks.asgi import Act, Answer, Browser, acting
+from tests.support.asgi import (
+    Act,
+    Answer,
+    Browser,
+    acting,
+)
+from tests.support.loops import Loop
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.processes.workers import PATIENCE, eventually
+from tests.support.processes import (
+    PATIENCE,
+    eventually,
+)
 
 SCRIPT = Path(__file__).with_name("agent.py")
 # Below what the kernel gives to those who ask for any port.

@@ -17,7 +17,11 @@ import crudjt
 from crudjt import CRUDJT, opening
 from tests.original.agents import Agent, Raised, free_port, listening
 from tests.original.conftest import Start
-from tests.processes.workers import PATIENCE, Fork, eventually
+from tests.support.processes import (
+    PATIENCE,
+    Fork,
+    eventually,
+)
 
 HOST = "127.0.0.1"
 

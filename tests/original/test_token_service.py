@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 import crudjt
 from crudjt.errors import InvalidParameter
-from crudjt.server.token_service import METHODS, NAME
+from crudjt.server.services.original import (
+    METHODS,
+    NAME,
+)
 from crudjt.testing import FakeClock
 
 DATA = b"\x81\xa1a\x01"  # {"a": 1}

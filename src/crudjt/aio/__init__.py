@@ -7,9 +7,9 @@ async with crudjt.aio.open("sessions", secret_key=key) as store:
 from typing import Any
 
 from crudjt import opening
-from crudjt.aio.store import AsyncStore as AsyncStore
-from crudjt.aio.store import Writes as Writes
-from crudjt.store import Store
+from crudjt._backends.embedded.store import Store
+from crudjt.aio.threads import AsyncStore as AsyncStore
+from crudjt.aio.threads import Writes as Writes
 
 
 def open(location: Any = None, *, writes: Writes = "thread", **options: Any) -> AsyncStore:  # noqa: A001 - as crudjt.open
@@ -41,6 +41,6 @@ def wrap(store: Store | AsyncStore, *, writes: Writes = "thread") -> AsyncStore:
     connection = getattr(store, "connection", None)
     if connection is None:
         return AsyncStore(store, writes=writes)
-    from crudjt.aio.remote import AsyncRemoteStore  # noqa: PLC0415 - gRPC takes 0.1 s to import
+    from crudjt._backends.grpc.aio import AsyncRemoteStore  # noqa: PLC0415 - gRPC takes 0.1 s to import
 
     return AsyncRemoteStore(store, connection.remote)

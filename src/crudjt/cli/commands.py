@@ -8,8 +8,19 @@ from typing import Any
 import click
 import msgspec
 
-from crudjt.cli.group import Commands, NoSuchSession, Settings
-from crudjt.cli.parameters import (
+from crudjt._backends.embedded.doctor.check import examine
+from crudjt._backends.embedded.doctor.repair import repair as repair_store
+from crudjt._core.keyring import generate_secret_key
+from crudjt._core.validation import (
+    KEEP,
+    KeepType,
+)
+from crudjt.cli.context import (
+    Commands,
+    NoSuchSession,
+    Settings,
+)
+from crudjt.cli.options import (
     TOKEN_FIRST,
     data_argument,
     idle_option,
@@ -22,12 +33,13 @@ from crudjt.cli.parameters import (
     token_argument,
     ttl_option,
 )
-from crudjt.cli.results import show_done, show_line, show_report, show_session
+from crudjt.cli.output import (
+    show_done,
+    show_line,
+    show_report,
+    show_session,
+)
 from crudjt.cli.serve import health, serve
-from crudjt.engine.doctor import examine
-from crudjt.engine.repair import repair as repair_store
-from crudjt.keyring import generate_secret_key
-from crudjt.limits import KEEP, KeepType
 
 _NEW_TTL = "New lifetime, from now; 'none' for no end."
 _NEW_IDLE = "New idle timeout; 'none' for none."

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import click
 
-from crudjt.engine import files
+from crudjt import _filesystem
+from crudjt._core.keyring import (
+    decode_secret_keys,
+    generate_secret_key,
+)
 from crudjt.errors import InvalidParameter
-from crudjt.keyring import decode_secret_keys, generate_secret_key
 from crudjt.opening import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, secret_keys_of_environment
 
 _NOT_FOR_OTHERS = 0o077
@@ -70,24 +73,24 @@ def _make(path: Path) -> None:
     it sees the one key, and a store never outlives it in a power failure.
     """
     try:
-        path.parent.parent.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)
-        files.make_directory(path.parent)
+        path.parent.parent.mkdir(mode=_filesystem.DIRECTORY_MODE, parents=True, exist_ok=True)
+        _filesystem.make_directory(path.parent)
         descriptor, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(generate_secret_key() + "\n")
                 file.flush()
-                files.sync_data(file.fileno())
+                _filesystem.sync_data(file.fileno())
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, path)
-                files.sync_directory(path.parent)
+                _filesystem.sync_directory(path.parent)
                 click.echo(
                     f"Made a new secret key: {path}\n"
                     "Back it up, apart from the store: without it, nobody can read what the store holds.",
                     err=True,
                 )
         finally:
-            files.remove(Path(temporary))
+            _filesystem.remove(Path(temporary))
     except OSError as error:
         raise InvalidParameter(
             "secret_key",

@@ -6,9 +6,15 @@ from typing import Any
 
 import click
 
-from crudjt.cli.group import Settings
-from crudjt.cli.parameters import json_option, path_option
-from crudjt.server.logs import FORMATS, LEVELS
+from crudjt.cli.context import Settings
+from crudjt.cli.options import (
+    json_option,
+    path_option,
+)
+from crudjt.server.log_format import (
+    FORMATS,
+    LEVELS,
+)
 
 _MAX_WORKERS = 64
 
@@ -41,7 +47,7 @@ def serve(settings: Settings, /, **options: Any) -> None:
     Listens on 127.0.0.1:50051 unless told otherwise. Addresses that other hosts can reach need TLS and access tokens.
     """
     settings.require_directory()
-    from crudjt.cli.running import run_server  # noqa: PLC0415 - takes long, and the other commands need none of it
+    from crudjt.cli.server_commands import run_server  # noqa: PLC0415 - takes long, and the other commands need none of it
 
     run_server(settings, **options)
 
@@ -54,6 +60,6 @@ def health(settings: Settings, /) -> None:
 
     It is the one of --url, or else on 127.0.0.1:50051. The exit status is 1 if it does not serve or does not answer.
     """
-    from crudjt.cli.running import show_health  # noqa: PLC0415 - as above
+    from crudjt.cli.server_commands import show_health  # noqa: PLC0415 - as above
 
     show_health(settings)

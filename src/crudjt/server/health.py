@@ -11,8 +11,8 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 from grpc_reflection.v1alpha.reflection import ReflectionServicer
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-from crudjt.server.dispatch import Refused
-from crudjt.server.method import Method
+from crudjt.server.handlers import Refused
+from crudjt.server.services.method import Method
 
 _NO_CONTEXT: Any = None  # these two use it for unknown services only, or not at all
 

@@ -15,9 +15,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from crudjt._backends.embedded.store import Store
 from crudjt.errors import InvalidParameter, StoreError
-from crudjt.server.addresses import TcpAddress
-from crudjt.store import Store
+from crudjt.server.listeners.addresses import TcpAddress
 
 # What answers None or False where there is no such session, and what does not.
 _LOOKUPS = frozenset({"read", "peek", "update", "touch", "rotate", "delete", "revoke_id"})

@@ -10,12 +10,18 @@ from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
+from crudjt._backends.embedded.store import Store
 from crudjt.errors import StoreError, StoreFailed
-from crudjt.server.addresses import Address, TcpAddress
-from crudjt.server.binding import reserved
-from crudjt.server.serving import GRACE_SECONDS, probe
+from crudjt.server.listeners.addresses import (
+    Address,
+    TcpAddress,
+)
+from crudjt.server.listeners.sockets import reserved
+from crudjt.server.server import (
+    GRACE_SECONDS,
+    probe,
+)
 from crudjt.server.worker import STOP_SIGNALS, WorkerSettings, run_worker
-from crudjt.store import Store
 
 _SPAWN = multiprocessing.get_context("spawn")
 _START_SECONDS = 60.0

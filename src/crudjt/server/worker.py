@@ -10,10 +10,10 @@ from pathlib import Path
 
 from crudjt.errors import CrudjtError
 from crudjt.opening import open as open_store
-from crudjt.server.access import TLS
-from crudjt.server.dispatch import Observer
-from crudjt.server.logs import log_to_standard_error
-from crudjt.server.serving import Server
+from crudjt.server.auth import TLS
+from crudjt.server.handlers import Observer
+from crudjt.server.log_format import log_to_standard_error
+from crudjt.server.server import Server
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # the name is prometheus_client's

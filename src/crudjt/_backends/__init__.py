@@ -1,0 +1,1 @@
+"""Where sessions are kept; the backends do not import each other."""

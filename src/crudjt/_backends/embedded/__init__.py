@@ -1,0 +1,1 @@
+"""A store in a directory that every process of the host opens."""

@@ -1,0 +1,1 @@
+"""Examine the files of a store, and repair them."""

@@ -1,0 +1,149 @@
+"""Read a tree that may be damaged, page by page, without LMDB.
+
+LMDB trusts its pages and may end the process over a bad one. So a tree that is looked at with suspicion is read here,
+from the file, with every bound checked. What is used of LMDB's format (0.9, pages of 4096 bytes, little-endian):
+
+    page        number (8), padding (2), flags (2), lower (2), upper (2); then offsets of nodes (2 each) up to `lower`
+    meta page   pages 0 and 1, after the head: magic, version, address, map size, two trees of 48 bytes, last page,
+                transaction; the newer one counts
+    node        low (2), high (2), flags (2), key size (2), key, data; in a branch, the first three are a page number
+    overflow    a value too large for a leaf lies in pages of its own, the node holds the number of the first
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+from crudjt import _filesystem
+from crudjt._backends.embedded.engine.segment import (
+    Damage,
+)
+
+_PAGE_HEAD = Struct("<QHHHH")
+_META = Struct("<IIQQ48sIHHQQQQQQQ")
+_NODE = Struct("<HHHH")
+_PAGE_NUMBER = Struct("<Q")
+_META_MAGIC = 0xBEEFC0DE
+_BRANCH, _LEAF, _OVERFLOW = 1, 2, 4
+_KINDS = 0x0F
+_BIG_VALUE = 1
+_EMPTY_ROOT = 2**64 - 1
+_MAX_DEPTH = 32
+
+
+class Meta(NamedTuple):
+    """One of the two states that a tree file holds."""
+
+    transaction: int
+    root: int
+    map_size: int
+
+
+class Node(NamedTuple):
+    """A key of a page; `value` is empty and `child` a page number in a branch."""
+
+    key: bytes
+    value: bytes
+    child: int
+
+
+class Tree:
+    """The file of a view or of a base, read with suspicion; `damage` collects what could not be read."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; pair with `close`."""
+        self.path = path
+        self.damage: list[Damage] = []
+        self._descriptor = _filesystem.open_file(path, os.O_RDONLY)
+        self._pages = os.fstat(self._descriptor).st_size // _filesystem.PAGE_BYTES
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def metas(self) -> list[Meta]:
+        """Return the states that are whole, the newest first."""
+        found = []
+        for number in range(2):
+            page = os.pread(self._descriptor, _filesystem.PAGE_BYTES, number * _filesystem.PAGE_BYTES)
+            if len(page) < _PAGE_HEAD.size + _META.size:
+                continue
+            fields = _META.unpack_from(page, _PAGE_HEAD.size)
+            if fields[0] == _META_MAGIC:
+                found.append(Meta(transaction=fields[-1], root=fields[-3], map_size=fields[3]))
+        return sorted(found, reverse=True)
+
+    def items(self, meta: Meta) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the items of one state in the order of their keys, leaving out pages that are damaged."""
+        if meta.root != _EMPTY_ROOT:
+            yield from self._below(meta.root, 0)
+
+    def _below(self, number: int, depth: int) -> Iterator[tuple[bytes, bytes]]:
+        kind, nodes = self._page(number)
+        if kind == _LEAF:
+            yield from ((node.key, node.value) for node in nodes)
+        elif kind == _BRANCH and depth < _MAX_DEPTH:
+            for node in nodes:
+                yield from self._below(node.child, depth + 1)
+        else:
+            self._note(number, "a page of the tree is damaged")
+
+    def leaves(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the items of every leaf in the file. Only a compact copy has no leaves that are out of use."""
+        for number in range(2, self._pages):
+            kind, nodes = self._page(number)
+            if kind == _LEAF:
+                yield from ((node.key, node.value) for node in nodes)
+
+    def _page(self, number: int) -> tuple[int, list[Node]]:
+        """Return the kind of a page, 0 if it is damaged, and its nodes."""
+        page = (
+            os.pread(self._descriptor, _filesystem.PAGE_BYTES, number * _filesystem.PAGE_BYTES)
+            if number < self._pages
+            else b""
+        )
+        if len(page) < _filesystem.PAGE_BYTES:
+            return 0, []
+        found, _, flags, lower, _ = _PAGE_HEAD.unpack_from(page)
+        kind = flags & _KINDS
+        if found != number or kind not in (_BRANCH, _LEAF) or not _PAGE_HEAD.size <= lower <= _filesystem.PAGE_BYTES:
+            return 0, []
+        nodes = []
+        for at in range(_PAGE_HEAD.size, lower - 1, 2):
+            node = self._node(page, int.from_bytes(page[at : at + 2], "little"), kind)
+            if node is None:
+                self._note(number, "an item in a page of the tree is damaged")
+            else:
+                nodes.append(node)
+        return kind, nodes
+
+    def _node(self, page: bytes, at: int, kind: int) -> Node | None:
+        if not _PAGE_HEAD.size <= at <= _filesystem.PAGE_BYTES - _NODE.size:
+            return None
+        low, high, flags, key_size = _NODE.unpack_from(page, at)
+        start = at + _NODE.size + key_size
+        key = page[at + _NODE.size : start]
+        if kind == _BRANCH:
+            return Node(key, b"", low | high << 16 | flags << 32)
+        size = low | high << 16
+        if flags & _BIG_VALUE:
+            value = self._big_value(page[start : start + _PAGE_NUMBER.size], size)
+        else:
+            value = page[start : start + size]
+        return Node(key, value, 0) if len(key) == key_size and len(value) == size else None
+
+    def _big_value(self, packed: bytes, size: int) -> bytes:
+        if len(packed) < _PAGE_NUMBER.size:
+            return b""
+        (number,) = _PAGE_NUMBER.unpack(packed)
+        room = (self._pages - number) * _filesystem.PAGE_BYTES - _PAGE_HEAD.size
+        if not 0 < size <= room:
+            return b""
+        content = os.pread(self._descriptor, _PAGE_HEAD.size + size, number * _filesystem.PAGE_BYTES)
+        found, _, flags, _, _ = _PAGE_HEAD.unpack_from(content)
+        return content[_PAGE_HEAD.size :] if found == number and flags & _KINDS == _OVERFLOW else b""
+
+    def _note(self, number: int, reason: str) -> None:
+        self.damage.append(Damage(number * _filesystem.PAGE_BYTES, reason))

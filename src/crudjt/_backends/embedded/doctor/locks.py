@@ -1,0 +1,72 @@
+"""Keeping a store still while its files are looked at: from recovery, from compaction, or from every other process."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from crudjt import _filesystem
+from crudjt._backends.embedded.engine import manifest
+from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
+from crudjt._backends.embedded.engine.opening import LOCK_FILE
+from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY
+from crudjt.errors import StoreBusy, StoreInaccessible
+
+_WAIT_SECONDS = 30.0
+_POLL_SECONDS = 0.01
+
+
+def check_is_store(directory: Path) -> None:
+    """Accept a directory that holds a store or what is left of one.
+
+    Raises:
+        StoreInaccessible: it does not.
+
+    """
+    if directory.exists() and not directory.is_dir():
+        raise StoreInaccessible(directory, "is a file; a store is a directory")
+    names = (manifest.NAME, LOG_DIRECTORY, BASE_DIRECTORY)
+    try:
+        if directory.is_dir() and any((directory / name).exists() for name in names):
+            return
+    except PermissionError as error:
+        raise StoreInaccessible(directory, "no permission to look into it") from error
+    raise StoreInaccessible(directory, "there is no store here")
+
+
+@contextmanager
+def at_rest(directory: Path, *, alone: bool = False) -> Iterator[None]:
+    """Keep others from recovering the store for a block; with `alone`, from having it open at all.
+
+    Raises:
+        StoreBusy: they do.
+
+    """
+    with ExitStack() as stack:
+        path = directory / LOCK_FILE
+        if alone or path.exists():
+            flags = os.O_RDWR | os.O_CREAT if alone else os.O_RDONLY
+            _wait_for_lock(stack, path, flags, exclusive=alone)
+        yield
+
+
+@contextmanager
+def maintenance_waits(directory: Path) -> Iterator[None]:
+    """Keep others from compacting, which removes files, for a block."""
+    with ExitStack() as stack:
+        if (directory / BASE_DIRECTORY).is_dir():
+            _wait_for_lock(stack, directory / BASE_DIRECTORY, os.O_RDONLY, exclusive=False)
+        yield
+
+
+def _wait_for_lock(stack: ExitStack, path: Path, flags: int, *, exclusive: bool) -> None:
+    descriptor = stack.enter_context(_filesystem.opened(path, flags))
+    started = time.monotonic()
+    patience = 1.0 if exclusive else _WAIT_SECONDS
+    while not _filesystem.lock(descriptor, exclusive=exclusive):
+        waited = time.monotonic() - started
+        if waited > patience:
+            doing = "it is open in a process; close it everywhere" if exclusive else "a process works on its files"
+            raise StoreBusy(path.parent, doing, waited)
+        time.sleep(_POLL_SECONDS)

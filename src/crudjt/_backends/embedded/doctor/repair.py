@@ -1,0 +1,311 @@
+"""The repair: saves what can be read of a damaged store into a new base, and keeps the damaged files aside.
+
+Nothing of the old store is touched before the new base is on disk and the manifest names it, in one step. A repair that
+dies before that step has changed nothing, one that dies after it has left a store that opens. Either way it can be run
+again.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from crudjt import _filesystem
+from crudjt._backends.embedded.doctor.check import (
+    Examination,
+    Finding,
+    Report,
+)
+from crudjt._backends.embedded.doctor.lmdb_pages import Tree
+from crudjt._backends.embedded.doctor.locks import (
+    at_rest,
+    check_is_store,
+)
+from crudjt._backends.embedded.doctor.segment_scan import Hole, read_segment, surviving_entries
+from crudjt._backends.embedded.engine import manifest
+from crudjt._backends.embedded.engine.control_block import LogEnd
+from crudjt._backends.embedded.engine.engine import new_pages
+from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
+from crudjt._backends.embedded.engine.manifest import Manifest
+from crudjt._backends.embedded.engine.reader import (
+    BASE_DIRECTORY,
+    VIEW_DIRECTORY,
+)
+from crudjt._backends.embedded.engine.recovery import (
+    base_path,
+    rebuild,
+    write_base,
+)
+from crudjt._backends.embedded.engine.segment import (
+    HEADER_BLOCK_BYTES,
+    SegmentReader,
+    create_segment,
+    segment_numbers,
+    segment_path,
+)
+from crudjt._backends.embedded.engine.view import DATA_FILE, MAP_TO_SIZE, View, ViewError, put_new, translated
+from crudjt._core.changes import DELETE, INSERT, SESSION
+from crudjt._core.options import DEFAULT_MAX_SIZE
+from crudjt._core.record import (
+    DamagedRecord,
+    read_header,
+)
+from crudjt._core.tokens import ID_BYTES
+from crudjt.errors import StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible
+
+_SCRATCH = "repair.tmp"
+_BATCH = 500
+
+
+def repair(directory: Path) -> Report:
+    """Make a damaged store healthy again, with all that can be read; a healthy one stays as it is.
+
+    The report says in numbers what was saved and what was lost, and then how the store is now.
+
+    Raises:
+        StoreInaccessible: there is no store, or no permission to change it.
+        StoreBusy: a process has it open.
+        StoreCorrupt: not even one header of the log is readable, so that nothing could be made of what is left.
+        StoreFull: no room for the new files; nothing was changed.
+
+    """
+    check_is_store(directory)
+    try:
+        with at_rest(directory, alone=True):
+            return _repair_alone(directory)
+    except ViewError as error:
+        raise translated(error, directory) from error
+    except PermissionError as error:
+        raise StoreInaccessible(directory, f"no permission to change {error.filename or directory}") from error
+    except OSError as error:
+        if error.errno in _filesystem.DISK_FULL_ERRNOS:
+            raise StoreFull(directory, "the disk is full") from error
+        raise StoreFailed(directory, f"the repair failed: {os.strerror(error.errno or 0)}") from error
+
+
+def _repair_alone(directory: Path) -> Report:
+    _filesystem.remove_tree(directory / _SCRATCH)
+    examination = Examination(directory)
+    before = examination.report()
+    if before.healthy:
+        return before
+    for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY):
+        _filesystem.make_directory(directory / name)
+    saved = _save(directory, examination)
+    number = max([saved.manifest.segment, *segment_numbers(directory / LOG_DIRECTORY), *_base_numbers(directory)]) + 1
+    try:
+        found = _write(directory, saved, number)
+        kept = _keep_aside(directory, before, number)
+    finally:
+        _filesystem.remove_tree(directory / _SCRATCH)
+    rebuild(directory, found, fresh_base=False)  # its first step makes the manifest name the new base
+    done = [Finding(True, directory, None, text) for text in (*saved.texts(), *kept)]  # noqa: FBT003 - as named
+    return Report(done + Examination(directory).report().findings)
+
+
+@dataclass
+class _Saved:
+    """What could be read, and a count of what could not."""
+
+    manifest: Manifest
+    sessions: dict[bytes, bytes] = field(default_factory=dict)
+    sequence: int = 0
+    losses: list[str] = field(default_factory=list)
+    may_revive: bool = False
+
+    def texts(self) -> Iterator[str]:
+        """Yield what the report says of it."""
+        yield f"saved {len(self.sessions):,} sessions"
+        yield from (f"lost {loss}" for loss in self.losses)
+        if not self.losses:
+            yield "lost nothing"
+        if self.may_revive:
+            yield "sessions that were ended or changed in a lost part of the log may be as they were before it"
+
+
+def _save(directory: Path, examination: Examination) -> _Saved:
+    """Collect the sessions from the best source: base and log, or the view of this boot, or the ruins of all three."""
+    log = directory / LOG_DIRECTORY
+    readers = {number: read_segment(segment_path(log, number)) for number in segment_numbers(log)}
+    saved = _Saved(_known_facts(directory, examination, readers))
+    if examination.view_is_whole and not examination.log_is_whole:
+        saved.sessions = dict(_view_items(directory))
+        saved.sequence = max((reader.header.first_sequence for reader in readers.values() if reader), default=0)
+        for reader in readers.values():
+            if reader is not None:
+                saved.sequence = max([saved.sequence, *(entry.sequence for entry in surviving_entries(reader, []))])
+        return saved
+    first = _restore_base(directory, saved, examination, readers)
+    deleted = _replay(log, saved, readers, first)
+    if not examination.log_is_whole and examination.manifest is not None and _is_of_this_boot(examination.manifest):
+        for id_, record in _view_items(directory):
+            if id_ not in deleted:
+                saved.sessions.setdefault(id_, record)
+    return saved
+
+
+def _known_facts(directory: Path, examination: Examination, readers: dict[int, SegmentReader | None]) -> Manifest:
+    """Return the manifest, made from what the segments say where it is lost or of another store."""
+    salts = Counter(reader.header.store_salt.hex() for reader in readers.values() if reader)
+    del salts[""]
+    found = examination.manifest
+    if found is not None and (not salts or found.salt in salts):
+        return found
+    if not salts:
+        raise StoreCorrupt(directory / manifest.NAME, 0, "neither the manifest nor a segment says whose store this is")
+    salt = salts.most_common(1)[0][0]
+    if found is not None:
+        return msgspec.structs.replace(found, salt=salt, keys=[])
+    return Manifest(
+        map_size=max([DEFAULT_MAX_SIZE, *_map_sizes(directory)]),
+        salt=salt,
+        keys=[],
+        boot=None,
+        base=None,
+        segment=0,
+        doubtful=False,
+    )
+
+
+def _map_sizes(directory: Path) -> Iterator[int]:
+    for path in (directory / BASE_DIRECTORY).glob("*.mdb"):
+        tree = Tree(path)
+        yield from (meta.map_size // MAP_TO_SIZE for meta in tree.metas())
+        tree.close()
+
+
+def _base_numbers(directory: Path) -> list[int]:
+    return sorted(int(path.stem) for path in (directory / BASE_DIRECTORY).glob("*.mdb") if path.stem.isdigit())
+
+
+def _restore_base(
+    directory: Path, saved: _Saved, examination: Examination, readers: dict[int, SegmentReader | None]
+) -> int:
+    """Take what the base holds; return the first segment to apply over it."""
+    base = saved.manifest.base
+    if base is not None:
+        number, sessions = base.segment, base.sessions
+        saved.sequence = base.sequence
+    else:
+        # Compaction begins segment N before it writes base N, so a base without its segment is none of a live store.
+        known = [each for each in _base_numbers(directory) if each in readers] if examination.manifest is None else []
+        if not known:
+            return 0
+        number, sessions = known[-1], 0
+        reader = readers[number]
+        saved.sequence = reader.header.first_sequence - 1 if reader else 0
+    path = base_path(directory / BASE_DIRECTORY, number)
+    if path.exists():
+        tree = Tree(path)
+        saved.sessions = dict(_readable(tree.leaves()))
+        tree.close()
+    lost = sessions - len(saved.sessions)
+    if lost > 0:
+        saved.losses.append(f"{lost:,} of the {sessions:,} sessions of the base {path.name}")
+    return number
+
+
+def _replay(log: Path, saved: _Saved, readers: dict[int, SegmentReader | None], first: int) -> set[bytes]:
+    """Apply every readable entry from segment `first` on; return what was deleted, which never comes back."""
+    deleted: set[bytes] = set()
+    numbers = [number for number in readers if number >= first]
+    for number in range(first or 1, max([saved.manifest.segment, *numbers]) + 1):
+        reader = readers.get(number)
+        name = segment_path(log, number).name
+        if reader is None:
+            saved.losses.append(f"all of the log segment {name}")
+            saved.may_revive = True
+            continue
+        if reader.header.store_salt.hex() not in ("", saved.manifest.salt) or reader.header.number != number:
+            saved.losses.append(f"nothing of this store with {name}, which belongs to another place or store")
+            saved.may_revive = True
+            continue
+        holes: list[Hole] = []
+        for entry in surviving_entries(reader, holes):
+            for kind, id_, value in entry.changes:
+                if kind == DELETE:
+                    deleted.add(id_)
+                    saved.sessions.pop(id_, None)
+                elif id_ not in deleted:
+                    saved.sessions[id_] = value
+            saved.sequence = max(saved.sequence, entry.sequence)
+        for hole in holes:
+            saved.losses.append(
+                f"{hole.end - hole.offset:,} bytes of the log segment {name} from offset {hole.offset} on"
+            )
+            saved.may_revive = True
+    return deleted
+
+
+def _is_of_this_boot(found: Manifest) -> bool:
+    return found.boot is not None and found.boot.id == _filesystem.current_boot().id
+
+
+def _view_items(directory: Path) -> Iterator[tuple[bytes, bytes]]:
+    path = directory / VIEW_DIRECTORY / DATA_FILE
+    if not path.exists():
+        return
+    tree = Tree(path)
+    for meta in tree.metas()[:1]:
+        yield from _readable(tree.items(meta))
+    tree.close()
+
+
+def _readable(items: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield id and record of the sessions among the items."""
+    for key, record in items:
+        if key.startswith(SESSION) and len(key) == len(SESSION) + ID_BYTES:
+            try:
+                read_header(record)
+            except DamagedRecord:
+                continue
+            yield key[len(SESSION) :], record
+
+
+def _write(directory: Path, saved: _Saved, number: int) -> Manifest:
+    """Write the new base and the segment that follows it; return the manifest that will name them."""
+    scratch = directory / _SCRATCH
+    _filesystem.make_directory(scratch)
+    size = sum(len(record) for record in saved.sessions.values())
+    if _filesystem.free_bytes(directory) < size:
+        raise StoreFull(directory, "the disk has no room for a new base")
+    view = View(scratch, saved.manifest.map_size)
+    try:
+        _fill(view, saved.sessions)
+        log_end = LogEnd(number, HEADER_BLOCK_BYTES, saved.sequence, len(saved.sessions))
+        base = write_base(view, directory / BASE_DIRECTORY, lambda: (view.snapshot(), log_end))
+    finally:
+        view.close()
+    salt = bytes.fromhex(saved.manifest.salt)
+    create_segment(directory / LOG_DIRECTORY, number, saved.sequence + 1, salt)
+    return msgspec.structs.replace(saved.manifest, base=base, boot=None, segment=number, doubtful=False)
+
+
+def _fill(view: View, sessions: dict[bytes, bytes]) -> None:
+    items = sorted(sessions.items())
+    allocated = 0
+    for start in range(0, len(items), _BATCH):
+        batch = items[start : start + _BATCH]
+        pages = new_pages((INSERT, id_, record) for id_, record in batch)
+        allocated = view.make_room(allocated, len(batch), pages).allocated
+        with view.begin(write=True) as transaction:
+            for id_, record in batch:
+                put_new(transaction, id_, record)
+
+
+def _keep_aside(directory: Path, report: Report, number: int) -> list[str]:
+    """Give every damaged file a second name in a directory of its own, which stays when the first name goes."""
+    damaged = {finding.path for finding in report.findings if not finding.healthy and finding.path.is_file()}
+    if not damaged:
+        return []
+    aside = directory / f"damaged-{number:010}"
+    _filesystem.make_directory(aside)
+    for path in sorted(damaged):
+        name = "-".join(path.relative_to(directory).parts)
+        if not (aside / name).exists():
+            os.link(path, aside / name)
+    _filesystem.sync_directory(aside)
+    return [f"kept {len(damaged)} damaged files in {aside.name}"]

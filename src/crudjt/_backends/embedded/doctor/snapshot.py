@@ -1,0 +1,71 @@
+"""One commit of a live view, held still for an examination while others write."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from crudjt._backends.embedded.doctor.lmdb_pages import Meta, Tree
+from crudjt._backends.embedded.engine import registry
+from crudjt._backends.embedded.engine.control_block import (
+    ControlBlock,
+    LogEnd,
+)
+from crudjt._backends.embedded.engine.reader import VIEW_DIRECTORY
+from crudjt._backends.embedded.engine.view import (
+    DATA_FILE,
+    Snapshot,
+    opened_to_read,
+)
+
+_WAIT_SECONDS = 30.0
+_ATTEMPTS_AT_REST = 100
+
+
+class Moment(NamedTuple):
+    """Where the log stood at a commit, and where its tree begins in the file."""
+
+    log_end: LogEnd
+    meta: Meta
+
+
+@contextmanager
+def held_moment(directory: Path, map_size: int, control: ControlBlock) -> Iterator[Moment | None]:
+    """Hold a snapshot of a store's view for a block, and find what control block and file say of its transaction.
+
+    Both keep the last two transactions only. Where writers were faster, a newer snapshot is tried; where nothing moves,
+    the three do not belong together, and the moment is ``None``.
+    """
+    with ExitStack() as stack:
+        begin = stack.enter_context(_opened(directory, map_size))
+        tree = Tree(directory / VIEW_DIRECTORY / DATA_FILE)
+        stack.callback(tree.close)
+        yield _found(stack, begin, tree, control)
+
+
+@contextmanager
+def _opened(directory: Path, map_size: int) -> Iterator[Callable[[], Snapshot]]:
+    with registry.borrowed(directory) as engine:
+        if engine is not None:
+            yield engine.view.snapshot
+        else:
+            with opened_to_read(directory / VIEW_DIRECTORY, map_size) as begin:
+                yield begin
+
+
+def _found(stack: ExitStack, begin: Callable[[], Snapshot], tree: Tree, control: ControlBlock) -> Moment | None:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    last, at_rest_for = 0, 0
+    while at_rest_for < _ATTEMPTS_AT_REST and time.monotonic() < deadline:
+        snapshot = begin()
+        number = int(snapshot.id())
+        log_end = LogEnd(*control.slot(number))
+        meta = next((each for each in tree.metas() if each.transaction == number), None)
+        if meta is not None and control.holds(number):
+            stack.callback(snapshot.abort)
+            return Moment(log_end, meta)
+        snapshot.abort()
+        at_rest_for = at_rest_for + 1 if number == last else 0
+        last = number
+    return None

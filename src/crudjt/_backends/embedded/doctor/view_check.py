@@ -1,0 +1,60 @@
+"""What a view holds, checked in one pass: each record by itself, and all against subjects, count and log."""
+
+from collections.abc import Iterator
+
+from crudjt._backends.embedded.doctor.lmdb_pages import Meta, Tree
+from crudjt._core.changes import SESSION, SUBJECT
+from crudjt._core.record import (
+    NO_SUBJECT,
+    DamagedRecord,
+    read_header,
+)
+
+
+class ViewContents:
+    """What a pass over the view counted; `expected` loses what was found, and may be ``None``."""
+
+    def __init__(self, tree: Tree, meta: Meta, expected: dict[bytes, bytes] | None) -> None:
+        self.sessions = self.subjects = 0
+        self._unreadable = self._unindexed = self._different = 0
+        self._has_expectation = expected is not None
+        left = expected or {}
+        index: set[bytes] = set()  # the subject entries sort before the sessions
+        for key, record in tree.items(meta):
+            if key.startswith(SUBJECT):
+                index.add(key[len(SUBJECT) :])
+            elif key.startswith(SESSION):
+                self._take(key[len(SESSION) :], record, index, left)
+        self._missing = len(left)
+        self._dangling = len(index)
+
+    def _take(self, id_: bytes, record: bytes, index: set[bytes], left: dict[bytes, bytes]) -> None:
+        self.sessions += 1
+        if self._has_expectation and left.pop(id_, None) != record:
+            self._different += 1
+        try:
+            tag = read_header(record).tag
+        except DamagedRecord:
+            self._unreadable += 1
+            return
+        if tag != NO_SUBJECT:
+            self.subjects += 1
+            if tag + id_ in index:
+                index.remove(tag + id_)
+            else:
+                self._unindexed += 1
+
+    def faults(self, counted: int) -> Iterator[str]:
+        """Yield what is wrong, as ends of a sentence that begins with "the view"."""
+        if self._unreadable:
+            yield f"holds {self._unreadable:,} records whose head is damaged"
+        if self._unindexed:
+            yield f"does not list {self._unindexed:,} sessions under their subject"
+        if self._dangling:
+            yield f"lists {self._dangling:,} sessions under a subject that they do not have"
+        if self.sessions != counted:
+            yield f"holds {self.sessions:,} sessions where the control block counts {counted:,}"
+        if self._different:
+            yield f"holds {self._different:,} sessions otherwise than base and log say"
+        if self._missing:
+            yield f"lacks {self._missing:,} sessions that base and log hold"

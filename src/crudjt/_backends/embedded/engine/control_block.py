@@ -1,0 +1,128 @@
+"""The control block: a small file that every process maps, with named fields of 8 bytes.
+
+It is valid for one boot: whoever rebuilds the view makes a new one. A store of one aligned 8-byte word is atomic;
+nothing wider is, so every invariant below is kept by the order of single words (x86-64 keeps the order of stores;
+elsewhere the LMDB write mutex and whatever the processes talk through do).
+
+Where the log ends is kept twice, by parity of the LMDB transaction id. A write transaction has the id of the last
+committed one plus one; it reads the slot of the last and fills its own. A writer that dies before its commit leaves its
+slot half filled and the other untouched, and the next writer, with the same id, starts from the other again.
+"""
+
+import mmap
+import os
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+from crudjt import _filesystem
+
+MAGIC = 0x33304C5254434A54  # "TJCTRL03"
+
+WORD_MAGIC = 0
+WORD_FAILED = 1  # 1 after a failed sync or truncation: every process refuses to go on
+WORD_ATTENTION = 2  # transaction id by which a writer must look at the view's free room again; 0 after a failure
+WORD_ALLOCATED = 3  # bytes of the view's data file that are allocated on disk
+WORD_SYNCED_SEQUENCE = 4  # last log entry known to be on disk
+WORD_SYNCED_END = 5  # its end in the current segment
+WORD_SYNCED_AT = 6  # milliseconds since 1970, as the next two
+WORD_SWEPT_AT = 7
+WORD_COMPACTED_AT = 8
+WORD_SEALED_BYTES = 9  # log bytes in segments before the current one that a rebuild still reads
+WORD_LOG_ALLOCATED = 10  # bytes of the current segment's file that may be written through a map; 0 where unknown
+
+# The slot of transaction T begins at word SLOT_WORDS[T % 2]: the transaction's id, then a LogEnd.
+SLOT_WORDS = (16, 24)
+_SLOT_OFFSETS = (8 * 16, 8 * 24)
+_STATE_OFFSETS = (8 * 17, 8 * 25)
+
+# Pairs (begin, end) of the read cache, chosen by id: all that begin, then all that end, since a hit looks at one only.
+# See engine/cache.py.
+CACHE_PAIRS = 262_144
+_CACHE_WORDS = 512
+CONTROL_BYTES = (_CACHE_WORDS + 2 * CACHE_PAIRS) * 8
+
+
+# Native, so that each field is one store of a word.
+_SLOT = Struct("@5Q")
+_LOG_END = Struct("@4Q")
+_unpack_last = Struct("<12xI").unpack
+
+LogState = tuple[int, int, int, int]  # a `LogEnd` before it has names, where making one would cost too much
+
+
+class LogEnd(NamedTuple):
+    """Where the log stands after a transaction; `sessions` counts the records in the view."""
+
+    segment: int
+    end: int
+    sequence: int
+    sessions: int
+
+
+class ControlBlock:
+    """The mapped fields; `words` is the whole of it, for the paths where a call would cost too much."""
+
+    def __init__(self, path: Path) -> None:
+        """Map an existing control block."""
+        with _filesystem.opened(path, os.O_RDWR) as descriptor:
+            self._map = mmap.mmap(descriptor, CONTROL_BYTES)
+        self.words = memoryview(self._map).cast("Q")
+
+    @classmethod
+    def create(cls, path: Path) -> "ControlBlock":
+        """Make a control block that is not valid yet."""
+        _filesystem.remove(path)
+        with _filesystem.opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
+            _filesystem.allocate(descriptor, 0, CONTROL_BYTES, path.parent)
+        return cls(path)
+
+    def begin(self, log_end: LogEnd, last_transaction: int) -> None:
+        """Make the block valid, for a view whose last committed transaction is `last_transaction`."""
+        self.words[WORD_SYNCED_SEQUENCE] = log_end.sequence
+        self.words[WORD_SYNCED_END] = log_end.end
+        self.fill_slot(last_transaction, *log_end)
+        self.words[WORD_MAGIC] = MAGIC
+
+    @property
+    def valid(self) -> bool:
+        """Whether the block was made completely."""
+        return self.words[WORD_MAGIC] == MAGIC
+
+    @property
+    def failed(self) -> bool:
+        """Whether a sync failed in any process since the last recovery."""
+        return bool(self.words[WORD_FAILED])
+
+    def fail(self) -> None:
+        """Stop every process: writers look at the flag, and readers once their caches are void."""
+        self.words[WORD_FAILED] = 1
+        self.words[WORD_ATTENTION] = 0
+        for begin in range(_CACHE_WORDS, _CACHE_WORDS + CACHE_PAIRS):
+            self.words[begin] = 2**64 - 1
+
+    def slot(self, transaction: int) -> LogState:
+        """Return what a transaction left in its slot: the fields of a `LogEnd`."""
+        return _LOG_END.unpack_from(self._map, _STATE_OFFSETS[transaction & 1])
+
+    def holds(self, transaction: int) -> bool:
+        """Tell whether a slot was filled, or half filled, for this very transaction."""
+        return self.words[SLOT_WORDS[transaction & 1]] == transaction
+
+    def fill_slot(self, transaction: int, segment: int, end: int, sequence: int, sessions: int) -> None:
+        """State where the log ends once `transaction` is committed; the transaction's id goes first."""
+        _SLOT.pack_into(self._map, _SLOT_OFFSETS[transaction & 1], transaction, segment, end, sequence, sessions)
+
+    def close(self) -> None:
+        """Unmap."""
+        self.words.release()
+        self._map.close()
+
+
+def begin_word(id_: bytes) -> int:
+    """Return the first word of the cache pair of an id; the second is `CACHE_PAIRS` words on.
+
+    The last of the id's random bytes choose it.
+    """
+    last: int = _unpack_last(id_)[0]
+    return _CACHE_WORDS + (last & CACHE_PAIRS - 1)

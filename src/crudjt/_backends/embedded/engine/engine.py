@@ -1,0 +1,283 @@
+"""The engine of one open store in one process: what a write transaction is, and how it comes to the disk.
+
+A write transaction is, in this order: begin; read what is needed and decide; change the view; append one entry to the
+log; state the new log end; commit. Whatever fails before the commit leaves log and view as they were. Whoever dies
+before it leaves a view without the change, and an entry past the log end that the next writer cuts off.
+"""
+
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, overload
+
+import msgspec
+
+from crudjt import _filesystem
+from crudjt._backends.embedded.engine import control_block, manifest
+from crudjt._backends.embedded.engine.control_block import (
+    CACHE_PAIRS,
+    SLOT_WORDS,
+    WORD_ATTENTION,
+    LogEnd,
+    begin_word,
+)
+from crudjt._backends.embedded.engine.log import (
+    LiveLog,
+    full_or_failed,
+)
+from crudjt._backends.embedded.engine.reader import Reading
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, create_segment, encode_entry
+from crudjt._backends.embedded.engine.view import CHANGES_PER_WRITE, SEGMENT_KEY, Snapshot, ViewError, put_new
+from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Result
+from crudjt._core.gil import (
+    in_bites,
+    let_go,
+)
+from crudjt._core.record import (
+    HEADER_BYTES,
+    NO_SUBJECT,
+    TAG_OFFSET,
+)
+from crudjt.errors import StoreError, StoreFailed
+
+# LMDB keeps up to 2,013 bytes beside a key of 17 in a leaf; what is larger takes pages of its own.
+_SMALL_RECORD_BYTES = 1900
+_ITEM_BYTES = 128  # of the tree for a session and its subject, besides the record
+
+
+class Engine(Reading):
+    """An open store directory; shared by every `Store` of the process that opened it."""
+
+    def __init__(self, directory: Path, lock: int, ready: manifest.Manifest) -> None:
+        """Open the parts of a store that is ready; `lock` is the descriptor of its lock, held in shared mode."""
+        super().__init__(directory, ready)
+        self._lock = lock
+        self._log = LiveLog(directory, self.control, preallocates=self.view.preallocates)
+        self._make_locks()
+
+    @property
+    def log_directory(self) -> Path:
+        """Where the segments lie."""
+        return self._log.directory
+
+    # Writing
+
+    @overload
+    def write(self, decide: Decision[Result], arguments: Sequence[Any], durable: bool = False) -> Result: ...
+
+    @overload
+    def write(self, decide: None, arguments: Sequence[Change], durable: bool = False) -> None: ...
+
+    def write(  # noqa: C901, PLR0912, PLR0915 - begin to commit stays in one function: storage facts in docs/decisions.md
+        self, decide: Decision[Result] | None, arguments: Sequence[Any], durable: bool = False
+    ) -> Result | None:
+        """Run one write transaction and return what `decide` says.
+
+        `decide` gets a `Reader` and the arguments, and returns a result and the changes to make, at most one for an id;
+        a list of them is used up. It must not change anything itself. Where there is nothing to decide, it is ``None``,
+        and the arguments are the changes. With `durable`, return only after the changes are on disk.
+
+        Raises:
+            StoreFull: no room; nothing was changed.
+            StoreFailed: the disk failed now or earlier.
+
+        """
+        with self._writing:
+            begin_transaction = self.begin  # under the lock, before which `close` has changed it
+            try:
+                transaction = begin_transaction(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
+            except ViewError as error:
+                raise self._translated(error) from error
+            try:
+                number = transaction.id()
+                words, control = self.words, self.control
+                if number >= words[WORD_ATTENTION] or words[SLOT_WORDS[number & 1]] == number:
+                    self._attend(number)
+                segment, end, sequence, sessions = control.slot(number - 1)
+                result, changes = (None, arguments) if decide is None else decide(transaction, *arguments)
+                if not changes:
+                    transaction.abort()
+                    return result
+                limit = 0
+                if (
+                    number >= words[WORD_ATTENTION]
+                    or len(changes) > CHANGES_PER_WRITE
+                    or len(changes[0][2]) > _SMALL_RECORD_BYTES
+                    or len(changes[-1][2]) > _SMALL_RECORD_BYTES
+                ):
+                    limit = self._make_room(number, changes)
+                ends = []
+                for kind, id_, record in changes:
+                    if kind == INSERT:  # nobody can have cached what did not exist
+                        put_new(transaction, id_, record)
+                        sessions += 1
+                        continue
+                    begin = begin_word(id_)
+                    words[begin] = number  # before the commit: no cache may hold across it
+                    ends.append(begin + CACHE_PAIRS)
+                    if kind == REPLACE:
+                        transaction.put(SESSION + id_, record)
+                        continue
+                    transaction.delete(SESSION + id_)
+                    sessions -= 1
+                    tag = record[TAG_OFFSET:HEADER_BYTES]
+                    if tag != NO_SUBJECT:
+                        transaction.delete(SUBJECT + tag + id_)
+                if limit:
+                    self.view.check_size(transaction, limit)
+                writer = self._log.current
+                if writer is None or writer.number != segment:
+                    writer = self._log.writer(segment)
+                sequence += 1
+                entry = encode_entry(sequence, changes, writer.crc_salt)
+                control.fill_slot(number, segment, end + len(entry), sequence, sessions)
+                writer.append(entry, end)
+                transaction.commit()
+            except BaseException as error:
+                self._abort(transaction, error)
+                raise
+        for word in ends:
+            words[word] = number
+        if durable:
+            self.sync_to(sequence)
+        if isinstance(changes, list):
+            let_go(changes)
+        return result
+
+    def start_segment(self) -> tuple[Snapshot, LogEnd]:
+        """End the current segment, durably, and begin the next.
+
+        Returns a snapshot of the view, to be ended by the caller, and where the log stands at just that point: at the
+        start of the new segment.
+        """
+        with self._writing:
+            transaction = self.begin(None, None, True)  # noqa: FBT003 - as in write
+            try:
+                number = transaction.id()
+                self._attend(number)
+                segment, end, sequence, sessions = self.control.slot(number - 1)
+                self._log.writer(segment).cut(end)
+                self._log.sync(LogEnd(segment, end, sequence, sessions))
+                self._make_room(number, [])
+                create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
+                msgspec.structs.replace(manifest.load(self.directory), segment=segment + 1).save(self.directory)
+                started = LogEnd(segment + 1, HEADER_BLOCK_BYTES, sequence, sessions)
+                transaction.put(SEGMENT_KEY, started.segment.to_bytes(8, "little"))
+                snapshot = self.view.snapshot()
+                self.control.fill_slot(number, *started)
+                transaction.commit()
+            except BaseException as error:
+                self._abort(transaction, error)
+                raise
+        self.words[control_block.WORD_SYNCED_END] = HEADER_BLOCK_BYTES
+        self.words[control_block.WORD_SEALED_BYTES] += end
+        return snapshot, started
+
+    def _attend(self, number: int) -> None:
+        """Do what few transactions have to: refuse where the disk failed, and mend what a dead writer left."""
+        words = self.words
+        if words[control_block.WORD_FAILED]:
+            self._refuse()
+        self._log.cut_unfinished(number)
+
+    def _make_room(self, number: int, changes: Sequence[Change]) -> int:
+        """See that transaction `number`, and if possible some small ones after it, find the pages they need.
+
+        Returns how many pages the view may have after it, 0 for any number.
+        """
+        words = self.words
+        room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
+        words[control_block.WORD_ALLOCATED] = room.allocated
+        words[WORD_ATTENTION] = number + room.writes
+        if words[control_block.WORD_FAILED]:  # noted just now by a sync that failed
+            words[WORD_ATTENTION] = 0
+            self._refuse()
+        return room.limit
+
+    def _abort(self, transaction: Any, error: BaseException) -> None:
+        """End a transaction that failed, and raise our error for one of LMDB's or the disk's.
+
+        An entry that the log holds already must not be replayed after a boot, so what the next writer would do, with
+        the write lock, is done now: to cut off what lies behind the log end.
+        """
+        with suppress(ViewError):
+            transaction.abort()
+        with suppress(ViewError, StoreError):
+            settling = self.begin(None, None, True)  # noqa: FBT003 - as in write
+            try:
+                self._log.cut_unfinished(settling.id())
+            except OSError:
+                self._log.fail_if_whole(settling.id())
+            finally:
+                settling.abort()
+        if self.words[control_block.WORD_FAILED] and isinstance(error, ViewError | OSError):
+            raise StoreFailed(
+                self.directory, "a change could not be undone; close the store everywhere and reopen it"
+            ) from error
+        if isinstance(error, ViewError):
+            raise self._translated(error) from error
+        if isinstance(error, OSError):
+            raise full_or_failed(self.directory, error) from error
+
+    # Syncing
+
+    def sync(self) -> None:
+        """Return when all that was committed before the call is on disk."""
+        if self.words[control_block.WORD_FAILED]:
+            self._refuse()
+        self.sync_to(self.log_end().sequence)
+
+    def sync_to(self, sequence: int) -> None:
+        """Return when the entry `sequence` is on disk. Threads that wait here share one sync.
+
+        Raises:
+            StoreFailed: the sync failed. It is never tried again: the kernel may have dropped what it could not write.
+
+        """
+        words = self.words
+        while words[control_block.WORD_SYNCED_SEQUENCE] < sequence:
+            with self._syncing:
+                if words[control_block.WORD_FAILED]:
+                    self._refuse()
+                if words[control_block.WORD_SYNCED_SEQUENCE] < sequence:
+                    self._log.sync(self.log_end())
+
+    # Ending, forking
+
+    def _make_locks(self) -> None:
+        """Make the locks between the threads of this process; those of a parent may be held by threads it kept."""
+        self._writing = threading.Lock()
+        self.copying = threading.Lock()  # held by whoever copies a snapshot, from its beginning on
+        self._syncing = threading.Lock()
+
+    def close(self) -> None:
+        """Sync and close. Other processes are not touched."""
+        try:
+            if self._view is not None and not self.control.failed:
+                self.sync()
+        finally:
+            self._begin_no_more()
+            # LMDB does not wait for the threads that are in it: closing under a write kills the process.
+            with self.copying, self._writing, self._syncing:
+                self._close_view()
+                self._log.close()
+            os.close(self._lock)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of what cannot be inherited, and reopen it at the first use."""
+        self._make_locks()
+        self._abandon_view()
+
+
+def new_pages(changes: Iterable[Change]) -> int:
+    """Return how many pages the content of changes may take; what replaces a small record takes its room."""
+    small = large = 0
+    for kind, _, record in in_bites(changes):
+        size = len(record)
+        if size > _SMALL_RECORD_BYTES and kind in {INSERT, REPLACE}:
+            large += size // _filesystem.PAGE_BYTES + 2
+        elif kind == INSERT:
+            small += size + _ITEM_BYTES
+    return large + -(-2 * small // _filesystem.PAGE_BYTES)  # a page that was split is half full

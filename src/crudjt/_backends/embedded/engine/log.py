@@ -1,0 +1,113 @@
+"""The log of a live store, as one process sees it: the segment that is written, and how it comes to the disk."""
+
+import os
+from pathlib import Path
+
+from crudjt import _filesystem
+from crudjt._backends.embedded.engine import control_block
+from crudjt._backends.embedded.engine.control_block import (
+    ControlBlock,
+    LogEnd,
+)
+from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
+from crudjt._backends.embedded.engine.segment import (
+    Entry,
+    SegmentReader,
+    segment_path,
+)
+from crudjt._core.clock import (
+    NS_PER_MS,
+    system_clock,
+)
+from crudjt.errors import StoreError, StoreFailed, StoreFull
+
+LOG_DIRECTORY = "log"
+
+
+class LiveLog:
+    """Writes and cuts the current segment under the write lock; syncs it at any time.
+
+    Attributes:
+        directory: where the segments lie.
+        current: what writes the segment that was last in use here, if any.
+
+    """
+
+    def __init__(self, store: Path, control: ControlBlock, *, preallocates: bool) -> None:
+        """Open nothing yet."""
+        self._store = store
+        self._control = control
+        self._words = control.words
+        self._preallocates = preallocates
+        self.directory = store / LOG_DIRECTORY
+        self.current: MappedSegmentWriter | None = None
+
+    def writer(self, number: int) -> MappedSegmentWriter:
+        """Return what writes a segment; it becomes the current one.
+
+        Raises:
+            FileNotFoundError: the segment is gone.
+            StoreCorrupt: its header is damaged.
+
+        """
+        writer = self.current
+        if writer is None or writer.number != number:
+            writer = MappedSegmentWriter(self.directory, number, self._words, preallocates=self._preallocates)
+            self.current = writer
+        return writer
+
+    def cut_unfinished(self, number: int) -> None:
+        """Drop what a writer of transaction `number` that died or failed before its commit left in the log.
+
+        Durably: the kernel, or a sync that came between, may have brought the entry to the disk already, and after a
+        power failure a change that was refused would be there.
+        """
+        if self._control.holds(number):
+            before = LogEnd._make(self._control.slot(number - 1))
+            if self.writer(before.segment).cut(before.end):
+                self.sync(before)
+
+    def fail_if_whole(self, number: int) -> None:
+        """Stop every process if the entry of transaction `number` is whole in the log, and the disk keeps it there.
+
+        The next recovery would carry out what was refused. Part of an entry does no harm: the next one overwrites it.
+        """
+        segment, end, *_ = self._control.slot(number - 1)
+        try:
+            found = SegmentReader(segment_path(self.directory, segment)).entry_at(end)
+            whole = isinstance(found, Entry)
+        except (OSError, StoreError):
+            whole = True  # it cannot be told
+        if whole:
+            self._control.fail()
+
+    def sync(self, target: LogEnd) -> None:
+        """Sync the segment in which `target` lies; those before it were synced when they ended."""
+        try:
+            writer = self.writer(target.segment)
+        except FileNotFoundError:
+            return  # another process has ended it, and synced it, meanwhile
+        except OSError as error:
+            raise full_or_failed(self._store, error) from error
+        try:
+            writer.sync()
+            writer.mark_synced(target.end)
+        except OSError as error:
+            self._control.fail()
+            raise StoreFailed(self._store, "a sync to disk failed; close the store everywhere and reopen it") from error
+        self._words[control_block.WORD_SYNCED_END] = target.end
+        self._words[control_block.WORD_SYNCED_SEQUENCE] = target.sequence
+        self._words[control_block.WORD_SYNCED_AT] = system_clock() // NS_PER_MS
+
+    def close(self) -> None:
+        """Let go of the segment, and of its map."""
+        if self.current is not None:
+            self.current.close()
+            self.current = None
+
+
+def full_or_failed(store: Path, error: OSError) -> StoreError:
+    """Return our error for a write that the operating system refused."""
+    if error.errno in _filesystem.DISK_FULL_ERRNOS:
+        return StoreFull(store, "the disk is full")
+    return StoreFailed(store, f"writing failed: {os.strerror(error.errno or 0)}")

@@ -1,0 +1,156 @@
+"""Opening a store directory: who may, and whether its view is good or has to be made again first.
+
+Who opens a store tries for the lock in exclusive mode. With it, nobody else has the store open: the view is checked,
+and made again if it is of another boot or the disk failed. Without it, somebody has the store open, which proves that
+the view lives, unless that process runs under another boot id.
+"""
+
+import errno
+import os
+import random
+import time
+from pathlib import Path
+
+import msgspec
+
+from crudjt import _filesystem
+from crudjt._backends.embedded.engine import manifest
+from crudjt._backends.embedded.engine.control_block import ControlBlock
+from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
+from crudjt._backends.embedded.engine.manifest import Manifest
+from crudjt._backends.embedded.engine.reader import (
+    BASE_DIRECTORY,
+    CONTROL_FILE,
+    VIEW_DIRECTORY,
+)
+from crudjt._backends.embedded.engine.recovery import rebuild
+from crudjt._backends.embedded.engine.segment import (
+    SALT_BYTES,
+    segment_numbers,
+)
+from crudjt._backends.embedded.engine.view import (
+    DATA_FILE,
+    ViewError,
+    translated,
+)
+from crudjt._core.options import DEFAULT_MAX_SIZE
+from crudjt.errors import StoreBusy, StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible
+
+LOCK_FILE = "lock"
+
+_WAIT_SECONDS = 10.0
+_POLL_SECONDS = 0.02
+_UNUSABLE_ERRNOS = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS})
+
+
+def open_engine(directory: Path, max_size: int | None) -> Engine:
+    """Open a store, making or recovering it first where needed.
+
+    Raises:
+        StoreInaccessible: the directory cannot be used.
+        StoreBusy: other processes keep it open in a state that has to be recovered.
+        StoreCorrupt: the log or the base is damaged.
+        StoreFull: no room to make the view.
+
+    """
+    try:
+        _prepare_directory(directory)
+        lock = _filesystem.open_file(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT)
+        try:
+            ready = _make_ready(directory, lock, max_size)
+            return Engine(directory, lock, ready)
+        except BaseException:
+            os.close(lock)
+            raise
+    except ViewError as error:
+        raise translated(error, directory) from error
+    except PermissionError as error:
+        raise StoreInaccessible(directory, f"no permission to use {error.filename or directory}") from error
+    except OSError as error:
+        if error.errno in _filesystem.DISK_FULL_ERRNOS:
+            raise StoreFull(directory, "the disk is full") from error
+        if error.errno in _UNUSABLE_ERRNOS:
+            raise StoreInaccessible(directory, f"cannot be used: {os.strerror(error.errno)}") from error
+        raise StoreFailed(directory, f"opening failed: {os.strerror(error.errno or 0)}") from error
+
+
+def _prepare_directory(directory: Path) -> None:
+    try:
+        if not directory.is_dir():
+            _filesystem.make_directories(directory)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StoreInaccessible(directory, "is a file, or lies in one; a store is a directory") from error
+    kind = _filesystem.file_system(directory)
+    if kind in _filesystem.NETWORK_FILE_SYSTEMS:
+        raise StoreInaccessible(directory, f"lies on a network file system ({kind}); use a local disk, or gRPC")
+
+
+def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
+    """Return the manifest of a store whose view is good, with the lock held in shared mode."""
+    started = time.monotonic()
+    while True:
+        if _filesystem.lock(lock, exclusive=True):
+            _check_alone(directory, max_size)
+        _filesystem.lock(lock, exclusive=False, wait=True)
+        # Looked at again, since converting the lock gives it up for a moment, in which others may have had it.
+        found = _load(directory)
+        if found is not None and found.boot is not None and found.boot.id == _filesystem.current_boot().id:
+            if _usable(directory):
+                return found
+            what = "the disk failed" if _disk_failed(directory) else "its view is gone, or of another version of crudjt"
+            reason = f"{what}; close the store in every process to recover it"
+        else:
+            reason = "it is open in processes of another boot id (a container of its own?), or is being recovered"
+        _filesystem.unlock(lock)
+        waited = time.monotonic() - started
+        if waited > _WAIT_SECONDS:
+            raise StoreBusy(directory, reason, waited)
+        time.sleep(_POLL_SECONDS * (1 + random.random()))  # noqa: S311 - only to keep openers apart
+
+
+def _load(directory: Path) -> Manifest | None:
+    try:
+        return manifest.load(directory)
+    except FileNotFoundError:
+        return None
+
+
+def _usable(directory: Path) -> bool:
+    """Tell whether the view that was made in this boot is there, and no disk has failed since."""
+    control = _control(directory)
+    return (directory / VIEW_DIRECTORY / DATA_FILE).exists() and control is not None and not control.failed
+
+
+def _disk_failed(directory: Path) -> bool:
+    control = _control(directory)
+    return control is not None and control.failed
+
+
+def _control(directory: Path) -> ControlBlock | None:
+    try:
+        control = ControlBlock(directory / CONTROL_FILE)
+    except (FileNotFoundError, ValueError):  # gone, or cut short
+        return None
+    return control if control.valid else None
+
+
+def _check_alone(directory: Path, max_size: int | None) -> None:
+    """Make a store ready while nobody else has it open."""
+    found = _load(directory)
+    if found is None:
+        if segment_numbers(directory / LOG_DIRECTORY) or any((directory / BASE_DIRECTORY).glob("*.mdb")):
+            raise StoreCorrupt(directory / manifest.NAME, 0, "the manifest is missing")
+        salt = os.urandom(SALT_BYTES).hex()
+        found = Manifest(
+            map_size=max_size or DEFAULT_MAX_SIZE, salt=salt, keys=[], boot=None, base=None, segment=0, doubtful=False
+        )
+        found.save(directory)
+    elif max_size is not None and max_size > found.map_size:
+        found = msgspec.structs.replace(found, map_size=max_size)
+        found.save(directory)
+    boot = _filesystem.current_boot()
+    same_boot = found.boot is not None and found.boot.id == boot.id and found.boot.started_with(boot)
+    if same_boot and not found.doubtful and _usable(directory):
+        return
+    rebuild(directory, found, fresh_base=found.doubtful or (same_boot and _disk_failed(directory)))

@@ -1,0 +1,148 @@
+"""An open store directory as it is read: a view that all processes share, and where the log ends."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from crudjt._backends.embedded.engine import control_block, manifest
+from crudjt._backends.embedded.engine.control_block import (
+    ControlBlock,
+    LogEnd,
+)
+from crudjt._backends.embedded.engine.view import (
+    Snapshot,
+    View,
+    ViewError,
+    translated,
+)
+from crudjt.errors import StoreClosed, StoreError, StoreFailed
+
+CONTROL_FILE = "control"
+VIEW_DIRECTORY = "view"
+BASE_DIRECTORY = "base"
+
+_SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
+
+
+class Reading:
+    """The reading half of an `Engine`: what needs no writer's lock.
+
+    `begin` starts a transaction of the view. It is an attribute, not a method, since it is also where a closed store
+    and a forked child are met, at no cost to the others.
+    """
+
+    def __init__(self, directory: Path, ready: manifest.Manifest) -> None:
+        """Open the control block and the view of a store that is ready."""
+        self.directory = directory
+        self.salt = bytes.fromhex(ready.salt)
+        self.map_size = ready.map_size
+        self.control = ControlBlock(directory / CONTROL_FILE)
+        self.words = self.control.words
+        self._view: View | None = View(directory / VIEW_DIRECTORY, ready.map_size)
+        self.begin: Callable[..., Any] = self._view.begin
+        self.on_revival: Callable[[], None] = lambda: None
+        self._reviving = threading.Lock()
+
+    @property
+    def base_directory(self) -> Path:
+        """Where the snapshots lie."""
+        return self.directory / BASE_DIRECTORY
+
+    @property
+    def view(self) -> View:
+        """The open view."""
+        return self._view or self._reopen_view()
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return a value of the view as last committed, without a lock."""
+        begin = self.begin
+        try:
+            transaction = begin()
+            try:
+                value: bytes | None = transaction.get(key)
+            finally:
+                transaction.abort()
+        except ViewError as error:
+            raise self._translated(error) from error
+        if self.words[control_block.WORD_FAILED]:
+            self._refuse()
+        return value
+
+    def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` items of the view whose keys have `prefix`, from the key `start` on."""
+        try:
+            items = self.view.scan(prefix, start, limit)
+        except ViewError as error:
+            raise self._translated(error) from error
+        if self.words[control_block.WORD_FAILED]:
+            self._refuse()
+        return items
+
+    def log_end(self) -> LogEnd:
+        """Return where the log ends as of the last commit."""
+        for _ in range(_SLOT_TRIES):
+            try:
+                last = self.view.last_transaction
+            except ViewError as error:
+                raise self._translated(error) from error
+            end = LogEnd._make(self.control.slot(last))
+            if self.control.holds(last):  # else a later writer was filling the slot while it was read
+                return end
+        raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
+
+    def snapshot(self) -> tuple[Snapshot, LogEnd]:
+        """Return a snapshot of the view, to be ended by the caller, and where the log ended at just that point."""
+        for _ in range(_SLOT_TRIES):
+            if self.words[control_block.WORD_FAILED]:
+                self._refuse()
+            try:
+                snapshot = self.view.snapshot()
+            except ViewError as error:
+                raise self._translated(error) from error
+            last = snapshot.id()
+            end = LogEnd._make(self.control.slot(last))
+            if self.control.holds(last):  # as in log_end
+                return snapshot, end
+            snapshot.abort()
+        raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
+
+    # Ending, forking, failing
+
+    def _begin_no_more(self) -> None:
+        """Raise `StoreClosed` wherever a transaction is begun from now on."""
+        self.begin = _refuse_closed
+
+    def _close_view(self) -> None:
+        """Close. No thread may be in the view any more."""
+        if self._view is not None:
+            self._view.close()
+
+    def _abandon_view(self) -> None:
+        """In a forked child: let go of the view, which cannot be inherited, and reopen it at the first use."""
+        self._reviving = threading.Lock()
+        if self._view is not None:
+            self._view.abandon()
+            self._view = None
+        self.begin = self._reopen_and_begin
+
+    def _reopen_and_begin(self, *arguments: Any) -> Any:
+        return self._reopen_view().begin(*arguments)
+
+    def _reopen_view(self) -> View:
+        with self._reviving:
+            if self._view is None:
+                self._view = View(self.directory / VIEW_DIRECTORY, self.map_size)
+                self.begin = self._view.begin
+                self.on_revival()
+            return self._view
+
+    def _translated(self, error: ViewError) -> StoreError:
+        return StoreClosed() if self.begin is _refuse_closed else translated(error, self.directory)
+
+    def _refuse(self) -> NoReturn:
+        raise StoreFailed(self.directory, "the disk failed earlier; close the store in every process and reopen it")
+
+
+def _refuse_closed(*_: Any) -> NoReturn:
+    raise StoreClosed

@@ -1,0 +1,344 @@
+"""The log: every change of the store, in commit order. It is the truth; the view can be made from it again.
+
+A segment is a file ``log/NNNNNNNNNN.log``: a header block of 4096 bytes, then entries without a gap. Zeros may follow:
+room that was allocated ahead. No entry begins with zeros; one may end with some.
+
+    header block    at 0 and again at 2048, so that one bad sector costs nothing
+         0    8  magic "CRUDJTL1"
+         8    4  format, 1
+        12    4  segment number
+        16    8  sequence of the first entry
+        24    4  salt, random: the CRC of every entry starts from it
+        28   32  the store's salt
+        60    4  CRC-32 of the 60 bytes before
+    synced mark     at 1024, written after each sync, so it is true whenever it is there
+         0    8  every byte before this offset was on disk
+         8    4  CRC-32 of those 8 bytes, starting from the salt
+    entry           one write transaction
+         0    4  length of what follows the CRC
+         4    4  CRC-32 of what follows, starting from the salt
+         8    8  sequence, one more than that of the entry before
+        16    n  changes
+    change
+         0    1  1 = insert, 2 = replace, 3 = delete
+         1   16  id
+        17   4+n insert, replace: length and bytes of the record
+        17   16  delete: the subject tag of the record that goes
+
+All integers are little-endian. Because sequences run on without a gap and every segment has a salt of its own, bytes
+of an older file or of a cut-off tail never pass for an entry.
+"""
+
+import os
+import weakref
+from collections.abc import Iterator, Sequence
+from mmap import mmap
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+from zlib import crc32
+
+from crudjt import _filesystem
+from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
+from crudjt._core.gil import in_bites
+from crudjt._core.record import (
+    MIN_RECORD_BYTES,
+    TAG_OFFSET,
+)
+from crudjt._core.tokens import ID_BYTES
+from crudjt.errors import StoreCorrupt, StoreFormatError
+
+MAGIC = b"CRUDJTL1"
+FORMAT = 1
+HEADER_BLOCK_BYTES = 4096
+SALT_BYTES = 32
+
+_HEADER = Struct("<8sIIQI32s")
+_CRC = Struct("<I")
+_MARK = Struct("<QI")
+_ENTRY = Struct("<IIQ")
+_pack_length_and_crc = Struct("<II").pack
+_PUT = Struct("<B16sI")
+_pack_one_put = Struct("<QB16sI").pack
+_pack_one_delete = Struct("<QB16s16s").pack
+_DELETE = Struct("<B16s16s")
+_HEADER_COPIES = (0, 2048)
+_MARK_OFFSET = 1024
+_SEQUENCE_BYTES = 8
+_LENGTH_AND_CRC_BYTES = 8
+_CHUNK_BYTES = 1024**2
+
+assert _HEADER.size == 60  # noqa: PLR2004 - as the table says
+assert _ENTRY.size == 16  # noqa: PLR2004 - as the table says
+
+
+class SegmentHeader(NamedTuple):
+    """What a segment says of itself."""
+
+    number: int
+    first_sequence: int
+    crc_salt: int
+    store_salt: bytes
+
+
+class Entry(NamedTuple):
+    """One write transaction as it stands in a segment."""
+
+    offset: int
+    end: int
+    sequence: int
+    changes: list[tuple[int, bytes, bytes]]  # kind, id, record or subject tag
+
+
+class Damage(NamedTuple):
+    """Where a segment stops being readable."""
+
+    offset: int
+    reason: str
+
+
+def segment_path(directory: Path, number: int) -> Path:
+    """Return where segment `number` lies in a log directory."""
+    return directory / f"{number:010}.log"
+
+
+def segment_numbers(directory: Path) -> list[int]:
+    """Return the numbers of the segments in a log directory, ascending."""
+    return sorted(int(path.stem) for path in directory.glob("*.log") if path.stem.isdigit())
+
+
+def is_empty(segment: Path) -> bool:
+    """Tell whether a segment is a header block, and nothing behind it but zeros."""
+    with segment.open("rb", buffering=0) as reading:
+        whole = len(reading.read(HEADER_BLOCK_BYTES)) == HEADER_BLOCK_BYTES
+        return whole and not any(chunk.strip(b"\0") for chunk in iter(lambda: reading.read(_CHUNK_BYTES), b""))
+
+
+def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> bytes:
+    """Return the bytes of one write transaction."""
+    if len(changes) == 1:  # the same, in fewer steps
+        kind, id_, record = changes[0]
+        if kind == DELETE:
+            body = _pack_one_delete(sequence, kind, id_, record[TAG_OFFSET : TAG_OFFSET + 16])
+        else:
+            body = _pack_one_put(sequence, kind, id_, len(record)) + record
+        return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
+    parts = [sequence.to_bytes(_SEQUENCE_BYTES, "little")]
+    for kind, id_, record in in_bites(changes):
+        if kind == DELETE:
+            parts.append(_DELETE.pack(kind, id_, record[TAG_OFFSET : TAG_OFFSET + 16]))
+        else:
+            parts.append(_PUT.pack(kind, id_, len(record)))
+            parts.append(record)
+    body = b"".join(parts)
+    return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
+
+
+def encode_header(header: SegmentHeader) -> bytes:
+    """Return the header block of a new segment."""
+    packed = _HEADER.pack(MAGIC, FORMAT, header.number, header.first_sequence, header.crc_salt, header.store_salt)
+    packed += _CRC.pack(crc32(packed))
+    block = bytearray(HEADER_BLOCK_BYTES)
+    for at in _HEADER_COPIES:
+        block[at : at + len(packed)] = packed
+    block[_MARK_OFFSET : _MARK_OFFSET + _MARK.size] = _encode_mark(HEADER_BLOCK_BYTES, header.crc_salt)
+    return bytes(block)
+
+
+def create_segment(directory: Path, number: int, first_sequence: int, store_salt: bytes) -> None:
+    """Make an empty segment, durably: one that bears its final name has a whole header."""
+    header = SegmentHeader(number, first_sequence, int.from_bytes(os.urandom(4), "little"), store_salt)
+    _filesystem.replace_file(segment_path(directory, number), encode_header(header))
+
+
+def _encode_mark(synced_end: int, crc_salt: int) -> bytes:
+    return _MARK.pack(synced_end, crc32(synced_end.to_bytes(8, "little"), crc_salt))
+
+
+class SegmentWriter:
+    """An open segment of a live store: appended to under the write lock, synced by anybody."""
+
+    def __init__(self, directory: Path, number: int) -> None:
+        """Open an existing segment.
+
+        Raises:
+            StoreCorrupt: its header is damaged.
+
+        """
+        path = segment_path(directory, number)
+        self.number = number
+        self.descriptor = _filesystem.open_file(path)
+        self.close = weakref.finalize(self, os.close, self.descriptor)
+        self.close.atexit = False  # the last sync of an interpreter that ends comes after such calls
+        self.header = decode_header(path, os.pread(self.descriptor, HEADER_BLOCK_BYTES, 0))
+        self.crc_salt = self.header.crc_salt
+
+    def append(self, entry: bytes, offset: int) -> None:
+        """Write an entry, or leave the segment as it was and raise."""
+        try:
+            _filesystem.write_at(self.descriptor, entry, offset)
+        except OSError:
+            self.cut(offset)
+            raise
+
+    def cut(self, end: int) -> bool:
+        """Drop what a failed or dead writer left past the end; return whether there was anything."""
+        if os.fstat(self.descriptor).st_size == end:
+            return False
+        _filesystem.truncate(self.descriptor, end)
+        return True
+
+    def sync(self) -> None:
+        """Return when every entry that was appended before the call is on disk."""
+        _filesystem.sync_data(self.descriptor)
+
+    def mark_synced(self, end: int) -> None:
+        """Note that all before `end` is on disk, so that damage there is not taken for a torn tail."""
+        _filesystem.write_at(self.descriptor, _encode_mark(end, self.crc_salt), _MARK_OFFSET)
+
+
+def decode_header(path: Path, block: bytes) -> SegmentHeader:
+    """Return the header of a segment.
+
+    Raises:
+        StoreCorrupt: neither copy is whole.
+        StoreFormatError: written by a newer version.
+
+    """
+    for packed in _whole_copies(block):
+        _, format_, *fields = _HEADER.unpack(packed)
+        if format_ > FORMAT:
+            raise StoreFormatError(path, format_, FORMAT)
+        return SegmentHeader(*fields)
+    raise StoreCorrupt(path, 0, "the segment header is damaged")
+
+
+def header_copies(block: bytes | mmap) -> int:
+    """Return how many of the two copies of the header are whole."""
+    return len(_whole_copies(block))
+
+
+def _whole_copies(block: bytes | mmap) -> list[bytes]:
+    copies = []
+    for at in _HEADER_COPIES:
+        packed = block[at : at + _HEADER.size]
+        crc = block[at + _HEADER.size : at + _HEADER.size + _CRC.size]
+        if len(crc) == _CRC.size and packed.startswith(MAGIC) and _CRC.unpack(crc) == (crc32(packed),):
+            copies.append(packed)
+    return copies
+
+
+class SegmentReader:
+    """A segment as recovery and `doctor` read it: whole, and with suspicion.
+
+    Attributes:
+        content: the bytes of the file.
+        filled: where the zeros at its end begin, not before the end of the header block.
+        damage: what ended the reading of the entries, if they did not just end.
+
+    """
+
+    content: bytes | mmap
+
+    def __init__(
+        self, path: Path, end: int | None = None, header: SegmentHeader | None = None, *, alone: bool = False
+    ) -> None:
+        """Read a segment up to `end`, or all of it; `header` stands in for one that is damaged.
+
+        With `alone`, map it, for it may be large; else take it into memory, since whoever writes the store may cut it.
+
+        Raises:
+            StoreCorrupt: its header is damaged.
+
+        """
+        self.path = path
+        self.content = _filesystem.mapped_to_read(path) if alone else path.read_bytes()[:end]
+        self.header = header or decode_header(path, self.content[:HEADER_BLOCK_BYTES])
+        if header is None and len(self.content) < HEADER_BLOCK_BYTES:
+            raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")
+        self.filled = max(_end_before_zeros(self.content), HEADER_BLOCK_BYTES)
+        self.damage: Damage | None = None
+
+    @property
+    def synced_end(self) -> int:
+        """The offset up to which the segment is known to have been on disk."""
+        end, crc = _MARK.unpack_from(self.content, _MARK_OFFSET)
+        true = crc == crc32(int(end).to_bytes(8, "little"), self.header.crc_salt)
+        return int(end) if true else HEADER_BLOCK_BYTES
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries in order up to the end or the first damage, which is then in `damage`."""
+        offset, sequence = HEADER_BLOCK_BYTES, self.header.first_sequence
+        while offset < self.filled:
+            entry = self.entry_at(offset)
+            if isinstance(entry, Damage):
+                self.damage = entry
+                return
+            if entry.sequence != sequence:
+                self.damage = Damage(offset, f"entry {entry.sequence} stands where {sequence} should")
+                return
+            yield entry
+            offset, sequence = entry.end, sequence + 1
+
+    def entry_at(self, offset: int) -> Entry | Damage:
+        """Return the entry that begins at `offset`, or what is wrong there."""
+        content = self.content
+        if offset + _ENTRY.size > len(content):
+            return Damage(offset, "the file ends inside the head of an entry")
+        length, crc, sequence = _ENTRY.unpack_from(content, offset)
+        start = offset + _LENGTH_AND_CRC_BYTES
+        if length < _SEQUENCE_BYTES or start + length > len(content):
+            return Damage(offset, "the length of an entry points past the end of the file")
+        body = content[start : start + length]
+        if crc32(body, self.header.crc_salt) != crc:
+            return Damage(offset, "the CRC of an entry does not match")
+        changes = decode_changes(body[_SEQUENCE_BYTES:])
+        if changes is None:
+            return Damage(offset, "the changes of an entry are not well-formed")
+        return Entry(offset, start + length, sequence, changes)
+
+    def entry_after(self, offset: int, sequence: int) -> Entry | None:
+        """Return the next whole entry past damage at `offset`, of a sequence not below `sequence`."""
+        for start in range(offset + 1, min(self.filled, len(self.content) - _ENTRY.size)):
+            entry = self.entry_at(start) if self._plausible(start, sequence) else None
+            if isinstance(entry, Entry):
+                return entry
+        return None
+
+    def _plausible(self, offset: int, sequence: int) -> bool:
+        length, _, found = _ENTRY.unpack_from(self.content, offset)
+        left = len(self.content) - offset
+        return bool(_ENTRY.size <= length + _LENGTH_AND_CRC_BYTES <= left and sequence <= found <= sequence + left)
+
+
+def _end_before_zeros(content: bytes | mmap) -> int:
+    end = len(content)
+    while end and not (chunk := content[max(end - _CHUNK_BYTES, 0) : end].rstrip(b"\0")):
+        end = max(end - _CHUNK_BYTES, 0)
+    return end and max(end - _CHUNK_BYTES, 0) + len(chunk)
+
+
+def decode_changes(body: bytes) -> list[tuple[int, bytes, bytes]] | None:
+    """Return the changes of an entry, or ``None`` where they do not fill it exactly."""
+    changes = []
+    at = 0
+    while at < len(body):
+        kind = body[at]
+        id_ = body[at + 1 : at + 1 + ID_BYTES]
+        if kind == DELETE:
+            end = at + _DELETE.size
+            value = body[end - 16 : end]
+        elif kind in (INSERT, REPLACE) and at + _PUT.size <= len(body):
+            start = at + _PUT.size
+            size = int.from_bytes(body[start - 4 : start], "little")
+            end = start + size
+            value = body[start:end]
+            if size < MIN_RECORD_BYTES:
+                return None
+        else:
+            return None
+        if end > len(body):
+            return None
+        changes.append((kind, id_, value))
+        at = end
+    return changes

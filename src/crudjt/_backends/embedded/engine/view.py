@@ -1,0 +1,276 @@
+"""The view: an LMDB tree of what the log says, shared by all processes through the page cache.
+
+The only importer of lmdb. Keys: ``t`` + id -> record; ``s`` + subject tag + id -> empty; ``m`` -> the current
+segment, which gives the transaction that changes segments something to commit.
+
+Opened without syncing and with a writable map: a killed process cannot damage it, an operating-system crash can, so
+it is never trusted across a boot. On file systems where an allocated block may still fail to be written, the map
+stays read-only, which costs time and no safety.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lmdb
+import lmdb._envid  # fork: see View.abandon
+
+from crudjt import _filesystem
+from crudjt._core.changes import SESSION, SUBJECT
+from crudjt._core.record import (
+    HEADER_BYTES,
+    NO_SUBJECT,
+    TAG_OFFSET,
+)
+from crudjt.errors import StoreBusy, StoreError, StoreFailed, StoreFull
+
+SEGMENT_KEY = b"m"
+
+DATA_FILE = "data.mdb"
+LOCK_FILE = "lock.mdb"
+
+ViewError = lmdb.Error
+Snapshot = lmdb.Transaction
+
+# A change touches two root-to-leaf paths of at most five pages. A transaction may split each of them, and touches some
+# pages of the free list.
+_PAGES_PER_CHANGE = 10
+CHANGES_PER_WRITE = 2  # up to which a transaction need not ask for room of its own: a rotation replaces and inserts
+_PAGES_PER_WRITE = 36
+_WRITES_AHEAD = 32
+_STEP_BYTES = 1024**2
+_MOST_ZEROS_BYTES = 8 * _STEP_BYTES  # what more a large transaction may need at most, it hardly ever does
+# A transaction copies what it touches: a full store must still be able to delete, and to be made again in large steps.
+MAP_TO_SIZE = 3
+
+_LOCK_FILE_BYTES = 128 * 1024  # two thousand reader slots; LMDB takes as many as fit
+_READERS = 1024
+_SPARE_READS = 8  # kept for so many threads that read at once: to begin a new one takes a lock of all processes
+
+
+class Room(NamedTuple):
+    """What is there for coming transactions."""
+
+    allocated: int  # bytes of the file that are allocated on disk
+    writes: int  # how many transactions of up to two small changes, this one included, need not ask again
+    limit: int  # how many pages the tree may have after this one; 0 where it cannot come so far
+
+
+class View:
+    """An open tree."""
+
+    def __init__(self, directory: Path, max_size: int) -> None:
+        """Open or create the tree in `directory`, of up to `max_size` bytes of live pages.
+
+        Raises:
+            StoreError: LMDB refused.
+
+        """
+        self.directory = directory
+        self.max_size = max_size
+        self.map_size = MAP_TO_SIZE * max_size
+        self.preallocates = _filesystem.file_system(directory) in _filesystem.PREALLOCATING_FILE_SYSTEMS
+        lock_file = directory / LOCK_FILE
+        if not lock_file.exists():
+            with (
+                _filesystem.removed_on_failure(lock_file),
+                _filesystem.opened(lock_file, os.O_RDWR | os.O_CREAT) as descriptor,
+            ):
+                _filesystem.allocate(descriptor, 0, _LOCK_FILE_BYTES, directory)
+        try:
+            self.env = lmdb.open(
+                str(directory),
+                map_size=self.map_size,
+                mode=_filesystem.FILE_MODE,
+                sync=False,
+                metasync=False,
+                writemap=self.preallocates,
+                max_readers=_READERS,
+                max_spare_txns=_SPARE_READS,
+                max_dbs=0,
+            )
+        except lmdb.Error as error:
+            raise translated(error, directory) from error
+        self.begin = self.env.begin
+        self._tree = self.env.open_db(None)
+        self.clear_dead_readers()
+
+    def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` items whose keys have `prefix`, from the key `start` on."""
+        items: list[tuple[bytes, bytes]] = []
+        with self.begin() as transaction, transaction.cursor() as cursor:
+            if cursor.set_range(start):
+                for key, value in cursor:
+                    if len(items) == limit or not key.startswith(prefix):
+                        break
+                    items.append((key, value))
+        return items
+
+    def sessions(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield id and record of every session of one snapshot."""
+        with self.begin() as transaction, transaction.cursor() as cursor:
+            if cursor.set_range(SESSION):
+                for key, value in cursor:
+                    if not key.startswith(SESSION):
+                        break
+                    yield key[1:], value
+
+    @property
+    def last_transaction(self) -> int:
+        """The id of the last committed transaction."""
+        return int(self.env.info()["last_txnid"])
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the pages that hold live data."""
+        return _pages(self.env.stat()) * _filesystem.PAGE_BYTES
+
+    def make_room(self, allocated: int, changes: int, pages: int) -> Room:
+        """Make sure that the next transaction finds allocated blocks, and if possible those after it.
+
+        It is to make a number of `changes` that bring up to `pages` of new content. `allocated` is what an earlier call
+        has returned. Call under the write lock, and see to the limit with `check_size`.
+
+        Raises:
+            StoreFull: the disk has no room for the transaction.
+
+        """
+        stat = self.env.stat()
+        tree, used = int(stat["branch_pages"] + stat["leaf_pages"]), _pages(stat)
+        most = self.max_size // _filesystem.PAGE_BYTES
+        left = most - used - pages
+        limit = max(most, used) if left < 0 else 0
+        writes = min(max(left, 1), _WRITES_AHEAD)
+        if not self.preallocates:
+            return Room(allocated, writes, limit)
+        # What is changed is copied, and what is freed is listed, 512 to a page.
+        needed = min(changes * _PAGES_PER_CHANGE, tree) + pages + used // 512 + _PAGES_PER_WRITE
+        first = int(self.env.info()["last_pgno"]) + 1
+        allocated = self._allocate(allocated, first, needed)
+        ahead = max(allocated // _filesystem.PAGE_BYTES - first - needed, 0)
+        return Room(allocated, min(writes, 1 + ahead // _PAGES_PER_WRITE), limit)
+
+    def check_size(self, transaction: Any, limit: int) -> None:
+        """Refuse a write transaction that has brought the tree past `limit` pages.
+
+        Raises:
+            StoreFull: it has; nothing was committed.
+
+        """
+        if _pages(transaction.stat(self._tree)) > limit:
+            raise StoreFull(self.directory, "the store has reached max_size")
+
+    def _allocate(self, allocated: int, first: int, needed: int) -> int:
+        """Allocate blocks ahead, or where the disk has no room for that, for the pages that are needed at least.
+
+        `first` is the first page of the file that no transaction uses yet.
+        """
+        enough = (first + needed + _WRITES_AHEAD * _PAGES_PER_WRITE) * _filesystem.PAGE_BYTES
+        if allocated >= min(enough, self.map_size):
+            return allocated
+        ahead = -(-enough // _STEP_BYTES) * _STEP_BYTES
+        least = (first + needed) * _filesystem.PAGE_BYTES
+        with _filesystem.opened(self.directory / DATA_FILE, os.O_RDWR) as descriptor:
+            for wanted in (min(ahead, self.map_size), min(least, self.map_size)):
+                if wanted <= allocated:
+                    return allocated
+                try:
+                    _filesystem.allocate(descriptor, allocated, wanted - allocated, self.directory)
+                except OSError as error:
+                    if error.errno not in _filesystem.DISK_FULL_ERRNOS:
+                        raise
+                    continue
+                unused = max(allocated, first * _filesystem.PAGE_BYTES)
+                _filesystem.fill_with_zeros(descriptor, unused, min(wanted - unused, _MOST_ZEROS_BYTES))
+                return wanted
+        raise StoreFull(self.directory, "the disk is full")
+
+    def snapshot(self) -> Snapshot:
+        """Return a read transaction for `copy`; it sees what is committed now."""
+        return self.begin()
+
+    def copy(self, target: int, snapshot: Snapshot) -> int:
+        """Write a compact copy of a snapshot into a new descriptor; return its size. LMDB does not sync it."""
+        try:
+            self.env.copyfd(target, compact=True, txn=snapshot)
+        except lmdb.Error as error:
+            raise translated(error, self.directory) from error
+        return os.lseek(target, 0, os.SEEK_CUR)
+
+    def clear_dead_readers(self) -> int:
+        """Free the reader slots of dead processes, which would hold back the reuse of pages."""
+        return int(self.env.reader_check())
+
+    def close(self) -> None:
+        """Close the tree."""
+        self.env.close()
+
+    def abandon(self) -> None:
+        """Leave an inherited tree alone for good, in a forked child.
+
+        Closing it here would free reader slots that the parent is using, and would wait for ever for a write
+        transaction of a thread that the fork did not copy. So it stays open in memory, unreachable, even past the end
+        of the interpreter, and py-lmdb's rule of one open tree per file and process is told of the new process.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.env))
+        _forget_parents_trees()
+
+
+def _pages(stat: Mapping[str, Any]) -> int:
+    return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+
+
+def put_new(transaction: Any, id_: bytes, record: bytes) -> None:
+    """Put a record and the entry of its subject, if it has one.
+
+    Nearly all are the newest, and go to the end of the tree. To tell LMDB so fills its pages; else they lack a record.
+    """
+    if not transaction.put(SESSION + id_, record, True, True, True):  # noqa: FBT003 - append; keywords cost
+        transaction.put(SESSION + id_, record)
+    tag = record[TAG_OFFSET:HEADER_BYTES]
+    if tag != NO_SUBJECT:
+        transaction.put(SUBJECT + tag + id_, b"")
+
+
+@contextmanager
+def opened_to_read(directory: Path, map_size: int) -> Iterator[Callable[[], Snapshot]]:
+    """Keep a tree open for a block, without the right to change it; yields what begins a snapshot.
+
+    Not for a tree that this process has open: LMDB would drop its locks.
+    """
+    try:
+        env = lmdb.open(str(directory), map_size=map_size, readonly=True, create=False, max_readers=_READERS, max_dbs=0)
+    except lmdb.Error as error:
+        raise translated(error, directory) from error
+    try:
+        yield env.begin
+    finally:
+        env.close()
+
+
+def _forget_parents_trees() -> None:
+    process = os.getpid()
+    inherited: Callable[[str, int], tuple[object, ...]] = lmdb._envid.env_keys  # noqa: SLF001 - there is no public way
+
+    def env_keys(path: str, subdir: int) -> tuple[object, ...]:
+        return tuple((process, key) for key in inherited(path, subdir))
+
+    lmdb._envid.env_keys = env_keys  # noqa: SLF001 - as above
+
+
+def translated(error: lmdb.Error, directory: Path) -> StoreError:
+    """Return our error for one of LMDB's."""
+    if isinstance(error, lmdb.MapFullError):
+        return StoreFull(directory, "the store has reached max_size")
+    if isinstance(error, lmdb.DiskError):
+        return StoreFull(directory, "the disk is full")
+    if isinstance(error, lmdb.ReadersFullError):
+        return StoreBusy(directory, f"more than {_READERS} reads at once", 0.0)
+    if (
+        _filesystem.free_bytes(directory) < _filesystem.PAGE_BYTES * _PAGES_PER_WRITE
+    ):  # LMDB calls a short write an I/O error
+        return StoreFull(directory, "the disk is full")
+    return StoreFailed(directory, f"LMDB failed with {type(error).__name__}")

@@ -1,0 +1,411 @@
+"""`Store`: the face of the embedded engine."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+from crudjt._backends.embedded.engine import backup, known_keys, registry, sweep
+from crudjt._backends.embedded.engine.control_block import (
+    CACHE_PAIRS,
+    begin_word,
+)
+from crudjt._backends.embedded.read_cache import (
+    Cached,
+    ReadCache,
+)
+from crudjt._backends.embedded.stats import read_stats
+from crudjt._core.changes import SESSION, SUBJECT, Decision, Result
+from crudjt._core.clock import NS_PER_MS
+from crudjt._core.codec import (
+    pack,
+    unpack,
+)
+from crudjt._core.gil import in_bites
+from crudjt._core.keyring import (
+    Key,
+    Keyring,
+)
+from crudjt._core.lookup import Found
+from crudjt._core.operations import Sessions
+from crudjt._core.options import Options
+from crudjt._core.record import Header, unlimited, unpack_header
+from crudjt._core.session import Envelope, Session
+from crudjt._core.stats import Stats
+from crudjt._core.tokens import token_block
+from crudjt._core.validation import (
+    KEEP,
+    KeepType,
+    NewLimits,
+    changed_limits,
+    checked_handle,
+    checked_subject,
+    checked_version,
+    new_limits,
+)
+from crudjt.errors import InvalidParameter, StoreClosed
+
+logger = logging.getLogger("crudjt")
+
+_BATCH = 500
+
+
+class _Closed:
+    """Stands where the parts of a store stood before it was closed."""
+
+    def __getattr__(self, _name: str) -> NoReturn:
+        raise StoreClosed
+
+
+def _refuse(_token: str) -> NoReturn:
+    raise StoreClosed
+
+
+class Store:
+    """An open token store. Threads may share it, and forked children may go on using it.
+
+    Every method raises `StoreClosed` after `close`, and another `StoreError` where the store itself fails. Durations
+    are in seconds, whole or not. Data is a dict of what MessagePack carries; tuples come back as lists.
+    """
+
+    def __init__(self, directory: Path, secrets: Sequence[bytes], options: Options) -> None:
+        """Open or create the store in a directory; `crudjt.open` is the way to call this."""
+        engine = registry.acquire(directory, options)
+        try:
+            keyring = Keyring(secrets, engine.salt)
+            if not known_keys.note_keys(engine, keyring.fingerprints):
+                logger.warning(
+                    "none of the secret keys given wrote %s before: its sessions will not be found", directory
+                )
+        except BaseException:
+            registry.release(engine, options)
+            raise
+        self._directory = directory
+        self._options = options
+        self._engine = engine
+        self._sessions = Sessions(keyring, engine.words, directory)
+        self._clock = options.clock
+        self._max_data_bytes = options.max_data_bytes
+        self.durable = options.durability == "full"
+        self._cache = ReadCache()
+        self._cached = self._cache.get
+        self._words = engine.words
+
+    # One session
+
+    def create(
+        self,
+        data: dict[Any, Any],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> str:
+        """Start a session and return its token: 22 URL-safe characters that mean nothing by themselves.
+
+        Args:
+            data: what the token is to stand for.
+            ttl: the absolute lifetime; ``None`` for no end.
+            max_reads: how many reads the token is good for, over all processes; ``None`` for any number.
+            idle: ends the session when nobody reads it for this long.
+            subject: whom the session belongs to, for `sessions` and `revoke`: a user id.
+
+        Raises:
+            InvalidParameter: a parameter is out of range; `DataTooLarge` if it is the size of `data`.
+
+        """
+        sessions = self._sessions
+        packed = pack(data, self._max_data_bytes)
+        limits = new_limits(ttl, idle, max_reads)
+        if subject is not None:
+            checked_subject(subject)
+        clock = self._clock
+        token, change = sessions.insert(packed, subject, limits, clock())
+        self._engine.write(None, (change,), self.durable)
+        return token
+
+    def read(self, token: str) -> Session | None:
+        """Return the session of a token, or ``None`` if it is unknown, expired or used up.
+
+        Counts against `max_reads`, and puts the end of an idle timeout off.
+        """
+        cached = self._cached
+        try:
+            entry = cached(token)
+        except TypeError:  # not hashable, so no text
+            entry = None
+        if entry is not None:
+            until_ns = entry.until_ns
+            now_ns = self._clock() if until_ns else -1
+            if self._words[entry.word] == entry.noted and now_ns < until_ns:
+                entry.used = True
+                return Session(unpack(entry.packed), None, entry, now_ns)
+            self._cache.drop(token)
+        return self._read_view(token)
+
+    def _read_view(self, token: str) -> Session | None:
+        words, clock = self._words, self._clock
+        now_ns = clock()
+        block = token_block(token)
+        if block is None:
+            return None
+        sessions = self._sessions
+        for number, key in enumerate(sessions.keyring.newest_first):
+            id_ = key.tokens.id(block)
+            word = begin_word(id_)
+            begin, end = words[word], words[word + CACHE_PAIRS]  # before the view is read: see engine/cache.py
+            record = self._engine.get(SESSION + id_)
+            if record is None:
+                continue
+            head, packed, subject = sessions.opened(key, id_, record)
+            until = 0
+            if not unlimited(head):
+                header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
+                if not header.alive(now_ms):
+                    return None
+                until = header.still_until()
+                if header.reads_left or 0 < until <= now_ms:
+                    taken = sessions.taken(Found(key, id_, record, header), packed, subject, now_ns)
+                    return self._engine.write(sessions.take_as_found, (token, record, *taken, now_ns), self.durable)
+            data = unpack(packed)
+            if begin != end:
+                return Session(data, None, Envelope(id_, head, subject), now_ns)
+            entry = Cached(id_, head, subject, number, word, begin, until * NS_PER_MS, packed)
+            self._cache.keep(token, entry)
+            return Session(data, None, entry, now_ns)
+        return None
+
+    def peek(self, token: str) -> Session | None:
+        """Return what `read` would, without counting the read or putting anything off."""
+        now_ns = self._clock()
+        found = self._sessions.find_live(self._engine.get, token, now_ns // NS_PER_MS)
+        return None if found is None else self._sessions.session(found, now_ns)
+
+    def update(
+        self,
+        token: str,
+        data: dict[Any, Any],
+        ttl: float | KeepType | None = KEEP,
+        max_reads: int | KeepType | None = KEEP,
+        *,
+        idle: float | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> bool:
+        """Replace the data of a live session, and any limit that is given; return whether there was one.
+
+        A `ttl` counts from now. `KEEP` leaves a limit as it is, ``None`` removes it. A session that has ended stays
+        ended.
+
+        Args:
+            token: whose session.
+            data: the new data.
+            ttl: as in `create`.
+            max_reads: as in `create`.
+            idle: as in `create`.
+            if_version: the `Session.version` that the caller knows.
+
+        Raises:
+            VersionConflict: the session has been updated since `if_version`.
+            InvalidParameter: a parameter is out of range.
+
+        """
+        packed = pack(data, self._max_data_bytes)
+        if if_version is not None:
+            checked_version(if_version)
+        return self._change(token, packed, changed_limits(ttl, idle, max_reads), if_version)
+
+    def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
+        """Give a live session new limits, the same data, and a fresh idle timeout; return whether there was one."""
+        return self._change(token, None, changed_limits(ttl, idle, KEEP), None)
+
+    def rotate(self, token: str) -> str | None:
+        """Move a live session to a new token and return it; ``None`` if there is no such session.
+
+        The old token is dead from the moment the new one lives: call it at login and at every change of privilege
+        (OWASP ASVS 5.0, 7.2.4). The handle changes with the token; data, limits, subject and version stay.
+        """
+        return self._write(self._sessions.rotate, token, self._known(token), self._clock())
+
+    def delete(self, token: str) -> bool:
+        """End a session; return whether there was one."""
+        known, now_ms = self._known(token), self._now_ms()
+        return self._engine.write(self._sessions.end, (token, known, now_ms), self.durable)
+
+    # Sessions of a subject
+
+    def sessions(self, subject: str) -> Iterator[Session]:
+        """Yield the live sessions of a subject: their handles and data, never their tokens.
+
+        Sessions that start or end meanwhile may be seen or not.
+        """
+        checked_subject(subject)
+        for key, _, ids in self._filed(subject):
+            for id_ in ids:
+                found = self._sessions.find_id(self._engine.get, key, id_)
+                if found is not None:
+                    now_ns = self._clock()
+                    session = self._sessions.session(found, now_ns)
+                    if found.header.alive(now_ns // NS_PER_MS):
+                        yield session
+
+    def revoke(self, subject: str, *, keep: str | None = None) -> int:
+        """End every session of a subject, but that of the token `keep`; return how many were alive.
+
+        When it returns, no session that had begun is alive in any process. A large number goes in several transactions.
+        """
+        checked_subject(subject)
+        block = None if keep is None else token_block(keep, "keep")
+        ended, tried = 0, set[bytes]()
+        # Again until nothing new turns up: a session that is rotated meanwhile may move to where it was looked for.
+        while True:
+            before = len(tried)
+            for key, tag, ids in self._filed(subject):
+                kept = None if block is None else key.tokens.id(block)
+                new = [id_ for id_ in ids if id_ != kept and id_ not in tried]
+                if new:
+                    ended += self._write(self._sessions.remove_filed, key, tag, new, self._now_ms())
+                    tried.update(new)
+            if len(tried) == before:
+                return ended
+
+    def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
+        """End one session by its handle, `Session.id`; return whether there was one."""
+        return self._write(self._sessions.remove_id, checked_handle(id), self._now_ms())
+
+    def _filed(self, subject: str) -> Iterator[tuple[Key, bytes, list[bytes]]]:
+        """Yield the ids filed under a subject, by key and tag; each list is read in one transaction."""
+        for key in self._sessions.keyring.newest_first:
+            tag = key.subject_tag(subject)
+            start = prefix = SUBJECT + tag
+            while items := self._engine.scan(prefix, start, _BATCH):
+                start = items[-1][0] + b"\x00"
+                yield key, tag, [item[len(prefix) :] for item, _ in in_bites(items)]
+
+    # Many sessions in one transaction
+
+    def create_many(
+        self,
+        data: Iterable[dict[Any, Any]],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> list[str]:
+        """Start a session for each item of `data`, all or none; return their tokens in order. Limits as in `create`."""
+        if not isinstance(data, Iterable):
+            raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
+        limits = new_limits(ttl, idle, max_reads)
+        if subject is not None:
+            checked_subject(subject)
+        tokens, changes = [], []
+        for item in in_bites(data):
+            token, change = self._sessions.insert(pack(item, self._max_data_bytes), subject, limits, self._clock())
+            tokens.append(token)
+            changes.append(change)
+        self._engine.write(None, changes, self.durable)
+        return tokens
+
+    def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+        """Read many tokens as of one moment; results in order."""
+        return self._write(self._sessions.take, list_of_tokens(tokens), self._clock())
+
+    def delete_many(self, tokens: Iterable[str]) -> int:
+        """End many sessions, all in one transaction; return how many were alive."""
+        return self._write(self._sessions.remove, list_of_tokens(tokens), self._now_ms())
+
+    # The store
+
+    def stats(self) -> Stats:
+        """Return counters of the whole store; cheap enough to call often."""
+        return read_stats(self._engine)
+
+    def sweep(self) -> int:
+        """Remove expired sessions now, rather than at the next `sweep_interval`; return how many.
+
+        Expired sessions are never served, swept or not: this gives their space back. Returns 0 while another process is
+        sweeping or compacting.
+        """
+        return sweep.sweep(self._engine, self._clock)
+
+    def sync(self) -> None:
+        """Return when every change that was made before the call is on disk.
+
+        Raises:
+            StoreFailed: the disk refused. The store must be closed in every process, and is recovered when reopened.
+
+        """
+        self._engine.sync()
+
+    def backup(self, path: str | PathLike[str]) -> None:
+        """Write a copy of the store, as of one moment, to a new directory, while others go on reading and writing.
+
+        The copy opens as a store, with the same secret key.
+
+        Raises:
+            StoreInaccessible: `path` exists and is not an empty directory, or cannot be written.
+
+        """
+        backup.backup(self._engine, Path(path))
+
+    def close(self) -> None:
+        """Sync and close. Calling it again does nothing; anything else raises `StoreClosed` from then on."""
+        engine = self._engine
+        if isinstance(engine, _Closed):
+            return
+        self._engine = self._cache = self._sessions = _Closed()  # type: ignore[assignment] # so that every use raises
+        self._cached = _refuse  # type: ignore[assignment] # as above
+        registry.release(engine, self._options)
+
+    def __enter__(self) -> "Store":
+        """Return the store; it is closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Say where the store is, and nothing of what it holds."""
+        state = "closed" if isinstance(self._engine, _Closed) else "open"
+        return f"<Store {str(self._directory)!r} {state}>"
+
+    # What the methods share
+
+    def _now_ms(self) -> int:
+        clock = self._clock
+        return clock() // NS_PER_MS
+
+    def _known(self, token: str) -> Cached | None:
+        """Return what the cache has of a session that is about to change, which is the end of the entry's use."""
+        cached = self._cached
+        try:
+            entry = cached(token)
+        except TypeError:  # not hashable, so no text
+            return None
+        if entry is not None:
+            entry.used = False
+        return entry
+
+    def _write(self, decide: Decision[Result], *arguments: Any) -> Result:
+        return self._engine.write(decide, arguments, self.durable)
+
+    def _change(self, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None) -> bool:
+        known, now_ms = self._known(token), self._now_ms()
+        return self._engine.write(
+            self._sessions.change, (token, known, packed, limits, if_version, now_ms), self.durable
+        )
+
+
+def list_of_tokens(tokens: Iterable[str]) -> list[str]:
+    """Return what must be an iterable of tokens as a list."""
+    if isinstance(tokens, str):
+        raise InvalidParameter("tokens", "is one text", "an iterable of tokens")
+    if not isinstance(tokens, Iterable):
+        raise InvalidParameter("tokens", f"is of type {type(tokens).__name__}", "an iterable of tokens")
+    return list(tokens)

@@ -1,0 +1,213 @@
+"""`AsyncRemoteStore`: the face of `AsyncStore`, carried out by a server over gRPC."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
+from os import PathLike
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from crudjt._backends.embedded.store import Store
+from crudjt._backends.grpc import requests
+from crudjt._backends.grpc.channel import (
+    channel_to,
+    meaning,
+    metadata_for,
+    methods_of,
+)
+from crudjt._backends.grpc.location import Remote
+from crudjt._backends.grpc.requests import (
+    Answer,
+    Call,
+)
+from crudjt._core.session import Session
+from crudjt._core.stats import Stats
+from crudjt._core.validation import (
+    KEEP,
+    KeepType,
+)
+from crudjt.aio.threads import (
+    PAGE,
+    AsyncStore,
+    is_small,
+    listed,
+)
+from crudjt.errors import StoreClosed
+
+
+class AsyncConnection:
+    """Carries out calls of `crudjt.v1.Store`. Connects by itself, anew in each event loop and forked child."""
+
+    def __init__(self, remote: Remote) -> None:
+        """Remember where to; nothing is sent."""
+        self._remote = remote
+        self._metadata = metadata_for(remote)
+        self._pid = 0
+        self._channels: dict[asyncio.AbstractEventLoop, tuple[Any, dict[str, Callable[..., Any]]]] = {}
+        self.closed = False
+
+    def require_open(self) -> None:
+        """Raise `StoreClosed` after `close`."""
+        if self.closed:
+            raise StoreClosed
+
+    async def ask(self, call: Call[Answer]) -> Answer:
+        """Return the answer of a call.
+
+        Raises:
+            CrudjtError: what the server raised; `StoreUnavailable` where there was no answer.
+
+        """
+        method = self._methods()[call.method]
+        try:
+            sent = method(call.request, timeout=self._remote.timeout, metadata=self._metadata)
+            return call.answer([response async for response in sent] if call.streams else await sent)
+        except grpc.RpcError as error:
+            self.require_open()
+            raise meaning(error, self._remote.location) from error
+        except (asyncio.CancelledError, asyncio.InvalidStateError, grpc.aio.UsageError):
+            self.require_open()  # that which closing does to the calls under way
+            raise
+
+    async def close(self) -> None:
+        """Disconnect, for good."""
+        self.closed = True
+        known = self._channels.pop(asyncio.get_running_loop(), None)
+        if known is not None and self._pid == os.getpid():
+            await known[0].close()
+
+    def _methods(self) -> dict[str, Callable[..., Any]]:
+        self.require_open()
+        if self._pid != os.getpid():
+            self._channels = {}
+            self._pid = os.getpid()
+        loop = asyncio.get_running_loop()
+        known = self._channels.get(loop)
+        if known is None:
+            channel = channel_to(self._remote, grpc.aio)
+            known = channel, methods_of(channel)
+            self._channels = {each: used for each, used in self._channels.items() if not each.is_closed()}
+            self._channels[loop] = known
+        return known[1]
+
+
+class AsyncRemoteStore(AsyncStore):
+    """A store that a server keeps: every method does what it does for `Store`, which explains them.
+
+    A call that gets no answer raises `StoreUnavailable` and is not repeated: it may have been carried out, and so may
+    one that is cancelled.
+    """
+
+    def __init__(self, store: Store, remote: Remote) -> None:
+        """Take a store on a server, and where that is; `crudjt.aio.open` is the way to call this."""
+        super().__init__(store, writes="thread")
+        self._connection = AsyncConnection(remote)
+        self._ask = self._connection.ask
+
+    async def create(
+        self,
+        data: dict[Any, Any],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> str:
+        return await self._ask(requests.create(data, ttl, max_reads, idle, subject))
+
+    async def read(self, token: str) -> Session | None:
+        return await self._ask(requests.read(token))
+
+    async def peek(self, token: str) -> Session | None:
+        return await self._ask(requests.peek(token))
+
+    async def update(
+        self,
+        token: str,
+        data: dict[Any, Any],
+        ttl: float | KeepType | None = KEEP,
+        max_reads: int | KeepType | None = KEEP,
+        *,
+        idle: float | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> bool:
+        return await self._ask(requests.update(token, data, ttl, max_reads, idle, if_version))
+
+    async def touch(
+        self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP
+    ) -> bool:
+        return await self._ask(requests.touch(token, ttl, idle))
+
+    async def rotate(self, token: str) -> str | None:
+        return await self._ask(requests.rotate(token))
+
+    async def delete(self, token: str) -> bool:
+        return await self._ask(requests.delete(token))
+
+    async def sessions(self, subject: str) -> AsyncIterator[Session]:
+        messages = await self._ask(requests.sessions(subject))
+        for at in range(0, len(messages), PAGE):
+            for session in await self._long_in_thread(_sessions, messages[at : at + PAGE]):
+                self._connection.require_open()
+                yield session
+
+    async def revoke(self, subject: str, *, keep: str | None = None) -> int:
+        return await self._ask(requests.revoke(subject, keep))
+
+    async def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
+        return await self._ask(requests.revoke_id(id))
+
+    async def create_many(
+        self,
+        data: Iterable[dict[Any, Any]],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> list[str]:
+        return await self._ask_many(requests.create_many, data, ttl, max_reads, idle, subject)
+
+    async def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+        return await self._ask_many(requests.read_many, tokens)
+
+    async def delete_many(self, tokens: Iterable[str]) -> int:
+        return await self._ask_many(requests.delete_many, tokens)
+
+    async def _ask_many(self, make: Callable[..., Call[Answer]], items: Iterable[Any], *limits: Any) -> Answer:
+        """Ask for many things; to make the messages of thousands, and to read the answers, is for threads."""
+        items = listed(items)
+        if is_small(items):
+            return await self._ask(make(items, *limits))
+        call = await self._long_in_thread(make, items, *limits)
+        answers = await self._ask(replace(call, answer=_unread))
+        return await self._long_in_thread(call.answer, answers)
+
+    async def stats(self) -> Stats:
+        return await self._ask(requests.stats())
+
+    async def sweep(self) -> int:
+        return await self._ask(requests.sweep())
+
+    async def sync(self) -> None:
+        await self._ask(requests.sync())
+
+    async def backup(self, path: str | PathLike[str]) -> None:
+        """Write a copy of the store to a new directory of this host, in a thread and over a connection of its own."""
+        await self._long_in_thread(self._store.backup, path)
+
+    async def close(self) -> None:
+        """Disconnect. Calling it again does nothing; anything else raises `StoreClosed` from then on."""
+        await self._connection.close()
+        await super().close()
+
+
+def _sessions(messages: Iterable[Any]) -> list[Session]:
+    return [requests.to_session(message) for message in messages]
+
+
+def _unread(answers: Any) -> Any:
+    return answers

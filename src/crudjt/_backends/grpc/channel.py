@@ -1,0 +1,195 @@
+"""The connection to a remote store: channel, calls, and what gRPC's errors mean to the caller."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from crudjt._backends.grpc.coalescing import (
+    OPERATIONS,
+    Batching,
+)
+from crudjt._backends.grpc.location import Remote
+from crudjt._rpc.chunking import MAX_MESSAGE_BYTES
+from crudjt._rpc.errors import (
+    ERROR_KEY,
+    error_in,
+    error_of,
+)
+from crudjt._rpc.proto.v1 import store_pb2
+from crudjt.errors import CrudjtError, StoreClosed, StoreInaccessible, StoreUnavailable
+
+_SERVICE = store_pb2.DESCRIPTOR.services_by_name["Store"]
+
+_OPTIONS = [
+    # Nothing may make gRPC repeat a call that may have been carried out: no retries from the name service.
+    ("grpc.service_config_disable_resolution", 1),
+    # A connection of its own for each channel: a forked child would otherwise be given that of its parent.
+    ("grpc.use_local_subchannel_pool", 1),
+    # Connect again soon after a restart of the server.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # Notice a server that is gone without a word, in calls that have no time limit.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # A batch of answers ends with that which exceeds a part.
+    ("grpc.max_receive_message_length", 2 * MAX_MESSAGE_BYTES),
+    # A store is not behind a web proxy.
+    ("grpc.enable_http_proxy", 0),
+]
+
+_READS = frozenset({"Read", "Peek"})  # they need not wait for each other's locks, as changes must
+
+_NO_ANSWER = "there was no answer in time"
+_REASONS = {
+    grpc.StatusCode.DEADLINE_EXCEEDED: _NO_ANSWER,
+    grpc.StatusCode.UNIMPLEMENTED: "there is no crudjt.v1.Store",
+}
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+
+
+class Connection:
+    """Calls the methods of `crudjt.v1.Store` by name. Connects by itself, at the first call and whenever it must."""
+
+    def __init__(self, remote: Remote) -> None:
+        """Remember where to; nothing is sent."""
+        self.location = remote.location
+        self.remote = remote
+        self.closed = False
+        self._lock = threading.Lock()
+        self._metadata = metadata_for(remote)
+        self._pid = 0
+        self._channel: Any = None
+        self._methods: dict[str, Callable[..., Any]] = {}
+        self._batching: dict[str, Batching] = {}
+
+    def require_open(self) -> None:
+        """Raise `StoreClosed` after `close`."""
+        if self.closed:
+            raise StoreClosed
+
+    def call(self, name: str, request: Any) -> Any:
+        """Return the response of a method that has one.
+
+        Raises:
+            CrudjtError: what the server raised; `StoreUnavailable` where there was no answer.
+
+        """
+        if self._pid != os.getpid() or self.closed:
+            self._connect()
+        timeout = self.remote.timeout
+        try:
+            ask = self._batching[name].ask if name in OPERATIONS else self._call
+            response = ask(name, request, timeout)
+        except grpc.RpcError as error:
+            raise self._meaning(error) from error
+        except TimeoutError as error:
+            raise StoreUnavailable(self.location, _NO_ANSWER) from error
+        except InterruptedError as error:
+            raise StoreUnavailable(self.location, str(error)) from error
+        except ValueError:  # closed by another thread since
+            self.require_open()
+            raise
+        if isinstance(response, store_pb2.Failure):
+            raise self._failure(response)
+        return response
+
+    def _call(self, name: str, request: Any, timeout: float) -> Any:
+        return self._methods[name](request, timeout=timeout, metadata=self._metadata)
+
+    def stream(self, name: str, request: Any, *, forever: bool = False) -> Iterator[Any]:
+        """Yield the responses of a method that has many; `forever` takes the time limit away. Raises as `call`."""
+        method = self._method(name)
+        responses = None
+        try:
+            responses = method(request, timeout=None if forever else self.remote.timeout, metadata=self._metadata)
+            yield from responses
+        except grpc.RpcError as error:
+            raise self._meaning(error) from error
+        except ValueError:
+            self.require_open()
+            raise
+        finally:
+            if responses is not None:
+                responses.cancel()  # for a caller who leaves before the end
+
+    def close(self) -> None:
+        """Disconnect, for good."""
+        with self._lock:
+            self.closed = True
+            if self._channel is not None and self._pid == os.getpid():
+                self._channel.close()
+            self._channel = None
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        if self._pid != os.getpid() or self.closed:
+            self._connect()
+        return self._methods[name]
+
+    def _connect(self) -> None:
+        """Make a channel, for this process alone: one that was inherited through a fork belongs to the parent."""
+        with self._lock:
+            self.require_open()
+            if self._pid == os.getpid():
+                return
+            self._channel = channel_to(self.remote)
+            reads, changes = Batching(self._call), Batching(self._call)
+            self._batching = {name: reads if name in _READS else changes for name in OPERATIONS}
+            self._methods = methods_of(self._channel)
+            self._pid = os.getpid()
+
+    def _failure(self, failure: store_pb2.Failure) -> CrudjtError:
+        """Return our error for what one of several operations came to."""
+        theirs = error_in(failure.error) if failure.HasField("error") else None
+        code = _CODES.get(failure.code, grpc.StatusCode.UNKNOWN)
+        return theirs or StoreUnavailable(self.location, f"{failure.details} ({code.name})")
+
+    def _meaning(self, error: Any) -> CrudjtError:
+        return StoreClosed() if self.closed else meaning(error, self.location)
+
+
+def metadata_for(remote: Remote) -> tuple[tuple[str, str], ...] | None:
+    """Return what goes beside each call: the access token, if there is one."""
+    return (("authorization", f"Bearer {remote.access_token}"),) if remote.access_token else None
+
+
+def channel_to(remote: Remote, kind: Any = grpc) -> Any:
+    """Return a channel that connects at its first call; `kind` is the module it is of, `grpc` or `grpc.aio`."""
+    if remote.tls:
+        credentials = grpc.ssl_channel_credentials(remote.ca, remote.key, remote.certificate)
+        return kind.secure_channel(remote.target, credentials, _OPTIONS)
+    return kind.insecure_channel(remote.target, _OPTIONS)
+
+
+def methods_of(channel: Any) -> dict[str, Callable[..., Any]]:
+    """Return the methods of `crudjt.v1.Store` by name, as a channel calls them."""
+    return {method.name: _callable(channel, method) for method in _SERVICE.methods}
+
+
+def meaning(error: Any, location: str) -> CrudjtError:
+    """Return our error for one of gRPC's."""
+    for key, value in error.trailing_metadata() or ():
+        if key == ERROR_KEY and (theirs := error_of(value)) is not None:
+            return theirs
+    code = error.code()
+    if code in _REFUSALS:
+        return StoreInaccessible(location, "the access token, or the certificate, is missing or wrong")
+    return StoreUnavailable(location, _REASONS.get(code) or f"{error.details()} ({code.name})")
+
+
+def _callable(channel: Any, method: Any) -> Callable[..., Any]:
+    kind = f"{_arity(method.client_streaming)}_{_arity(method.server_streaming)}"
+    made: Callable[..., Any] = getattr(channel, kind)(
+        f"/{_SERVICE.full_name}/{method.name}",
+        request_serializer=getattr(store_pb2, method.input_type.name).SerializeToString,
+        response_deserializer=getattr(store_pb2, method.output_type.name).FromString,
+    )
+    return made
+
+
+def _arity(streaming: bool) -> str:
+    return "stream" if streaming else "unary"

@@ -1,0 +1,159 @@
+"""`RemoteStore`: the face of `Store`, carried out by a server over gRPC."""
+
+import os
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from crudjt import _filesystem
+from crudjt._backends.embedded.store import Store
+from crudjt._backends.grpc import requests
+from crudjt._backends.grpc.backup import CopyWriter
+from crudjt._backends.grpc.channel import Connection
+from crudjt._backends.grpc.requests import (
+    Answer,
+    Call,
+)
+from crudjt._core.session import Session
+from crudjt._core.stats import Stats
+from crudjt._core.validation import (
+    KEEP,
+    KeepType,
+)
+from crudjt._rpc.proto.v1 import store_pb2 as pb
+from crudjt.errors import StoreFull, StoreInaccessible
+
+
+class RemoteStore(Store):
+    """A store that a server keeps: every method does what it does for `Store`, which explains them.
+
+    Threads may share it. A call that gets no answer raises `StoreUnavailable` and is not repeated: it may have been
+    carried out. The next call connects anew. A forked child connects for itself, at its first call.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        """Take a connection; `crudjt.open` is the way to call this."""
+        self.connection = connection
+
+    # One session
+
+    def create(
+        self,
+        data: dict[Any, Any],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> str:
+        return self._ask(requests.create(data, ttl, max_reads, idle, subject))
+
+    def read(self, token: str) -> Session | None:
+        return self._ask(requests.read(token))
+
+    def peek(self, token: str) -> Session | None:
+        return self._ask(requests.peek(token))
+
+    def update(
+        self,
+        token: str,
+        data: dict[Any, Any],
+        ttl: float | KeepType | None = KEEP,
+        max_reads: int | KeepType | None = KEEP,
+        *,
+        idle: float | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> bool:
+        return self._ask(requests.update(token, data, ttl, max_reads, idle, if_version))
+
+    def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
+        return self._ask(requests.touch(token, ttl, idle))
+
+    def rotate(self, token: str) -> str | None:
+        return self._ask(requests.rotate(token))
+
+    def delete(self, token: str) -> bool:
+        return self._ask(requests.delete(token))
+
+    # Sessions of a subject
+
+    def sessions(self, subject: str) -> Iterator[Session]:
+        """Yield the live sessions of a subject, all read at the first step, so that a slow caller keeps nobody busy."""
+        for message in self._ask(requests.sessions(subject)):
+            self.connection.require_open()
+            yield requests.to_session(message)
+
+    def revoke(self, subject: str, *, keep: str | None = None) -> int:
+        return self._ask(requests.revoke(subject, keep))
+
+    def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
+        return self._ask(requests.revoke_id(id))
+
+    # Many sessions in one transaction
+
+    def create_many(
+        self,
+        data: Iterable[dict[Any, Any]],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> list[str]:
+        return self._ask(requests.create_many(data, ttl, max_reads, idle, subject))
+
+    def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+        return self._ask(requests.read_many(tokens))
+
+    def delete_many(self, tokens: Iterable[str]) -> int:
+        return self._ask(requests.delete_many(tokens))
+
+    # The store
+
+    def stats(self) -> Stats:
+        return self._ask(requests.stats())
+
+    def sweep(self) -> int:
+        return self._ask(requests.sweep())
+
+    def sync(self) -> None:
+        self._ask(requests.sync())
+
+    def backup(self, path: str | PathLike[str]) -> None:
+        """Write a copy of the store, as of one moment, to a new directory of this host; it has no time limit.
+
+        Raises:
+            StoreInaccessible: `path` exists and is not an empty directory, or cannot be written.
+
+        """
+        self.connection.require_open()
+        target = Path(path)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise StoreInaccessible(target, "exists already; a backup goes to a new or an empty directory")
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        steps = self.connection.stream("Backup", pb.BackupRequest(), forever=True)
+        try:
+            _filesystem.make_directory(temporary)
+            CopyWriter(temporary).write(steps)
+            _filesystem.publish(temporary, target)
+        except OSError as error:
+            if error.errno in _filesystem.DISK_FULL_ERRNOS:
+                raise StoreFull(target, "the disk is full") from error
+            raise StoreInaccessible(target, f"cannot be written: {os.strerror(error.errno or 0)}") from error
+        finally:
+            _filesystem.remove_tree(temporary)
+
+    def close(self) -> None:
+        """Disconnect. Calling it again does nothing; anything else raises `StoreClosed` from then on."""
+        self.connection.close()
+
+    def __repr__(self) -> str:
+        """Say where the store is, and nothing of what it holds."""
+        state = "closed" if self.connection.closed else "open"
+        return f"<RemoteStore {self.connection.location!r} {state}>"
+
+    def _ask(self, call: Call[Answer]) -> Answer:
+        if call.streams:
+            return call.answer(list(self.connection.stream(call.method, call.request)))
+        return call.answer(self.connection.call(call.method, call.request))

@@ -1,0 +1,29 @@
+"""The commit port: a decision reads through a `Reader` and returns its result and the changes to commit.
+
+A decision reads its `Reader` and its arguments (the time is one of them), nothing else, and changes nothing. A backend
+commits all of its changes, or none if what was read has changed.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+INSERT, REPLACE, DELETE = 1, 2, 3  # as in the log, docs/format.md
+
+SESSION = b"t"  # before an id: the key of a record
+SUBJECT = b"s"  # before a subject tag and an id: the key of an index entry
+
+Change = tuple[int, bytes, bytes]
+"""One step of a transaction: kind, id, and the new record, or for a delete the one that goes."""
+
+Result = TypeVar("Result")
+
+
+class Reader(Protocol):
+    """What a decision may read: the records as of the last commit."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a key."""
+
+
+Decision = Callable[..., tuple[Result, Sequence[Change]]]
+"""A pure function of a `Reader` and its arguments, which returns a result and the changes that make it true."""

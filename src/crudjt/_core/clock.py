@@ -1,0 +1,21 @@
+"""The one source of time.
+
+A clock is a callable that answers nanoseconds since 1970-01-01 UTC, as an integer: deadlines compare exactly. Each
+operation reads it once and passes the answer down. `crudjt.testing.FakeClock` is the other clock.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+Clock = Callable[[], int]
+
+NS_PER_MS = 1_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+system_clock: Clock = time.time_ns
+
+
+def utc(ms: int) -> datetime:
+    """Return the UTC time of a number of milliseconds since 1970."""
+    return EPOCH + timedelta(milliseconds=ms)

@@ -1,0 +1,114 @@
+"""What a token stands for in a view, found and opened: nothing is believed that was changed on disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from crudjt._core.changes import SESSION
+from crudjt._core.codec import unpack
+from crudjt._core.keyring import (
+    Key,
+    Keyring,
+)
+from crudjt._core.record import FLAGS_OFFSET, HEADER_BYTES, DamagedRecord, Header, read_header, split_payload, unseal
+from crudjt._core.session import Envelope, Session
+from crudjt._core.tokens import token_block
+from crudjt.errors import StoreCorrupt
+
+Get = Callable[[bytes], bytes | None]
+
+
+class Found(NamedTuple):
+    """A stored session and the key it belongs to."""
+
+    key: Key
+    id: bytes
+    record: bytes
+    header: Header
+
+
+class Finder:
+    """Finds and opens what is stored under the keys of one store."""
+
+    def __init__(self, keyring: Keyring, directory: Path) -> None:
+        """Take the keys, and for errors, where the store is."""
+        self.keyring = keyring
+        self._keys = keyring.newest_first
+        self._directory = directory
+
+    def find(self, get: Get, token: str) -> Found | None:
+        """Return what a token stands for, expired or not.
+
+        Raises:
+            InvalidParameter: the token is not text.
+
+        """
+        located = self.locate(get, token)
+        if located is None:
+            return None
+        key, id_, record = located
+        return Found(key, id_, record, self.header(id_, record))
+
+    def locate(self, get: Get, token: str) -> tuple[Key, bytes, bytes] | None:
+        """Return key, id and record of what a token stands for, expired or not."""
+        block = token_block(token)
+        if block is not None:
+            for key in self._keys:
+                id_ = key.tokens.id(block)
+                record = get(SESSION + id_)
+                if record is not None:
+                    return key, id_, record
+        return None
+
+    def find_live(self, get: Get, token: str, now_ms: int) -> Found | None:
+        """Return what a token stands for, unless it has expired."""
+        found = self.find(get, token)
+        if found is None or found.header.alive(now_ms):
+            return found
+        self.open(found)  # a damaged header is not believed that the session has ended
+        return None
+
+    def find_id(self, get: Get, key: Key, id_: bytes) -> Found | None:
+        """Return the session of an id that belongs to a key, expired or not."""
+        record = get(SESSION + id_)
+        return None if record is None else Found(key, id_, record, self.header(id_, record))
+
+    def header(self, id_: bytes, record: bytes) -> Header:
+        """Return the header of a stored record."""
+        try:
+            return read_header(record)
+        except DamagedRecord:
+            raise self._corrupt(id_) from None
+
+    def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[bytes, bytes, str | None]:
+        """Return header, packed data and subject of a record, believing nothing that was changed on disk."""
+        try:
+            head, payload = unseal(key.cipher, id_, record)
+        except DamagedRecord:
+            raise self._corrupt(id_) from None
+        flags = head[FLAGS_OFFSET]
+        if not flags:
+            return head, payload, None
+        return head, *split_payload(flags, payload)
+
+    def open(self, found: Found) -> tuple[bytes, str | None]:
+        """Return the packed data and the subject of a session."""
+        return self.opened(found.key, found.id, found.record)[1:]
+
+    def session(self, found: Found, now_ns: int) -> Session:
+        """Return a session as its owner sees it."""
+        packed, subject = self.open(found)
+        envelope = Envelope(found.id, found.record[:HEADER_BYTES], subject)
+        return Session(unpack(packed), found.header.reads_left or None, envelope, now_ns)
+
+    def _corrupt(self, id_: bytes) -> StoreCorrupt:
+        return StoreCorrupt(self._directory, 0, f"the record of session {id_.hex()} is damaged")
+
+
+def opens(key: Key, id_: bytes, record: bytes) -> bool:
+    """Tell whether a record is of this id and under this key, unchanged."""
+    try:
+        unseal(key.cipher, id_, record)
+    except DamagedRecord:
+        return False
+    return True

@@ -1,0 +1,240 @@
+"""What each operation does to the records: decisions, as functions of a view, the caller's wishes and the time.
+
+A decision returns its result and the changes that make it true; the engine carries them out, or nothing. Nothing in
+here writes, and nothing reads the clock.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from crudjt._backends.embedded.read_cache import Cached
+from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Reader
+from crudjt._core.clock import NS_PER_MS
+from crudjt._core.codec import unpack
+from crudjt._core.gil import in_bites
+from crudjt._core.keyring import (
+    Key,
+    Keyring,
+)
+from crudjt._core.lookup import (
+    Finder,
+    Found,
+    opens,
+)
+from crudjt._core.record import (
+    FORMAT,
+    NO_SUBJECT,
+    TAG_OFFSET,
+    Header,
+    deadline,
+    has_expired,
+    join_payload,
+    pack_header,
+    relimited,
+    seal,
+    unlimited,
+    unpack_header,
+    version_of,
+    with_next_version,
+    with_state,
+    with_tag,
+)
+from crudjt._core.session import Envelope, Session
+from crudjt._core.tokens import new_id
+from crudjt._core.validation import (
+    NO_LIMITS,
+    NO_NEW_LIMITS,
+    Limits,
+    NewLimits,
+)
+from crudjt.errors import VersionConflict
+
+
+class Sessions(Finder):
+    """The decisions of one store, under its keys."""
+
+    def __init__(self, keyring: Keyring, words: memoryview, directory: Path) -> None:
+        """Take the keys, the words of the control block, and for errors, where the store is."""
+        super().__init__(keyring, directory)
+        self._newest = keyring.newest
+        self._words = words
+
+    def insert(self, packed: bytes, subject: str | None, limits: Limits, now_ns: int) -> tuple[str, Change]:
+        """Return the token of a new session, and the change that begins it."""
+        key = self._newest
+        id_, now_ms = new_id(now_ns), now_ns // NS_PER_MS
+        flags, tag = 0, NO_SUBJECT
+        if subject is not None:
+            flags, packed = join_payload(packed, subject)
+            tag = key.subject_tag(subject)
+        if limits is NO_LIMITS:
+            head = pack_header(FORMAT, flags, 0, 1, now_ms, 0, 0, 0, 0, tag)
+        else:
+            ttl, idle, max_reads = limits
+            hard_expiry = now_ms + ttl if ttl else 0
+            expires = deadline(now_ms, hard_expiry, idle)
+            head = pack_header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
+        return key.tokens.token(id_), (INSERT, id_, seal(key.cipher, id_, head, packed))
+
+    def take(self, view: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
+        """Read sessions, counting the read and sliding the idle deadline."""
+        now_ms = now_ns // NS_PER_MS
+        taken: dict[bytes, Found] = {}
+        changes: dict[bytes, Change] = {}
+        results: list[Session | None] = []
+        for token in in_bites(tokens):
+            found = self.find_live(view.get, token, now_ms)
+            if found is not None:
+                found = taken.get(found.id, found)
+            if found is None or (found.id in changes and changes[found.id][0] == DELETE):
+                results.append(None)
+                continue
+            if not found.header.due(now_ms):
+                results.append(self.session(found, now_ns))
+                continue
+            session, change = self.taken(found, *self.open(found), now_ns)
+            results.append(session)
+            changes[found.id] = change
+            if change[0] == REPLACE:
+                taken[found.id] = Found(found.key, found.id, change[2], self.header(found.id, change[2]))
+        return results, list(changes.values())
+
+    def take_as_found(
+        self, view: Reader, token: str, record: bytes, session: Session, change: Change, now_ns: int
+    ) -> tuple[Session | None, Sequence[Change]]:
+        """Read a session with what `taken` has made of its record beforehand, or anew if that is another by now."""
+        if view.get(SESSION + change[1]) == record:
+            return session, (change,)
+        results, changes = self.take(view, (token,), now_ns)
+        return results[0], changes
+
+    def taken(self, found: Found, packed: bytes, subject: str | None, now_ns: int) -> tuple[Session, Change]:
+        """Return what a read that is due gives of a session, and makes of it."""
+        key, id_, record, header = found
+        expires, reads_left = header.expires, header.reads_left - 1 if header.reads_left else None
+        if header.idle:
+            expires = max(expires, deadline(now_ns // NS_PER_MS, header.hard_expiry, header.idle))
+        head = with_state(record, expires, reads_left or 0)
+        session = Session(unpack(packed), reads_left, Envelope(id_, head, subject), now_ns)
+        if reads_left == 0:
+            return session, (DELETE, id_, head)
+        if subject is not None:
+            packed = join_payload(packed, subject)[1]
+        return session, (REPLACE, id_, seal(key.cipher, id_, head, packed))
+
+    def change(
+        self,
+        view: Reader,
+        token: str,
+        known: Cached | None,
+        packed: bytes | None,
+        limits: NewLimits,
+        if_version: int | None,
+        now_ms: int,
+    ) -> tuple[bool, Sequence[Change]]:
+        """Give a live session new data, unless `packed` is ``None``, and new limits.
+
+        Raises:
+            VersionConflict: the session is not at `if_version`.
+
+        """
+        current = self._current(view, token, known)
+        if current is None:
+            return False, ()
+        key, id_, head, old, subject = current
+        if limits is not NO_NEW_LIMITS or not unlimited(head):
+            header = Header(*unpack_header(head))
+            if not header.alive(now_ms):
+                return False, ()
+            if limits is not NO_NEW_LIMITS or header.idle:
+                head = relimited(header, limits, now_ms).packed()
+        if if_version is not None and if_version != version_of(head):
+            raise VersionConflict(if_version, version_of(head))
+        if packed is None:
+            packed = old
+        else:
+            head = with_next_version(head)
+        if subject is not None:
+            packed = join_payload(packed, subject)[1]
+        return True, ((REPLACE, id_, seal(key.cipher, id_, head, packed)),)
+
+    def rotate(
+        self, view: Reader, token: str, known: Cached | None, now_ns: int
+    ) -> tuple[str | None, Sequence[Change]]:
+        """Move a live session to a new token, of the newest key."""
+        current = self._current(view, token, known)
+        if current is None:
+            return None, ()
+        key, id_, old, packed, subject = current
+        head, newest, new = old, self._newest, new_id(now_ns)
+        if not unlimited(head):
+            header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
+            if not header.alive(now_ms):
+                return None, ()
+            head = relimited(header, NO_NEW_LIMITS, now_ms).packed()
+        if subject is not None:
+            packed = join_payload(packed, subject)[1]
+            if key is not newest:
+                head = with_tag(head, newest.subject_tag(subject))
+        record = seal(newest.cipher, new, head, packed)
+        return newest.tokens.token(new), ((DELETE, id_, old), (INSERT, new, record))
+
+    def _current(
+        self, view: Reader, token: str, known: Cached | None
+    ) -> tuple[Key, bytes, bytes, bytes, str | None] | None:
+        """Return key, id, header, packed data and subject of a session, expired or not; from the cache, if it holds."""
+        # Where the cache knows what the view holds, that stays so under the write lock.
+        if known is not None and self._words[known.word] == known.noted:
+            return self._keys[known.key], known.id, known.head, known.packed, known.subject
+        located = self.locate(view.get, token)
+        if located is None:
+            return None
+        return *located[:2], *self.opened(*located)
+
+    def end(self, view: Reader, token: str, known: Cached | None, now_ms: int) -> tuple[bool, Sequence[Change]]:
+        """End a session; the result is whether it was alive."""
+        if known is not None and self._words[known.word] == known.noted:  # as in _current
+            alive = not known.until_ns or not has_expired(known.head, now_ms)
+            return alive, ((DELETE, known.id, known.head),)
+        located = self.locate(view.get, token)
+        if located is None:
+            return False, ()
+        key, id_, record = located
+        alive = self.header(id_, record).alive(now_ms)
+        return alive or not opens(key, id_, record), ((DELETE, id_, record),)
+
+    def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
+        """End sessions; the result counts those that were alive."""
+        alive, changes = 0, dict[bytes, Change]()
+        for token in in_bites(tokens):
+            found = self.find(view.get, token)
+            if found is not None and found.id not in changes:
+                alive += found.header.alive(now_ms) or not opens(found.key, found.id, found.record)
+                changes[found.id] = DELETE, found.id, found.record
+        return alive, list(changes.values())
+
+    def remove_id(self, view: Reader, id_: bytes, now_ms: int) -> tuple[bool, list[Change]]:
+        """End a session by its id, if it belongs to one of our keys; the result is whether it was alive."""
+        record = view.get(SESSION + id_)
+        if record is None:
+            return False, []
+        header = self.header(id_, record)
+        if not any(opens(key, id_, record) for key in self.keyring.newest_first):
+            return False, []
+        return header.alive(now_ms), [(DELETE, id_, record)]
+
+    def remove_filed(
+        self, view: Reader, key: Key, tag: bytes, ids: Sequence[bytes], now_ms: int
+    ) -> tuple[int, list[Change]]:
+        """End sessions of a subject, filed under a tag; the result counts those that were alive.
+
+        A damaged record goes too, and counts, since it may be of a session that is alive.
+        """
+        alive, changes = 0, list[Change]()
+        head = bytes(TAG_OFFSET) + tag
+        for id_ in in_bites(ids):
+            record = view.get(SESSION + id_)
+            if record is not None:
+                alive += not has_expired(record, now_ms) or not opens(key, id_, record)
+                changes.append((DELETE, id_, head))
+        return alive, changes

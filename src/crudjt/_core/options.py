@@ -1,0 +1,65 @@
+"""How a store is to behave: one frozen object, validated once."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from crudjt._core.clock import (
+    Clock,
+    system_clock,
+)
+from crudjt.errors import InvalidParameter
+
+Durability = Literal["interval", "full"]
+
+DEFAULT_MAX_SIZE = 16 * 1024**3
+MIN_MAX_SIZE = 1024**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Everything `crudjt.open` takes besides location and secret key.
+
+    Attributes:
+        durability: ``"interval"`` answers at once and syncs to disk every ``sync_interval``; ``"full"`` answers only
+            after the change is on disk. Neither loses anything when processes die; they differ when the power fails.
+        sync_interval: seconds between two syncs to disk.
+        sweep_interval: seconds between two removals of expired sessions.
+        max_size: bytes the view of live sessions may grow to; the store's largest ever value stays in force, and
+            ``None`` keeps it (16 GiB for a new store). A larger value takes effect when no other process has the
+            store open. It is address space, not disk space.
+        max_data_bytes: how large the data of one session may be, in bytes of MessagePack.
+        clock: the source of time, in nanoseconds since 1970.
+
+    Raises:
+        InvalidParameter: a value is out of range.
+
+    """
+
+    durability: Durability = "interval"
+    sync_interval: float = 0.5
+    sweep_interval: float = 86_400.0
+    max_size: int | None = None
+    max_data_bytes: int = 4096
+    clock: Clock = system_clock
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, by name."""
+        if self.durability not in get_args(Durability):
+            raise InvalidParameter("durability", f"is {self.durability!r}", "'interval' or 'full'")
+        _require_number("sync_interval", self.sync_interval, 0.001, 3600, "seconds")
+        _require_number("sweep_interval", self.sweep_interval, 0.001, 10**9, "seconds")
+        _require_integer("max_data_bytes", self.max_data_bytes, 1, 16 * 1024**2)
+        if self.max_size is not None:
+            _require_integer("max_size", self.max_size, MIN_MAX_SIZE, 2**45)
+        if not callable(self.clock):
+            raise InvalidParameter("clock", "is not callable", "a callable that returns nanoseconds as an int")
+
+
+def _require_number(name: str, value: float, low: float, high: float, unit: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidParameter(name, f"is {value!r}", f"a number of {unit} from {low} to {high}")
+
+
+def _require_integer(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidParameter(name, f"is {value!r}", f"a whole number of bytes from {low} to {high}")

@@ -1,0 +1,230 @@
+"""Records: what the store keeps of a session, and the `Session` its owner sees.
+
+A record is a header in the clear and a sealed payload (``docs/format.md``):
+
+    offset  size  field
+         0     1  format, 1
+         1     1  flags: 1 = the payload starts with a subject
+         2     2  zero
+         4     4  version, from 1, raised by each update
+         8     8  created, milliseconds since 1970
+        16     8  expires: the deadline in force, 0 = never
+        24     8  hard expiry: the end of the absolute lifetime (ttl), 0 = none
+        32     8  idle timeout in milliseconds, 0 = none
+        40     8  reads left, 0 = unlimited
+        48    16  subject tag, zeros without a subject
+        64    24  nonce
+        88     n  sealed payload: [subject length (2), subject,] data as MessagePack
+    88 + n    16  tag
+
+All integers are little-endian. The id and the header are associated data: a record that was moved to another id, or
+whose limits were changed on disk, does not open.
+"""
+
+from struct import Struct
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from msgspec.structs import replace
+
+from crudjt._core.validation import (
+    KEEP,
+    NewLimits,
+)
+from crudjt._core.xaes import (
+    OVERHEAD_BYTES,
+    XAES256GCM,
+)
+
+FORMAT = 1
+NO_SUBJECT = bytes(16)
+FLAGS_OFFSET = 1
+TAG_OFFSET = 48
+_EXPIRES_OFFSET = 16
+_HARD_EXPIRY_OFFSET = 24
+_READS_LEFT_OFFSET = 40
+_NO_LIMITS = bytes(TAG_OFFSET - _EXPIRES_OFFSET)
+
+_HEADER = Struct("<BBHIQQQQQ16s")
+HEADER_BYTES = 64
+MIN_RECORD_BYTES = HEADER_BYTES + OVERHEAD_BYTES
+_HAS_SUBJECT = 1
+_MAX_VERSION = 2**32 - 1
+_SUBJECT_LENGTH_BYTES = 2
+
+assert _HEADER.size == HEADER_BYTES
+
+_VERSION = Struct("<4sI")
+_pack_version = _VERSION.pack
+_unpack_version = _VERSION.unpack_from
+
+pack_header = _HEADER.pack
+unpack_header = _HEADER.unpack_from
+"""Header's bytes from the fields of a `Header`, and back, where making one would cost too much."""
+
+
+class DamagedRecord(Exception):
+    """The bytes are not a record of this id under this key."""
+
+
+class Header(msgspec.Struct, frozen=True, gc=False):
+    """The fixed part of a record, in the order of its bytes. Times in milliseconds."""
+
+    format: int
+    flags: int
+    reserved: int
+    version: int
+    created: int
+    expires: int
+    hard_expiry: int
+    idle: int
+    reads_left: int
+    tag: bytes
+
+    def packed(self) -> bytes:
+        """Return the bytes."""
+        return _HEADER.pack(
+            self.format,
+            self.flags,
+            self.reserved,
+            self.version,
+            self.created,
+            self.expires,
+            self.hard_expiry,
+            self.idle,
+            self.reads_left,
+            self.tag,
+        )
+
+    def alive(self, now_ms: int) -> bool:
+        """Tell whether the deadline is still ahead: a token is gone at exactly its deadline."""
+        return not self.expires or now_ms < self.expires
+
+    def still_until(self) -> int:
+        """Return when a read may change the record or find it gone, 0 for never.
+
+        A read moves the idle deadline only where it moves by a tenth of the idle timeout, so that reading costs at
+        most one write per tenth.
+        """
+        if not self.idle:
+            return self.expires
+        step = max(self.idle // 10, 1)
+        if self.hard_expiry and self.hard_expiry - self.expires < step:
+            return self.expires
+        return min(self.expires, self.expires - self.idle + step)
+
+    def due(self, now_ms: int) -> bool:
+        """Tell whether a read would change the record, or find it gone."""
+        until = self.still_until()
+        return bool(self.reads_left or (until and now_ms >= until))
+
+
+def deadline(now_ms: int, hard_expiry: int, idle: int) -> int:
+    """Return the earlier of the end of the lifetime and of the idle timeout, 0 for never."""
+    if not idle:
+        return hard_expiry
+    if not hard_expiry:
+        return now_ms + idle
+    return min(hard_expiry, now_ms + idle)
+
+
+def relimited(header: Header, limits: NewLimits, now_ms: int) -> Header:
+    """Return a header with new limits; any such change counts as activity, and slides the idle deadline."""
+    hard_expiry, idle, reads_left = header.hard_expiry, header.idle, header.reads_left
+    if limits.ttl is not KEEP:
+        hard_expiry = now_ms + limits.ttl if limits.ttl else 0
+    if limits.idle is not KEEP:
+        idle = limits.idle
+    if limits.max_reads is not KEEP:
+        reads_left = limits.max_reads
+    expires = deadline(now_ms, hard_expiry, idle)
+    if idle == header.idle and hard_expiry == header.hard_expiry:
+        expires = max(expires, header.expires)  # the clock may have been set back
+    return replace(header, expires=expires, hard_expiry=hard_expiry, idle=idle, reads_left=reads_left)
+
+
+def read_header(record: bytes) -> Header:
+    """Return the header of a stored record.
+
+    Raises:
+        DamagedRecord: too short, or of an unknown format.
+
+    """
+    if len(record) < MIN_RECORD_BYTES or record[0] != FORMAT:
+        raise DamagedRecord
+    return Header(*_HEADER.unpack_from(record))
+
+
+def seal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes) -> bytes:
+    """Return the record to store, from a header's bytes and a payload."""
+    return head + cipher.seal(payload, id_ + head)
+
+
+def unlimited(head: bytes) -> bool:
+    """Tell whether a session has neither deadline nor number of reads, from its header's bytes."""
+    return head[_EXPIRES_OFFSET:TAG_OFFSET] == _NO_LIMITS
+
+
+def has_expired(head: bytes, now_ms: int) -> bool:
+    """Tell whether a deadline has passed, from a header's bytes; only a record that opens is to be believed."""
+    expires = int.from_bytes(head[_EXPIRES_OFFSET:_HARD_EXPIRY_OFFSET], "little")
+    return 0 < expires <= now_ms
+
+
+def version_of(head: bytes) -> int:
+    """Return the version, from a header's bytes."""
+    return int.from_bytes(head[4:8], "little")
+
+
+def with_next_version(head: bytes) -> bytes:
+    """Return a header's bytes as of the next version."""
+    before, version = _unpack_version(head)
+    return _pack_version(before, version + 1 & _MAX_VERSION) + head[8:]
+
+
+def with_state(head: bytes, expires: int, reads_left: int) -> bytes:
+    """Return a header's bytes with another deadline and number of reads left; `head` may be a whole record."""
+    return (
+        head[:_EXPIRES_OFFSET]
+        + expires.to_bytes(8, "little")
+        + head[_HARD_EXPIRY_OFFSET:_READS_LEFT_OFFSET]
+        + reads_left.to_bytes(8, "little")
+        + head[TAG_OFFSET:HEADER_BYTES]
+    )
+
+
+def with_tag(head: bytes, tag: bytes) -> bytes:
+    """Return a header's bytes with another subject tag."""
+    return head[:TAG_OFFSET] + tag
+
+
+def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]:
+    """Return a record's header, which can be believed from then on, and its payload.
+
+    Raises:
+        DamagedRecord: changed on disk, moved from another id, or sealed with another key.
+
+    """
+    if len(record) < MIN_RECORD_BYTES or record[0] != FORMAT:
+        raise DamagedRecord
+    head = record[:HEADER_BYTES]
+    try:
+        return head, cipher.open(record, HEADER_BYTES, id_ + head)
+    except InvalidTag:
+        raise DamagedRecord from None
+
+
+def join_payload(data: bytes, subject: str | None) -> tuple[int, bytes]:
+    """Return the flags and the payload for packed data."""
+    if subject is None:
+        return 0, data
+    encoded = subject.encode()
+    return _HAS_SUBJECT, len(encoded).to_bytes(_SUBJECT_LENGTH_BYTES, "little") + encoded + data
+
+
+def split_payload(flags: int, payload: bytes) -> tuple[bytes, str | None]:
+    """Return packed data and subject."""
+    if not flags & _HAS_SUBJECT:
+        return payload, None
+    end = _SUBJECT_LENGTH_BYTES + int.from_bytes(payload[:_SUBJECT_LENGTH_BYTES], "little")
+    return payload[end:], payload[_SUBJECT_LENGTH_BYTES:end].decode()

@@ -1,0 +1,80 @@
+"""`Session`: what a token identified when it was read."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from crudjt._core.clock import NS_PER_MS, utc
+from crudjt._core.record import Header, unpack_header, version_of
+
+
+class Envelope(msgspec.Struct, gc=False):
+    """What there is to a session besides its data. The header is taken apart only for those who ask."""
+
+    id: bytes
+    head: bytes
+    subject: str | None
+
+    @property
+    def header(self) -> Header:
+        """The fixed part of the record."""
+        return Header(*unpack_header(self.head))
+
+
+class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no cycle, unless `data` is made to
+    """What a token stood for at the moment it was read.
+
+    Immutable; `data` is the caller's own copy. `reads_left` counts the reads that remain after this one, ``None`` for
+    unlimited.
+    """
+
+    data: dict[Any, Any]
+    reads_left: int | None
+    _envelope: Envelope
+    _now_ns: int  # when it was read; any number where it never expires
+
+    @property
+    def id(self) -> str:
+        """The public handle, 32 hexadecimal digits: names the session to `Store.revoke_id`, and is no token."""
+        return self._envelope.id.hex()
+
+    @property
+    def subject(self) -> str | None:
+        """Whom the session belongs to, as given to `create`."""
+        return self._envelope.subject
+
+    @property
+    def version(self) -> int:
+        """Counts the updates, from 1; for ``update(if_version=…)``."""
+        return version_of(self._envelope.head)
+
+    @property
+    def created_at(self) -> datetime:
+        """When the session was created, in UTC."""
+        return utc(self._envelope.header.created)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the session ends if nobody touches it, in UTC; ``None`` for never."""
+        expires = self._envelope.header.expires
+        return utc(expires) if expires else None
+
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds from the read to `expires_at`; ``None`` for never."""
+        expires = self._envelope.header.expires
+        return (expires * NS_PER_MS - self._now_ns) / 1e9 if expires else None
+
+    def __repr__(self) -> str:
+        """Name the session without its data or subject."""
+        return f"<Session {self.id} version={self.version}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Show rich no more than `repr` shows; the inherited one would show the data."""
+        return [("id", self.id), ("version", self.version)]
+
+
+def reading_writes(session: Session) -> bool:
+    """Tell whether to read a session that was peeked at would change it: count a read, or put its idle timeout off."""
+    return session._envelope.header.due(session._now_ns // NS_PER_MS)  # noqa: SLF001 - users do not see it

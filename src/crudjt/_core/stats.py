@@ -1,0 +1,30 @@
+"""`Stats`: the counters of a store."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats:
+    """The state of a store at one moment, seen from any process.
+
+    Attributes:
+        sessions: how many are stored; expired ones count until they are swept.
+        log_bytes: log that a recovery would read.
+        unsynced_bytes: log that is not known to be on disk yet.
+        view_bytes: pages of the view that hold live data.
+        max_size: bytes the view may grow to.
+        synced_at: when the log was last synced, in UTC, or ``None`` since the view was made; as the next two.
+        swept_at: when expired sessions were last removed.
+        compacted_at: when the log was last replaced by a snapshot.
+
+    """
+
+    sessions: int
+    log_bytes: int
+    unsynced_bytes: int
+    view_bytes: int
+    max_size: int
+    synced_at: datetime | None
+    swept_at: datetime | None
+    compacted_at: datetime | None

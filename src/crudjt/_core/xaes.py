@@ -1,0 +1,98 @@
+"""XAES-256-GCM: AES-256-GCM with 192-bit nonces that are safe to draw at random (C2SP, c2sp.org/XAES-256-GCM).
+
+The first half of a nonce derives a key, the second half is the AES-GCM nonce under that key.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from crudjt._core.random_pool import (
+    Pool,
+    chunks,
+)
+
+KEY_BYTES = 32
+NONCE_BYTES = 24
+TAG_BYTES = 16
+OVERHEAD_BYTES = NONCE_BYTES + TAG_BYTES
+
+_PREFIX_BYTES = 12
+_BLOCK_BITS = 128
+_DERIVED_KEYS_KEPT = 1024
+
+# SP 800-38D allows 2**32 random nonces under one key. Threads may come to count a page twice, and forked children
+# inherit a prefix and draw fresh second halves: at 2**24 each, 256 of them may share it.
+_SEALS_PER_PREFIX = 2**24
+
+
+_Encrypt = Callable[[bytes, bytes, bytes], bytes]
+
+
+class XAES256GCM:
+    """Seals and opens messages under one 256-bit key."""
+
+    def __init__(self, key: bytes) -> None:
+        """Take a key of 32 bytes."""
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"XAES-256-GCM needs a key of {KEY_BYTES} bytes")
+        self._encryptor = Cipher(algorithms.AES256(key), modes.ECB()).encryptor  # noqa: S305 - single blocks, as C2SP has it
+        # K1 is the first CMAC subkey of NIST SP 800-38B.
+        doubled = int.from_bytes(self._block(bytes(16)), "big") << 1
+        if doubled >> _BLOCK_BITS:
+            doubled ^= 1 << _BLOCK_BITS | 0x87
+        self._k1 = doubled.to_bytes(16, "big")
+        self._derived = lru_cache(_DERIVED_KEYS_KEPT)(self._derive)
+        self._prefix, self._seals_left = chunks.take(), _SEALS_PER_PREFIX
+        self._nonces = Pool(self._nonces_of)
+        self._pop_nonce = self._nonces.pop
+
+    def encrypt(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
+        """Return ciphertext and tag under a 24-byte nonce that is never used again."""
+        return self._derived(nonce[:_PREFIX_BYTES]).encrypt(nonce[_PREFIX_BYTES:], plaintext, associated)
+
+    def open(self, message: bytes, start: int, associated: bytes) -> bytes:
+        """Return the plaintext of nonce, ciphertext and tag, which are all of `message` from `start` on.
+
+        Raises:
+            cryptography.exceptions.InvalidTag: anything differs from what was sealed.
+
+        """
+        middle, end = start + _PREFIX_BYTES, start + NONCE_BYTES
+        derived = self._derived
+        return derived(message[start:middle]).decrypt(message[middle:end], message[end:], associated)
+
+    def seal(self, plaintext: bytes, associated: bytes) -> bytes:
+        """Return nonce, ciphertext and tag."""
+        pop = self._pop_nonce
+        try:
+            nonce, second_half, encrypt = pop()
+        except IndexError:
+            nonce, second_half, encrypt = self._nonces.refill()
+        return nonce + encrypt(second_half, plaintext, associated)
+
+    def _nonces_of(self, second_halves: list[bytes]) -> list[tuple[bytes, bytes, _Encrypt]]:
+        """Return nonces, whole and halved, each with the cipher of its first half.
+
+        The first half is kept for many messages, so that its key is derived once.
+        """
+        self._seals_left -= len(second_halves)
+        if self._seals_left < 0:
+            self._seals_left = _SEALS_PER_PREFIX - len(second_halves)
+            self._prefix = chunks.take()
+        prefix = self._prefix
+        encrypt = self._derived(prefix).encrypt
+        return [(prefix + half, half, encrypt) for half in second_halves]
+
+    def _derive(self, prefix: bytes) -> AESGCM:
+        first, second = (self._block(_xor(b"\x00" + bytes([n]) + b"X\x00" + prefix, self._k1)) for n in (1, 2))
+        return AESGCM(first + second)
+
+    def _block(self, block: bytes) -> bytes:
+        return self._encryptor().update(block)
+
+
+def _xor(left: bytes, right: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(left, right, strict=True))

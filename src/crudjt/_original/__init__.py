@@ -1,0 +1,1 @@
+"""The protocol of the original engine (crudjt 1.x)."""

@@ -1,0 +1,149 @@
+"""What the original engine's four calls mean, as functions of a `Store`: its parameters, its limits, its words.
+
+`CRUDJT` calls them in the process of the master, ``token.TokenService`` for clients, and both answer the same. A
+``ttl`` is in whole seconds, ``silence_read`` counts the reads a token is good for, ``None`` is no limit.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import msgspec
+
+from crudjt._backends.embedded.store import Store
+from crudjt._core.validation import (
+    MAX_READS,
+    MAX_SECONDS,
+)
+from crudjt.errors import InvalidParameter
+
+MAX_DATA_BYTES = 256
+
+_END_OF_LIMITS = 2**64
+_LONGEST_SPELLING = 9  # MessagePack may spell in nine bytes what one byte can say: a number below 128
+
+Answer = dict[str, Any]
+
+
+class CheckedSession(NamedTuple):
+    """What a session is to be, in the original's terms."""
+
+    packed: bytes
+    ttl: int | None
+    silence_read: int | None
+
+
+class RefusedValue(InvalidParameter):
+    """A value that the original refuses too, in its words."""
+
+    def __init__(self, parameter: str, message: str) -> None:
+        """Take the whole message."""
+        super().__init__(parameter, message, "see the message")
+        self.args = (message,)
+
+
+def create(store: Store, data: Any, ttl: Any = None, silence_read: Any = None) -> str:
+    """Start a session and return its token.
+
+    Raises:
+        InvalidParameter: `data` is no dict or packs to more than 256 bytes, or a limit is none.
+
+    """
+    checked = checked_session(data, ttl, silence_read)
+    return store.create(data, checked.ttl, checked.silence_read)
+
+
+def read(store: Store, token: Any) -> Answer | None:
+    """Return data and limits of a session, counting the read; ``None`` if it is unknown, expired or used up.
+
+    ``metadata`` is there where a limit is: ``ttl`` in seconds, rounded up, and ``silence_read``, the reads left.
+    """
+    session = store.read(checked_token(token))
+    if session is None:
+        return None
+    limits = {}
+    if session.expires_in is not None:
+        limits["ttl"] = math.ceil(session.expires_in)
+    if session.reads_left is not None:
+        limits["silence_read"] = session.reads_left
+    return {"metadata": limits, "data": session.data} if limits else {"data": session.data}
+
+
+def update(store: Store, token: Any, data: Any, ttl: Any = None, silence_read: Any = None) -> bool:
+    """Replace data and limits of a live session, ``None`` removing a limit; return whether there was one.
+
+    Raises:
+        InvalidParameter: as in `create`.
+
+    """
+    checked_token(token)
+    checked = checked_session(data, ttl, silence_read)
+    return store.update(token, data, checked.ttl, checked.silence_read)
+
+
+def delete(store: Store, token: Any) -> bool:
+    """End a session; return whether there was one."""
+    return store.delete(checked_token(token))
+
+
+# What the calls have in common, here and for a client that sends them
+
+
+def checked_token(token: Any) -> str:
+    """Return a token that is text."""
+    if not isinstance(token, str):
+        raise RefusedValue("token", "token must be a string")
+    if not token:
+        raise RefusedValue("token", "token can't be blank")
+    return token
+
+
+def checked_session(data: Any, ttl: Any, silence_read: Any) -> CheckedSession:
+    """Return what a session is to be; `data` packed, within 256 bytes."""
+    if not isinstance(data, dict):
+        raise RefusedValue("data", "Must be a dictionary")
+    lifetime = _checked_limit("ttl", ttl, MAX_SECONDS, " (1000 years)")
+    reads = _checked_limit("silence_read", silence_read, MAX_READS, "")
+    return CheckedSession(_pack(data), lifetime, reads)
+
+
+def _checked_limit(name: str, value: Any, most: int, meaning: str) -> int | None:
+    if value is None:
+        return None
+    allowed = f"a whole number from 1 to {most}{meaning}, or None"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidParameter(name, f"is of type {type(value).__name__}", allowed)
+    if not 0 < value < _END_OF_LIMITS:
+        raise RefusedValue(name, f"{name} should be greater than 0 and less than 2^64")
+    if value > most:
+        raise InvalidParameter(name, f"is {value}", allowed)
+    return value
+
+
+def _pack(data: dict[Any, Any]) -> bytes:
+    try:
+        packed = msgspec.msgpack.encode(data)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        problem = f"cannot be packed ({type(error).__name__})"
+        raise InvalidParameter("data", problem, "what MessagePack carries") from None
+    if len(packed) > MAX_DATA_BYTES:
+        raise _too_big()
+    return packed
+
+
+def unpack(packed: bytes) -> Any:
+    """Return what MessagePack holds.
+
+    Raises:
+        InvalidParameter: it is damaged, or longer than any spelling of 256 bytes. Nothing of it is in the message.
+
+    """
+    if len(packed) > _LONGEST_SPELLING * MAX_DATA_BYTES:
+        raise _too_big()
+    try:
+        return msgspec.msgpack.decode(packed)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidParameter("data", f"cannot be unpacked ({type(error).__name__})", "a map in MessagePack") from None
+
+
+def _too_big() -> RefusedValue:
+    return RefusedValue("data", f"Hash can not be bigger than {MAX_DATA_BYTES} bytesize")

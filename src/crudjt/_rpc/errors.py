@@ -1,0 +1,93 @@
+"""How errors travel: one table from each error to its status code and its message, for both ends of a connection.
+
+The message, `crudjt.v1.Error`, goes beside the status code in the trailing metadata, so that the client raises the same
+error with the same fields. Paths are the server's. No error holds a token, a key or data, and so no detail does.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from crudjt import errors
+from crudjt._rpc.proto.v1 import store_pb2
+from crudjt.errors import CrudjtError
+
+ERROR_KEY = "crudjt-error-bin"
+
+Metadata = tuple[tuple[str, bytes], ...]
+
+
+class Form(NamedTuple):
+    """How one class of error travels.
+
+    Attributes:
+        code: the status code.
+        field: the field of `crudjt.v1.Error` that is set.
+        arguments: of the constructor, in order, which attributes and fields of the message are named after.
+
+    """
+
+    code: grpc.StatusCode
+    field: str
+    arguments: tuple[str, ...] = ()
+
+
+FORMS: dict[type[CrudjtError], Form] = {
+    errors.InvalidParameter: Form(
+        grpc.StatusCode.INVALID_ARGUMENT, "invalid_parameter", ("parameter", "problem", "allowed")
+    ),
+    errors.DataTooLarge: Form(grpc.StatusCode.INVALID_ARGUMENT, "data_too_large", ("size", "limit")),
+    errors.VersionConflict: Form(grpc.StatusCode.FAILED_PRECONDITION, "version_conflict", ("expected", "actual")),
+    errors.StoreClosed: Form(grpc.StatusCode.UNAVAILABLE, "store_closed"),
+    errors.StoreUnavailable: Form(grpc.StatusCode.UNAVAILABLE, "store_unavailable", ("location", "reason")),
+    errors.StoreBusy: Form(grpc.StatusCode.UNAVAILABLE, "store_busy", ("path", "reason", "waited")),
+    errors.StoreFull: Form(grpc.StatusCode.RESOURCE_EXHAUSTED, "store_full", ("path", "reason")),
+    errors.StoreFailed: Form(grpc.StatusCode.DATA_LOSS, "store_failed", ("path", "reason")),
+    errors.StoreInaccessible: Form(grpc.StatusCode.PERMISSION_DENIED, "store_inaccessible", ("path", "reason")),
+    errors.StoreFormatError: Form(grpc.StatusCode.UNIMPLEMENTED, "store_format_error", ("path", "found", "supported")),
+    errors.StoreCorrupt: Form(grpc.StatusCode.DATA_LOSS, "store_corrupt", ("path", "offset", "reason")),
+}
+
+_CLASSES = {form.field: kind for kind, form in FORMS.items()}
+
+
+def status_of(error: BaseException) -> tuple[grpc.StatusCode, str, Metadata]:
+    """Return how a call ends that raised: its status code, its details, and its trailing metadata.
+
+    What is no error of ours is a fault of the server, of which the client is told nothing.
+    """
+    form = next((FORMS[kind] for kind in type(error).__mro__ if kind in FORMS), None)
+    if form is None:
+        return grpc.StatusCode.INTERNAL, "internal error", ()
+    message = store_pb2.Error()
+    part = getattr(message, form.field)
+    part.SetInParent()
+    for name in form.arguments:
+        value = getattr(error, name)
+        setattr(part, name, _text(value) if isinstance(value, str | Path) else value)
+    return form.code, _text(error), ((ERROR_KEY, message.SerializeToString()),)
+
+
+def _text(value: object) -> str:
+    return str(value).encode(errors="replace").decode()  # a path may hold what is no text
+
+
+def error_of(encoded: bytes) -> CrudjtError | None:
+    """Return the error that `status_of` encoded; ``None`` if it is of a kind that this version does not know."""
+    try:
+        return error_in(store_pb2.Error.FromString(encoded))
+    except DecodeError:
+        return None
+
+
+def error_in(message: store_pb2.Error) -> CrudjtError | None:
+    """Return the error that a message holds; ``None`` if it is of a kind that this version does not know."""
+    field = message.WhichOneof("error")
+    kind = _CLASSES.get(field or "")
+    if kind is None:
+        return None
+    part = getattr(message, field)
+    fields = {name: getattr(part, name) for name in FORMS[kind].arguments}
+    return kind(**{name: Path(value) if name == "path" else value for name, value in fields.items()})

@@ -1,0 +1,132 @@
+"""The arguments and options that several commands take, and how their text is understood.
+
+A message about bad input names the parameter and never repeats the value: a token may stand in any place.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import click
+
+from crudjt._core.tokens import TOKEN_CHARACTERS
+from crudjt._core.validation import KeepType
+from crudjt.cli import json_values
+
+STANDARD_INPUT = "-"
+NO_LIMIT = "none"
+
+# One token in 64 begins with "-": such a token is an argument, and no option.
+TOKEN_FIRST = {"ignore_unknown_options": True}
+
+_DURATION = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)([smhd]?)")
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_WHOLE = re.compile(r"[0-9]{1,20}")
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Function], Function]
+
+
+def _refuse_unknown_option(ctx: click.Context, text: str) -> None:
+    """Find the misspelled option that `TOKEN_FIRST` lets through."""
+    if text.startswith("-") and text != STANDARD_INPUT and len(text) != TOKEN_CHARACTERS:
+        raise click.NoSuchOption(text.partition("=")[0], ctx=ctx)
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:  # as Python has it when the descriptor is closed
+        raise click.BadParameter("standard input is closed")
+    return sys.stdin.buffer
+
+
+def _token(ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    if text is None:
+        return None
+    _refuse_unknown_option(ctx, text)
+    if text != STANDARD_INPUT:
+        return text
+    # One line, so that what follows it is left for JSON.
+    line = _standard_input().readline().strip()
+    if not line:
+        raise click.BadParameter("standard input holds none")
+    return line.decode(errors="replace")
+
+
+def _data(ctx: click.Context, _param: click.Parameter, text: str) -> Any:
+    _refuse_unknown_option(ctx, text)
+    return json_values.parse(_standard_input().read() if text == STANDARD_INPUT else text)
+
+
+def _duration(text: str) -> float:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise click.BadParameter("not a duration; allowed: seconds, or a number with s, m, h or d (90, 15m, 1.5h, 30d)")
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def _whole(text: str) -> int:
+    if _WHOLE.fullmatch(text) is None:
+        raise click.BadParameter("not a whole number")
+    return int(text)
+
+
+def _limit(
+    name: str, metavar: str, parse: Callable[[str], float], absent: KeepType | None, text: str
+) -> Decorator[Any]:
+    """Return an option for a limit: `absent` where it is not given, ``None`` where it is "none"."""
+
+    def convert(_ctx: click.Context, _param: click.Parameter, given: str | None) -> float | KeepType | None:
+        if given is None:
+            return absent
+        return None if given == NO_LIMIT else parse(given)
+
+    return click.option(name, metavar=metavar, callback=convert, help=text)
+
+
+def ttl_option(absent: KeepType | None, text: str) -> Decorator[Any]:
+    """Return the option for the absolute lifetime."""
+    return _limit("--ttl", "DURATION", _duration, absent, text)
+
+
+def idle_option(absent: KeepType | None, text: str) -> Decorator[Any]:
+    """Return the option for the idle timeout."""
+    return _limit("--idle", "DURATION", _duration, absent, text)
+
+
+def max_reads_option(absent: KeepType | None, text: str) -> Decorator[Any]:
+    """Return the option for the number of reads."""
+    return _limit("--max-reads", "NUMBER", _whole, absent, text)
+
+
+def _optional_whole(_ctx: click.Context, _param: click.Parameter, given: str | None) -> int | None:
+    return None if given is None else _whole(given)
+
+
+def _path(_ctx: click.Context, _param: click.Parameter, given: str | None) -> Path | None:
+    if given == "":  # an unset variable in a script, say; Path would take it for the working directory
+        raise click.BadParameter("empty")
+    return None if given is None else Path(given).absolute()
+
+
+def _json(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+    if given:
+        ctx.obj.json = True
+
+
+def path_option(name: str, text: str) -> Decorator[Any]:
+    """Return an option for a file or directory."""
+    return click.option(name, metavar="PATH", callback=_path, help=text)
+
+
+token_argument = click.argument("token", callback=_token)
+data_argument = click.argument("data", metavar="JSON", callback=_data)
+path_argument = click.argument("path", callback=_path)
+keep_option = click.option("--keep", metavar="TOKEN", callback=_token, help="Spare the session of this token.")
+if_version_option = click.option(
+    "--if-version", metavar="NUMBER", callback=_optional_whole, help="Change nothing unless this is its version."
+)
+json_option = click.option(
+    "--json", is_flag=True, expose_value=False, callback=_json, help="Print the result as a JSON document."
+)

@@ -1,0 +1,62 @@
+"""How results look, as a document and as text."""
+
+from typing import Any
+
+import msgspec
+
+from crudjt._backends.embedded.doctor.check import Report
+from crudjt._core.session import Session
+from crudjt.cli import json_values
+from crudjt.cli.context import (
+    NoSuchSession,
+    Settings,
+)
+
+
+def show_session(settings: Settings, session: Session | None) -> None:
+    """Print what a token stands for: as text, its data alone."""
+    if session is None:
+        raise NoSuchSession
+    settings.show(_document(session), _data(session))
+
+
+def show_line(settings: Settings, session: Session) -> None:
+    """Print one session of many, as columns with tabs between."""
+    times = msgspec.to_builtins((session.created_at, session.expires_at or "never"))
+    reads_left = "unlimited" if session.reads_left is None else session.reads_left
+    columns = (session.id, session.version, *times, reads_left, _data(session))
+    settings.show(_document(session), "\t".join(map(str, columns)))
+
+
+def show_done(settings: Settings, deed: str, *, done: bool, what: str = "token") -> None:
+    """Report a deed that prints nothing as text; `what` named the session."""
+    if not done:
+        raise NoSuchSession(what)
+    settings.show({deed: True})
+
+
+def show_report(settings: Settings, report: Report) -> None:
+    """Print what was found out about the files of a store."""
+    findings = [
+        {"healthy": each.healthy, "path": str(each.path), "offset": each.offset, "text": each.text}
+        for each in report.findings
+    ]
+    lines = (f"{'ok' if each.healthy else 'FAULT'}\t{each.text}" for each in report.findings)
+    settings.show({"healthy": report.healthy, "findings": findings}, "\n".join(lines))
+
+
+def _document(session: Session) -> dict[str, Any]:
+    return {
+        "data": json_values.to_json(session.data),
+        "id": session.id,
+        "subject": session.subject,
+        "version": session.version,
+        "created_at": session.created_at,
+        "expires_at": session.expires_at,
+        "expires_in": session.expires_in,
+        "reads_left": session.reads_left,
+    }
+
+
+def _data(session: Session) -> str:
+    return msgspec.json.encode(json_values.to_json(session.data)).decode()

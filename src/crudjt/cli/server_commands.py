@@ -1,0 +1,154 @@
+"""What `serve` and `health` do, once their options are read."""
+
+import logging
+import os
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+import grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from crudjt._backends.grpc.channel import channel_to
+from crudjt._backends.grpc.location import remote
+from crudjt.cli import keys
+from crudjt.cli.context import Settings
+from crudjt.errors import InvalidParameter
+from crudjt.opening import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE
+from crudjt.server.auth import (
+    TLS,
+    read_access_tokens,
+)
+from crudjt.server.listeners.addresses import (
+    TcpAddress,
+    checked_addresses,
+    parse_address,
+)
+from crudjt.server.log_format import log_to_standard_error
+from crudjt.server.supervisor import Supervisor, block_signals
+from crudjt.server.worker import WorkerSettings
+
+logger = logging.getLogger("crudjt.server")
+
+_DEFAULT_HOST = "127.0.0.1"
+_DEFAULT_PORT = "50051"
+_HEALTH_SECONDS = 5.0
+
+# What the container of the original engine reads.
+_ORIGINAL_HOST_VARIABLE = "CRUDJT_DOCKER_HOST"
+_ORIGINAL_PORT_VARIABLE = "CRUDJT_DOCKER_PORT"
+_ORIGINAL_KEY_FILE = Path("secrets/secret_key.txt")
+
+
+def run_server(
+    settings: Settings,
+    *,
+    path: Path | None,
+    listen: tuple[str, ...],
+    workers: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    client_ca: Path | None,
+    access_token_file: Path | None,
+    metrics: str | None,
+    log_format: str,
+    log_level: str,
+) -> None:
+    """Check everything, open the store, and serve it until a signal comes. The parameters are the options of `serve`.
+
+    Raises:
+        InvalidParameter: an option cannot be used, or an address cannot be had.
+        StoreError: the store cannot be opened, or has failed.
+
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines would not have the format of ours
+    # Its newer way of listening wakes another thread for each message: a fifth of a call's cost in the workers.
+    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
+    log_to_standard_error(log_format, log_level)
+    tls = _tls(tls_cert, tls_key, client_ca)
+    tokens = () if access_token_file is None else tuple(read_access_tokens(access_token_file))
+    addresses = checked_addresses(listen or _default_listen(), tls=tls is not None, access_tokens=bool(tokens))
+    metrics_address = None if metrics is None else _metrics_address(metrics)
+    if path is not None:
+        settings = replace(settings, path=path)
+    secret_keys = keys.secret_keys(settings.secret_key_file or _original_key_file())
+    block_signals()
+    with ExitStack() as stack:
+        store = stack.enter_context(settings.open_here(secret_keys))
+        directory = None
+        if metrics_address is not None:
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="crudjt-metrics-"))
+            from crudjt.server.metrics import metrics_served  # noqa: PLC0415 - an extra, imported only if asked for
+
+            bound = stack.enter_context(metrics_served(metrics_address, store, directory))
+            logger.info("metrics are on http://%s/metrics", bound)
+        worker = WorkerSettings(
+            path=settings.directory,
+            secret_keys=tuple(secret_keys),
+            tls=tls,
+            access_tokens=tokens,
+            metrics_directory=directory,
+            log_format=log_format,
+            log_level=log_level,
+        )
+        Supervisor(store, worker, addresses, workers).run()
+
+
+def _default_listen() -> tuple[str, ...]:
+    host = os.environ.get(_ORIGINAL_HOST_VARIABLE) or _DEFAULT_HOST
+    port = os.environ.get(_ORIGINAL_PORT_VARIABLE) or _DEFAULT_PORT
+    return (f"{host}:{port}",)
+
+
+def _original_key_file() -> Path | None:
+    """Return the key file of the original's container, if it is there and nothing else is named."""
+    if any(os.environ.get(name, "").strip() for name in (SECRET_KEY_VARIABLE, SECRET_KEY_FILE_VARIABLE)):
+        return None
+    return _ORIGINAL_KEY_FILE if _ORIGINAL_KEY_FILE.exists() else None
+
+
+def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> TLS | None:
+    if certificate is None and key is None and client_ca is None:
+        return None
+    if certificate is None or key is None:
+        raise InvalidParameter("tls_cert and tls_key", "are not given both", "both, or none of them and no client_ca")
+    tls = TLS(certificate, key, client_ca)
+    tls.read()  # so that what is wrong with them is known before anything runs
+    return tls
+
+
+def _metrics_address(text: str) -> TcpAddress:
+    if find_spec("prometheus_client") is None:
+        raise InvalidParameter("metrics", "needs prometheus-client", "pip install 'crudjt[metrics]'")
+    address = parse_address(text, "metrics")[0]
+    if not isinstance(address, TcpAddress):
+        raise InvalidParameter("metrics", "is a Unix socket", "HOST:PORT")
+    return address
+
+
+def show_health(settings: Settings) -> None:
+    """Print whether a server serves.
+
+    Raises:
+        click.ClickException: it does not answer, with exit status 1.
+
+    """
+    url = settings.url or f"grpc://{_DEFAULT_HOST}:{_DEFAULT_PORT}"
+    with channel_to(remote(url, **settings.connecting(url))) as channel:
+        check = channel.unary_unary(
+            f"/{HEALTH}/Check",
+            request_serializer=HealthCheckRequest.SerializeToString,
+            response_deserializer=HealthCheckResponse.FromString,
+        )
+        try:
+            response = check(HealthCheckRequest(), timeout=_HEALTH_SECONDS)
+        except grpc.RpcError as error:
+            raise click.ClickException(f"{url} does not answer: {error.code().name}") from None
+    status = HealthCheckResponse.ServingStatus.Name(response.status)
+    settings.show({"status": status}, status)
+    if response.status != HealthCheckResponse.SERVING:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,159 @@
+"""Who may call: TLS, and access tokens sent as ``authorization: Bearer …``."""
+
+import hmac
+import logging
+import re
+import ssl
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import grpc
+
+from crudjt.errors import InvalidParameter
+from crudjt.server.handlers import Handler
+
+MIN_ACCESS_TOKEN_CHARACTERS = 22  # of Base64: 128 bits and a little
+_NOT_FOR_OTHERS = 0o077
+_SENDABLE = re.compile(r"[!-~]+")
+_ALLOWED_TOKENS = (
+    f"texts of at least {MIN_ACCESS_TOKEN_CHARACTERS} printable ASCII characters without spaces, such as "
+    "`openssl rand -base64 32` prints"
+)
+
+# What an orchestrator asks without a token. It says whether the server serves, and nothing else.
+OPEN_METHODS = frozenset({"/grpc.health.v1.Health/Check"})
+
+MaybeHandler: TypeAlias = "Handler | None"
+
+logger = logging.getLogger("crudjt.server")
+
+
+@dataclass(frozen=True)
+class TLS:
+    """The files of TLS, in PEM.
+
+    Attributes:
+        certificate: the certificate of the server, followed by those of its issuers.
+        key: its private key, not encrypted.
+        client_ca: certificates of who issues those of clients; with it, clients must have one.
+
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def read(self) -> tuple[bytes, bytes, bytes | None]:
+        """Return the content of certificate, key and client CA.
+
+        Raises:
+            InvalidParameter: a file cannot be read, is not what it should be, or the key is of another certificate.
+
+        """
+        certificate, key = _content("tls_cert", self.certificate), _content("tls_key", self.key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
+        except (ssl.SSLError, ValueError):
+            raise InvalidParameter(
+                "tls_cert and tls_key",
+                f"({self.certificate}, {self.key}) do not belong together",
+                "a certificate in PEM and its private key, not encrypted",
+            ) from None
+        if self.client_ca is None:
+            return certificate, key, None
+        authorities = _content("client_ca", self.client_ca)
+        try:
+            context.load_verify_locations(self.client_ca)
+        except ssl.SSLError:
+            raise InvalidParameter("client_ca", f"({self.client_ca}) holds no certificate", "PEM") from None
+        return certificate, key, authorities
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Return them as gRPC takes them; raises as `read` does."""
+        certificate, key, authorities = self.read()
+        return grpc.ssl_server_credentials(
+            [(key, certificate)], authorities, require_client_auth=authorities is not None
+        )
+
+
+def _content(parameter: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidParameter(parameter, f"cannot be read from {path}: {error.strerror}", "a file in PEM") from None
+
+
+def checked_access_tokens(access_tokens: Sequence[str]) -> list[bytes]:
+    """Return access tokens as they come over the wire.
+
+    Raises:
+        InvalidParameter: one could be guessed, or could not be sent. It is not in the message.
+
+    """
+    if isinstance(access_tokens, str):
+        raise InvalidParameter("access_tokens", "is one text", "a list of texts")
+    for token in access_tokens:
+        if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
+            raise InvalidParameter("access_tokens", "holds one with other characters, or none", _ALLOWED_TOKENS)
+        if len(token) < MIN_ACCESS_TOKEN_CHARACTERS:
+            raise InvalidParameter("access_tokens", f"holds one of {len(token)} characters", _ALLOWED_TOKENS)
+    return [token.encode() for token in access_tokens]
+
+
+def read_access_tokens(path: Path) -> list[str]:
+    """Return the access tokens of a file: one a line; empty lines do not count. All are good, so they can be replaced.
+
+    Raises:
+        InvalidParameter: the file cannot be read, or holds none, or one that could be guessed.
+
+    """
+    try:
+        mode = path.stat().st_mode
+        tokens = path.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise InvalidParameter("access_token_file", f"cannot be read: {path}: {reason}", "one token a line") from None
+    if not tokens:
+        raise InvalidParameter("access_token_file", f"is empty: {path}", "one token a line")
+    if stat.S_ISREG(mode) and mode & _NOT_FOR_OTHERS:
+        logger.warning("others may use the access tokens in %s (mode %04o); chmod 600 it", path, stat.S_IMODE(mode))
+    checked_access_tokens(tokens)
+    return tokens
+
+
+class BearerCheck(grpc.ServerInterceptor):
+    """Lets only those through who send one of the access tokens."""
+
+    def __init__(self, access_tokens: Sequence[bytes]) -> None:
+        """Take the tokens; there is at least one."""
+        self._expected = list(access_tokens)
+        self._refuse: Handler = grpc.stream_stream_rpc_method_handler(_refuse)  # reads nothing of what is sent
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], MaybeHandler],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> MaybeHandler:
+        """Return the handler of a call, or one that refuses it."""
+        if handler_call_details.method in OPEN_METHODS or self._permits(handler_call_details):
+            return continuation(handler_call_details)
+        return self._refuse
+
+    def _permits(self, details: grpc.HandlerCallDetails) -> bool:
+        sent = [value for key, value in details.invocation_metadata if key == "authorization"]
+        if len(sent) != 1 or not isinstance(sent[0], str):
+            return False
+        scheme, _, given = sent[0].partition(" ")
+        # All are compared, so that the time does not tell which was near.
+        matches = [hmac.compare_digest(given.encode(), expected) for expected in self._expected]
+        return scheme.lower() == "bearer" and any(matches)
+
+
+def _refuse(_messages: object, context: grpc.ServicerContext) -> None:
+    context.abort(
+        grpc.StatusCode.UNAUTHENTICATED, "no access token, or not a valid one; send it as: authorization: Bearer TOKEN"
+    )

@@ -1,0 +1,195 @@
+"""From the methods of a service to handlers of gRPC: what is the same for every call happens here, once.
+
+A call is: the message that was sent, parsed; the method; its answer, or its error as a status. Each is handled as a
+stream of requests, also where there is only one: so the call of a client that is slow to send can be given up.
+"""
+
+import logging
+import math
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from crudjt._rpc.errors import (
+    Metadata,
+    status_of,
+)
+from crudjt.errors import CrudjtError, StoreError
+from crudjt.server.services.method import Method
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+_SECONDS_BETWEEN_LINES = 60.0
+_INTERNAL = "internal error; the log of the server says which"
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+logger = logging.getLogger("crudjt.server")
+
+
+class Refused(Exception):
+    """A call that ends with a status of its own, before or beside the store."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        """Take what the client is told."""
+        super().__init__(details)
+        self.code = code
+        self.details = details
+
+
+class Observer(Protocol):
+    """Whom a server tells what it does: see `crudjt.server.metrics`."""
+
+    def observed(self, store: Any) -> Any:
+        """Return a store that does the same, and reports it."""
+
+    def count_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        """Take note of a call that has ended."""
+
+
+class Dispatcher:
+    """Handles the calls of any services on one store.
+
+    Args:
+        store: what the methods get.
+        observer: told of what methods do with the store, and of each call when it has ended.
+        client_timeout: for how many seconds a client may neither send what it must nor take what it is sent; `give_up`
+            cancels its call then. What the store is at for a call is never cut short.
+
+    """
+
+    def __init__(self, store: Any, observer: Observer | None, client_timeout: float) -> None:
+        """Prepare; it holds nothing that must be closed."""
+        self._store = store if observer is None else observer.observed(store)
+        self._observer = observer
+        self._client_timeout = client_timeout
+        self._calls: set[Call] = set()
+        self._next_line: dict[type, float] = {}
+
+    def handlers(self, service: str, methods: Mapping[str, Method]) -> dict[str, Handler]:
+        """Return the handlers of a service, by method."""
+        return {name: self._handler(f"/{service}/{name}", method) for name, method in methods.items()}
+
+    def give_up(self) -> None:
+        """Cancel the calls of clients that are too slow."""
+        latest = time.monotonic() - self._client_timeout
+        for call in self._calls.copy():
+            if call.waiting_since < latest:
+                call.context.cancel()
+
+    @contextmanager
+    def call(self, name: str, context: grpc.ServicerContext) -> Iterator["Call"]:
+        """Turn whatever is raised within the block into the status of the call, and report it."""
+        started = time.monotonic()
+        code = grpc.StatusCode.CANCELLED  # what it stays if the client leaves
+        call = Call(context)
+        self._calls.add(call)
+        try:
+            yield call
+            code = grpc.StatusCode.OK
+        except grpc.RpcError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each has its status
+            code, details, metadata = self.status(name, error)
+            context.set_trailing_metadata(metadata)
+            context.abort(code, details)
+        finally:
+            self._calls.discard(call)
+            seconds = time.monotonic() - started
+            logger.debug("%s %s %.6f s", name, code.name, seconds)
+            if self._observer is not None:
+                self._observer.count_call(name, code, seconds)
+
+    def _handler(self, name: str, method: Method) -> Handler:
+        def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            with self.call(name, context) as call:
+                response: Message = method.call(self._store, call.argument(method, messages))
+                return response.SerializeToString()
+
+        def answers(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            with self.call(name, context) as call:
+                for response in method.call(self._store, call.argument(method, messages)):
+                    with call.waiting():
+                        yield response.SerializeToString()
+
+        if method.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(answers)
+        return grpc.stream_unary_rpc_method_handler(answer)
+
+    def status(self, name: str, error: Exception) -> tuple[grpc.StatusCode, str, Metadata]:
+        """Return how the call of that name ends that raised, and log what ails the store or this server."""
+        if isinstance(error, Refused):
+            return error.code, error.details, ()
+        if not isinstance(error, CrudjtError):
+            logger.error("%s failed: %s", name, _whereabouts(error))
+            return grpc.StatusCode.INTERNAL, _INTERNAL, ()
+        if isinstance(error, StoreError):
+            self._report(error)
+        return status_of(error)
+
+    def _report(self, error: StoreError) -> None:
+        """Log what ails the store; a store that fails does so at every call, so each kind is named once a minute."""
+        now = time.monotonic()
+        if now >= self._next_line.get(type(error), now):
+            self._next_line[type(error)] = now + _SECONDS_BETWEEN_LINES
+            logger.error("%s: %s", type(error).__name__, error)
+
+
+class Call:
+    """One call that runs."""
+
+    def __init__(self, context: grpc.ServicerContext) -> None:
+        """Begin by not waiting."""
+        self.context = context
+        self.waiting_since = math.inf
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Mark a block in which the client is waited for."""
+        self.waiting_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waiting_since = math.inf
+
+    def argument(self, method: Method, messages: Iterator[bytes]) -> Any:
+        """Return what the method takes: a request, or an iterator of them.
+
+        gRPC raises in place of a request when it knows that the client has left, so such a call is not begun. Nor is
+        one whose deadline has passed by the server's clock.
+        """
+        if method.request_streaming:
+            return self._requests(method.request, messages)
+        return self.request(method.request, messages)
+
+    def request(self, message_type: type[AnyMessage], messages: Iterator[bytes]) -> AnyMessage:
+        """Return the one request of a call that has no more."""
+        for request in self._requests(message_type, messages):
+            if self.context.time_remaining() == 0:
+                raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "it was too late to begin")
+            return request
+        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "no request was sent")
+
+    def _requests(self, message_type: type[AnyMessage], messages: Iterator[bytes]) -> Iterator[AnyMessage]:
+        while True:
+            with self.waiting():
+                message = next(messages, None)
+            if message is None:
+                return
+            try:
+                yield message_type.FromString(message)
+            except DecodeError:
+                name = message_type.DESCRIPTOR.full_name
+                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"the request is not a {name} in protobuf") from None
+
+
+def _whereabouts(error: Exception) -> str:
+    """Say what kind of error came from where. Its text may hold a token or data, so it is left out."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {frame.name}, {Path(frame.filename).name}:{frame.lineno}"

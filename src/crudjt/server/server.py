@@ -1,0 +1,203 @@
+"""`Server`: a store served over gRPC, in the protocol of the original and in our own."""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
+
+from crudjt.errors import StoreError
+from crudjt.server.auth import (
+    TLS,
+    BearerCheck,
+    checked_access_tokens,
+)
+from crudjt.server.executor import Crew
+from crudjt.server.handlers import (
+    Dispatcher,
+    Observer,
+)
+from crudjt.server.health import Health, reflection_methods
+from crudjt.server.listeners.addresses import (
+    Address,
+    TcpAddress,
+    checked_addresses,
+)
+from crudjt.server.listeners.sockets import (
+    UnixSocket,
+    bind_tcp,
+)
+from crudjt.server.services import (
+    original as token_service,
+)
+from crudjt.server.services import (
+    store as store_service,
+)
+from crudjt.server.services.batch import batch_of
+from crudjt.server.services.method import Method
+
+SERVICES = {each.NAME: each.METHODS for each in (store_service, token_service)}
+
+THREADS = 64
+MAX_CONCURRENT_RPCS = 1000
+MAX_MESSAGE_BYTES = 4 * 1024**2
+CLIENT_TIMEOUT_SECONDS = 30.0
+GRACE_SECONDS = 10.0
+
+_PROBE_SECONDS = 1.0
+_NO_TOKEN = "A" * 22  # nobody's: it stands for an id that nobody has
+
+_MS = 1000
+_TRANSPORT = {
+    "grpc.keepalive_time_ms": 60 * _MS,  # a peer that has vanished is noticed
+    "grpc.keepalive_timeout_ms": 20 * _MS,
+    "grpc.keepalive_permit_without_calls": 1,
+    "grpc.http2.min_ping_interval_without_data_ms": 10 * _MS,  # clients may keep idle connections alive
+    "grpc.server_handshake_timeout_ms": 10 * _MS,  # a connection that says nothing is closed
+    "grpc.max_concurrent_streams": 256,
+    "grpc.max_metadata_size": 16 * 1024,
+}
+
+logger = logging.getLogger("crudjt.server")
+
+
+class Server:
+    """Serves an open store, which stays the caller's to close, after `stop`.
+
+    Args:
+        store: the store.
+        listen: addresses, as in `crudjt.server.listeners.addresses`.
+        tls: what TCP addresses need to be reached from other hosts; with it, all of them speak TLS. Unix sockets never
+            do.
+        access_tokens: one of these must be sent with every call but ``grpc.health.v1.Health/Check``.
+        services: what to serve, by name.
+        threads: how many calls run at a time at most, waiting ones included; see `crudjt.server.executor`.
+        max_concurrent_rpcs: how many may run and wait; those above are refused with ``RESOURCE_EXHAUSTED``.
+        max_message_bytes: how large a request may be; a response may be twice as large.
+        client_timeout: seconds for which a client may neither send what it must nor take what it is sent, before its
+            call is cancelled.
+        share_ports: let other processes of this user that do the same listen on the same ports (``SO_REUSEPORT``).
+        observer: told of every call and operation, for metrics.
+
+    Raises:
+        InvalidParameter: an address is not usable, or not without TLS or an access token.
+
+    """
+
+    def __init__(
+        self,
+        store: Any,
+        listen: Sequence[str],
+        *,
+        services: Mapping[str, Mapping[str, Method]] = SERVICES,
+        tls: TLS | None = None,
+        access_tokens: Sequence[str] = (),
+        threads: int = THREADS,
+        max_concurrent_rpcs: int = MAX_CONCURRENT_RPCS,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        client_timeout: float = CLIENT_TIMEOUT_SECONDS,
+        share_ports: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
+        """Check everything; nothing is bound before `start`."""
+        self._store = store
+        tokens = checked_access_tokens(access_tokens)
+        self._wanted = checked_addresses(listen, tls=tls is not None, access_tokens=bool(tokens))
+        self._credentials = None if tls is None else tls.credentials()
+        self._dispatcher = Dispatcher(store, observer, client_timeout)
+        self._health = Health(services)
+        self._pool = Crew(threads, "crudjt-rpc")
+        options = {
+            **_TRANSPORT,
+            "grpc.so_reuseport": int(share_ports),
+            "grpc.max_receive_message_length": max_message_bytes,
+            "grpc.max_send_message_length": 2 * max_message_bytes,  # a batch ends with the response that exceeds a part
+        }
+        self._grpc = grpc.server(
+            self._pool,  # type: ignore[arg-type] # it takes any executor
+            interceptors=[BearerCheck(tokens)] if tokens else [],
+            options=list(options.items()),
+            maximum_concurrent_rpcs=max_concurrent_rpcs,
+        )
+        handlers = {name: self._dispatcher.handlers(name, methods) for name, methods in services.items()}
+        if store := services.get(store_service.NAME):
+            batch = batch_of(store_service.NAME, store, self._dispatcher.status)
+            handlers[store_service.NAME] |= self._dispatcher.handlers(store_service.NAME, batch)
+        handlers[REFLECTION] = self._dispatcher.handlers(REFLECTION, reflection_methods(services))
+        handlers[HEALTH] = self._dispatcher.handlers(HEALTH, self._health.methods())
+        for name, methods in handlers.items():
+            self._grpc.add_registered_method_handlers(name, methods)
+        self._unix_sockets: list[UnixSocket] = []
+        self._addresses: list[Address] = []
+        self._stopping = threading.Event()
+        self._stopped = threading.Event()
+        self._watching = threading.Thread(target=self._watch, name="crudjt-server", daemon=True)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens, with actual ports; empty before `start`."""
+        return tuple(map(str, self._addresses))
+
+    def start(self) -> None:
+        """Listen on every address, and serve from threads of its own.
+
+        Raises:
+            InvalidParameter: one cannot be listened on; then none is.
+
+        """
+        try:
+            for address in self._wanted:
+                self._bind(address)
+        except BaseException:
+            self.stop(0)
+            raise
+        self._grpc.start()
+        self._health.say(serving=True)
+        self._watching.start()
+        logger.info("serving on %s", ", ".join(self.addresses))
+
+    def stop(self, grace: float = GRACE_SECONDS) -> None:
+        """Refuse new calls, and return when those that run have ended, or `grace` seconds later; may be repeated."""
+        if self._stopping.is_set():
+            self._stopped.wait()
+            return
+        self._stopping.set()
+        self._health.say(serving=False)
+        self._grpc.stop(grace).wait()
+        self._pool.shutdown(cancel_futures=True)
+        for each in self._unix_sockets:
+            each.remove()
+        self._stopped.set()
+
+    def _bind(self, address: Address) -> None:
+        if isinstance(address, TcpAddress):
+            self._addresses.append(bind_tcp(self._grpc, address, self._credentials))
+        else:
+            self._unix_sockets.append(UnixSocket(self._grpc, address))
+            self._addresses.append(address)
+
+    def _watch(self) -> None:
+        """Give up on clients that are too slow, and tell the health service how the store is."""
+        while not self._stopping.wait(_PROBE_SECONDS):
+            self._dispatcher.give_up()
+            failure = self._failure()
+            if not self._stopping.is_set() and self._health.say(serving=failure is None):
+                if failure is None:
+                    logger.info("the store serves again")
+                else:
+                    logger.error("the store fails, so the server is not healthy: %s", failure)
+
+    def _failure(self) -> StoreError | None:
+        try:
+            probe(self._store)
+        except StoreError as error:
+            return error
+        return None
+
+
+def probe(store: Any) -> None:
+    """Look up a session that is not there; raises a `StoreError` if the store cannot say so."""
+    store.peek(_NO_TOKEN)

@@ -1,0 +1,263 @@
+"""The service `crudjt.v1.Store`: the whole face of `Store`, as ``proto/v1/store.proto`` states it."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+
+from crudjt._backends.embedded.store import Store
+from crudjt._core.codec import MAX_DEPTH
+from crudjt._core.session import Session
+from crudjt._core.validation import (
+    KEEP,
+    KeepType,
+)
+from crudjt._rpc.chunking import (
+    PART_BYTES,
+    in_parts,
+    within_one_call,
+)
+from crudjt._rpc.proto.v1 import store_pb2 as pb
+from crudjt.errors import DataTooLarge, InvalidParameter
+from crudjt.server.services.method import Method
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MILLISECOND = timedelta(milliseconds=1)
+_MS_PER_SECOND = 1000
+
+_decode = msgspec.msgpack.Decoder(dict[Any, Any]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def _create(store: Store, request: pb.CreateRequest) -> pb.CreateResponse:
+    return pb.CreateResponse(token=store.create(_data(store, request.data), **_limits(request)))
+
+
+def _read(store: Store, request: pb.ReadRequest) -> pb.ReadResponse:
+    return pb.ReadResponse(session=_session(store.read(request.token)))
+
+
+def _peek(store: Store, request: pb.PeekRequest) -> pb.PeekResponse:
+    return pb.PeekResponse(session=_session(store.peek(request.token)))
+
+
+def _update(store: Store, request: pb.UpdateRequest) -> pb.UpdateResponse:
+    found = store.update(
+        request.token,
+        _data(store, request.data),
+        _changed_duration(request, "ttl"),
+        _changed(request, "max_reads"),
+        idle=_changed_duration(request, "idle"),
+        if_version=_optional(request, "if_version"),
+    )
+    return pb.UpdateResponse(found=found)
+
+
+def _touch(store: Store, request: pb.TouchRequest) -> pb.TouchResponse:
+    found = store.touch(request.token, _changed_duration(request, "ttl"), idle=_changed_duration(request, "idle"))
+    return pb.TouchResponse(found=found)
+
+
+def _rotate(store: Store, request: pb.RotateRequest) -> pb.RotateResponse:
+    return pb.RotateResponse(token=store.rotate(request.token))
+
+
+def _delete(store: Store, request: pb.DeleteRequest) -> pb.DeleteResponse:
+    return pb.DeleteResponse(found=store.delete(request.token))
+
+
+def _sessions(store: Store, request: pb.SessionsRequest) -> Iterator[pb.SessionsResponse]:
+    messages = (_message(session) for session in store.sessions(request.subject))
+    for part in in_parts(messages, pb.Session.ByteSize):
+        yield pb.SessionsResponse(sessions=part)
+
+
+def _revoke(store: Store, request: pb.RevokeRequest) -> pb.RevokeResponse:
+    return pb.RevokeResponse(ended=store.revoke(request.subject, keep=_optional(request, "keep")))
+
+
+def _revoke_id(store: Store, request: pb.RevokeIdRequest) -> pb.RevokeIdResponse:
+    return pb.RevokeIdResponse(found=store.revoke_id(request.id.hex()))
+
+
+def _create_many(store: Store, requests: Iterator[pb.CreateManyRequest]) -> Iterator[pb.CreateManyResponse]:
+    first = next(requests, pb.CreateManyRequest())
+    items = chain.from_iterable(request.data for request in chain([first], requests))
+    packed = within_one_call("data", items, len)
+    tokens = store.create_many((_data(store, item) for item in packed), **_limits(first))
+    for part in in_parts(tokens, len):
+        yield pb.CreateManyResponse(tokens=part)
+
+
+def _read_many(store: Store, requests: Iterator[pb.ReadManyRequest]) -> Iterator[pb.ReadManyResponse]:
+    sessions = store.read_many(_tokens(requests))
+    results = (pb.ReadResponse(session=_session(session)) for session in sessions)
+    for part in in_parts(results, pb.ReadResponse.ByteSize):
+        yield pb.ReadManyResponse(results=part)
+
+
+def _delete_many(store: Store, requests: Iterator[pb.DeleteManyRequest]) -> pb.DeleteManyResponse:
+    return pb.DeleteManyResponse(ended=store.delete_many(_tokens(requests)))
+
+
+def _stats(store: Store, _request: pb.StatsRequest) -> pb.StatsResponse:
+    stats = store.stats()
+    return pb.StatsResponse(
+        sessions=stats.sessions,
+        log_bytes=stats.log_bytes,
+        unsynced_bytes=stats.unsynced_bytes,
+        view_bytes=stats.view_bytes,
+        max_size=stats.max_size,
+        synced_ms=_ms(stats.synced_at),
+        swept_ms=_ms(stats.swept_at),
+        compacted_ms=_ms(stats.compacted_at),
+    )
+
+
+def _sweep(store: Store, _request: pb.SweepRequest) -> pb.SweepResponse:
+    return pb.SweepResponse(removed=store.sweep())
+
+
+def _sync(store: Store, _request: pb.SyncRequest) -> pb.SyncResponse:
+    store.sync()
+    return pb.SyncResponse()
+
+
+def _backup(store: Store, _request: pb.BackupRequest) -> Iterator[pb.BackupResponse]:
+    """Stream a copy that lies where temporary files do (``TMPDIR``).
+
+    Its names are gone before the first byte is sent, so that nothing is left of it, however the call ends.
+    """
+    with ExitStack() as opened:
+        with TemporaryDirectory(prefix="crudjt-backup-") as temporary:
+            copy = Path(temporary) / "copy"
+            store.backup(copy)
+            paths = sorted(copy.rglob("*"))
+            directories = [path.relative_to(copy).as_posix() for path in paths if path.is_dir()]
+            files = [
+                (path.relative_to(copy).as_posix(), opened.enter_context(path.open("rb")))
+                for path in paths
+                if not path.is_dir()
+            ]
+        for directory in directories:
+            yield pb.BackupResponse(directory=directory)
+        for name, file in files:
+            yield pb.BackupResponse(file=name)
+            while content := os.read(file.fileno(), PART_BYTES):
+                yield pb.BackupResponse(content=content)
+
+
+NAME = "crudjt.v1.Store"
+
+_CALLS: dict[str, Callable[[Any, Any], Any]] = {
+    "Create": _create,
+    "Read": _read,
+    "Peek": _peek,
+    "Update": _update,
+    "Touch": _touch,
+    "Rotate": _rotate,
+    "Delete": _delete,
+    "Sessions": _sessions,
+    "Revoke": _revoke,
+    "RevokeId": _revoke_id,
+    "CreateMany": _create_many,
+    "ReadMany": _read_many,
+    "DeleteMany": _delete_many,
+    "Stats": _stats,
+    "Sweep": _sweep,
+    "Sync": _sync,
+    "Backup": _backup,
+}
+
+# All but those that are made of these: see `crudjt.server.services.batch`.
+METHODS = {
+    described.name: Method(
+        getattr(pb, described.input_type.name),
+        getattr(pb, described.output_type.name),
+        _CALLS[described.name],
+        described.client_streaming,
+        described.server_streaming,
+    )
+    for described in pb.DESCRIPTOR.services_by_name["Store"].methods
+    if described.name in _CALLS
+}
+
+# From messages
+
+
+def _data(store: Store, packed: bytes) -> dict[Any, Any]:
+    limit = store._options.max_data_bytes  # noqa: SLF001 - before decoding, which may take 60 times the memory
+    if len(packed) > limit:
+        raise DataTooLarge(len(packed), limit)
+    try:
+        return _decode(packed)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidParameter(
+            "data",
+            f"cannot be unpacked ({type(error).__name__})",
+            f"a map in MessagePack, nested at most {MAX_DEPTH} deep",
+        ) from None
+
+
+def _limits(request: pb.CreateRequest | pb.CreateManyRequest) -> dict[str, Any]:
+    limits = request.limits
+    return {
+        "ttl": _seconds(_optional(limits, "ttl_ms")),
+        "max_reads": _optional(limits, "max_reads"),
+        "idle": _seconds(_optional(limits, "idle_ms")),
+        "subject": _optional(request, "subject"),
+    }
+
+
+def _optional(message: Any, field: str) -> Any:
+    return getattr(message, field) if message.HasField(field) else None
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / _MS_PER_SECOND
+
+
+def _changed(request: pb.UpdateRequest | pb.TouchRequest, field: str) -> int | KeepType | None:
+    if not request.HasField(field):
+        return KEEP
+    value: int | None = _optional(getattr(request, field), "value")
+    return value
+
+
+def _changed_duration(request: pb.UpdateRequest | pb.TouchRequest, field: str) -> float | KeepType | None:
+    ms = _changed(request, field)
+    return KEEP if ms is KEEP else _seconds(ms)
+
+
+def _tokens(requests: Iterable[pb.ReadManyRequest | pb.DeleteManyRequest]) -> list[str]:
+    return within_one_call("tokens", chain.from_iterable(request.tokens for request in requests), len)
+
+
+# To messages
+
+
+def _session(session: Session | None) -> pb.Session | None:
+    return None if session is None else _message(session)
+
+
+def _message(session: Session) -> pb.Session:
+    return pb.Session(
+        data=_encode(session.data),
+        id=bytes.fromhex(session.id),
+        subject=session.subject,
+        version=session.version,
+        created_ms=_ms(session.created_at),
+        expires_ms=_ms(session.expires_at),
+        reads_left=session.reads_left,
+        expires_in=session.expires_in,
+    )
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - _EPOCH) // _MILLISECOND

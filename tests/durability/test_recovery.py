@@ -1,0 +1,595 @@
+"""After a new boot the view is made again from base and log, and equals what it was."""
+
+import logging
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import crudjt
+from crudjt import _filesystem
+from crudjt._backends.embedded.engine import compaction, manifest, opening, recovery, segment
+from crudjt.testing import FakeClock
+from tests.support.disks import (
+    MIB,
+    QUIET,
+    WAYS_TO_WRITE,
+    Machine,
+    cut_power,
+    data_file,
+    die_after_appending,
+    die_at_line,
+    entries,
+    exit_code_of_child,
+    fork,
+    in_child,
+    log_end,
+    picture,
+    segments,
+    spoil_view,
+    write_log,
+)
+
+SUBJECTS = ("anna", "ben", "chris")
+
+
+class Life:
+    """A store that goes through operations, boots and compactions, and everything that was ever in it."""
+
+    def __init__(self, path: Path, secret_key: str, machine: Machine) -> None:
+        self._path = path
+        self._secret_key = secret_key
+        self._machine = machine
+        self.clock = FakeClock()
+        self.tokens: list[str] = []
+        self.store = self._open()
+
+    def _open(self) -> crudjt.Store:
+        return crudjt.open(self._path, secret_key=self._secret_key, clock=self.clock, sync_interval=QUIET)
+
+    def run(self, operation: str, number: int, seconds: int | None, subject: str | None) -> None:
+        """Do one step. `number` chooses a token, a subject, a count or data."""
+        store = self.store
+        token = self.tokens[number % len(self.tokens)] if self.tokens else "none"
+        reads = 1 + number % 3 if number % 2 else None
+        match operation:
+            case "create":
+                self.tokens.append(
+                    store.create({"n": number}, ttl=seconds, max_reads=reads, idle=seconds, subject=subject)
+                )
+            case "create_many":
+                self.tokens += store.create_many([{"i": i} for i in range(number % 5)], ttl=seconds, subject=subject)
+            case "read":
+                store.read(token)
+            case "read_many":
+                store.read_many(self.tokens[-3:])
+            case "update":
+                store.update(token, {"updated": number}, ttl=seconds, max_reads=reads)
+            case "touch":
+                store.touch(token, idle=seconds)
+            case "rotate":
+                self.tokens += [rotated for rotated in [store.rotate(token)] if rotated]
+            case "delete":
+                store.delete(token)
+            case "delete_many":
+                store.delete_many(self.tokens[:2])
+            case "revoke":
+                store.revoke(SUBJECTS[number % len(SUBJECTS)], keep=token)
+            case "wait":
+                self.clock.advance(number)
+            case "sweep":
+                store.sweep()
+            case "sync":
+                store.sync()
+            case "compact":
+                assert compaction.compact(store._engine, self.clock() // 10**6)
+            case "reopen":
+                store.close()
+                self.store = self._open()
+            case _:
+                self.reboot()
+
+    def reboot(self) -> None:
+        before = picture(self.store, self.tokens, SUBJECTS)
+        self.store.close()
+        self._machine.reboot()
+        spoil_view(self._path)
+        self.store = self._open()
+        assert picture(self.store, self.tokens, SUBJECTS) == before
+
+
+OPERATIONS = (
+    "create", "create", "create_many", "read", "read_many", "update", "touch", "rotate", "delete", "delete_many",
+    "revoke", "wait", "sweep", "sync", "compact", "reopen", "reboot",
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(OPERATIONS),
+            st.integers(0, 50),
+            st.sampled_from([None, 1, 10, 1000]),
+            st.sampled_from([None, *SUBJECTS]),
+        ),
+        max_size=40,
+    )
+)
+def test_a_new_boot_brings_back_what_any_mixture_of_operations_left(
+    secret_key: str, machine: Machine, steps: list[tuple[str, int, int | None, str | None]]
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        life = Life(Path(directory) / "store", secret_key, machine)
+        try:
+            for step in steps:
+                life.run(*step)
+            life.reboot()
+        finally:
+            life.store.close()
+
+
+def test_many_boots_in_a_row_lose_nothing_whether_or_not_they_write(
+    path: Path, secret_key: str, clock: FakeClock, machine: Machine
+) -> None:
+    tokens: list[str] = []
+    for boot in range(12):
+        with crudjt.open(path, secret_key=secret_key, clock=clock) as store:
+            assert [store.read(token) is not None for token in tokens] == [True] * len(tokens)
+            assert store.stats().sessions == len(tokens)
+            if boot % 3 == 0:
+                tokens.append(store.create({"boot": boot}, subject="anna"))
+        machine.reboot()
+
+
+def test_within_one_boot_the_view_is_kept(path: Path, secret_key: str, machine: Machine) -> None:
+    with crudjt.open(path, secret_key=secret_key) as store:
+        token = store.create({"a": 1})
+    kept = (data_file(path).stat().st_ino, [segment.name for segment in segments(path)])
+    for _ in range(2):
+        with crudjt.open(path, secret_key=secret_key) as store:
+            assert store.read(token) is not None
+        assert (data_file(path).stat().st_ino, [segment.name for segment in segments(path)]) == kept
+    machine.reboot()
+    crudjt.open(path, secret_key=secret_key).close()
+    assert [segment.name for segment in segments(path)] != kept[1]
+
+
+@pytest.mark.parametrize(("seconds", "rebuilt"), [(3, False), (-3, False), (100, True), (-100, True)])
+def test_the_same_boot_id_with_another_boot_time_is_another_boot(
+    path: Path, secret_key: str, machine: Machine, seconds: int, rebuilt: bool
+) -> None:
+    """Some kernels repeat the id; a clock that was slewed by some seconds is no new boot."""
+    with crudjt.open(path, secret_key=secret_key) as store:
+        token = store.create({"a": 1})
+    machine.boot = _filesystem.Boot(machine.boot.id, machine.boot.time + seconds)
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert store.read(token) is not None
+    assert (len(segments(path)) == 2) == rebuilt
+
+
+def test_a_garbage_view_is_replaced_by_a_good_one(path: Path, secret_key: str, machine: Machine) -> None:
+    with crudjt.open(path, secret_key=secret_key) as store:
+        tokens = [store.create({"n": n}) for n in range(20)]
+    machine.reboot()
+    spoil_view(path)
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert [session.data for session in map(store.read, tokens) if session] == [{"n": n} for n in range(20)]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("lost", ["view", "view/data.mdb", "control"])
+def test_a_view_that_somebody_removed_is_made_again_within_the_same_boot(
+    path: Path, secret_key: str, lost: str
+) -> None:
+    with crudjt.open(path, secret_key=secret_key) as store:
+        token = store.create({"a": 1})
+    if (path / lost).is_dir():
+        shutil.rmtree(path / lost)
+    else:
+        (path / lost).unlink()
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert store.read(token) is not None
+
+
+def test_the_kernels_own_boot_id_is_what_counts(path: Path, secret_key: str, tmp_path: Path) -> None:
+    """A real process with another /proc/sys/kernel/random/boot_id throws the view away, and so do we after it."""
+    with crudjt.open(path, secret_key=secret_key) as store:
+        token = store.create({"a": 1})
+    shown = tmp_path / "boot_id"
+    shown.write_text("00000000-1111-2222-3333-444444444444\n")
+    program = (
+        "import crudjt, sys\n"
+        "with crudjt.open(sys.argv[1], secret_key=sys.argv[2]) as store:\n"
+        "    print(store.read(sys.argv[3]).data['a'])\n"
+    )
+    mounting = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", mounting, str(shown), sys.executable, "-c", program, str(path)]
+    outcome = subprocess.run(
+        [*command, secret_key, token],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    if "unshare failed" in outcome.stderr or "permission denied" in outcome.stderr:
+        pytest.skip(f"cannot mount over the boot id: {outcome.stderr.strip()}")
+    assert (outcome.stdout, outcome.stderr) == ("1\n", "")
+    assert len(segments(path)) == 2
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert store.read(token) is not None
+    assert len(segments(path)) == 3
+
+
+# Torn tails
+
+
+class Tail:
+    """A store after a power cut: three entries that were synced, three that were not."""
+
+    def __init__(self, directory: Path, secret_key: str, machine: Machine) -> None:
+        self.secret_key = secret_key
+        self.directory = directory
+        with crudjt.open(directory / "live", secret_key=secret_key, sync_interval=QUIET) as store:
+            self.synced = [store.create({"synced": n}, subject="anna") for n in range(3)]
+            store.sync()
+            self.unsynced = [store.create({"unsynced": n}, subject="anna") for n in range(3)]
+            self.image = cut_power(directory / "live", directory / "image")
+        machine.reboot()
+        self.whole = segments(self.image)[-1].read_bytes()[: log_end(segments(self.image)[-1])]
+        self.ends = [entry.end for entry in entries(segments(self.image)[-1])]
+        self._copies = 0
+
+    def recover(self, content: bytes, caplog: pytest.LogCaptureFixture) -> tuple[list[bool], list[Path], list[str]]:
+        """Open a copy whose segment has `content`; return who is alive, what was kept aside, and the warnings."""
+        self._copies += 1
+        copy = self.directory / f"copy {self._copies}"
+        shutil.copytree(self.image, copy)
+        segments(copy)[-1].write_bytes(content)
+        caplog.clear()
+        with crudjt.open(copy, secret_key=self.secret_key) as store:
+            alive = [store.peek(token) is not None for token in self.synced + self.unsynced]
+            assert len(list(store.sessions("anna"))) == store.stats().sessions == sum(alive)
+        warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+        return alive, sorted((copy / "log").glob("*.torn-*")), warnings
+
+
+@pytest.fixture
+def tail(tmp_path: Path, secret_key: str, machine: Machine) -> Tail:
+    return Tail(tmp_path, secret_key, machine)
+
+
+def test_a_tail_cut_at_any_byte_is_cut_off_kept_aside_and_reported(
+    tail: Tail, caplog: pytest.LogCaptureFixture
+) -> None:
+    start, end = tail.ends[-2:]
+    for size in range(start, end):
+        alive, kept, warnings = tail.recover(tail.whole[:size], caplog)
+        assert alive == [True] * 5 + [False]
+        if size == start:
+            assert (kept, warnings) == ([], [])
+        else:
+            assert [file.name for file in kept] == [f"0000000001.torn-{start}"]
+            torn = tail.whole[start:size].rstrip(b"\0")  # room that was allocated ahead is zeros too
+            assert kept[0].read_bytes() == torn
+            assert len(warnings) == 1
+            assert f"{len(torn)} bytes" in warnings[0]
+            assert f"offset {start}" in warnings[0]
+            assert kept[0].name in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "junk"),
+    [
+        ("a page that was lost, and one that was not", bytes(4096) + b"x" * 4096),
+        ("a megabyte of zeros, and one byte", bytes(MIB) + b"x"),
+        ("garbage", os.urandom(499) + b"x"),
+        ("a length that points far past the end", b"\xff" * 40),
+        ("a length of nothing", struct.pack("<IIQ", 8, 0, 7 << 56)),
+    ],
+)
+def test_junk_behind_the_last_entry_is_cut_off_kept_aside_and_reported(
+    tail: Tail, caplog: pytest.LogCaptureFixture, name: str, junk: bytes
+) -> None:
+    alive, kept, warnings = tail.recover(tail.whole + junk, caplog)
+    assert alive == [True] * 6, name
+    assert [file.read_bytes() for file in kept] == [junk]
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("size", [1, 16, 4096, MIB])
+def test_zeros_behind_the_last_entry_are_room_and_are_cut_off_without_a_word(
+    tail: Tail, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    assert tail.recover(tail.whole + bytes(size), caplog) == ([True] * 6, [], [])
+
+
+def test_an_old_entry_behind_the_last_one_is_not_applied_again(tail: Tail, caplog: pytest.LogCaptureFixture) -> None:
+    first = tail.whole[segment.HEADER_BLOCK_BYTES : tail.ends[0]]
+    alive, kept, _ = tail.recover(tail.whole + first, caplog)
+    assert alive == [True] * 6
+    assert [file.read_bytes() for file in kept] == [first]
+
+
+def test_half_an_entry_and_zeros_are_a_torn_tail(tail: Tail, caplog: pytest.LogCaptureFixture) -> None:
+    start, end = tail.ends[-2:]
+    half = tail.whole[: start + (end - start) // 2]
+    alive, kept, _ = tail.recover(half + bytes(4096 - len(half) % 4096), caplog)
+    assert alive == [True] * 5 + [False]
+    assert len(kept) == 1
+
+
+@pytest.mark.parametrize("offset", range(0, 190, 19))
+def test_nothing_behind_an_unsynced_hole_is_applied(tail: Tail, caplog: pytest.LogCaptureFixture, offset: int) -> None:
+    """A disk may write the last entries and not the one before them; the order of changes must hold."""
+    at = tail.ends[2] + offset % (tail.ends[3] - tail.ends[2])
+    content = bytearray(tail.whole)
+    content[at : tail.ends[3]] = bytes(tail.ends[3] - at)
+    alive, kept, warnings = tail.recover(bytes(content), caplog)
+    assert alive == [True] * 3 + [False] * 3
+    assert [file.read_bytes() for file in kept] == [bytes(content[tail.ends[2] :]).rstrip(b"\0")]
+    assert len(warnings) == 1
+
+
+def test_a_store_goes_on_after_a_torn_tail_through_further_boots(tail: Tail, secret_key: str, machine: Machine) -> None:
+    segments(tail.image)[-1].write_bytes(tail.whole[:-1])
+    alive = tail.synced + tail.unsynced[:-1]
+    for n in range(3):
+        with crudjt.open(tail.image, secret_key=secret_key) as store:
+            alive.append(store.create({"after": n}, subject="anna"))
+            assert all(store.peek(token) for token in alive)
+            assert store.peek(tail.unsynced[-1]) is None
+            assert store.stats().sessions == len(alive)
+        machine.reboot()
+
+
+@WAYS_TO_WRITE
+def test_a_tail_that_a_dead_writer_left_is_not_served_and_never_comes_back(
+    path: Path, secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, mapped: bool
+) -> None:
+    """Bytes behind the log's end, of a writer that died before its commit, are cut off by the next writer."""
+    write_log(monkeypatch, mapped=mapped)
+    with crudjt.open(path, secret_key=secret_key) as store:
+        before = store.create({"n": 1})
+        size = log_end(segments(path)[-1])
+
+    def die_before_the_commit() -> None:
+        die_after_appending()
+        crudjt.open(path, secret_key=secret_key).create({"n": 2})
+
+    assert exit_code_of_child(die_before_the_commit) == -signal.SIGKILL
+    assert log_end(segments(path)[-1]) > size
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert store.stats().sessions == 1
+        after = store.create({"n": 3})
+    machine.reboot()
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert store.stats().sessions == 2
+        assert store.peek(before) is not None
+        assert store.peek(after) is not None
+
+
+# Several processes
+
+
+def hold_open(path: Path, secret_key: str, opened: Any, release: Any) -> None:
+    with crudjt.open(path, secret_key=secret_key):
+        opened.set()
+        assert release.wait(30)
+
+
+@pytest.fixture
+def held(path: Path, secret_key: str, machine: Machine) -> Any:
+    """A process that has the store open, as of the boot in which the fixture began, until the event is set."""
+    opened, release = fork.Event(), fork.Event()
+    process = fork.Process(target=hold_open, args=(path, secret_key, opened, release))
+    process.start()
+    assert opened.wait(30)
+
+    def let_go() -> None:
+        release.set()
+        process.join(30)
+        assert process.exitcode == 0
+
+    yield let_go
+    let_go()
+
+
+def test_a_process_of_another_boot_waits_and_then_says_that_the_store_is_busy(
+    path: Path, secret_key: str, machine: Machine, held: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "_WAIT_SECONDS", 0.2)
+    machine.reboot()
+    with pytest.raises(crudjt.StoreBusy, match="another boot id") as caught:
+        crudjt.open(path, secret_key=secret_key)
+    assert caught.value.path == path
+    assert caught.value.waited > 0.2
+    held()
+    crudjt.open(path, secret_key=secret_key).close()
+    assert len(segments(path)) == 2
+
+
+def test_a_process_whose_clock_was_set_joins_the_others(
+    path: Path, secret_key: str, machine: Machine, held: Callable[[], None]
+) -> None:
+    """The boot time seems to move with the clock; that others have the store open proves that the view lives."""
+    machine.boot = _filesystem.Boot(machine.boot.id, machine.boot.time + 1000)
+    with crudjt.open(path, secret_key=secret_key) as store:
+        store.create({"a": 1})
+    assert len(segments(path)) == 1
+
+
+def open_with_others(path: Path, secret_key: str, barrier: Any, results: Any) -> None:
+    recovered: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: recovered.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("crudjt")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    barrier.wait(30)
+    with crudjt.open(path, secret_key=secret_key) as store:
+        sessions = store.stats().sessions
+        barrier.wait(30)
+        token = store.create({"pid": os.getpid()})
+        barrier.wait(30)
+        results.put((len(recovered), sessions, token, store.stats().sessions))
+
+
+def test_of_several_processes_that_open_at_once_after_a_boot_one_rebuilds_and_all_work(
+    path: Path, secret_key: str, machine: Machine
+) -> None:
+    with crudjt.open(path, secret_key=secret_key) as store:
+        for n in range(3000):
+            store.create({"n": n})
+    machine.reboot()
+    barrier, results = fork.Barrier(4), fork.SimpleQueue()
+    processes = [fork.Process(target=open_with_others, args=(path, secret_key, barrier, results)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    found = [results.get() for _ in processes]
+    assert sorted(recovered for recovered, _, _, _ in found) == [0, 0, 0, 1]
+    assert [sessions for _, sessions, _, _ in found] == [3000] * 4
+    assert [sessions for _, _, _, sessions in found] == [3004] * 4
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert all(store.read(token) for _, _, token, _ in found)
+
+
+# Death in the middle
+
+
+def open_and_close(path: Path, secret_key: str) -> None:
+    crudjt.open(path, secret_key=secret_key, sync_interval=QUIET).close()
+
+
+def open_dying(path: Path, secret_key: str, line: int) -> int:
+    return die_at_line([recovery], line, open_and_close, path, secret_key)
+
+
+def test_a_process_killed_while_it_rebuilds_leaves_a_store_that_the_next_one_rebuilds(
+    path: Path, tmp_path: Path, secret_key: str, machine: Machine
+) -> None:
+    """With a base, two segments to replay and a torn tail; killed at every seventh line."""
+    with crudjt.open(path, secret_key=secret_key) as store:
+        tokens = [store.create({"n": n}, subject="anna") for n in range(4)]
+        compaction.compact(store._engine, 1)
+        tokens += [store.create({"n": n}, subject="anna") for n in range(4)]
+        store.delete(tokens.pop(0))
+    machine.reboot()
+    with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
+        tokens.append(store.create({"n": 9}))
+        expected = picture(store, tokens, ["anna"])
+        torn = cut_power(path, tmp_path / "torn")
+    with segments(torn)[-1].open("ab") as file:
+        file.write(bytes(100))
+    machine.reboot()
+    lines = in_child(open_dying, shutil.copytree(torn, tmp_path / "counted"), secret_key, 0)
+    assert lines > 100
+    for line in range(1, lines, 7):
+        copy = Path(shutil.copytree(torn, tmp_path / f"killed at {line}"))
+        assert exit_code_of_child(open_dying, copy, secret_key, line) == -signal.SIGKILL
+        for _ in range(2):
+            with crudjt.open(copy, secret_key=secret_key) as store:
+                assert picture(store, tokens, ["anna"]) == expected
+            machine.reboot()
+
+
+def test_a_process_killed_while_it_makes_a_store_leaves_one_that_opens(
+    tmp_path: Path, secret_key: str, machine: Machine
+) -> None:
+    lines = in_child(open_dying, tmp_path / "counted", secret_key, 0)
+    for line in range(1, lines, 3):
+        path = tmp_path / f"killed at {line}"
+        assert exit_code_of_child(open_dying, path, secret_key, line) == -signal.SIGKILL
+        with crudjt.open(path, secret_key=secret_key) as store:
+            token = store.create({"line": line})
+        machine.reboot()
+        with crudjt.open(path, secret_key=secret_key) as store:
+            assert store.peek(token) is not None
+
+
+# Formats and sizes
+
+
+def test_a_manifest_of_a_newer_format_is_refused(path: Path, secret_key: str) -> None:
+    crudjt.open(path, secret_key=secret_key).close()
+    found = msgspec.structs.replace(manifest.load(path), format=2)
+    found.save(path)
+    before = (path / "manifest").read_bytes()
+    with pytest.raises(crudjt.StoreFormatError) as caught:
+        crudjt.open(path, secret_key=secret_key)
+    assert (caught.value.path, caught.value.found, caught.value.supported) == (path / "manifest", 2, 1)
+    assert (path / "manifest").read_bytes() == before
+
+
+def test_a_segment_of_a_newer_format_is_refused(path: Path, secret_key: str, machine: Machine) -> None:
+    crudjt.open(path, secret_key=secret_key).close()
+    segment = segments(path)[0]
+    block = bytearray(segment.read_bytes())
+    for at in (0, 2048):
+        block[at + 8 : at + 12] = struct.pack("<I", 7)
+        block[at + 60 : at + 64] = struct.pack("<I", zlib.crc32(block[at : at + 60]))
+    segment.write_bytes(block)
+    machine.reboot()
+    with pytest.raises(crudjt.StoreFormatError) as caught:
+        crudjt.open(path, secret_key=secret_key)
+    assert (caught.value.path, caught.value.found) == (segment, 7)
+
+
+def test_max_size_grows_and_never_shrinks(path: Path, secret_key: str, machine: Machine) -> None:
+    sizes = []
+    for asked in (4 * MIB, MIB, None, 8 * MIB, MIB, None):
+        with crudjt.open(path, secret_key=secret_key, max_size=asked) as store:
+            store.create({"asked": asked})
+            sizes.append(store.stats().max_size // MIB)
+            assert data_file(path).stat().st_size >= store.stats().max_size
+    assert sizes == [4, 4, 4, 8, 8, 8]
+    machine.reboot()
+    with crudjt.open(path, secret_key=secret_key, max_size=MIB) as store:
+        assert store.stats().max_size == 8 * MIB
+        assert store.stats().sessions == 6
+
+
+def grow(path: Path, secret_key: str, begin: Any, done: Any) -> None:
+    assert begin.wait(30)
+    crudjt.open(path, secret_key=secret_key, max_size=8 * MIB).close()
+    done.set()
+
+
+def test_a_size_that_another_process_raises_while_this_one_opens_is_kept(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An flock is not converted in one step: others may get in between, and a map never opens with an old size."""
+    crudjt.open(path, secret_key=secret_key, max_size=MIB).close()
+    begin, done = fork.Event(), fork.Event()
+    process = fork.Process(target=grow, args=(path, secret_key, begin, done))
+    process.start()
+    real = _filesystem.lock
+
+    def lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
+        if not exclusive and not begin.is_set():
+            _filesystem.unlock(descriptor)
+            begin.set()
+            assert done.wait(30)
+        return real(descriptor, exclusive=exclusive, wait=wait)
+
+    monkeypatch.setattr(_filesystem, "lock", lock)
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert store.stats().max_size == 8 * MIB
+        assert data_file(path).stat().st_size >= 8 * MIB
+    process.join(30)
+    assert process.exitcode == 0

@@ -1,0 +1,114 @@
+"""The worked example of docs/format.md: what its bytes are said to be is what this package takes them for."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from crudjt._backends.embedded.engine import manifest
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentHeader, SegmentReader, header_copies
+from crudjt._core.changes import DELETE, INSERT
+from crudjt._core.keyring import (
+    Key,
+    decode_secret_keys,
+)
+from crudjt._core.record import (
+    Header,
+    read_header,
+    split_payload,
+    unseal,
+)
+from crudjt._core.tokens import token_block
+
+PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
+NOW = 1_700_000_000_000
+
+
+def said(name: str) -> str:
+    """Return a value of the example's table."""
+    found = re.search(rf"^\| {name}[^|]*\| `([^`]+)` \|$", PAGE, re.MULTILINE)
+    assert found, name
+    return found[1]
+
+
+def block(name: str) -> bytes:
+    """Return the bytes of one of the example's blocks; what follows a semicolon explains them."""
+    found = re.search(rf"^```hex {name}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert found, name
+    return bytes.fromhex("".join(line.partition(";")[0] for line in found[1].splitlines()))
+
+
+@pytest.fixture
+def key() -> Key:
+    return Key(decode_secret_keys(said("secret key"))[0], bytes.fromhex(said("salt of the store")))
+
+
+@pytest.fixture
+def id_() -> bytes:
+    return bytes.fromhex(said("id"))
+
+
+def test_the_keys_are_derived_as_written(key: Key) -> None:
+    assert key.fingerprint == said("fingerprint")
+    assert key.subject_tag("alice").hex() == said("subject tag")
+
+
+def test_the_token_is_that_of_the_id(key: Key, id_: bytes) -> None:
+    assert key.tokens.token(id_) == said("token")
+    written = token_block(said("token"))
+    assert written is not None
+    assert key.tokens.id(written) == id_
+    assert int.from_bytes(id_[:6], "big") == NOW
+
+
+def test_the_record_holds_and_opens_to_what_is_written(key: Key, id_: bytes) -> None:
+    record = block("record")
+    header = read_header(record)
+    assert header == Header(
+        format=1,
+        flags=1,
+        reserved=0,
+        version=1,
+        created=NOW,
+        expires=NOW + 900_000,
+        hard_expiry=NOW + 3_600_000,
+        idle=900_000,
+        reads_left=3,
+        tag=bytes.fromhex(said("subject tag")),
+    )
+    head, payload = unseal(key.cipher, id_, record)
+    assert head == header.packed()
+    assert payload == block("payload")
+    data, subject = split_payload(header.flags, payload)
+    assert (msgspec.msgpack.decode(data), subject) == ({"user_id": 42}, "alice")
+
+
+def test_the_segment_is_read_as_written(tmp_path: Path, id_: bytes) -> None:
+    content = bytearray(HEADER_BLOCK_BYTES)
+    for at, part in ((0, "header"), (1024, "mark"), (2048, "header")):
+        content[at : at + len(block(part))] = block(part)
+    assert header_copies(bytes(content)) == 2
+    path = tmp_path / "0000000001.log"
+    path.write_bytes(bytes(content) + block("insert") + block("record") + block("delete"))
+    reader = SegmentReader(path)
+    assert reader.header == SegmentHeader(1, 1, 0x12345678, bytes.fromhex(said("salt of the store")))
+    assert reader.synced_end == HEADER_BLOCK_BYTES
+    entries = [(entry.offset, entry.sequence, entry.changes) for entry in reader.entries()]
+    assert reader.damage is None
+    assert entries == [
+        (4096, 1, [(INSERT, id_, block("record"))]),
+        (4254, 2, [(DELETE, id_, bytes.fromhex(said("subject tag")))]),
+    ]
+
+
+def test_the_manifest_is_read_as_written(tmp_path: Path, key: Key) -> None:
+    found = re.search(r"^```text\n(\{.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert found
+    (tmp_path / manifest.NAME).write_text(found[1])
+    read = manifest.load(tmp_path)
+    assert (read.format, read.map_size, read.segment, read.base) == (1, 16 * 1024**3, 1, None)
+    assert (read.salt, read.keys) == (said("salt of the store"), [key.fingerprint])
+    assert read.boot is not None
+    read.save(tmp_path)
+    assert (tmp_path / manifest.NAME).read_text() == found[1]

@@ -1,0 +1,84 @@
+"""The files around the code: what they say of each other holds, and nothing ties them to one machine."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.test_layers import LAYERS
+
+ROOT = Path(__file__).parents[2]
+CI = ROOT / ".ci" / "run"
+
+# Home directories but that of the documents' Alice, scratch directories, and whatever a package comes from. Put
+# together here, so that this file does not name them.
+ONE_MACHINE = re.compile(
+    "|".join(
+        [
+            "/" + r"home/(?!alice)\w+",
+            "/" + r"root/",
+            "/" + r"work/",
+            "/" + r"tmp/wt",
+            r"pypi\." + "org",
+            r"pythonhosted\." + "org",
+            r"npmjs\." + "(?:org|com)",
+            r"deb\." + r"debian\.org",
+            r"proxy\.golang\." + "org",
+        ]
+    )
+)
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield name and content of every text file of the project."""
+    places = [*ROOT.glob("*.*"), *(ROOT / ".ci").iterdir()]
+    for name in ("src", "tests", "docs", "benchmarks", "tools", "examples"):
+        places += (ROOT / name).rglob("*")
+    for path in places:
+        parts = path.relative_to(ROOT).parts
+        if path.is_file() and not {"__pycache__", "node_modules", ".git"} & set(parts):
+            content = path.read_bytes()
+            if b"\0" not in content:
+                yield "/".join(parts), content.decode()
+
+
+def test_ci_runs_the_tests_as_the_readme_does() -> None:
+    commands = re.findall(r"^```sh\n(.*tools/test.*)\n```$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(commands) == 1
+    assert commands[0] in CI.read_text().splitlines()
+
+
+@pytest.mark.parametrize("script", [CI, ROOT / "tools" / "test"], ids=["CI", "tests"])
+def test_a_script_is_strict_and_can_be_run(script: Path) -> None:
+    lines = script.read_text().splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert "set -euo pipefail" in lines
+    assert script.stat().st_mode & 0o111
+    subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+def test_ci_checks_what_contributing_says() -> None:
+    check = re.search(r"^```sh\n(.*ruff check.*)\n```$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert check
+    assert set(check[1].split(" && ")) <= set(CI.read_text().splitlines())
+
+
+def test_no_file_names_a_place_of_one_machine_or_a_registry() -> None:
+    found = [f"{name}: {hit[0]}" for name, text in texts() for hit in ONE_MACHINE.finditer(text)]
+    assert found == []
+
+
+def test_the_documents_link_to_what_exists() -> None:
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_contributing_names_every_room_in_the_order_of_imports() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| room |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    rooms = [room.removesuffix("/") for row in rows for room in re.findall(r"`([^`]+)`", row)]
+    in_order = list(dict.fromkeys(layer.partition(".")[0] for layer in LAYERS))
+    assert rooms == [room for room in in_order if not room.startswith("_")]

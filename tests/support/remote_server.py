@@ -1,0 +1,63 @@
+"""A server in the test's own process, on a Unix socket."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import crudjt
+from crudjt._backends.grpc.channel import Connection
+from crudjt._backends.grpc.coalescing import (
+    OPERATIONS,
+    Batching,
+    _Asked,
+)
+from crudjt._backends.grpc.location import remote
+from crudjt._backends.grpc.store import RemoteStore
+from crudjt._rpc.proto.v1 import store_pb2 as pb
+from crudjt.server.server import Server
+from crudjt.server.services import store as store_service
+
+SERVICES = {store_service.NAME: store_service.METHODS}
+
+_numbers = itertools.count()
+
+
+class ServedStore(RemoteStore):
+    """A remote store that brings its server, and takes it along when it is closed."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self._store = crudjt.open(path, **options)
+        socket = f"{path}.{next(_numbers)}"
+        self._server = Server(self._store, [f"unix:{socket}"], services=SERVICES)
+        self._server.start()
+        super().__init__(self.connection_to(f"unix://{socket}"))
+
+    def connection_to(self, location: str) -> Connection:
+        return Connection(remote(location, timeout=100))
+
+    def close(self) -> None:
+        """Disconnect, and stop the server at once."""
+        super().close()
+        self._server.stop(0)
+        self._store.close()
+
+
+class BatchedStore(ServedStore):
+    """One whose operations all go out as if other threads had asked for something at the same time."""
+
+    def connection_to(self, location: str) -> Connection:
+        return _BatchedConnection(remote(location, timeout=100))
+
+
+class _BatchedConnection(Connection):
+    def _connect(self) -> None:
+        super()._connect()
+        self._batching = dict.fromkeys(OPERATIONS, _InCompany(self._call))
+
+
+class _InCompany(Batching):
+    def ask(self, name: str, request: Any, timeout: float) -> Any:
+        other = _Asked("Peek", pb.PeekRequest(token="A" * 22))
+        outcome, *of_other = self._outcomes([_Asked(name, request), other], timeout)
+        assert of_other in ([pb.PeekResponse()], [])  # none where the first took long
+        return outcome

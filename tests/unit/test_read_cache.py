@@ -1,0 +1,171 @@
+"""The read cache of a process: what stays in it, that its copies share nothing, and that changes do not trust it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import crudjt
+from crudjt import Store, VersionConflict, generate_secret_key
+from crudjt._backends.embedded import read_cache
+from crudjt._backends.embedded.read_cache import (
+    Cached,
+    ReadCache,
+)
+from crudjt._core.record import Header
+from crudjt.testing import FakeClock, temporary_store
+
+HEAD = Header(1, 0, 0, 1, 0, 0, 0, 0, 0, bytes(16)).packed()
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
+)
+VALUES = SCALARS | st.lists(SCALARS | st.lists(SCALARS)) | st.dictionaries(st.text(), SCALARS)
+DATA = st.dictionaries(st.text(), VALUES)
+
+
+def entry() -> Cached:
+    return Cached(bytes(16), HEAD, None, 0, 512, 1, 0, b"\x80")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> ReadCache:
+    monkeypatch.setattr(read_cache, "ENTRIES", 100)
+    return ReadCache()
+
+
+def kept(cache_: ReadCache, tokens: list[str]) -> list[str]:
+    return [token for token in tokens if cache_.get(token) is not None]
+
+
+def test_the_oldest_go_first_when_nobody_uses_any(small: ReadCache) -> None:
+    tokens = [str(number) for number in range(150)]
+    for token in tokens:
+        small.keep(token, entry())
+    assert kept(small, tokens) == tokens[50:]
+
+
+def test_what_is_used_stays_while_others_come_and_go(small: ReadCache) -> None:
+    popular, others = entry(), [str(number) for number in range(1000)]
+    small.keep("popular", popular)
+    for token in others:
+        popular.used = True
+        small.keep(token, entry())
+    assert small.get("popular") is popular
+    assert len(kept(small, others)) == 99
+
+
+def test_it_never_holds_more_than_it_may_though_all_are_used(small: ReadCache) -> None:
+    tokens = [str(number) for number in range(1000)]
+    for token in tokens:
+        used = entry()
+        used.used = True
+        small.keep(token, used)
+    assert len(kept(small, tokens)) == 100
+
+
+@pytest.mark.parametrize("change", ["update", "delete", "rotate"])
+def test_sessions_that_were_changed_or_ended_make_room_for_new_ones(
+    monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(read_cache, "ENTRIES", 100)
+    with temporary_store() as store:
+        old = store.create_many([{"n": 1}] * 100)
+        for token in old * 2:
+            store.read(token)
+        for token in old:
+            assert store.update(token, {}) if change == "update" else getattr(store, change)(token)
+        new = store.create_many([{"n": 2}] * 100)
+        for token in new:
+            store.read(token)
+        assert kept(store._cache, new) == new
+
+
+@given(data=DATA)
+@settings(max_examples=50, deadline=None)
+def test_a_cached_read_gives_each_caller_data_of_its_own(data: dict[str, Any]) -> None:
+    with temporary_store() as store:
+        token = store.create(data)
+        for _ in range(3):
+            session = store.read(token)
+            assert session is not None
+            assert session.data == data
+            spoil(session.data)
+
+
+def spoil(value: Any) -> None:
+    """Change every map and list in it."""
+    if isinstance(value, dict):
+        for inner in list(value.values()):
+            spoil(inner)
+        value["spoilt"] = True
+    elif isinstance(value, list):
+        for inner in value:
+            spoil(inner)
+        value.append("spoilt")
+
+
+@pytest.fixture
+def two(tmp_path: Path, secret_key: str) -> Iterator[tuple[Store, Store]]:
+    """Two stores on one directory, each with a cache of its own."""
+    path = tmp_path / "store"
+    with crudjt.open(path, secret_key=secret_key) as one, crudjt.open(path, secret_key=secret_key) as other:
+        yield one, other
+
+
+@pytest.mark.parametrize("subject", [None, "ada"])
+def test_what_is_cached_is_changed_from_what_the_store_holds_now(two: tuple[Store, Store], subject: str | None) -> None:
+    one, other = two
+    token = one.create({"n": 1}, ttl=60, subject=subject)
+    assert one.read(token)
+    assert other.update(token, {"n": 2}, ttl=None)
+    assert one.touch(token, idle=30)
+    session = other.read(token)
+    assert session is not None
+    assert (session.data, session.version, session.subject) == ({"n": 2}, 2, subject)
+
+
+def test_a_cached_version_does_not_pass_for_the_stored_one(two: tuple[Store, Store]) -> None:
+    one, other = two
+    token = one.create({"n": 1})
+    assert one.read(token)
+    assert other.update(token, {"n": 2})
+    with pytest.raises(VersionConflict):
+        one.update(token, {"n": 3}, if_version=1)
+
+
+@pytest.mark.parametrize("subject", [None, "ada"])
+def test_what_is_cached_ends_once(two: tuple[Store, Store], subject: str | None) -> None:
+    one, other = two
+    token = one.create({}, subject=subject)
+    assert one.read(token)
+    assert other.read(token)
+    assert other.delete(token)
+    assert not one.delete(token)
+    assert not one.update(token, {})
+    assert not list(one.sessions("ada"))
+
+
+def test_a_cached_session_of_an_older_key_stays_under_it(tmp_path: Path, secret_key: str) -> None:
+    newer = generate_secret_key()
+    with crudjt.open(tmp_path / "store", secret_key=secret_key) as before:
+        token = before.create({"n": 1}, subject="ada")
+    with crudjt.open(tmp_path / "store", secret_key=[secret_key, newer]) as store:
+        assert store.read(token)
+        assert store.update(token, {"n": 2})
+    with crudjt.open(tmp_path / "store", secret_key=secret_key) as after:
+        session = after.read(token)
+        assert session is not None
+        assert session.data == {"n": 2}
+
+
+def test_a_cached_session_that_has_expired_is_neither_changed_nor_ended(tmp_path: Path, secret_key: str) -> None:
+    clock = FakeClock()
+    with crudjt.open(tmp_path / "store", secret_key=secret_key, clock=clock) as store:
+        token = store.create({}, ttl=10)
+        assert store.read(token)
+        clock.advance(10)
+        assert not store.update(token, {}, ttl=100)
+        assert not store.delete(token)
