@@ -120,7 +120,7 @@ def die_with_more_room(path: Path, secret_key: str, size: int) -> None:
 
 def cut_and_create(path: Path, secret_key: str, mapped: bool) -> str:
     """Be the next writer after a dead one: cut off what it has left, and write."""
-    if not mmap_writer:
+    if not mapped:
         _filesystem.PREALLOCATING_FILE_SYSTEMS = frozenset()  # this process ends with the function
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
         return store.create({})
@@ -142,7 +142,7 @@ def test_a_process_goes_on_writing_after_another_has_cut_the_segment(
         tokens = [store.create({"n": n}) for n in range(3)]
         for n in range(3):
             assert forker.run(die_with_more_room, path, secret_key, size).killed
-            tokens.append(forker.run(cut_and_create, path, secret_key, mmap_writer).result)
+            tokens.append(forker.run(cut_and_create, path, secret_key, mapped).result)
             tokens += [store.create({"n": n, "x": "x" * 3000}) for _ in range(10)]
         assert all(store.read(token) for token in tokens)
 

@@ -99,7 +99,7 @@ def test_a_client_in_javascript_lives_through_a_session_of_a_master(port: int, t
     shutil.copytree(EXAMPLES / "javascript_client", client, ignore=shutil.ignore_patterns("node_modules"))
     npm = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--no-update-notifier"]
     subprocess.run(npm, check=True, cwd=client, timeout=INSTALLATION_SECONDS, capture_output=True)
-    proto = ROOT / "src" / "crudjt" / "proto" / "token.proto"
+    proto = ROOT / "src" / "crudjt" / "_rpc" / "proto" / "token.proto"
     node = ["node", "client.js", f"127.0.0.1:{port}", str(proto)]
     done = subprocess.run(node, capture_output=True, check=True, cwd=client, text=True, timeout=PATIENCE)
     first, *others = done.stdout.splitlines()

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_layers import LAYERS
-
 ROOT = Path(__file__).parents[2]
 CI = ROOT / ".ci" / "run"
 
@@ -74,11 +72,3 @@ def test_the_documents_link_to_what_exists() -> None:
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
-
-
-def test_contributing_names_every_room_in_the_order_of_imports() -> None:
-    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| room |")[2].partition("\n\n")[0]
-    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
-    rooms = [room.removesuffix("/") for row in rows for room in re.findall(r"`([^`]+)`", row)]
-    in_order = list(dict.fromkeys(layer.partition(".")[0] for layer in LAYERS))
-    assert rooms == [room for room in in_order if not room.startswith("_")]
