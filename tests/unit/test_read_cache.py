@@ -27,7 +27,7 @@ DATA = st.dictionaries(st.text(), VALUES)
 
 
 def entry() -> Cached:
-    return Cached(bytes(16), HEAD, None, 0, 512, 1, 0, b"\x80")
+    return Cached(bytes(16), HEAD, None, 0, memoryview(b""), 512, 1, 0, b"\x80")
 
 
 @pytest.fixture

@@ -25,5 +25,19 @@ class Reader(Protocol):
         """Return the value of a key."""
 
 
+class Known(Protocol):
+    """A session that a backend has decrypted before; a decision may use it in place of its record while it holds."""
+
+    id: bytes
+    head: bytes  # the header's bytes
+    subject: str | None
+    key: int  # of the keyring, counted from the newest
+    packed: bytes  # the data
+    until_ns: int  # 0 if it has no deadline
+
+    def holds(self) -> bool:
+        """Tell whether the stored record is still the one that was decrypted. Called within the transaction."""
+
+
 Decision = Callable[..., tuple[Result, Sequence[Change]]]
 """A pure function of a `Reader` and its arguments, which returns a result and the changes that make it true."""

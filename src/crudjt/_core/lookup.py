@@ -1,7 +1,6 @@
-"""What a token stands for in a view, found and opened: nothing is believed that was changed on disk."""
+"""Look up a token through a `Reader` and decrypt its record; a record that was tampered with raises."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from crudjt._core.changes import SESSION
@@ -13,9 +12,13 @@ from crudjt._core.keyring import (
 from crudjt._core.record import FLAGS_OFFSET, HEADER_BYTES, DamagedRecord, Header, read_header, split_payload, unseal
 from crudjt._core.session import Envelope, Session
 from crudjt._core.tokens import token_block
-from crudjt.errors import StoreCorrupt
+from crudjt.errors import StoreError
 
 Get = Callable[[bytes], bytes | None]
+"""`Reader.get`."""
+
+DamageError = Callable[[bytes], StoreError]
+"""Makes the error of a backend for a damaged record, from the id of its session."""
 
 
 class Found(NamedTuple):
@@ -30,14 +33,14 @@ class Found(NamedTuple):
 class Finder:
     """Finds and opens what is stored under the keys of one store."""
 
-    def __init__(self, keyring: Keyring, directory: Path) -> None:
-        """Take the keys, and for errors, where the store is."""
+    def __init__(self, keyring: Keyring, damaged: DamageError) -> None:
+        """Take the keys, and what makes the error for a damaged record."""
         self.keyring = keyring
         self._keys = keyring.newest_first
-        self._directory = directory
+        self._damaged = damaged
 
     def find(self, get: Get, token: str) -> Found | None:
-        """Return what a token stands for, expired or not.
+        """Return the session of a token, expired or not.
 
         Raises:
             InvalidParameter: the token is not text.
@@ -50,7 +53,7 @@ class Finder:
         return Found(key, id_, record, self.header(id_, record))
 
     def locate(self, get: Get, token: str) -> tuple[Key, bytes, bytes] | None:
-        """Return key, id and record of what a token stands for, expired or not."""
+        """Return key, id and record of a token, expired or not."""
         block = token_block(token)
         if block is not None:
             for key in self._keys:
@@ -61,11 +64,11 @@ class Finder:
         return None
 
     def find_live(self, get: Get, token: str, now_ms: int) -> Found | None:
-        """Return what a token stands for, unless it has expired."""
+        """Return the session of a token, unless it has expired."""
         found = self.find(get, token)
         if found is None or found.header.alive(now_ms):
             return found
-        self.open(found)  # a damaged header is not believed that the session has ended
+        self.open(found)  # raises if the header was changed on disk: then it does not prove that the session has ended
         return None
 
     def find_id(self, get: Get, key: Key, id_: bytes) -> Found | None:
@@ -78,14 +81,14 @@ class Finder:
         try:
             return read_header(record)
         except DamagedRecord:
-            raise self._corrupt(id_) from None
+            raise self._damaged(id_) from None
 
     def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[bytes, bytes, str | None]:
-        """Return header, packed data and subject of a record, believing nothing that was changed on disk."""
+        """Return header, packed data and subject of a record; raise if it was changed on disk."""
         try:
             head, payload = unseal(key.cipher, id_, record)
         except DamagedRecord:
-            raise self._corrupt(id_) from None
+            raise self._damaged(id_) from None
         flags = head[FLAGS_OFFSET]
         if not flags:
             return head, payload, None
@@ -100,9 +103,6 @@ class Finder:
         packed, subject = self.open(found)
         envelope = Envelope(found.id, found.record[:HEADER_BYTES], subject)
         return Session(unpack(packed), found.header.reads_left or None, envelope, now_ns)
-
-    def _corrupt(self, id_: bytes) -> StoreCorrupt:
-        return StoreCorrupt(self._directory, 0, f"the record of session {id_.hex()} is damaged")
 
 
 def opens(key: Key, id_: bytes, record: bytes) -> bool:

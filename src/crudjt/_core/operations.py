@@ -1,14 +1,12 @@
-"""What each operation does to the records: decisions, as functions of a view, the caller's wishes and the time.
+"""What each operation changes: pure functions from a `Reader`, arguments and the time to the changes to write.
 
-A decision returns its result and the changes that make it true; the engine carries them out, or nothing. Nothing in
-here writes, and nothing reads the clock.
+Each is a `Decision`: it returns its result and the changes that make it true, and a backend commits them all or none.
+Nothing here writes, reads the clock, or knows which backend calls it.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from crudjt._backends.embedded.read_cache import Cached
-from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Reader
+from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Known, Reader
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import unpack
 from crudjt._core.gil import in_bites
@@ -17,6 +15,7 @@ from crudjt._core.keyring import (
     Keyring,
 )
 from crudjt._core.lookup import (
+    DamageError,
     Finder,
     Found,
     opens,
@@ -53,11 +52,10 @@ from crudjt.errors import VersionConflict
 class Sessions(Finder):
     """The decisions of one store, under its keys."""
 
-    def __init__(self, keyring: Keyring, words: memoryview, directory: Path) -> None:
-        """Take the keys, the words of the control block, and for errors, where the store is."""
-        super().__init__(keyring, directory)
+    def __init__(self, keyring: Keyring, damaged: DamageError) -> None:
+        """Take the keys, and what makes the error for a damaged record."""
+        super().__init__(keyring, damaged)
         self._newest = keyring.newest
-        self._words = words
 
     def insert(self, packed: bytes, subject: str | None, limits: Limits, now_ns: int) -> tuple[str, Change]:
         """Return the token of a new session, and the change that begins it."""
@@ -76,14 +74,14 @@ class Sessions(Finder):
             head = pack_header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
         return key.tokens.token(id_), (INSERT, id_, seal(key.cipher, id_, head, packed))
 
-    def take(self, view: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
+    def take(self, reader: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
         """Read sessions, counting the read and sliding the idle deadline."""
         now_ms = now_ns // NS_PER_MS
         taken: dict[bytes, Found] = {}
         changes: dict[bytes, Change] = {}
         results: list[Session | None] = []
         for token in in_bites(tokens):
-            found = self.find_live(view.get, token, now_ms)
+            found = self.find_live(reader.get, token, now_ms)
             if found is not None:
                 found = taken.get(found.id, found)
             if found is None or (found.id in changes and changes[found.id][0] == DELETE):
@@ -100,12 +98,12 @@ class Sessions(Finder):
         return results, list(changes.values())
 
     def take_as_found(
-        self, view: Reader, token: str, record: bytes, session: Session, change: Change, now_ns: int
+        self, reader: Reader, token: str, record: bytes, session: Session, change: Change, now_ns: int
     ) -> tuple[Session | None, Sequence[Change]]:
-        """Read a session with what `taken` has made of its record beforehand, or anew if that is another by now."""
-        if view.get(SESSION + change[1]) == record:
+        """Read a session with what `taken` has made of its record, or again if the record has changed since."""
+        if reader.get(SESSION + change[1]) == record:
             return session, (change,)
-        results, changes = self.take(view, (token,), now_ns)
+        results, changes = self.take(reader, (token,), now_ns)
         return results[0], changes
 
     def taken(self, found: Found, packed: bytes, subject: str | None, now_ns: int) -> tuple[Session, Change]:
@@ -124,9 +122,9 @@ class Sessions(Finder):
 
     def change(
         self,
-        view: Reader,
+        reader: Reader,
         token: str,
-        known: Cached | None,
+        known: Known | None,
         packed: bytes | None,
         limits: NewLimits,
         if_version: int | None,
@@ -138,7 +136,7 @@ class Sessions(Finder):
             VersionConflict: the session is not at `if_version`.
 
         """
-        current = self._current(view, token, known)
+        current = self._current(reader, token, known)
         if current is None:
             return False, ()
         key, id_, head, old, subject = current
@@ -159,10 +157,10 @@ class Sessions(Finder):
         return True, ((REPLACE, id_, seal(key.cipher, id_, head, packed)),)
 
     def rotate(
-        self, view: Reader, token: str, known: Cached | None, now_ns: int
+        self, reader: Reader, token: str, known: Known | None, now_ns: int
     ) -> tuple[str | None, Sequence[Change]]:
         """Move a live session to a new token, of the newest key."""
-        current = self._current(view, token, known)
+        current = self._current(reader, token, known)
         if current is None:
             return None, ()
         key, id_, old, packed, subject = current
@@ -180,42 +178,41 @@ class Sessions(Finder):
         return newest.tokens.token(new), ((DELETE, id_, old), (INSERT, new, record))
 
     def _current(
-        self, view: Reader, token: str, known: Cached | None
+        self, reader: Reader, token: str, known: Known | None
     ) -> tuple[Key, bytes, bytes, bytes, str | None] | None:
-        """Return key, id, header, packed data and subject of a session, expired or not; from the cache, if it holds."""
-        # Where the cache knows what the view holds, that stays so under the write lock.
-        if known is not None and self._words[known.word] == known.noted:
+        """Return key, id, header, packed data and subject of a session, expired or not; from `known`, if it holds."""
+        if known is not None and known.holds():
             return self._keys[known.key], known.id, known.head, known.packed, known.subject
-        located = self.locate(view.get, token)
+        located = self.locate(reader.get, token)
         if located is None:
             return None
         return *located[:2], *self.opened(*located)
 
-    def end(self, view: Reader, token: str, known: Cached | None, now_ms: int) -> tuple[bool, Sequence[Change]]:
+    def end(self, reader: Reader, token: str, known: Known | None, now_ms: int) -> tuple[bool, Sequence[Change]]:
         """End a session; the result is whether it was alive."""
-        if known is not None and self._words[known.word] == known.noted:  # as in _current
+        if known is not None and known.holds():
             alive = not known.until_ns or not has_expired(known.head, now_ms)
             return alive, ((DELETE, known.id, known.head),)
-        located = self.locate(view.get, token)
+        located = self.locate(reader.get, token)
         if located is None:
             return False, ()
         key, id_, record = located
         alive = self.header(id_, record).alive(now_ms)
         return alive or not opens(key, id_, record), ((DELETE, id_, record),)
 
-    def remove(self, view: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
+    def remove(self, reader: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
         alive, changes = 0, dict[bytes, Change]()
         for token in in_bites(tokens):
-            found = self.find(view.get, token)
+            found = self.find(reader.get, token)
             if found is not None and found.id not in changes:
                 alive += found.header.alive(now_ms) or not opens(found.key, found.id, found.record)
                 changes[found.id] = DELETE, found.id, found.record
         return alive, list(changes.values())
 
-    def remove_id(self, view: Reader, id_: bytes, now_ms: int) -> tuple[bool, list[Change]]:
+    def remove_id(self, reader: Reader, id_: bytes, now_ms: int) -> tuple[bool, list[Change]]:
         """End a session by its id, if it belongs to one of our keys; the result is whether it was alive."""
-        record = view.get(SESSION + id_)
+        record = reader.get(SESSION + id_)
         if record is None:
             return False, []
         header = self.header(id_, record)
@@ -224,7 +221,7 @@ class Sessions(Finder):
         return header.alive(now_ms), [(DELETE, id_, record)]
 
     def remove_filed(
-        self, view: Reader, key: Key, tag: bytes, ids: Sequence[bytes], now_ms: int
+        self, reader: Reader, key: Key, tag: bytes, ids: Sequence[bytes], now_ms: int
     ) -> tuple[int, list[Change]]:
         """End sessions of a subject, filed under a tag; the result counts those that were alive.
 
@@ -233,7 +230,7 @@ class Sessions(Finder):
         alive, changes = 0, list[Change]()
         head = bytes(TAG_OFFSET) + tag
         for id_ in in_bites(ids):
-            record = view.get(SESSION + id_)
+            record = reader.get(SESSION + id_)
             if record is not None:
                 alive += not has_expired(record, now_ms) or not opens(key, id_, record)
                 changes.append((DELETE, id_, head))

@@ -26,11 +26,16 @@ class Cached(Envelope, gc=False):
     """
 
     key: int  # which of the ring, from the newest on
+    words: memoryview  # of the control block
     word: int  # where its pair begins in the control block
     noted: int  # what both words were
     until_ns: int  # from when on it has to be looked at again, 0 for never
     packed: bytes  # the data, to be decoded for each caller
     used: bool = False  # set by a hit, and taken back when its turn to go has come
+
+    def holds(self) -> bool:
+        """Tell whether no process has changed the session; under the write lock, that stays so until the commit."""
+        return self.words[self.word] == self.noted
 
 
 class ReadCache:

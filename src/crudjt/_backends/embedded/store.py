@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -45,7 +46,7 @@ from crudjt._core.validation import (
     checked_version,
     new_limits,
 )
-from crudjt.errors import InvalidParameter, StoreClosed
+from crudjt.errors import InvalidParameter, StoreClosed, StoreCorrupt
 
 logger = logging.getLogger("crudjt")
 
@@ -85,7 +86,7 @@ class Store:
         self._directory = directory
         self._options = options
         self._engine = engine
-        self._sessions = Sessions(keyring, engine.words, directory)
+        self._sessions = Sessions(keyring, partial(_damaged, directory))
         self._clock = options.clock
         self._max_data_bytes = options.max_data_bytes
         self.durable = options.durability == "full"
@@ -173,7 +174,7 @@ class Store:
             data = unpack(packed)
             if begin != end:
                 return Session(data, None, Envelope(id_, head, subject), now_ns)
-            entry = Cached(id_, head, subject, number, word, begin, until * NS_PER_MS, packed)
+            entry = Cached(id_, head, subject, number, words, word, begin, until * NS_PER_MS, packed)
             self._cache.keep(token, entry)
             return Session(data, None, entry, now_ns)
         return None
@@ -400,6 +401,10 @@ class Store:
         return self._engine.write(
             self._sessions.change, (token, known, packed, limits, if_version, now_ms), self.durable
         )
+
+
+def _damaged(directory: Path, id_: bytes) -> StoreCorrupt:
+    return StoreCorrupt(directory, 0, f"the record of session {id_.hex()} is damaged")
 
 
 def list_of_tokens(tokens: Iterable[str]) -> list[str]:
