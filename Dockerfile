@@ -2,7 +2,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY . .
-RUN python -m venv /opt/crudjt && /opt/crudjt/bin/pip install --no-cache-dir '.[metrics]'
+RUN python -m venv /opt/crudjt && /opt/crudjt/bin/pip install --no-cache-dir '.[grpc,metrics]'
 
 FROM python:3.13-slim
 COPY --from=build /opt/crudjt /opt/crudjt

@@ -35,7 +35,7 @@ class Peer:
 CRUDJT = Peer(
     "crudjt",
     "benchmarks.peers.crudjt_store:open_store",
-    packages=("crudjt", "lmdb", "cryptography", "msgspec", "grpcio"),
+    packages=("crudjt-store", "lmdb", "cryptography", "msgspec", "grpcio"),
     durable=True,
 )
 ORIGINAL = Peer(

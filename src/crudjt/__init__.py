@@ -10,6 +10,7 @@ from crudjt.compat import CRUDJT as CRUDJT
 from crudjt.errors import CrudjtError as CrudjtError
 from crudjt.errors import DataTooLarge as DataTooLarge
 from crudjt.errors import InvalidParameter as InvalidParameter
+from crudjt.errors import MissingDependency as MissingDependency
 from crudjt.errors import StoreBusy as StoreBusy
 from crudjt.errors import StoreClosed as StoreClosed
 from crudjt.errors import StoreCorrupt as StoreCorrupt

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from crudjt._backends.embedded.store import Store
+from crudjt._core.extras import require_extra
 from crudjt._core.keyring import SECRET_KEY_SIZES
 from crudjt._original import semantics
 from crudjt.errors import InvalidParameter
@@ -176,6 +177,7 @@ class CRUDJT:
 
             Raises:
                 ValueError: a parameter is not allowed, or this process is a master already.
+                MissingDependency: gRPC is not installed.
                 StoreError: the store cannot be opened, or the port not be used.
 
             """
@@ -183,6 +185,7 @@ class CRUDJT:
             with _process.changing:
                 if _process.is_master:
                     raise ValueError("CRUDJT already started")
+                require_extra("grpc")  # before the store is made
                 store = open_store(Path(store_jt_path) if store_jt_path else None, secret_key=secret_key)
                 try:
                     server = _serve(store, grpc_host, grpc_port)
@@ -199,8 +202,10 @@ class CRUDJT:
 
             Raises:
                 ValueError: this process is a master.
+                MissingDependency: gRPC is not installed.
 
             """
+            require_extra("grpc")
             from crudjt._original.client import TokenClient  # noqa: PLC0415 - imports grpc
 
             with _process.changing:

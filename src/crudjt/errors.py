@@ -4,6 +4,7 @@
     ├── InvalidParameter (also a ValueError)    a value the caller passed
     │   └── DataTooLarge                        data over ``max_data_bytes``
     ├── VersionConflict                         ``update(if_version=…)`` met another version
+    ├── MissingDependency (also an ImportError) a package of an extra is not installed
     └── StoreError                              the store, not the call, is at fault
         ├── StoreClosed                         used after ``close()``
         ├── StoreUnavailable                    a remote store did not answer
@@ -65,6 +66,16 @@ class VersionConflict(CrudjtError):
         super().__init__(f"the session is at version {actual}, not {expected}")
         self.expected = expected
         self.actual = actual
+
+
+class MissingDependency(CrudjtError, ImportError):
+    """A feature needs packages that are not installed; the message has the command that installs them."""
+
+    def __init__(self, dependency: str, extra: str) -> None:
+        """``dependency`` is what is missing, ``extra`` the extra of the distribution `crudjt-store` that brings it."""
+        super().__init__(f"{dependency} is not installed; install it with: pip install 'crudjt-store[{extra}]'")
+        self.dependency = dependency
+        self.extra = extra
 
 
 class StoreError(CrudjtError):

@@ -14,6 +14,7 @@ from crudjt._core.clock import (
     Clock,
     system_clock,
 )
+from crudjt._core.extras import require_extra
 from crudjt._core.keyring import decode_secret_keys
 from crudjt._core.options import (
     Durability,
@@ -75,6 +76,7 @@ def open(  # noqa: A001 - crudjt.open is the name
 
     Raises:
         InvalidParameter: a parameter, or the environment in its place, is not usable.
+        MissingDependency: the location is a server, and gRPC is not installed.
         StoreError: the store cannot be opened; the subclass says why.
 
     """
@@ -99,6 +101,7 @@ def open(  # noqa: A001 - crudjt.open is the name
         where = remote(
             location, access_token=access_token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, timeout=timeout
         )
+        require_extra("grpc")
         from crudjt._backends.grpc.channel import Connection  # noqa: PLC0415 - gRPC takes 0.1 s to import
         from crudjt._backends.grpc.store import RemoteStore  # noqa: PLC0415 - as above
 

@@ -2,12 +2,12 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.project import ROOT, texts
+
 CI = ROOT / ".ci" / "run"
 
 # Home directories but that of the documents' Alice, scratch directories, and whatever a package comes from. Put
@@ -27,19 +27,6 @@ ONE_MACHINE = re.compile(
         ]
     )
 )
-
-
-def texts() -> Iterator[tuple[str, str]]:
-    """Yield name and content of every text file of the project."""
-    places = [*ROOT.glob("*.*"), *(ROOT / ".ci").iterdir()]
-    for name in ("src", "tests", "docs", "benchmarks", "tools", "examples"):
-        places += (ROOT / name).rglob("*")
-    for path in places:
-        parts = path.relative_to(ROOT).parts
-        if path.is_file() and not {"__pycache__", "node_modules", ".git"} & set(parts):
-            content = path.read_bytes()
-            if b"\0" not in content:
-                yield "/".join(parts), content.decode()
 
 
 def test_ci_runs_the_tests_as_the_readme_does() -> None:
@@ -72,3 +59,11 @@ def test_the_documents_link_to_what_exists() -> None:
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_contributing_says_of_every_part_of_the_package_what_belongs_there() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| part |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    named = {part.partition("/")[0].removesuffix(".py") for row in rows for part in re.findall(r"`([^`]+)`", row)}
+    parts = {path.stem for path in (ROOT / "src" / "crudjt").iterdir() if path.suffix in {"", ".py"}}
+    assert {name for name in parts if not name.startswith("__")} <= named

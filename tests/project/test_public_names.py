@@ -16,6 +16,7 @@ NAMES = {
     "DataTooLarge",
     "InvalidParameter",
     "KEEP",
+    "MissingDependency",
     "Options",
     "Session",
     "Stats",

@@ -214,8 +214,8 @@ def test_metrics_without_their_extra_name_it(home: Path, secret_key: str) -> Non
         timeout=60,
         check=False,
     )
-    assert done.returncode == 2
-    assert "crudjt[metrics]" in done.stderr
+    assert done.returncode == 3
+    assert "pip install 'crudjt-store[metrics]'" in done.stderr
 
 
 # The original's container

@@ -20,6 +20,7 @@ EXAMPLES: list[tuple[CrudjtError, dict[str, object]]] = [
     ),
     (crudjt.DataTooLarge(5000, 4096), {"size": 5000, "limit": 4096, "parameter": "data"}),
     (crudjt.VersionConflict(1, 2), {"expected": 1, "actual": 2}),
+    (crudjt.MissingDependency("gRPC", "grpc"), {"dependency": "gRPC", "extra": "grpc"}),
     (crudjt.StoreClosed(), {}),
     (crudjt.StoreUnavailable("grpc://host", "no answer"), {"location": "grpc://host", "reason": "no answer"}),
     (crudjt.StoreBusy(PATH, "is being recovered", 1.5), {"path": PATH, "reason": "is being recovered", "waited": 1.5}),
@@ -74,8 +75,12 @@ def test_a_bad_parameter_is_also_a_value_error() -> None:
     assert not issubclass(crudjt.StoreError, ValueError)
 
 
+def test_a_missing_dependency_is_also_an_import_error() -> None:
+    assert issubclass(crudjt.MissingDependency, ImportError)
+
+
 def test_errors_of_the_store_and_of_the_call_are_apart() -> None:
-    for each in (crudjt.InvalidParameter, crudjt.DataTooLarge, crudjt.VersionConflict):
+    for each in (crudjt.InvalidParameter, crudjt.DataTooLarge, crudjt.VersionConflict, crudjt.MissingDependency):
         assert not issubclass(each, crudjt.StoreError)
 
 

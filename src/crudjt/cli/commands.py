@@ -49,7 +49,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
     if not asked or ctx.resilient_parsing:
         return
     try:
-        click.echo(f"crudjt {version('crudjt')}")
+        click.echo(f"crudjt {version('crudjt-store')}")
     except PackageNotFoundError:
         click.echo("crudjt (run from its source, without being installed)")
     ctx.exit()

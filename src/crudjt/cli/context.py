@@ -28,7 +28,7 @@ from crudjt._backends.grpc.location import (
 )
 from crudjt._core.tokens import TOKEN_CHARACTERS
 from crudjt.cli import keys
-from crudjt.errors import InvalidParameter, StoreError, VersionConflict
+from crudjt.errors import InvalidParameter, MissingDependency, StoreError, VersionConflict
 from crudjt.opening import default_directory
 from crudjt.opening import open as open_store
 
@@ -147,7 +147,7 @@ class Commands(click.Group):
             raise _BadInput("data is nested too deep for JSON; allowed: some hundred levels") from None
         except VersionConflict as error:
             raise _Conflict(str(error)) from None
-        except StoreError as error:
+        except (StoreError, MissingDependency) as error:
             raise _StoreFailure(str(error)) from None
         except BrokenPipeError:
             raise click.exceptions.Exit(_UNREAD) from None

@@ -6,17 +6,16 @@ from typing import Any
 
 import click
 
+from crudjt._core.extras import require_extra
 from crudjt.cli.context import Settings
 from crudjt.cli.options import (
     json_option,
     path_option,
 )
-from crudjt.server.log_format import (
-    FORMATS,
-    LEVELS,
-)
 
 _MAX_WORKERS = 64
+_LOG_FORMATS = ("text", "json")  # these are checked again in crudjt.server, which is not imported for other commands
+_LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def _option(name: str, text: str, **attributes: Any) -> Callable[..., Any]:
@@ -38,8 +37,8 @@ def _file_option(name: str, text: str) -> Callable[..., Any]:
 @_file_option("--client-ca", "Who issues the certificates that clients must have, in PEM.")
 @_file_option("--access-token-file", "Access tokens, one a line, of which clients must send one.")
 @_option("--metrics", "Where to serve metrics for Prometheus.", metavar="HOST:PORT")
-@_option("--log-format", "How to log; text if not given.", type=click.Choice(FORMATS), default="text")
-@_option("--log-level", "From which level on to log; info if not given.", type=click.Choice(LEVELS), default="info")
+@_option("--log-format", "How to log; text if not given.", type=click.Choice(_LOG_FORMATS), default="text")
+@_option("--log-level", "Least level to log; info if not given.", type=click.Choice(_LOG_LEVELS), default="info")
 @click.pass_obj
 def serve(settings: Settings, /, **options: Any) -> None:
     """Serve the store over gRPC until SIGTERM or SIGINT comes.
@@ -47,6 +46,7 @@ def serve(settings: Settings, /, **options: Any) -> None:
     Listens on 127.0.0.1:50051 unless told otherwise. Addresses that other hosts can reach need TLS and access tokens.
     """
     settings.require_directory()
+    require_extra("grpc")
     from crudjt.cli.server_commands import run_server  # noqa: PLC0415 - takes long, and the other commands need none of it
 
     run_server(settings, **options)
@@ -60,6 +60,7 @@ def health(settings: Settings, /) -> None:
 
     It is the one of --url, or else on 127.0.0.1:50051. The exit status is 1 if it does not serve or does not answer.
     """
+    require_extra("grpc")
     from crudjt.cli.server_commands import show_health  # noqa: PLC0415 - as above
 
     show_health(settings)

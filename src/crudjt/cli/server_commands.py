@@ -5,7 +5,6 @@ import os
 import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from crudjt._backends.grpc.channel import channel_to
 from crudjt._backends.grpc.location import remote
+from crudjt._core.extras import require_extra
 from crudjt.cli import keys
 from crudjt.cli.context import Settings
 from crudjt.errors import InvalidParameter
@@ -122,8 +122,7 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
 
 
 def _metrics_address(text: str) -> TcpAddress:
-    if find_spec("prometheus_client") is None:
-        raise InvalidParameter("metrics", "needs prometheus-client", "pip install 'crudjt[metrics]'")
+    require_extra("metrics")
     address = parse_address(text, "metrics")[0]
     if not isinstance(address, TcpAddress):
         raise InvalidParameter("metrics", "is a Unix socket", "HOST:PORT")
