@@ -155,7 +155,8 @@ async def compactions(store: AsyncStore) -> None:
     """Let the caretaker's compaction happen, again and again."""
     from crudjt._backends.embedded.engine import compaction  # noqa: PLC0415 - the only one that looks behind the face
 
-    engine = store._store._engine  # noqa: SLF001 - as above
+    embedded: Any = store
+    engine = embedded._store._engine  # noqa: SLF001 - as above
     while True:
         await asyncio.to_thread(compaction.compact, engine, time.time_ns() // 1_000_000)
 

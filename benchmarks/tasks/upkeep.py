@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import crudjt
 from benchmarks.keys import SECRET_KEY
@@ -61,7 +62,8 @@ def reopen_after_boot(workspace: str) -> Answer:
 def compact(workspace: str) -> Answer:
     """Compact now; return from when to when it ran, in nanoseconds of a clock that all processes share."""
     with _opened(workspace) as store:
-        engine = store._engine  # noqa: SLF001 - the caretaker does it when it is due; there is no public way to ask
+        embedded: Any = store
+        engine = embedded._engine  # noqa: SLF001 - the caretaker does it when it is due; there is no public way to ask
         started = time.perf_counter_ns()
         while not compaction.compact(engine, time.time_ns() // 10**6):
             time.sleep(MOMENT)  # another process is at maintenance

@@ -11,10 +11,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crudjt._backends.embedded.store import Store
 from crudjt._core.extras import require_extra
 from crudjt._core.keyring import SECRET_KEY_SIZES
 from crudjt._original import semantics
+from crudjt.base import Store
 from crudjt.errors import InvalidParameter
 from crudjt.opening import open as open_store
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from crudjt._backends.embedded.store import Store
+from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._backends.grpc.location import (
     DEFAULT_TIMEOUT,
     is_remote,
@@ -20,6 +20,7 @@ from crudjt._core.options import (
     Durability,
     Options,
 )
+from crudjt.base import Store
 from crudjt.errors import InvalidParameter
 
 PATH_VARIABLE = "CRUDJT_PATH"
@@ -61,12 +62,15 @@ def open(  # noqa: A001 - crudjt.open is the name
         secret_key: Base64 of 32, 48 or 64 random bytes, as `crudjt keygen` makes them; or several, oldest to newest, to
             rotate them: the newest makes tokens, all read. ``None`` takes `CRUDJT_SECRET_KEY`, then the content of the
             file named by `CRUDJT_SECRET_KEY_FILE`; there too, white space separates several.
-        durability: see `Options`, as for all that follow.
-        sync_interval: seconds.
-        sweep_interval: seconds.
-        max_size: bytes.
-        max_data_bytes: bytes.
-        clock: nanoseconds since 1970; for tests.
+        durability: ``"interval"`` answers at once and syncs to disk every `sync_interval`; ``"full"`` answers when the
+            change is on disk. Neither loses anything when processes die; they differ when the power fails.
+        sync_interval: seconds between two syncs to disk.
+        sweep_interval: seconds between two removals of expired sessions.
+        max_size: bytes that the view of live sessions may grow to. ``None`` keeps the largest value that the store ever
+            had (16 GiB for a new store). A larger value takes effect when no other process has the store open. It is
+            address space, not disk space.
+        max_data_bytes: the largest data of one session, in bytes of MessagePack.
+        clock: the source of time, in nanoseconds since 1970; for tests.
         access_token: only for a server, as all that follow: what it asks for. ``None`` takes `CRUDJT_ACCESS_TOKEN`,
             then the content of the file named by `CRUDJT_ACCESS_TOKEN_FILE`. Sent through TLS or within this host only.
         tls_ca: a file of certificates to trust, in PEM; ``None`` for those that everybody trusts.
@@ -116,7 +120,7 @@ def open(  # noqa: A001 - crudjt.open is the name
         clock=clock,
     )
     secrets = decode_secret_keys(secret_key if secret_key is not None else secret_keys_of_environment())
-    return Store(_directory(location), secrets, options)
+    return EmbeddedStore(_directory(location), secrets, options)
 
 
 def _require_defaults(parameters: Mapping[str, tuple[object, object]], allowed: str) -> None:

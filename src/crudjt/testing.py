@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from crudjt._backends.embedded.store import Store
 from crudjt._core.keyring import generate_secret_key
+from crudjt.base import Store
 from crudjt.opening import open as open_store
 
 _NS_PER_SECOND = 1_000_000_000

@@ -13,6 +13,7 @@ import pytest
 
 import crudjt
 import crudjt.aio
+from crudjt._backends.embedded.aio import AsyncEmbeddedStore
 from crudjt.aio import AsyncStore
 from tests.support.loops import Loop
 from tests.support.processes import (
@@ -96,7 +97,7 @@ def test_what_may_wait_is_done_in_a_thread_and_nothing_else(
 ) -> None:
     with crudjt.open(path, secret_key=secret_key, **options) as store:
         noting: Any = Noting(store)
-        loop.run(every_call(AsyncStore(noting, writes=writes), path.with_name("copy"), items))
+        loop.run(every_call(AsyncEmbeddedStore(noting, writes=writes), path.with_name("copy"), items))
         assert {name for name, in_thread in noting.in_threads.items() if in_thread} == expected
         assert {name for name, in_thread in noting.in_threads.items() if not in_thread} == (
             {"peek", "stats"} | (LONG | WRITES) - expected
@@ -108,7 +109,7 @@ def test_a_read_goes_to_a_thread_only_where_it_writes(loop: Loop, path: Path, se
     with crudjt.open(path, secret_key=secret_key) as store:
         noting: Any = Noting(store)
         token = store.create({"a": 1}, max_reads=2 if counted else None)
-        session = loop.run(AsyncStore(noting, writes="thread").read(token))
+        session = loop.run(AsyncEmbeddedStore(noting, writes="thread").read(token))
         assert session.data == {"a": 1}
         assert session.reads_left == (1 if counted else None)
         assert noting.in_threads == ({"peek": False, "read": True} if counted else {"peek": False})
@@ -118,7 +119,7 @@ def test_a_read_that_puts_off_the_idle_timeout_does_so_from_a_thread_too(
     loop: Loop, path: Path, secret_key: str, clock: Any
 ) -> None:
     with crudjt.open(path, secret_key=secret_key, clock=clock) as store:
-        asynchronous = AsyncStore(store, writes="thread")
+        asynchronous = crudjt.aio.wrap(store, writes="thread")
         token = store.create({}, idle=100)
         for _ in range(3):
             clock.advance(60)
@@ -178,7 +179,7 @@ def test_no_write_is_inline_while_a_large_one_of_this_store_is_under_way(loop: L
 
     store.create({}, subject="x")
     token = store.create({}, max_reads=5)
-    asynchronous = AsyncStore(store, writes="inline")
+    asynchronous = crudjt.aio.wrap(store, writes="inline")
     # The revocation stands before the lock, which a thread holds.
     holder = threading.Thread(target=hold)
     holder.start()
@@ -212,7 +213,7 @@ def test_one_thread_makes_the_writes_so_that_they_do_not_fight_for_the_interpret
     loop: Loop, store: crudjt.Store
 ) -> None:
     meeting: Any = Meeting(store)
-    asynchronous = AsyncStore(meeting)
+    asynchronous = AsyncEmbeddedStore(meeting, writes="thread")
 
     async def write_at_once() -> None:
         await asyncio.gather(*(asynchronous.create({}) for _ in range(MANY)))
@@ -227,7 +228,7 @@ def test_one_thread_makes_the_writes_so_that_they_do_not_fight_for_the_interpret
 def test_those_that_wait_for_a_sync_wait_together(loop: Loop, path: Path, secret_key: str) -> None:
     with crudjt.open(path, secret_key=secret_key, durability="full") as store:
         meeting: Any = Meeting(store, together=8)
-        asynchronous = AsyncStore(meeting)
+        asynchronous = AsyncEmbeddedStore(meeting, writes="thread")
 
         async def write_at_once() -> None:
             await asyncio.gather(*(asynchronous.create({}) for _ in range(8)))
@@ -236,7 +237,7 @@ def test_those_that_wait_for_a_sync_wait_together(loop: Loop, path: Path, secret
 
 
 def test_what_only_reads_does_not_stand_behind_a_write_that_waits(loop: Loop, store: crudjt.Store) -> None:
-    asynchronous = AsyncStore(store)
+    asynchronous = crudjt.aio.wrap(store)
     store.create({"a": 1}, subject="x")
     held, let_go = threading.Event(), threading.Event()
 
@@ -327,7 +328,7 @@ def test_closing_twice_does_nothing_and_leaving_the_block_closes(loop: Loop, pat
 
 def test_writes_is_inline_or_thread(store: crudjt.Store) -> None:
     with pytest.raises(crudjt.InvalidParameter, match="writes is 'process'; allowed: 'inline' or 'thread'"):
-        AsyncStore(store, writes="process")  # type: ignore[arg-type] # what is tested
+        crudjt.aio.wrap(store, writes="process")  # type: ignore[arg-type] # what is tested
 
 
 def test_a_store_is_wrapped_once(store: crudjt.Store) -> None:
@@ -343,5 +344,5 @@ def test_an_iterable_is_consumed_on_the_thread_of_its_owner(loop: Loop, store: c
             threads.add(threading.current_thread().name)
             yield {"n": number}
 
-    assert len(loop.run(AsyncStore(store).create_many(items()))) == MANY
+    assert len(loop.run(crudjt.aio.wrap(store).create_many(items()))) == MANY
     assert threads == {"loop"}

@@ -19,7 +19,7 @@ from crudjt._backends.embedded.engine.segment import (
     SegmentReader,
     SegmentWriter,
 )
-from crudjt._backends.embedded.store import Store
+from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.operations import Sessions
 from tests.faults import crash_states, damage, interleavings, io_errors, kills
 from tests.faults.tally import Scenario, Violation
@@ -100,7 +100,7 @@ def _rotate_in_two_transactions() -> None:
         self._engine.write(None, later, self._durable)
         return new
 
-    replace(Store, "rotate", rotate)
+    replace(EmbeddedStore, "rotate", rotate)
 
 
 def _without_directory_syncs() -> None:
@@ -141,12 +141,12 @@ MUTANTS = [
     ),
     Mutant(
         "the cache is filled without its check",
-        _edit(Store, "_read_view", "if begin != end:", "if False:"),
+        _edit(EmbeddedStore, "_read_view", "if begin != end:", "if False:"),
         interleavings.run, 2, quick=True,
     ),
     Mutant(
         "the cache is used without its check",
-        _edit(Store, "read", "self._words[entry.word] == entry.noted and ", ""),
+        _edit(EmbeddedStore, "read", "self._words[entry.word] == entry.noted and ", ""),
         interleavings.run, 2, quick=True,
     ),
     Mutant("no directory is synced", _without_directory_syncs, crash_states.run, 2, quick=True),

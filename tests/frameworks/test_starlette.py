@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 import crudjt
+from crudjt._backends.embedded.aio import AsyncEmbeddedStore
 from crudjt.aio import AsyncStore, wrap
 from crudjt.contrib.starlette import SessionMiddleware
 from crudjt.testing import FakeClock
@@ -401,7 +402,7 @@ def test_an_old_session_that_ends_at_the_last_moment_of_a_login_is_not_taken_ove
         return store.delete(token)
 
     site.do(put(cart=[1]))
-    monkeypatch.setattr(AsyncStore, "delete", too_late)
+    monkeypatch.setattr(AsyncEmbeddedStore, "delete", too_late)
     site.do(ada_logs_in)
     assert site.data() == {"a": 1}
 

@@ -11,13 +11,14 @@ import crudjt
 import crudjt.testing
 
 NAMES = {
+    "AsyncStore",
     "CRUDJT",
     "CrudjtError",
     "DataTooLarge",
     "InvalidParameter",
     "KEEP",
+    "KeepType",
     "MissingDependency",
-    "Options",
     "Session",
     "Stats",
     "Store",
@@ -56,6 +57,8 @@ SIGNATURES = {
     "close": "(self)",
 }
 
+PROPERTIES = {"location", "durable", "max_data_bytes"}
+
 
 def called(function: Callable[..., Any]) -> str:
     """Return a signature without its annotations, whose spelling differs between versions of Python."""
@@ -72,6 +75,7 @@ def public(owner: object) -> set[str]:
 
 def test_the_public_names_of_crudjt_are_these() -> None:
     assert public(crudjt) == NAMES
+    assert sorted(crudjt.__all__) == sorted(NAMES)
 
 
 def test_open_is_called_so() -> None:
@@ -87,7 +91,11 @@ def test_open_is_called_so() -> None:
 
 
 def test_the_public_methods_of_store_are_these() -> None:
-    assert public(crudjt.Store) == SIGNATURES.keys()
+    assert public(crudjt.Store) == SIGNATURES.keys() | PROPERTIES | {"asynchronous"}
+
+
+def test_an_asynchronous_store_has_the_same() -> None:
+    assert public(crudjt.AsyncStore) == SIGNATURES.keys() | PROPERTIES
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
@@ -118,5 +126,7 @@ def test_keep_reads_well_in_signatures() -> None:
 
 
 def test_public_things_are_documented() -> None:
-    documented = [getattr(crudjt, name) for name in NAMES] + [getattr(crudjt.Store, name) for name in SIGNATURES]
+    documented = [getattr(crudjt, name) for name in NAMES - {"KeepType"}] + [
+        getattr(kind, name) for kind in (crudjt.Store, crudjt.AsyncStore) for name in SIGNATURES.keys() | PROPERTIES
+    ]
     assert [each for each in documented if not inspect.getdoc(each)] == []

@@ -112,7 +112,7 @@ def reaches(turns: Batching, *, waiting: int) -> bool:
 
 def lane(remote: crudjt.Store) -> Any:
     """Return where the changes of a remote store wait."""
-    return remote.connection._batching.get("Create")  # type: ignore[attr-defined] # nothing else tells that they wait
+    return remote._connection._batching.get("Create")  # type: ignore[attr-defined] # nothing else tells that they wait
 
 
 # What goes out together
@@ -205,7 +205,7 @@ def test_large_answers_do_not_make_a_message_that_is_too_large(serve: Serve, gat
     with crudjt.open(serve(methods, observer=counting), timeout=PATIENCE) as remote, ThreadPoolExecutor(20) as threads:
         for _ in range(UNDER_WAY):
             threads.submit(remote.read, STALLING)
-        reads = remote.connection._batching  # type: ignore[attr-defined] # nothing else tells that they wait
+        reads = remote._connection._batching  # type: ignore[attr-defined] # nothing else tells that they wait
         assert eventually(lambda: bool(reads) and reads["Read"]._under_way == UNDER_WAY, PATIENCE)
         futures = []
         for number, token in enumerate(data):

@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-import crudjt
 from crudjt._backends.grpc.store import RemoteStore
 from tests.project.test_public_names import (
     SIGNATURES,
@@ -16,12 +15,6 @@ from tests.project.test_public_names import (
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_each_method_is_called_as_that_of_an_embedded_store(name: str) -> None:
     assert called(vars(RemoteStore)[name]) == SIGNATURES[name]
-
-
-def test_nothing_of_the_embedded_store_is_left_but_its_context_manager() -> None:
-    """What was inherited would look for an engine."""
-    of_embedded = {name for name, each in vars(crudjt.Store).items() if callable(each)}
-    assert {name for name in of_embedded - vars(RemoteStore).keys() if not name.startswith("_")} == set()
 
 
 def test_crudjt_does_not_import_grpc_before_it_is_needed() -> None:

@@ -181,11 +181,11 @@ def test_a_forked_child_connects_for_itself(path: Path, secret_key: str, socket:
         crudjt.open(f"unix://{socket}", timeout=30) as store,
     ):
         token = store.create({"n": 1})
-        inherited = store.connection._channel  # type: ignore[attr-defined] # two processes on one would mix their calls
+        inherited = store._connection._channel  # type: ignore[attr-defined] # two processes on one would mix their calls
 
         def read_in_child() -> Any:
             session = store.read(token)
-            own = store.connection._channel is not inherited  # type: ignore[attr-defined] # as above
+            own = store._connection._channel is not inherited  # type: ignore[attr-defined] # as above
             store.close()
             return session and session.data, own
 

@@ -9,6 +9,7 @@ from typing import Any
 import crudjt.aio
 from crudjt.aio import AsyncStore
 from tests.project.test_public_names import SIGNATURES
+from tests.support.delegating import DelegatingStore
 from tests.support.remote_server import ServedStore
 
 PATIENCE = 100
@@ -34,7 +35,7 @@ class Loop:
         self._loop.close()
 
 
-class DrivenStore(crudjt.Store):
+class DrivenStore(DelegatingStore):
     """Asks an `AsyncStore`, and waits for the answer."""
 
     def __init__(self, store: AsyncStore, loop: Loop) -> None:

@@ -92,7 +92,7 @@ class Worker:
         self._process.join(PATIENCE)
         assert self._process.exitcode == 0
 
-    def __enter__(self: AnyWorker) -> AnyWorker:  # noqa: PYI019 - Self came with Python 3.11
+    def __enter__(self: AnyWorker) -> AnyWorker:
         return self
 
     def end(self) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt import Options
 from crudjt._backends.grpc.location import remote
+from crudjt._core.options import Options
 from crudjt.testing import FakeClock
 
 BAD: dict[str, list[Any]] = {

@@ -1,6 +1,7 @@
 """What callers say of a session - how long, how often, whose - checked and in the units of a record."""
 
 import re
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final, Literal, NamedTuple
 
@@ -130,3 +131,12 @@ def checked_handle(id: str) -> bytes:  # noqa: A002 - named as Session.id is
     if not isinstance(id, str) or not _HANDLE.fullmatch(id):
         raise InvalidParameter("id", "is no handle", "the 32 hexadecimal digits of Session.id")
     return bytes.fromhex(id)
+
+
+def list_of_tokens(tokens: Iterable[str]) -> list[str]:
+    """Return what must be an iterable of tokens as a list."""
+    if isinstance(tokens, str):
+        raise InvalidParameter("tokens", "is one text", "an iterable of tokens")
+    if not isinstance(tokens, Iterable):
+        raise InvalidParameter("tokens", f"is of type {type(tokens).__name__}", "an iterable of tokens")
+    return list(tokens)

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from crudjt._backends.embedded.store import Store
 from crudjt._core.validation import (
     MAX_READS,
     MAX_SECONDS,
 )
+from crudjt.base import Store
 from crudjt.errors import InvalidParameter
 
 MAX_DATA_BYTES = 256

@@ -21,12 +21,12 @@ import click
 import msgspec
 
 from crudjt._backends.embedded.engine import manifest
-from crudjt._backends.embedded.store import Store
 from crudjt._backends.grpc.location import (
     access_token_in,
     is_remote,
 )
 from crudjt._core.tokens import TOKEN_CHARACTERS
+from crudjt.base import Store
 from crudjt.cli import keys
 from crudjt.errors import InvalidParameter, MissingDependency, StoreError, VersionConflict
 from crudjt.opening import default_directory

@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from crudjt._backends.embedded.store import Store
+from crudjt.base import Store
 from crudjt.errors import InvalidParameter, StoreError
 from crudjt.server.listeners.addresses import TcpAddress
 

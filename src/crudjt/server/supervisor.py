@@ -10,7 +10,7 @@ from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
-from crudjt._backends.embedded.store import Store
+from crudjt.base import Store
 from crudjt.errors import StoreError, StoreFailed
 from crudjt.server.listeners.addresses import (
     Address,

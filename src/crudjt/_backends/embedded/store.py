@@ -1,12 +1,11 @@
-"""`Store`: the face of the embedded engine."""
+"""`EmbeddedStore`: a store in a directory, which every process of the host opens itself."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from crudjt._backends.embedded.engine import backup, known_keys, registry, sweep
 from crudjt._backends.embedded.engine.control_block import (
@@ -44,9 +43,14 @@ from crudjt._core.validation import (
     checked_handle,
     checked_subject,
     checked_version,
+    list_of_tokens,
     new_limits,
 )
+from crudjt.base import Store, Writes
 from crudjt.errors import InvalidParameter, StoreClosed, StoreCorrupt
+
+if TYPE_CHECKING:  # asyncio takes long to import
+    from crudjt._backends.embedded.aio import AsyncEmbeddedStore
 
 logger = logging.getLogger("crudjt")
 
@@ -64,12 +68,8 @@ def _refuse(_token: str) -> NoReturn:
     raise StoreClosed
 
 
-class Store:
-    """An open token store. Threads may share it, and forked children may go on using it.
-
-    Every method raises `StoreClosed` after `close`, and another `StoreError` where the store itself fails. Durations
-    are in seconds, whole or not. Data is a dict of what MessagePack carries; tuples come back as lists.
-    """
+class EmbeddedStore(Store):
+    """A store in a directory. Reads are cached in the process; writes go through one lock for all processes."""
 
     def __init__(self, directory: Path, secrets: Sequence[bytes], options: Options) -> None:
         """Open or create the store in a directory; `crudjt.open` is the way to call this."""
@@ -89,10 +89,22 @@ class Store:
         self._sessions = Sessions(keyring, partial(_damaged, directory))
         self._clock = options.clock
         self._max_data_bytes = options.max_data_bytes
-        self.durable = options.durability == "full"
+        self._durable = options.durability == "full"
         self._cache = ReadCache()
         self._cached = self._cache.get
         self._words = engine.words
+
+    @property
+    def location(self) -> str:
+        return str(self._directory)
+
+    @property
+    def durable(self) -> bool:
+        return self._durable
+
+    @property
+    def max_data_bytes(self) -> int:
+        return self._max_data_bytes
 
     # One session
 
@@ -105,19 +117,6 @@ class Store:
         idle: float | None = None,
         subject: str | None = None,
     ) -> str:
-        """Start a session and return its token: 22 URL-safe characters that mean nothing by themselves.
-
-        Args:
-            data: what the token is to stand for.
-            ttl: the absolute lifetime; ``None`` for no end.
-            max_reads: how many reads the token is good for, over all processes; ``None`` for any number.
-            idle: ends the session when nobody reads it for this long.
-            subject: whom the session belongs to, for `sessions` and `revoke`: a user id.
-
-        Raises:
-            InvalidParameter: a parameter is out of range; `DataTooLarge` if it is the size of `data`.
-
-        """
         sessions = self._sessions
         packed = pack(data, self._max_data_bytes)
         limits = new_limits(ttl, idle, max_reads)
@@ -125,14 +124,10 @@ class Store:
             checked_subject(subject)
         clock = self._clock
         token, change = sessions.insert(packed, subject, limits, clock())
-        self._engine.write(None, (change,), self.durable)
+        self._engine.write(None, (change,), self._durable)
         return token
 
     def read(self, token: str) -> Session | None:
-        """Return the session of a token, or ``None`` if it is unknown, expired or used up.
-
-        Counts against `max_reads`, and puts the end of an idle timeout off.
-        """
         cached = self._cached
         try:
             entry = cached(token)
@@ -170,7 +165,7 @@ class Store:
                 until = header.still_until()
                 if header.reads_left or 0 < until <= now_ms:
                     taken = sessions.taken(Found(key, id_, record, header), packed, subject, now_ns)
-                    return self._engine.write(sessions.take_as_found, (token, record, *taken, now_ns), self.durable)
+                    return self._engine.write(sessions.take_as_found, (token, record, *taken, now_ns), self._durable)
             data = unpack(packed)
             if begin != end:
                 return Session(data, None, Envelope(id_, head, subject), now_ns)
@@ -180,7 +175,6 @@ class Store:
         return None
 
     def peek(self, token: str) -> Session | None:
-        """Return what `read` would, without counting the read or putting anything off."""
         now_ns = self._clock()
         found = self._sessions.find_live(self._engine.get, token, now_ns // NS_PER_MS)
         return None if found is None else self._sessions.session(found, now_ns)
@@ -195,53 +189,24 @@ class Store:
         idle: float | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
-        """Replace the data of a live session, and any limit that is given; return whether there was one.
-
-        A `ttl` counts from now. `KEEP` leaves a limit as it is, ``None`` removes it. A session that has ended stays
-        ended.
-
-        Args:
-            token: whose session.
-            data: the new data.
-            ttl: as in `create`.
-            max_reads: as in `create`.
-            idle: as in `create`.
-            if_version: the `Session.version` that the caller knows.
-
-        Raises:
-            VersionConflict: the session has been updated since `if_version`.
-            InvalidParameter: a parameter is out of range.
-
-        """
         packed = pack(data, self._max_data_bytes)
         if if_version is not None:
             checked_version(if_version)
         return self._change(token, packed, changed_limits(ttl, idle, max_reads), if_version)
 
     def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
-        """Give a live session new limits, the same data, and a fresh idle timeout; return whether there was one."""
         return self._change(token, None, changed_limits(ttl, idle, KEEP), None)
 
     def rotate(self, token: str) -> str | None:
-        """Move a live session to a new token and return it; ``None`` if there is no such session.
-
-        The old token is dead from the moment the new one lives: call it at login and at every change of privilege
-        (OWASP ASVS 5.0, 7.2.4). The handle changes with the token; data, limits, subject and version stay.
-        """
         return self._write(self._sessions.rotate, token, self._known(token), self._clock())
 
     def delete(self, token: str) -> bool:
-        """End a session; return whether there was one."""
         known, now_ms = self._known(token), self._now_ms()
-        return self._engine.write(self._sessions.end, (token, known, now_ms), self.durable)
+        return self._engine.write(self._sessions.end, (token, known, now_ms), self._durable)
 
     # Sessions of a subject
 
     def sessions(self, subject: str) -> Iterator[Session]:
-        """Yield the live sessions of a subject: their handles and data, never their tokens.
-
-        Sessions that start or end meanwhile may be seen or not.
-        """
         checked_subject(subject)
         for key, _, ids in self._filed(subject):
             for id_ in ids:
@@ -253,10 +218,6 @@ class Store:
                         yield session
 
     def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        """End every session of a subject, but that of the token `keep`; return how many were alive.
-
-        When it returns, no session that had begun is alive in any process. A large number goes in several transactions.
-        """
         checked_subject(subject)
         block = None if keep is None else token_block(keep, "keep")
         ended, tried = 0, set[bytes]()
@@ -273,7 +234,6 @@ class Store:
                 return ended
 
     def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
-        """End one session by its handle, `Session.id`; return whether there was one."""
         return self._write(self._sessions.remove_id, checked_handle(id), self._now_ms())
 
     def _filed(self, subject: str) -> Iterator[tuple[Key, bytes, list[bytes]]]:
@@ -296,7 +256,6 @@ class Store:
         idle: float | None = None,
         subject: str | None = None,
     ) -> list[str]:
-        """Start a session for each item of `data`, all or none; return their tokens in order. Limits as in `create`."""
         if not isinstance(data, Iterable):
             raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
         limits = new_limits(ttl, idle, max_reads)
@@ -307,53 +266,30 @@ class Store:
             token, change = self._sessions.insert(pack(item, self._max_data_bytes), subject, limits, self._clock())
             tokens.append(token)
             changes.append(change)
-        self._engine.write(None, changes, self.durable)
+        self._engine.write(None, changes, self._durable)
         return tokens
 
     def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
-        """Read many tokens as of one moment; results in order."""
         return self._write(self._sessions.take, list_of_tokens(tokens), self._clock())
 
     def delete_many(self, tokens: Iterable[str]) -> int:
-        """End many sessions, all in one transaction; return how many were alive."""
         return self._write(self._sessions.remove, list_of_tokens(tokens), self._now_ms())
 
     # The store
 
     def stats(self) -> Stats:
-        """Return counters of the whole store; cheap enough to call often."""
         return read_stats(self._engine)
 
     def sweep(self) -> int:
-        """Remove expired sessions now, rather than at the next `sweep_interval`; return how many.
-
-        Expired sessions are never served, swept or not: this gives their space back. Returns 0 while another process is
-        sweeping or compacting.
-        """
         return sweep.sweep(self._engine, self._clock)
 
     def sync(self) -> None:
-        """Return when every change that was made before the call is on disk.
-
-        Raises:
-            StoreFailed: the disk refused. The store must be closed in every process, and is recovered when reopened.
-
-        """
         self._engine.sync()
 
     def backup(self, path: str | PathLike[str]) -> None:
-        """Write a copy of the store, as of one moment, to a new directory, while others go on reading and writing.
-
-        The copy opens as a store, with the same secret key.
-
-        Raises:
-            StoreInaccessible: `path` exists and is not an empty directory, or cannot be written.
-
-        """
         backup.backup(self._engine, Path(path))
 
     def close(self) -> None:
-        """Sync and close. Calling it again does nothing; anything else raises `StoreClosed` from then on."""
         engine = self._engine
         if isinstance(engine, _Closed):
             return
@@ -361,20 +297,15 @@ class Store:
         self._cached = _refuse  # type: ignore[assignment] # as above
         registry.release(engine, self._options)
 
-    def __enter__(self) -> "Store":
-        """Return the store; it is closed at the end of the block."""
-        return self
+    def asynchronous(self, *, writes: Writes = "thread") -> "AsyncEmbeddedStore":
+        from crudjt._backends.embedded.aio import AsyncEmbeddedStore  # noqa: PLC0415 - asyncio takes long to import
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
+        return AsyncEmbeddedStore(self, writes=writes)
 
     def __repr__(self) -> str:
-        """Say where the store is, and nothing of what it holds."""
+        """Return the location and state, and nothing that is stored."""
         state = "closed" if isinstance(self._engine, _Closed) else "open"
-        return f"<Store {str(self._directory)!r} {state}>"
+        return f"<EmbeddedStore {str(self._directory)!r} {state}>"
 
     # What the methods share
 
@@ -394,23 +325,14 @@ class Store:
         return entry
 
     def _write(self, decide: Decision[Result], *arguments: Any) -> Result:
-        return self._engine.write(decide, arguments, self.durable)
+        return self._engine.write(decide, arguments, self._durable)
 
     def _change(self, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None) -> bool:
         known, now_ms = self._known(token), self._now_ms()
         return self._engine.write(
-            self._sessions.change, (token, known, packed, limits, if_version, now_ms), self.durable
+            self._sessions.change, (token, known, packed, limits, if_version, now_ms), self._durable
         )
 
 
 def _damaged(directory: Path, id_: bytes) -> StoreCorrupt:
     return StoreCorrupt(directory, 0, f"the record of session {id_.hex()} is damaged")
-
-
-def list_of_tokens(tokens: Iterable[str]) -> list[str]:
-    """Return what must be an iterable of tokens as a list."""
-    if isinstance(tokens, str):
-        raise InvalidParameter("tokens", "is one text", "an iterable of tokens")
-    if not isinstance(tokens, Iterable):
-        raise InvalidParameter("tokens", f"is of type {type(tokens).__name__}", "an iterable of tokens")
-    return list(tokens)

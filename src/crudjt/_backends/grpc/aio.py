@@ -1,4 +1,4 @@
-"""`AsyncRemoteStore`: the face of `AsyncStore`, carried out by a server over gRPC."""
+"""`AsyncRemoteStore`: a store that a server keeps, called over gRPC with ``await``."""
 
 import asyncio
 import os
@@ -10,7 +10,6 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from crudjt._backends.embedded.store import Store
 from crudjt._backends.grpc import requests
 from crudjt._backends.grpc.channel import (
     channel_to,
@@ -25,16 +24,12 @@ from crudjt._backends.grpc.requests import (
 )
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
+from crudjt._core.thread_pools import PAGE, ThreadPools, is_small, listed
 from crudjt._core.validation import (
     KEEP,
     KeepType,
 )
-from crudjt.aio.threads import (
-    PAGE,
-    AsyncStore,
-    is_small,
-    listed,
-)
+from crudjt.base import AsyncStore, Store
 from crudjt.errors import StoreClosed
 
 
@@ -95,7 +90,7 @@ class AsyncConnection:
 
 
 class AsyncRemoteStore(AsyncStore):
-    """A store that a server keeps: every method does what it does for `Store`, which explains them.
+    """A store that a server keeps, for asyncio.
 
     A call that gets no answer raises `StoreUnavailable` and is not repeated: it may have been carried out, and so may
     one that is cancelled.
@@ -103,9 +98,24 @@ class AsyncRemoteStore(AsyncStore):
 
     def __init__(self, store: Store, remote: Remote) -> None:
         """Take a store on a server, and where that is; `crudjt.aio.open` is the way to call this."""
-        super().__init__(store, writes="thread")
+        self._store = store
+        self._threads = ThreadPools()
         self._connection = AsyncConnection(remote)
         self._ask = self._connection.ask
+
+    @property
+    def location(self) -> str:
+        return self._store.location
+
+    @property
+    def durable(self) -> None:
+        return None
+
+    @property
+    def max_data_bytes(self) -> None:
+        return None
+
+    # One session
 
     async def create(
         self,
@@ -147,10 +157,12 @@ class AsyncRemoteStore(AsyncStore):
     async def delete(self, token: str) -> bool:
         return await self._ask(requests.delete(token))
 
+    # Sessions of a subject
+
     async def sessions(self, subject: str) -> AsyncIterator[Session]:
         messages = await self._ask(requests.sessions(subject))
         for at in range(0, len(messages), PAGE):
-            for session in await self._long_in_thread(_sessions, messages[at : at + PAGE]):
+            for session in await self._threads.run_long(_sessions, messages[at : at + PAGE]):
                 self._connection.require_open()
                 yield session
 
@@ -159,6 +171,8 @@ class AsyncRemoteStore(AsyncStore):
 
     async def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
         return await self._ask(requests.revoke_id(id))
+
+    # Many sessions in one transaction
 
     async def create_many(
         self,
@@ -177,14 +191,7 @@ class AsyncRemoteStore(AsyncStore):
     async def delete_many(self, tokens: Iterable[str]) -> int:
         return await self._ask_many(requests.delete_many, tokens)
 
-    async def _ask_many(self, make: Callable[..., Call[Answer]], items: Iterable[Any], *limits: Any) -> Answer:
-        """Ask for many things; to make the messages of thousands, and to read the answers, is for threads."""
-        items = listed(items)
-        if is_small(items):
-            return await self._ask(make(items, *limits))
-        call = await self._long_in_thread(make, items, *limits)
-        answers = await self._ask(replace(call, answer=_unread))
-        return await self._long_in_thread(call.answer, answers)
+    # The store
 
     async def stats(self) -> Stats:
         return await self._ask(requests.stats())
@@ -197,12 +204,25 @@ class AsyncRemoteStore(AsyncStore):
 
     async def backup(self, path: str | PathLike[str]) -> None:
         """Write a copy of the store to a new directory of this host, in a thread and over a connection of its own."""
-        await self._long_in_thread(self._store.backup, path)
+        await self._threads.run_long(self._store.backup, path)
 
     async def close(self) -> None:
-        """Disconnect. Calling it again does nothing; anything else raises `StoreClosed` from then on."""
+        """Disconnect; the server keeps the store open."""
         await self._connection.close()
-        await super().close()
+        await self._threads.close(self._store.close)
+
+    def __repr__(self) -> str:
+        """Return the location and state, and nothing that is stored."""
+        return f"<AsyncRemoteStore of {self._store!r}>"
+
+    async def _ask_many(self, make: Callable[..., Call[Answer]], items: Iterable[Any], *limits: Any) -> Answer:
+        # To build the messages of thousands, and to read the answers, takes long.
+        items = listed(items)
+        if is_small(items):
+            return await self._ask(make(items, *limits))
+        call = await self._threads.run_long(make, items, *limits)
+        answers = await self._ask(replace(call, answer=_unread))
+        return await self._threads.run_long(call.answer, answers)
 
 
 def _sessions(messages: Iterable[Any]) -> list[Session]:

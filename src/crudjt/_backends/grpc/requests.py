@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from crudjt._backends.embedded.store import list_of_tokens
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import pack
 from crudjt._core.gil import in_bites
@@ -24,6 +23,7 @@ from crudjt._core.validation import (
     checked_handle,
     checked_subject,
     checked_version,
+    list_of_tokens,
     milliseconds,
     reads,
 )

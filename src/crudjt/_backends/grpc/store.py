@@ -1,13 +1,12 @@
-"""`RemoteStore`: the face of `Store`, carried out by a server over gRPC."""
+"""`RemoteStore`: a store that a server keeps, called over gRPC."""
 
 import os
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.store import Store
 from crudjt._backends.grpc import requests
 from crudjt._backends.grpc.backup import CopyWriter
 from crudjt._backends.grpc.channel import Connection
@@ -22,19 +21,35 @@ from crudjt._core.validation import (
     KeepType,
 )
 from crudjt._rpc.proto.v1 import store_pb2 as pb
+from crudjt.base import Store, Writes
 from crudjt.errors import StoreFull, StoreInaccessible
+
+if TYPE_CHECKING:  # asyncio and grpc.aio take long to import
+    from crudjt._backends.grpc.aio import AsyncRemoteStore
 
 
 class RemoteStore(Store):
-    """A store that a server keeps: every method does what it does for `Store`, which explains them.
+    """A store that a server keeps.
 
-    Threads may share it. A call that gets no answer raises `StoreUnavailable` and is not repeated: it may have been
-    carried out. The next call connects anew. A forked child connects for itself, at its first call.
+    A call that gets no answer raises `StoreUnavailable` and is not repeated: it may have been carried out. The next
+    call connects again. A forked child makes its own connection, at its first call.
     """
 
     def __init__(self, connection: Connection) -> None:
         """Take a connection; `crudjt.open` is the way to call this."""
-        self.connection = connection
+        self._connection = connection
+
+    @property
+    def location(self) -> str:
+        return self._connection.location
+
+    @property
+    def durable(self) -> None:
+        return None
+
+    @property
+    def max_data_bytes(self) -> None:
+        return None
 
     # One session
 
@@ -79,9 +94,9 @@ class RemoteStore(Store):
     # Sessions of a subject
 
     def sessions(self, subject: str) -> Iterator[Session]:
-        """Yield the live sessions of a subject, all read at the first step, so that a slow caller keeps nobody busy."""
+        # All are read at the first step, so that a slow caller keeps no thread of the server busy.
         for message in self._ask(requests.sessions(subject)):
-            self.connection.require_open()
+            self._connection.require_open()
             yield requests.to_session(message)
 
     def revoke(self, subject: str, *, keep: str | None = None) -> int:
@@ -121,18 +136,13 @@ class RemoteStore(Store):
         self._ask(requests.sync())
 
     def backup(self, path: str | PathLike[str]) -> None:
-        """Write a copy of the store, as of one moment, to a new directory of this host; it has no time limit.
-
-        Raises:
-            StoreInaccessible: `path` exists and is not an empty directory, or cannot be written.
-
-        """
-        self.connection.require_open()
+        """Write a copy of the store to a new directory of this host; without a time limit."""
+        self._connection.require_open()
         target = Path(path)
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise StoreInaccessible(target, "exists already; a backup goes to a new or an empty directory")
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        steps = self.connection.stream("Backup", pb.BackupRequest(), forever=True)
+        steps = self._connection.stream("Backup", pb.BackupRequest(), forever=True)
         try:
             _filesystem.make_directory(temporary)
             CopyWriter(temporary).write(steps)
@@ -145,15 +155,21 @@ class RemoteStore(Store):
             _filesystem.remove_tree(temporary)
 
     def close(self) -> None:
-        """Disconnect. Calling it again does nothing; anything else raises `StoreClosed` from then on."""
-        self.connection.close()
+        """Disconnect; the server keeps the store open."""
+        self._connection.close()
+
+    def asynchronous(self, *, writes: Writes = "thread") -> "AsyncRemoteStore":  # noqa: ARG002 - nothing is inline
+        """Return an `AsyncStore` with a connection of its own to the same server."""
+        from crudjt._backends.grpc.aio import AsyncRemoteStore  # noqa: PLC0415 - asyncio takes long to import
+
+        return AsyncRemoteStore(self, self._connection.remote)
 
     def __repr__(self) -> str:
-        """Say where the store is, and nothing of what it holds."""
-        state = "closed" if self.connection.closed else "open"
-        return f"<RemoteStore {self.connection.location!r} {state}>"
+        """Return the location and state, and nothing that is stored."""
+        state = "closed" if self._connection.closed else "open"
+        return f"<RemoteStore {self._connection.location!r} {state}>"
 
     def _ask(self, call: Call[Answer]) -> Answer:
         if call.streams:
-            return call.answer(list(self.connection.stream(call.method, call.request)))
-        return call.answer(self.connection.call(call.method, call.request))
+            return call.answer(list(self._connection.stream(call.method, call.request)))
+        return call.answer(self._connection.call(call.method, call.request))

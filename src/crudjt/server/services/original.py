@@ -5,7 +5,6 @@ The protocol cannot say that there is no limit, so clients send -1, and some 0.
 
 import msgspec
 
-from crudjt._backends.embedded.store import Store
 from crudjt._original import semantics
 from crudjt._rpc.proto.token_pb2 import (
     CreateTokenRequest,
@@ -17,6 +16,7 @@ from crudjt._rpc.proto.token_pb2 import (
     UpdateTokenRequest,
     UpdateTokenResponse,
 )
+from crudjt.base import Store
 from crudjt.server.services.method import Method
 
 NAME = "token.TokenService"

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from crudjt._backends.embedded.store import Store
 from crudjt._core.codec import MAX_DEPTH
 from crudjt._core.session import Session
 from crudjt._core.validation import (
@@ -24,6 +23,7 @@ from crudjt._rpc.chunking import (
     within_one_call,
 )
 from crudjt._rpc.proto.v1 import store_pb2 as pb
+from crudjt.base import Store
 from crudjt.errors import DataTooLarge, InvalidParameter
 from crudjt.server.services.method import Method
 
@@ -192,8 +192,8 @@ METHODS = {
 
 
 def _data(store: Store, packed: bytes) -> dict[Any, Any]:
-    limit = store._options.max_data_bytes  # noqa: SLF001 - before decoding, which may take 60 times the memory
-    if len(packed) > limit:
+    limit = store.max_data_bytes  # checked before decoding, which may take 60 times the memory
+    if limit is not None and len(packed) > limit:
         raise DataTooLarge(len(packed), limit)
     try:
         return _decode(packed)

@@ -1,0 +1,167 @@
+"""`AsyncEmbeddedStore`: reads on the thread of the event loop, writes in threads.
+
+A read waits for nothing, and to hand it to a thread would take many times as long. What may wait, for the disk, a lock
+or a large scan, is done in a thread of the store's own. An LMDB write transaction begins and ends in one thread, since
+each lies within one method of `EmbeddedStore`; there is no ``await`` in it, so no cancellation can interrupt it.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from crudjt._core.session import Session, reading_writes
+from crudjt._core.stats import Stats
+from crudjt._core.thread_pools import ThreadPools, is_small, listed
+from crudjt._core.validation import KEEP, KeepType
+from crudjt.base import AsyncStore, Writes
+
+if TYPE_CHECKING:
+    from crudjt._backends.embedded.store import EmbeddedStore
+
+Result = TypeVar("Result")
+
+# One thread makes all ordinary writes: there is one write lock, and several threads would only compete for the GIL.
+# With durability "full" many threads wait, so that they share a sync to disk.
+_WRITERS = 1
+_DURABLE_WRITERS = 32
+
+
+class AsyncEmbeddedStore(AsyncStore):
+    """An embedded store for asyncio.
+
+    A write takes some 100 µs in a thread, and a read that is counted or restarts an idle timeout does too. With
+    ``writes="inline"`` it takes some 10 µs, but the loop waits with it: milliseconds while the log is being synced to
+    disk, longer while another process creates thousands of sessions at once, and without end while a process that was
+    stopped (SIGSTOP, a debugger) in the middle of a write holds the lock. ``durability="full"`` always uses threads.
+    """
+
+    def __init__(self, store: "EmbeddedStore", *, writes: Writes) -> None:
+        """Take an open store, which is closed with this one; `crudjt.aio.open` calls this."""
+        self._store = store
+        self._inline = writes == "inline" and not store.durable
+        self._threads = ThreadPools(_DURABLE_WRITERS if store.durable else _WRITERS)
+
+    @property
+    def location(self) -> str:
+        return self._store.location
+
+    @property
+    def durable(self) -> bool:
+        return self._store.durable
+
+    @property
+    def max_data_bytes(self) -> int:
+        return self._store.max_data_bytes
+
+    # One session
+
+    async def create(
+        self,
+        data: dict[Any, Any],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> str:
+        return await self._write(self._store.create, data, ttl, max_reads, idle=idle, subject=subject)
+
+    async def read(self, token: str) -> Session | None:
+        if self._inline and not self._threads.long:
+            return self._store.read(token)
+        session = self._store.peek(token)
+        if session is None or not reading_writes(session):
+            return session
+        return await self._threads.run_short(self._store.read, token)
+
+    async def peek(self, token: str) -> Session | None:
+        return self._store.peek(token)
+
+    async def update(
+        self,
+        token: str,
+        data: dict[Any, Any],
+        ttl: float | KeepType | None = KEEP,
+        max_reads: int | KeepType | None = KEEP,
+        *,
+        idle: float | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> bool:
+        return await self._write(self._store.update, token, data, ttl, max_reads, idle=idle, if_version=if_version)
+
+    async def touch(
+        self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP
+    ) -> bool:
+        return await self._write(self._store.touch, token, ttl, idle=idle)
+
+    async def rotate(self, token: str) -> str | None:
+        return await self._write(self._store.rotate, token)
+
+    async def delete(self, token: str) -> bool:
+        return await self._write(self._store.delete, token)
+
+    # Sessions of a subject
+
+    async def sessions(self, subject: str) -> AsyncIterator[Session]:
+        async for session in self._threads.iterate(self._store.sessions(subject)):
+            yield session
+
+    async def revoke(self, subject: str, *, keep: str | None = None) -> int:
+        return await self._threads.run_long(self._store.revoke, subject, keep=keep)
+
+    async def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
+        return await self._write(self._store.revoke_id, id)
+
+    # Many sessions in one transaction
+
+    async def create_many(
+        self,
+        data: Iterable[dict[Any, Any]],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> list[str]:
+        return await self._write_many(self._store.create_many, data, ttl, max_reads, idle=idle, subject=subject)
+
+    async def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+        return await self._write_many(self._store.read_many, tokens)
+
+    async def delete_many(self, tokens: Iterable[str]) -> int:
+        return await self._write_many(self._store.delete_many, tokens)
+
+    # The store
+
+    async def stats(self) -> Stats:
+        return self._store.stats()
+
+    async def sweep(self) -> int:
+        return await self._threads.run_long(self._store.sweep)
+
+    async def sync(self) -> None:
+        await self._threads.run_long(self._store.sync)
+
+    async def backup(self, path: str | PathLike[str]) -> None:
+        await self._threads.run_long(self._store.backup, path)
+
+    async def close(self) -> None:
+        await self._threads.close(self._store.close)
+
+    def __repr__(self) -> str:
+        """Return the location and state, and nothing that is stored."""
+        return f"<AsyncEmbeddedStore of {self._store!r}>"
+
+    async def _write(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
+        # While a long call runs, no write is done inline: it might have to wait for that one.
+        if self._inline and not self._threads.long:
+            return call(*arguments, **keywords)
+        return await self._threads.run_short(call, *arguments, **keywords)
+
+    async def _write_many(
+        self, call: Callable[..., Result], items: Iterable[Any], *arguments: Any, **keywords: Any
+    ) -> Result:
+        items = listed(items)
+        if is_small(items):
+            return await self._write(call, items, *arguments, **keywords)
+        return await self._threads.run_long(call, items, *arguments, **keywords)

@@ -1,0 +1,375 @@
+"""`Store` and `AsyncStore`: the interface that every backend implements, and its documentation.
+
+A backend implements `Store`, and `AsyncStore` where it can do better than to run a `Store` in threads. Whatever takes a
+store takes either of them, and asks for nothing that is not here.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Iterator
+from os import PathLike
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from crudjt._core.session import Session
+from crudjt._core.stats import Stats
+from crudjt._core.validation import KEEP, KeepType
+
+Writes = Literal["inline", "thread"]
+"""Where an `AsyncStore` of an embedded store does its writes: on the thread of the event loop, or in another."""
+
+AnyStore = TypeVar("AnyStore", bound="Store")
+AnyAsyncStore = TypeVar("AnyAsyncStore", bound="AsyncStore")
+
+
+class Store(ABC):
+    """An open token store. Threads may share it, and forked children may go on using it.
+
+    Every method raises `StoreClosed` after `close`, and another `StoreError` if the store fails. Durations are in
+    seconds, whole or not. Data is a dict of what MessagePack carries; tuples come back as lists.
+    """
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """The location that `crudjt.open` takes to open the same store: the path of a directory, or a URL."""
+
+    @property
+    @abstractmethod
+    def durable(self) -> bool | None:
+        """Whether each change is on disk when its call returns; ``None`` if only the server knows."""
+
+    @property
+    @abstractmethod
+    def max_data_bytes(self) -> int | None:
+        """The largest data of a session, in bytes of MessagePack; ``None`` if only the server knows."""
+
+    # One session
+
+    @abstractmethod
+    def create(
+        self,
+        data: dict[Any, Any],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> str:
+        """Create a session and return its token: 22 random URL-safe characters.
+
+        Args:
+            data: the data of the session.
+            ttl: the absolute lifetime, in seconds; ``None`` for no end.
+            max_reads: how often the session can be read, over all processes; ``None`` for any number.
+            idle: the session ends when it is not read for so many seconds.
+            subject: the owner of the session, such as a user id; for `sessions` and `revoke`.
+
+        Raises:
+            InvalidParameter: a parameter is out of range; `DataTooLarge` if it is the size of `data`.
+
+        """
+
+    @abstractmethod
+    def read(self, token: str) -> Session | None:
+        """Return the session of a token, or ``None`` if it is unknown, expired or used up.
+
+        Counts as one of `max_reads`, and restarts the idle timeout.
+        """
+
+    @abstractmethod
+    def peek(self, token: str) -> Session | None:
+        """Return what `read` would, without counting the read or restarting the idle timeout."""
+
+    @abstractmethod
+    def update(
+        self,
+        token: str,
+        data: dict[Any, Any],
+        ttl: float | KeepType | None = KEEP,
+        max_reads: int | KeepType | None = KEEP,
+        *,
+        idle: float | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> bool:
+        """Replace the data of a live session, and each limit that is given; return whether there was such a session.
+
+        A `ttl` counts from now. `KEEP` leaves a limit as it is, ``None`` removes it. A session that has ended stays
+        ended.
+
+        Args:
+            token: the token of the session.
+            data: the new data.
+            ttl: as in `create`.
+            max_reads: as in `create`.
+            idle: as in `create`.
+            if_version: the `Session.version` that the caller has seen.
+
+        Raises:
+            VersionConflict: the session has been updated since `if_version`.
+            InvalidParameter: a parameter is out of range.
+
+        """
+
+    @abstractmethod
+    def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
+        """Change the limits of a live session and restart its idle timeout; return whether there was such a session.
+
+        The data and its version stay. Limits as in `update`.
+        """
+
+    @abstractmethod
+    def rotate(self, token: str) -> str | None:
+        """Move a live session to a new token and return it; ``None`` if there is no such session.
+
+        The old token ends in the same transaction. Call it at login and at every change of privilege (OWASP ASVS 5.0,
+        7.2.4). `Session.id` changes with the token; data, limits, subject and version stay.
+        """
+
+    @abstractmethod
+    def delete(self, token: str) -> bool:
+        """End a session; return whether there was one."""
+
+    # Sessions of a subject
+
+    @abstractmethod
+    def sessions(self, subject: str) -> Iterator[Session]:
+        """Yield the live sessions of a subject, with their `Session.id` and data, never their tokens.
+
+        A session that starts or ends during the iteration may be missed or included.
+        """
+
+    @abstractmethod
+    def revoke(self, subject: str, *, keep: str | None = None) -> int:
+        """End every session of a subject, except that of the token `keep`; return how many were alive.
+
+        When it returns, no session of the subject that existed before the call is alive in any process. A large number
+        of sessions takes several transactions.
+        """
+
+    @abstractmethod
+    def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
+        """End one session by its `Session.id`; return whether there was one."""
+
+    # Many sessions in one transaction
+
+    @abstractmethod
+    def create_many(
+        self,
+        data: Iterable[dict[Any, Any]],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> list[str]:
+        """Create a session for each item of `data`, all or none; return their tokens in order.
+
+        The other parameters are as in `create`, and the same for each session.
+        """
+
+    @abstractmethod
+    def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+        """Read many tokens in one transaction; return the results of `read` in order."""
+
+    @abstractmethod
+    def delete_many(self, tokens: Iterable[str]) -> int:
+        """End many sessions in one transaction; return how many were alive."""
+
+    # The store
+
+    @abstractmethod
+    def stats(self) -> Stats:
+        """Return counters of the whole store. Cheap enough to be called often."""
+
+    @abstractmethod
+    def sweep(self) -> int:
+        """Remove expired sessions now instead of at the next `sweep_interval`; return how many.
+
+        An expired session is never served; sweeping only frees its space. Returns 0 while another process is sweeping
+        or compacting.
+        """
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Wait until every change made before the call is on disk.
+
+        Raises:
+            StoreFailed: the disk refused. Every process must close the store; it is recovered when it is reopened.
+
+        """
+
+    @abstractmethod
+    def backup(self, path: str | PathLike[str]) -> None:
+        """Write a consistent copy of the store to a new directory, while other callers go on reading and writing.
+
+        The copy opens as a store, with the same secret key.
+
+        Raises:
+            StoreInaccessible: `path` exists and is not an empty directory, or cannot be written.
+
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Sync and close the store. Does nothing if it is closed; every other method raises `StoreClosed` then."""
+
+    def asynchronous(self, *, writes: Writes = "thread") -> "AsyncStore | None":  # noqa: ARG002 - for backends
+        """Return an `AsyncStore` of this store, or ``None`` if the backend has none; `crudjt.aio.wrap` calls it.
+
+        Closing either closes both.
+
+        Args:
+            writes: as in `crudjt.aio.open`; a backend that always awaits ignores it.
+
+        """
+        return None
+
+    def __enter__(self: AnyStore) -> AnyStore:
+        """Return the store; it is closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the store."""
+        self.close()
+
+
+class AsyncStore(ABC):
+    """An open token store for asyncio. Each method does what the method of `Store` with its name does.
+
+    A call that is cancelled has been carried out completely, or not at all; which of the two is not known. So a session
+    may exist whose token was never received, and a read may have been counted.
+    """
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """The location that `crudjt.aio.open` takes to open the same store."""
+
+    @property
+    @abstractmethod
+    def durable(self) -> bool | None:
+        """Whether each change is on disk when its call returns; ``None`` if only the server knows."""
+
+    @property
+    @abstractmethod
+    def max_data_bytes(self) -> int | None:
+        """The largest data of a session, in bytes of MessagePack; ``None`` if only the server knows."""
+
+    # One session
+
+    @abstractmethod
+    async def create(
+        self,
+        data: dict[Any, Any],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> str:
+        """Create a session and return its token; see `Store.create`."""
+
+    @abstractmethod
+    async def read(self, token: str) -> Session | None:
+        """Return the session of a token, or ``None``; see `Store.read`."""
+
+    @abstractmethod
+    async def peek(self, token: str) -> Session | None:
+        """Return what `read` would, without counting the read or restarting the idle timeout."""
+
+    @abstractmethod
+    async def update(
+        self,
+        token: str,
+        data: dict[Any, Any],
+        ttl: float | KeepType | None = KEEP,
+        max_reads: int | KeepType | None = KEEP,
+        *,
+        idle: float | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> bool:
+        """Replace the data of a live session; return whether there was one. See `Store.update`."""
+
+    @abstractmethod
+    async def touch(
+        self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP
+    ) -> bool:
+        """Change the limits of a live session; return whether there was one. See `Store.touch`."""
+
+    @abstractmethod
+    async def rotate(self, token: str) -> str | None:
+        """Move a live session to a new token and return it, or ``None``; see `Store.rotate`."""
+
+    @abstractmethod
+    async def delete(self, token: str) -> bool:
+        """End a session; return whether there was one."""
+
+    # Sessions of a subject
+
+    @abstractmethod
+    def sessions(self, subject: str) -> AsyncIterator[Session]:
+        """Yield the live sessions of a subject, as an asynchronous iterator; see `Store.sessions`."""
+
+    @abstractmethod
+    async def revoke(self, subject: str, *, keep: str | None = None) -> int:
+        """End every session of a subject, except that of the token `keep`; see `Store.revoke`."""
+
+    @abstractmethod
+    async def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
+        """End one session by its `Session.id`; return whether there was one."""
+
+    # Many sessions in one transaction
+
+    @abstractmethod
+    async def create_many(
+        self,
+        data: Iterable[dict[Any, Any]],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> list[str]:
+        """Create a session for each item of `data`, all or none; return their tokens in order."""
+
+    @abstractmethod
+    async def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+        """Read many tokens in one transaction; return the results of `read` in order."""
+
+    @abstractmethod
+    async def delete_many(self, tokens: Iterable[str]) -> int:
+        """End many sessions in one transaction; return how many were alive."""
+
+    # The store
+
+    @abstractmethod
+    async def stats(self) -> Stats:
+        """Return counters of the whole store. Cheap enough to be called often."""
+
+    @abstractmethod
+    async def sweep(self) -> int:
+        """Remove expired sessions now; return how many. See `Store.sweep`."""
+
+    @abstractmethod
+    async def sync(self) -> None:
+        """Wait until every change made before the call is on disk; see `Store.sync`."""
+
+    @abstractmethod
+    async def backup(self, path: str | PathLike[str]) -> None:
+        """Write a consistent copy of the store to a new directory; see `Store.backup`."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Wait for the calls that threads are running, then sync and close. Does nothing if it is closed already."""
+
+    async def __aenter__(self: AnyAsyncStore) -> AnyAsyncStore:
+        """Return the store; it is closed at the end of the block."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the store."""
+        await self.close()

@@ -1,0 +1,109 @@
+"""A backend that hands every call to another store. It shares no code with the embedded one, and looks into nothing."""
+
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from typing import Any
+
+import crudjt
+from crudjt import KEEP, KeepType
+
+
+class DelegatingStore(crudjt.Store):
+    """A store of its own kind: it has nothing but the methods of `crudjt.Store`."""
+
+    def __init__(self, store: crudjt.Store) -> None:
+        self._target = store
+
+    @property
+    def location(self) -> str:
+        return self._target.location
+
+    @property
+    def durable(self) -> bool | None:
+        return self._target.durable
+
+    @property
+    def max_data_bytes(self) -> int | None:
+        return self._target.max_data_bytes
+
+    def create(
+        self,
+        data: dict[Any, Any],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> str:
+        return self._target.create(data, ttl, max_reads, idle=idle, subject=subject)
+
+    def read(self, token: str) -> crudjt.Session | None:
+        return self._target.read(token)
+
+    def peek(self, token: str) -> crudjt.Session | None:
+        return self._target.peek(token)
+
+    def update(
+        self,
+        token: str,
+        data: dict[Any, Any],
+        ttl: float | KeepType | None = KEEP,
+        max_reads: int | KeepType | None = KEEP,
+        *,
+        idle: float | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> bool:
+        return self._target.update(token, data, ttl, max_reads, idle=idle, if_version=if_version)
+
+    def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
+        return self._target.touch(token, ttl, idle=idle)
+
+    def rotate(self, token: str) -> str | None:
+        return self._target.rotate(token)
+
+    def delete(self, token: str) -> bool:
+        return self._target.delete(token)
+
+    def sessions(self, subject: str) -> Iterator[crudjt.Session]:
+        return self._target.sessions(subject)
+
+    def revoke(self, subject: str, *, keep: str | None = None) -> int:
+        return self._target.revoke(subject, keep=keep)
+
+    def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
+        return self._target.revoke_id(id)
+
+    def create_many(
+        self,
+        data: Iterable[dict[Any, Any]],
+        ttl: float | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: float | None = None,
+        subject: str | None = None,
+    ) -> list[str]:
+        return self._target.create_many(data, ttl, max_reads, idle=idle, subject=subject)
+
+    def read_many(self, tokens: Iterable[str]) -> list[crudjt.Session | None]:
+        return self._target.read_many(tokens)
+
+    def delete_many(self, tokens: Iterable[str]) -> int:
+        return self._target.delete_many(tokens)
+
+    def stats(self) -> crudjt.Stats:
+        return self._target.stats()
+
+    def sweep(self) -> int:
+        return self._target.sweep()
+
+    def sync(self) -> None:
+        self._target.sync()
+
+    def backup(self, path: str | PathLike[str]) -> None:
+        self._target.backup(path)
+
+    def close(self) -> None:
+        self._target.close()
+
+    def __repr__(self) -> str:
+        return f"<DelegatingStore to {self._target!r}>"
