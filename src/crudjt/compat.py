@@ -25,8 +25,8 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 50051
 
 _PROTECTED = (
-    "a loopback address; to serve other hosts, run: crudjt serve --listen HOST:PORT --tls-cert FILE --tls-key FILE "
-    "--access-token-file FILE"
+    "listen on a loopback address; to serve other hosts, run: crudjt serve --listen HOST:PORT --tls-cert FILE "
+    "--tls-key FILE --access-token-file FILE"
 )
 
 
@@ -252,10 +252,10 @@ def _serve(store: Store, host: str, port: int) -> "Server":
 
     address = f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
     if not all(each.stays_on_host for each in parse_address(address, "grpc_host and grpc_port")):
-        raise InvalidParameter("grpc_host", f"is {host!r}, which other hosts can reach without encryption", _PROTECTED)
+        raise InvalidParameter("grpc_host", f"other hosts can reach {host!r}, without encryption; {_PROTECTED}")
     server = Server(store, [address])
     try:
         server.start()
     except InvalidParameter as error:
-        raise InvalidParameter("grpc_host and grpc_port", error.problem, error.allowed) from None
+        raise InvalidParameter("grpc_host and grpc_port", str(error)) from None
     return server

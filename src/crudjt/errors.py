@@ -2,6 +2,7 @@
 
     CrudjtError
     ├── InvalidParameter (also a ValueError)    a value the caller passed
+    │   ├── InvalidType (also a TypeError)      a value of the wrong type
     │   └── DataTooLarge                        data over ``max_data_bytes``
     ├── VersionConflict                         ``update(if_version=…)`` met another version
     ├── MissingDependency (also an ImportError) a package of an extra is not installed
@@ -16,7 +17,8 @@
         └── StoreCorrupt                        bytes on disk are damaged, with file and offset
 
 A missing, expired, used-up or foreign token is never an error: it is ``None`` or ``False``. The reverse holds too: a
-store that fails raises, and never answers "no such token". No error holds a token, a key or data.
+store that fails raises, and never answers "no such token". No error holds a token, a secret key or a value of the data;
+data that cannot be stored is described by the path to it, ``['cart'][2]``, and its type.
 """
 
 from pathlib import Path
@@ -40,12 +42,15 @@ def _made_again(kind: type[CrudjtError], arguments: tuple[Any, ...], fields: dic
 class InvalidParameter(CrudjtError, ValueError):
     """A parameter has a value that is not allowed."""
 
-    def __init__(self, parameter: str, problem: str, allowed: str) -> None:
-        """Name the parameter, what was wrong with it and what is allowed."""
-        super().__init__(f"{parameter} {problem}; allowed: {allowed}")
+    def __init__(self, parameter: str, message: str) -> None:
+        """Take the name of the parameter, and a sentence with what was wrong and how to correct it."""
+        super().__init__(message)
         self.parameter = parameter
-        self.problem = problem
-        self.allowed = allowed
+        self.message = message
+
+
+class InvalidType(InvalidParameter, TypeError):
+    """A parameter is of a type that is not allowed."""
 
 
 class DataTooLarge(InvalidParameter):
@@ -53,7 +58,9 @@ class DataTooLarge(InvalidParameter):
 
     def __init__(self, size: int, limit: int) -> None:
         """Both in bytes of MessagePack."""
-        super().__init__("data", f"packs to {size} bytes", f"at most {limit} bytes (max_data_bytes)")
+        super().__init__(
+            "data", f"data takes {size} bytes in MessagePack, and at most {limit} are allowed (max_data_bytes)"
+        )
         self.size = size
         self.limit = limit
 

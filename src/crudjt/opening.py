@@ -21,7 +21,7 @@ from crudjt._core.options import (
     Options,
 )
 from crudjt.base import Store
-from crudjt.errors import InvalidParameter
+from crudjt.errors import InvalidParameter, InvalidType
 
 PATH_VARIABLE = "CRUDJT_PATH"
 SECRET_KEY_VARIABLE = "CRUDJT_SECRET_KEY"  # noqa: S105 - the name of a variable
@@ -30,8 +30,9 @@ SECRET_KEY_FILE_VARIABLE = "CRUDJT_SECRET_KEY_FILE"  # noqa: S105 - the name of 
 SYSTEM_LOCATION = Path("/var/lib/store_jt")
 PROJECT_LOCATION = "store_jt"
 
-_ALLOWED_KEYS = (
-    f"the parameter, {SECRET_KEY_VARIABLE} or a file named by {SECRET_KEY_FILE_VARIABLE}; see: crudjt keygen"
+_NO_KEY = (
+    f"no secret key: pass secret_key=…, or set {SECRET_KEY_VARIABLE} or {SECRET_KEY_FILE_VARIABLE} (to make one: "
+    "crudjt keygen)"
 )
 
 
@@ -101,7 +102,7 @@ def open(  # noqa: A001 - crudjt.open is the name
         "timeout": (timeout, DEFAULT_TIMEOUT),
     }
     if isinstance(location, str) and is_remote(location):
-        _require_defaults(for_directory, "only for a store in a directory; the server has its own")
+        _require_defaults(for_directory, f"is only for a directory; {location!r} is a server, which has its own")
         where = remote(
             location, access_token=access_token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, timeout=timeout
         )
@@ -110,7 +111,7 @@ def open(  # noqa: A001 - crudjt.open is the name
         from crudjt._backends.grpc.store import RemoteStore  # noqa: PLC0415 - as above
 
         return RemoteStore(Connection(where))
-    _require_defaults(for_server, "only for a server: grpc://, grpcs:// or unix://")
+    _require_defaults(for_server, "is only for a server: grpc://…, grpcs://… or unix://…")
     options = Options(
         durability=durability,
         sync_interval=sync_interval,
@@ -123,10 +124,10 @@ def open(  # noqa: A001 - crudjt.open is the name
     return EmbeddedStore(_directory(location), secrets, options)
 
 
-def _require_defaults(parameters: Mapping[str, tuple[object, object]], allowed: str) -> None:
+def _require_defaults(parameters: Mapping[str, tuple[object, object]], rule: str) -> None:
     for name, (value, default) in parameters.items():
         if value is not default and value != default:
-            raise InvalidParameter(name, "does not go with the location", allowed)
+            raise InvalidParameter(name, f"{name} {rule}")
 
 
 def secret_keys_of_environment() -> list[str]:
@@ -141,20 +142,27 @@ def secret_keys_of_environment() -> list[str]:
         return text.split()
     name = os.environ.get(SECRET_KEY_FILE_VARIABLE)
     if not name:
-        raise InvalidParameter("secret_key", "is not given", _ALLOWED_KEYS)
+        raise InvalidParameter("secret_key", _NO_KEY)
     try:
         return Path(name).read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidParameter(
-            "secret_key", f"cannot be read from {name} ({type(error).__name__})", _ALLOWED_KEYS
+            "secret_key",
+            f"cannot read the secret key from {name} ({type(error).__name__}); name a readable file in "
+            f"{SECRET_KEY_FILE_VARIABLE}",
         ) from None
 
 
 def _directory(location: str | os.PathLike[str] | None) -> Path:
     if location is None:
         return default_directory()
-    if not isinstance(location, str | os.PathLike) or not os.fspath(location) or "\0" in os.fspath(location):
-        raise InvalidParameter("location", "is not a path", "the path of a directory")
+    if not isinstance(location, str | os.PathLike):
+        raise InvalidType("location", f"location must be a str or a path, not {type(location).__name__}")
+    path = os.fspath(location)
+    if not isinstance(path, str):
+        raise InvalidType("location", f"location must be a path of str, not of {type(path).__name__}")
+    if not path or "\0" in path:
+        raise InvalidParameter("location", "location must be the path of a directory; it is empty or holds a NUL")
     return Path(location).absolute()
 
 

@@ -327,7 +327,7 @@ def test_closing_twice_does_nothing_and_leaving_the_block_closes(loop: Loop, pat
 
 
 def test_writes_is_inline_or_thread(store: crudjt.Store) -> None:
-    with pytest.raises(crudjt.InvalidParameter, match="writes is 'process'; allowed: 'inline' or 'thread'"):
+    with pytest.raises(crudjt.InvalidParameter, match="writes must be 'inline' or 'thread', not 'process'"):
         crudjt.aio.wrap(store, writes="process")  # type: ignore[arg-type] # what is tested
 
 

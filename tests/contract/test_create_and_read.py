@@ -218,7 +218,7 @@ def test_data_that_is_nested_deeper_is_refused_in_words(store: crudjt.Store, kin
         lambda: store.update(token, nested(kind, depth)),
         lambda: store.create_many([{}, nested(kind, depth)]),
     ):
-        with pytest.raises(crudjt.InvalidParameter, match=r"nested too deeply; allowed: .*nested at most 256 deep"):
+        with pytest.raises(crudjt.InvalidParameter, match="nested too deeply; at most 256 levels"):
             call()
 
 

@@ -466,7 +466,7 @@ def test_the_configuration_describes_the_store(path: Path, secret_key: str) -> N
 def test_an_application_without_a_secret_key_does_not_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CRUDJT_SECRET_KEY", raising=False)
     monkeypatch.delenv("CRUDJT_SECRET_KEY_FILE", raising=False)
-    with pytest.raises(crudjt.InvalidParameter, match="secret_key is not given"):
+    with pytest.raises(crudjt.InvalidParameter, match="no secret key"):
         application(CRUDJT_LOCATION=path)
 
 

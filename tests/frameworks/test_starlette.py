@@ -481,7 +481,7 @@ def test_a_setting_that_cannot_work_is_refused(store: crudjt.Store, settings: di
 
 
 def test_a_store_is_needed() -> None:
-    with pytest.raises(crudjt.InvalidParameter, match="store is of type str"):
+    with pytest.raises(crudjt.InvalidParameter, match="not str"):
         SessionMiddleware(acting(dict), "secret")  # type: ignore[arg-type] # what Starlette's own takes
 
 

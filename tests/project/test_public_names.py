@@ -16,6 +16,7 @@ NAMES = {
     "CrudjtError",
     "DataTooLarge",
     "InvalidParameter",
+    "InvalidType",
     "KEEP",
     "KeepType",
     "MissingDependency",

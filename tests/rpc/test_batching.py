@@ -228,7 +228,7 @@ def test_each_thread_gets_its_own_error(store: crudjt.Store, serve: Serve, gate:
         raise RuntimeError("hunter2")
 
     def refuse(_store: crudjt.Store, _request: Any) -> Any:
-        raise crudjt.InvalidParameter("ttl", "is 0", "more")
+        raise crudjt.InvalidParameter("ttl", "ttl must be above 0")
 
     methods = gate.methods(
         {**METHODS, "Touch": METHODS["Touch"]._replace(call=fail), "Rotate": METHODS["Rotate"]._replace(call=refuse)}
@@ -252,7 +252,7 @@ def test_each_thread_gets_its_own_error(store: crudjt.Store, serve: Serve, gate:
     assert "hunter2" not in str(fault)
     assert isinstance(large, crudjt.DataTooLarge)
     assert isinstance(bad, crudjt.InvalidParameter)
-    assert (bad.parameter, bad.problem, bad.allowed) == ("ttl", "is 0", "more")
+    assert (bad.parameter, bad.message) == ("ttl", "ttl must be above 0")
 
 
 def test_a_store_that_fails_once_fails_one_operation(

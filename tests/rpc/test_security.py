@@ -146,7 +146,7 @@ def test_a_file_that_is_no_socket_is_left_alone(store: crudjt.Store, tmp_path: P
 
 
 def test_a_socket_in_a_directory_that_is_not_there_is_refused(store: crudjt.Store, tmp_path: Path) -> None:
-    with pytest.raises(crudjt.InvalidParameter, match="No such file"):
+    with pytest.raises(crudjt.InvalidParameter, match="no such file"):
         Server(store, [f"unix:{tmp_path / 'missing' / 'socket'}"]).start()
 
 

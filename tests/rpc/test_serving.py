@@ -73,7 +73,7 @@ def test_a_port_in_use_is_an_error_that_names_it_and_nothing_is_served(
 ) -> None:
     taken = server.addresses[0]
     other = Server(store, [f"unix:{tmp_path}/socket", taken])
-    with pytest.raises(crudjt.InvalidParameter, match=f"{taken}.*Address already in use"):
+    with pytest.raises(crudjt.InvalidParameter, match=f"{taken}: address already in use"):
         other.start()
     assert not (tmp_path / "socket").exists()
     with plaintext(taken) as channel:
@@ -82,7 +82,7 @@ def test_a_port_in_use_is_an_error_that_names_it_and_nothing_is_served(
 
 def test_an_address_of_another_host_is_an_error_that_names_it(store: crudjt.Store) -> None:
     """Of 203.0.113.0/24, which is nobody's (RFC 5737); no server is started."""
-    with pytest.raises(crudjt.InvalidParameter, match=r"203\.0\.113\.1:0.*Cannot assign"):
+    with pytest.raises(crudjt.InvalidParameter, match=r"203\.0\.113\.1:0: cannot assign"):
         bind_tcp(grpc.server(ThreadPoolExecutor(1)), TcpAddress("203.0.113.1", 0), None)
 
 

@@ -15,8 +15,12 @@ from crudjt.errors import CrudjtError
 PATH = Path("place")
 EXAMPLES: list[tuple[CrudjtError, dict[str, object]]] = [
     (
-        crudjt.InvalidParameter("ttl", "is 0", "seconds"),
-        {"parameter": "ttl", "problem": "is 0", "allowed": "seconds"},
+        crudjt.InvalidParameter("ttl", "ttl must be above 0"),
+        {"parameter": "ttl", "message": "ttl must be above 0"},
+    ),
+    (
+        crudjt.InvalidType("token", "token must be a str"),
+        {"parameter": "token", "message": "token must be a str"},
     ),
     (crudjt.DataTooLarge(5000, 4096), {"size": 5000, "limit": 4096, "parameter": "data"}),
     (crudjt.VersionConflict(1, 2), {"expected": 1, "actual": 2}),
@@ -73,6 +77,12 @@ def test_every_error_is_tried_below() -> None:
 def test_a_bad_parameter_is_also_a_value_error() -> None:
     assert issubclass(crudjt.InvalidParameter, ValueError)
     assert not issubclass(crudjt.StoreError, ValueError)
+
+
+def test_a_parameter_of_the_wrong_type_is_also_a_type_error() -> None:
+    assert issubclass(crudjt.InvalidType, TypeError)
+    assert issubclass(crudjt.InvalidType, ValueError)
+    assert not issubclass(crudjt.InvalidParameter, TypeError)
 
 
 def test_a_missing_dependency_is_also_an_import_error() -> None:

@@ -48,7 +48,7 @@ def test_a_bad_option_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(crudjt.InvalidParameter) as caught:
         Options(**{name: value})
     assert caught.value.parameter == name
-    assert caught.value.allowed
+    assert str(caught.value).startswith(f"{name} must be")
 
 
 @pytest.mark.parametrize(("name", "value"), each({name: listed[:2] for name, listed in BAD.items()}))

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from crudjt.errors import DataTooLarge, InvalidParameter
+from crudjt._core.unpackable import MAX_DEPTH, as_dict_hint, too_deep, unpackable
+from crudjt.errors import DataTooLarge, InvalidType
 
-MAX_DEPTH = 256  # maps and lists in each other; newer CPythons write what older ones, or deep in a call, cannot read
 _NESTING = frozenset({dict, list, tuple})  # as which they are unpacked
 _CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])  # the first bytes of maps and lists
 
@@ -20,18 +20,19 @@ def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
     """Return data as MessagePack.
 
     Raises:
-        InvalidParameter: not a map, or it holds what MessagePack does not carry, or is nested more than `MAX_DEPTH`
-            deep. The data is not in the message.
+        InvalidType: not a dict, or it holds an object that MessagePack cannot store.
+        InvalidParameter: it holds a value that MessagePack cannot store, or is nested more than `MAX_DEPTH` deep. The
+            message has the path and the type of the value, not the value.
         DataTooLarge: more than `max_data_bytes`.
 
     """
     if not isinstance(data, dict):
-        raise InvalidParameter("data", f"is of type {type(data).__name__}", "a dict")
+        raise InvalidType("data", f"data must be a dict, not {type(data).__name__}{as_dict_hint(data)}")
     try:
         packed = _encode(data)
         unpacked = unpack(packed)  # a map as a key, or raw bytes, may pack and never be read again
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise _unfit(f"cannot be packed ({type(error).__name__})") from None
+        raise unpackable(data, error) from None
     if len(packed) > max_data_bytes:
         raise DataTooLarge(len(packed), max_data_bytes)
     # Each level takes a byte that text in ASCII has not.
@@ -51,8 +52,4 @@ def _check_depth(data: Any) -> None:
         level = [each for each in inside if type(each) in _NESTING]
         if not level:
             return
-    raise _unfit("is nested too deeply")
-
-
-def _unfit(problem: str) -> InvalidParameter:
-    return InvalidParameter("data", problem, f"what MessagePack carries, nested at most {MAX_DEPTH} deep")
+    raise too_deep()

@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from crudjt._core.tokens import TokenCipher
 from crudjt._core.xaes import XAES256GCM
-from crudjt.errors import InvalidParameter
+from crudjt.errors import InvalidParameter, InvalidType
 
 SECRET_KEY_SIZES = (32, 48, 64)
 SUBJECT_TAG_BYTES = 16
 FINGERPRINT_BYTES = 8
 
-_ALLOWED = "Base64 text of 32, 48 or 64 bytes, or a list of such, oldest to newest"
+_RULE = "a secret key is Base64 of 32, 48 or 64 bytes (to make one: crudjt keygen)"
 
 
 class Key:
@@ -65,23 +65,37 @@ def decode_secret_keys(secret_key: str | Sequence[str]) -> list[bytes]:
         InvalidParameter: none is given, or one is not Base64 of an allowed size. The key is not in the message.
 
     """
-    if not isinstance(secret_key, Iterable):
-        raise InvalidParameter("secret_key", f"is of type {type(secret_key).__name__}", _ALLOWED)
-    texts = [secret_key] if isinstance(secret_key, str) else list(secret_key)
+    given: object = secret_key  # what a caller really gave
+    if isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
+        raise _wrong_type(given)
+    texts = [given] if isinstance(given, str) else list(given)
     if not texts:
-        raise InvalidParameter("secret_key", "is an empty list", _ALLOWED)
+        raise InvalidParameter("secret_key", f"secret_key is an empty list; {_RULE}")
     return [_decode(text) for text in texts]
 
 
 def _decode(text: object) -> bytes:
     if not isinstance(text, str):
-        raise InvalidParameter("secret_key", f"is of type {type(text).__name__}", _ALLOWED)
+        raise _wrong_type(text)
     if not text.strip():
-        raise InvalidParameter("secret_key", "is blank", _ALLOWED)
+        raise InvalidParameter("secret_key", f"secret_key is blank; {_RULE}")
     try:
         secret = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidParameter("secret_key", "is not valid Base64", _ALLOWED) from None
+        raise InvalidParameter("secret_key", f"{_why_not_base64(text.strip())}; {_RULE}") from None
     if len(secret) not in SECRET_KEY_SIZES:
-        raise InvalidParameter("secret_key", f"decodes to {len(secret)} bytes", _ALLOWED)
+        raise InvalidParameter("secret_key", f"secret_key decodes to {len(secret)} bytes; {_RULE}")
     return secret
+
+
+def _wrong_type(value: object) -> InvalidType:
+    name = type(value).__name__
+    return InvalidType("secret_key", f"secret_key must be a str of Base64, or a list of such, not {name}")
+
+
+def _why_not_base64(text: str) -> str:
+    if set(text) & set("-_"):
+        return "secret_key is in the URL-safe alphabet; replace '-' with '+' and '_' with '/'"
+    if len(text) % 4:
+        return "secret_key is not padded Base64; it may be cut off, or lack the '=' at its end"
+    return "secret_key is not valid Base64"

@@ -7,7 +7,7 @@ from crudjt._core.clock import (
     Clock,
     system_clock,
 )
-from crudjt.errors import InvalidParameter
+from crudjt.errors import InvalidParameter, InvalidType
 
 Durability = Literal["interval", "full"]
 
@@ -45,21 +45,25 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse what cannot work, by name."""
         if self.durability not in get_args(Durability):
-            raise InvalidParameter("durability", f"is {self.durability!r}", "'interval' or 'full'")
+            raise InvalidParameter("durability", f"durability must be 'interval' or 'full', not {self.durability!r}")
         _require_number("sync_interval", self.sync_interval, 0.001, 3600, "seconds")
         _require_number("sweep_interval", self.sweep_interval, 0.001, 10**9, "seconds")
         _require_integer("max_data_bytes", self.max_data_bytes, 1, 16 * 1024**2)
         if self.max_size is not None:
             _require_integer("max_size", self.max_size, MIN_MAX_SIZE, 2**45)
         if not callable(self.clock):
-            raise InvalidParameter("clock", "is not callable", "a callable that returns nanoseconds as an int")
+            raise InvalidType("clock", "clock must be a callable that returns nanoseconds as an int")
 
 
 def _require_number(name: str, value: float, low: float, high: float, unit: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise InvalidParameter(name, f"is {value!r}", f"a number of {unit} from {low} to {high}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidType(name, f"{name} must be a number of {unit}, not {type(value).__name__}")
+    if not low <= value <= high:
+        raise InvalidParameter(name, f"{name} must be from {low} to {high} {unit}, not {value!r}")
 
 
 def _require_integer(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidParameter(name, f"is {value!r}", f"a whole number of bytes from {low} to {high}")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidType(name, f"{name} must be an int (bytes), not {type(value).__name__}")
+    if not low <= value <= high:
+        raise InvalidParameter(name, f"{name} must be from {low} to {high} bytes, not {value}")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from crudjt._core.random_pool import chunks
-from crudjt.errors import InvalidParameter
+from crudjt.errors import InvalidType
 
 ID_BYTES = 16
 TOKEN_CHARACTERS = 22
@@ -62,11 +62,13 @@ def token_block(token: str, parameter: str = "token") -> bytes | None:
     Each block has one spelling: other alphabets, padding and stray bits are refused.
 
     Raises:
-        InvalidParameter: it is not text.
+        InvalidType: it is not a str.
 
     """
     if not isinstance(token, str):
-        raise InvalidParameter(parameter, f"is of type {type(token).__name__}", f"text, {TOKEN_CHARACTERS} characters")
+        raise InvalidType(
+            parameter, f"{parameter} must be a str of {TOKEN_CHARACTERS} characters, not {type(token).__name__}"
+        )
     if len(token) != TOKEN_CHARACTERS or token[-1] not in _CANONICAL_ENDS:
         return None
     try:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final, Literal, NamedTuple
 
-from crudjt.errors import InvalidParameter
+from crudjt.errors import InvalidParameter, InvalidType
 
 MAX_SECONDS = 1000 * 366 * 86_400
 MAX_READS = 2**63 - 1
@@ -58,12 +58,12 @@ def milliseconds(parameter: str, seconds: float | None) -> int:
     if seconds is None:
         return 0
     if isinstance(seconds, bool) or not isinstance(seconds, _NUMBERS):
-        problem = f"is of type {type(seconds).__name__}"
-    elif not 0 < seconds <= MAX_SECONDS:  # nor is NaN
-        problem = f"is {seconds!r}"
-    else:
-        return round(seconds * 1000) or 1
-    raise InvalidParameter(parameter, problem, f"seconds, above 0 and at most {MAX_SECONDS} (1000 years), or None")
+        raise InvalidType(parameter, f"{parameter} must be a number of seconds or None, not {type(seconds).__name__}")
+    if not 0 < seconds <= MAX_SECONDS:  # NaN fails, too
+        raise InvalidParameter(
+            parameter, f"{parameter} must be above 0 and at most {MAX_SECONDS} seconds (1000 years), not {seconds!r}"
+        )
+    return round(seconds * 1000) or 1
 
 
 def reads(max_reads: int | None) -> int:
@@ -71,12 +71,10 @@ def reads(max_reads: int | None) -> int:
     if max_reads is None:
         return 0
     if isinstance(max_reads, bool) or not isinstance(max_reads, int):
-        problem = f"is of type {type(max_reads).__name__}"
-    elif not 0 < max_reads <= MAX_READS:
-        problem = f"is {max_reads}"
-    else:
-        return max_reads
-    raise InvalidParameter("max_reads", problem, f"a whole number from 1 to {MAX_READS}, or None")
+        raise InvalidType("max_reads", f"max_reads must be an int or None, not {type(max_reads).__name__}")
+    if not 0 < max_reads <= MAX_READS:
+        raise InvalidParameter("max_reads", f"max_reads must be from 1 to {MAX_READS}, not {max_reads}")
+    return max_reads
 
 
 def new_limits(ttl: float | None, idle: float | None, max_reads: int | None) -> Limits:
@@ -102,41 +100,42 @@ def changed_limits(
 def checked_subject(subject: object) -> str:
     """Return a subject that can be filed under. Its text is never in an error."""
     if not isinstance(subject, str):
-        problem = f"is of type {type(subject).__name__}"
-    elif not subject:
-        problem = "is empty"
-    else:
-        try:
-            size = len(subject.encode())
-        except UnicodeEncodeError:
-            problem = "holds a lone surrogate"
-        else:
-            if size <= MAX_SUBJECT_BYTES:
-                return subject
-            problem = f"takes {size} bytes in UTF-8"
-    raise InvalidParameter("subject", problem, f"text of 1 to {MAX_SUBJECT_BYTES} bytes in UTF-8")
+        raise InvalidType("subject", f"subject must be a str, not {type(subject).__name__}")
+    if not subject:
+        raise InvalidParameter("subject", "subject must not be empty; leave it out for a session of no subject")
+    try:
+        size = len(subject.encode())
+    except UnicodeEncodeError:
+        raise InvalidParameter("subject", "subject must be valid Unicode, without a lone surrogate") from None
+    if size > MAX_SUBJECT_BYTES:
+        raise InvalidParameter(
+            "subject", f"subject must take at most {MAX_SUBJECT_BYTES} bytes in UTF-8, and takes {size}"
+        )
+    return subject
 
 
 def checked_version(if_version: int) -> int:
     """Return a version to compare with."""
-    if isinstance(if_version, bool) or not isinstance(if_version, int) or if_version < 1:
-        raise InvalidParameter(
-            "if_version", f"is {if_version!r}", "a whole number from 1, as Session.version has it, or None"
-        )
+    if isinstance(if_version, bool) or not isinstance(if_version, int):
+        raise InvalidType("if_version", f"if_version must be an int or None, not {type(if_version).__name__}")
+    if if_version < 1:
+        raise InvalidParameter("if_version", f"if_version must be at least 1 (Session.version), not {if_version}")
     return if_version
 
 
 def checked_handle(id: str) -> bytes:  # noqa: A002 - named as Session.id is
     """Return the id that a handle spells."""
-    if not isinstance(id, str) or not _HANDLE.fullmatch(id):
-        raise InvalidParameter("id", "is no handle", "the 32 hexadecimal digits of Session.id")
+    if not isinstance(id, str):
+        raise InvalidType("id", f"id must be a str (Session.id), not {type(id).__name__}")
+    if not _HANDLE.fullmatch(id):
+        raise InvalidParameter("id", "id must be 32 hexadecimal digits (Session.id)")
     return bytes.fromhex(id)
 
 
 def list_of_tokens(tokens: Iterable[str]) -> list[str]:
     """Return what must be an iterable of tokens as a list."""
     if isinstance(tokens, str):
-        raise InvalidParameter("tokens", "is one text", "an iterable of tokens")
+        raise InvalidType("tokens", "tokens must be an iterable of tokens, not a str")
     if not isinstance(tokens, Iterable):
-        raise InvalidParameter("tokens", f"is of type {type(tokens).__name__}", "an iterable of tokens")
+        raise InvalidType("tokens", f"tokens must be an iterable of tokens, not {type(tokens).__name__}")
     return list(tokens)

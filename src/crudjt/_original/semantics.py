@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from crudjt._core.unpackable import unpackable
 from crudjt._core.validation import (
     MAX_READS,
     MAX_SECONDS,
 )
 from crudjt.base import Store
-from crudjt.errors import InvalidParameter
+from crudjt.errors import InvalidParameter, InvalidType
 
 MAX_DATA_BYTES = 256
 
@@ -30,15 +31,6 @@ class CheckedSession(NamedTuple):
     packed: bytes
     ttl: int | None
     silence_read: int | None
-
-
-class RefusedValue(InvalidParameter):
-    """A value that the original refuses too, in its words."""
-
-    def __init__(self, parameter: str, message: str) -> None:
-        """Take the whole message."""
-        super().__init__(parameter, message, "see the message")
-        self.args = (message,)
 
 
 def create(store: Store, data: Any, ttl: Any = None, silence_read: Any = None) -> str:
@@ -91,16 +83,16 @@ def delete(store: Store, token: Any) -> bool:
 def checked_token(token: Any) -> str:
     """Return a token that is text."""
     if not isinstance(token, str):
-        raise RefusedValue("token", "token must be a string")
+        raise InvalidType("token", "token must be a string")
     if not token:
-        raise RefusedValue("token", "token can't be blank")
+        raise InvalidParameter("token", "token can't be blank")
     return token
 
 
 def checked_session(data: Any, ttl: Any, silence_read: Any) -> CheckedSession:
     """Return what a session is to be; `data` packed, within 256 bytes."""
     if not isinstance(data, dict):
-        raise RefusedValue("data", "Must be a dictionary")
+        raise InvalidType("data", "Must be a dictionary")
     lifetime = _checked_limit("ttl", ttl, MAX_SECONDS, " (1000 years)")
     reads = _checked_limit("silence_read", silence_read, MAX_READS, "")
     return CheckedSession(_pack(data), lifetime, reads)
@@ -109,13 +101,13 @@ def checked_session(data: Any, ttl: Any, silence_read: Any) -> CheckedSession:
 def _checked_limit(name: str, value: Any, most: int, meaning: str) -> int | None:
     if value is None:
         return None
-    allowed = f"a whole number from 1 to {most}{meaning}, or None"
+    rule = f"{name} must be a whole number from 1 to {most}{meaning}, or None"
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidParameter(name, f"is of type {type(value).__name__}", allowed)
+        raise InvalidType(name, f"{rule}, not {type(value).__name__}")
     if not 0 < value < _END_OF_LIMITS:
-        raise RefusedValue(name, f"{name} should be greater than 0 and less than 2^64")
+        raise InvalidParameter(name, f"{name} should be greater than 0 and less than 2^64")
     if value > most:
-        raise InvalidParameter(name, f"is {value}", allowed)
+        raise InvalidParameter(name, f"{rule}, not {value}")
     return value
 
 
@@ -123,8 +115,7 @@ def _pack(data: dict[Any, Any]) -> bytes:
     try:
         packed = msgspec.msgpack.encode(data)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        problem = f"cannot be packed ({type(error).__name__})"
-        raise InvalidParameter("data", problem, "what MessagePack carries") from None
+        raise unpackable(data, error) from None
     if len(packed) > MAX_DATA_BYTES:
         raise _too_big()
     return packed
@@ -142,8 +133,10 @@ def unpack(packed: bytes) -> Any:
     try:
         return msgspec.msgpack.decode(packed)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidParameter("data", f"cannot be unpacked ({type(error).__name__})", "a map in MessagePack") from None
+        raise InvalidParameter(
+            "data", f"data must be a map in MessagePack; unpacking it failed with {type(error).__name__}"
+        ) from None
 
 
-def _too_big() -> RefusedValue:
-    return RefusedValue("data", f"Hash can not be bigger than {MAX_DATA_BYTES} bytesize")
+def _too_big() -> InvalidParameter:
+    return InvalidParameter("data", f"Hash can not be bigger than {MAX_DATA_BYTES} bytesize")

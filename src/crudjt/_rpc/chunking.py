@@ -47,6 +47,8 @@ def within_one_call(parameter: str, items: Iterable[Item], size: Callable[[Item]
         total += size(item)
         if len(held) > MAX_ITEMS or total > MAX_BYTES:
             raise InvalidParameter(
-                parameter, "is too much for one call", f"at most {MAX_ITEMS} items of {MAX_BYTES} bytes together"
+                parameter,
+                f"{parameter} may hold at most {MAX_ITEMS} items of {MAX_BYTES} bytes together in one call; make "
+                "several calls",
             )
     return held

@@ -49,4 +49,4 @@ def wrap(store: Store | AsyncStore, *, writes: Writes = "thread") -> AsyncStore:
 
 def _require_writes(writes: str) -> None:
     if writes not in get_args(Writes):
-        raise InvalidParameter("writes", f"is {writes!r}", "'inline' or 'thread'")
+        raise InvalidParameter("writes", f"writes must be 'inline' or 'thread', not {writes!r}")

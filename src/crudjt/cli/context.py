@@ -144,7 +144,7 @@ class Commands(click.Group):
         except InvalidParameter as error:
             raise _BadInput(str(error)) from None
         except RecursionError:
-            raise _BadInput("data is nested too deep for JSON; allowed: some hundred levels") from None
+            raise _BadInput("data is nested too deeply for JSON, which some hundred levels fit in") from None
         except VersionConflict as error:
             raise _Conflict(str(error)) from None
         except (StoreError, MissingDependency) as error:

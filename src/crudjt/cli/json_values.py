@@ -19,6 +19,7 @@ import msgspec
 
 from crudjt.errors import InvalidParameter
 
+_EXAMPLE = """pass one JSON object, such as '{"user_id": 42}'"""
 _FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _FLOAT_WORDS = {repr(number): word for word, number in _FLOATS.items()}
 _ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -31,13 +32,12 @@ def parse(text: str | bytes) -> Any:
         InvalidParameter: it is no JSON, or uses one of the objects above wrongly. The document is not in the message.
 
     """
-    allowed = """one JSON object, such as '{"user_id": 42}'"""
     try:
         parsed = msgspec.json.decode(text)
     except msgspec.MsgspecError as error:
-        raise InvalidParameter("JSON", f"cannot be read ({error})", allowed) from None
+        raise InvalidParameter("JSON", f"not valid JSON ({error}); {_EXAMPLE}") from None
     except UnicodeError:
-        raise InvalidParameter("JSON", "is not UTF-8", allowed) from None
+        raise InvalidParameter("JSON", f"the JSON is not UTF-8; {_EXAMPLE}") from None
     return _from_json(parsed)
 
 
@@ -87,7 +87,7 @@ def _from_json(value: Any) -> Any:
     try:
         return _READERS[name](content)
     except (LookupError, TypeError, ValueError, OverflowError, msgspec.MsgspecError):
-        raise InvalidParameter("JSON", f'holds a {{"{name}": …}} that is not well-formed', "see docs/cli.md") from None
+        raise InvalidParameter("JSON", f'malformed {{"{name}": …}} in the JSON; see docs/cli.md') from None
 
 
 def _read_bytes(content: Any) -> bytes:

@@ -47,19 +47,18 @@ def _own_path() -> Path:
 
 
 def _read(path: Path) -> list[str]:
-    allowed = "a file with a secret key, or several, oldest to newest; see: crudjt keygen"
     try:
         status = path.stat()
         texts = path.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise InvalidParameter("secret_key", f"cannot be read from {path}: {reason}", allowed) from None
+        raise InvalidParameter("secret_key", f"cannot read the secret key from {path}: {reason}") from None
     if not texts:
-        raise InvalidParameter("secret_key", f"is not in {path}: the file is empty", allowed)
+        raise InvalidParameter("secret_key", f"no secret key in {path}: the file is empty (to make one: crudjt keygen)")
     try:
         decode_secret_keys(texts)
     except InvalidParameter as error:
-        raise InvalidParameter("secret_key", f"in {path} {error.problem}", error.allowed) from None
+        raise InvalidParameter("secret_key", f"{path}: {error}") from None
     if stat.S_ISREG(status.st_mode) and status.st_mode & _NOT_FOR_OTHERS:
         mode = stat.S_IMODE(status.st_mode)
         click.echo(f"Warning: others may use the secret key in {path} (mode {mode:04o}); chmod 600 it", err=True)
@@ -94,6 +93,6 @@ def _make(path: Path) -> None:
     except OSError as error:
         raise InvalidParameter(
             "secret_key",
-            f"is not given, and none can be made at {path}: {error.strerror}",
-            f"--secret-key-file, {SECRET_KEY_VARIABLE} or {SECRET_KEY_FILE_VARIABLE}",
+            f"no secret key, and none can be made at {path}: {error.strerror}; pass --secret-key-file, or set "
+            f"{SECRET_KEY_VARIABLE} or {SECRET_KEY_FILE_VARIABLE}",
         ) from None

@@ -115,7 +115,9 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
     if certificate is None and key is None and client_ca is None:
         return None
     if certificate is None or key is None:
-        raise InvalidParameter("tls_cert and tls_key", "are not given both", "both, or none of them and no client_ca")
+        raise InvalidParameter(
+            "tls_cert and tls_key", "tls_cert and tls_key must be given together, and client_ca only with them"
+        )
     tls = TLS(certificate, key, client_ca)
     tls.read()  # so that what is wrong with them is known before anything runs
     return tls
@@ -125,7 +127,7 @@ def _metrics_address(text: str) -> TcpAddress:
     require_extra("metrics")
     address = parse_address(text, "metrics")[0]
     if not isinstance(address, TcpAddress):
-        raise InvalidParameter("metrics", "is a Unix socket", "HOST:PORT")
+        raise InvalidParameter("metrics", "metrics must be HOST:PORT, not a Unix socket")
     return address
 
 

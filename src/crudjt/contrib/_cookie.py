@@ -40,12 +40,12 @@ class CookieSessions:
 
         """
         if not isinstance(store, crudjt.Store | AsyncStore):
-            raise crudjt.InvalidParameter("store", f"is of type {type(store).__name__}", "a Store or an AsyncStore")
+            raise crudjt.InvalidType("store", f"store must be a Store or an AsyncStore, not {type(store).__name__}")
         _check_seconds("max_age", max_age)
         _check_seconds("idle_timeout", idle_timeout)
         if max_age is None and idle_timeout is None:
             raise crudjt.InvalidParameter(
-                "max_age", "and idle_timeout are both None", "at least one: sessions must end"
+                "max_age", "max_age and idle_timeout must not both be None: sessions must end"
             )
         _check_cookie(name, path, same_site, domain, https_only=https_only, partitioned=partitioned)
         self.store = wrap(store)
@@ -81,7 +81,7 @@ class CookieSessions:
 
 def _check_seconds(parameter: str, seconds: float | None) -> None:
     if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 1):
-        raise crudjt.InvalidParameter(parameter, f"is {seconds!r}", "seconds, at least 1, or None")
+        raise crudjt.InvalidParameter(parameter, f"{parameter} must be at least 1 second, or None, not {seconds!r}")
 
 
 def _check_cookie(
@@ -89,17 +89,17 @@ def _check_cookie(
 ) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise crudjt.InvalidParameter(
-            "session_cookie", "is no name of a cookie", "letters, digits, and some punctuation"
+            "session_cookie", "session_cookie must be the name of a cookie: letters, digits, and some punctuation"
         )
     for parameter, value in (("path", path), ("domain", domain)):
         if value is not None and not _ATTRIBUTE.fullmatch(value):
-            raise crudjt.InvalidParameter(parameter, "cannot be in a cookie", "printable ASCII without ';'")
+            raise crudjt.InvalidParameter(parameter, f"{parameter} must be printable ASCII without ';'")
     if same_site not in get_args(SameSite):
-        raise crudjt.InvalidParameter("same_site", f"is {same_site!r}", "'lax', 'strict' or 'none'")
+        raise crudjt.InvalidParameter("same_site", f"same_site must be 'lax', 'strict' or 'none', not {same_site!r}")
     if https_only:
         if name.lower().startswith("__host-") and (path != "/" or domain is not None):
-            raise crudjt.InvalidParameter("session_cookie", "starts with __Host-", "path='/' and no domain")
+            raise crudjt.InvalidParameter("session_cookie", "a __Host- cookie requires path='/' and no domain")
     elif same_site == "none" or partitioned or name.lower().startswith(("__host-", "__secure-")):
         raise crudjt.InvalidParameter(
-            "https_only", "is False", "True with this name of the cookie, same_site or partitioned"
+            "https_only", "https_only must be True with this name of the cookie, same_site or partitioned"
         )

@@ -47,5 +47,5 @@ def timeout(setting: Callable[[str], Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise crudjt.InvalidParameter(name, f"is {value!r}", "seconds, above 0, or None")
+        raise crudjt.InvalidParameter(name, f"{name} must be seconds, above 0, or None, not {value!r}")
     return float(value)

@@ -82,7 +82,9 @@ class Sessions(SessionInterface):
         """
         names = unknown(app.config, COOKIE_SECURE, SUBJECT_KEY)
         if names:
-            raise crudjt.InvalidParameter(", ".join(names), "means nothing", "the names in the documentation")
+            raise crudjt.InvalidParameter(
+                ", ".join(names), f"unknown setting {', '.join(names)}; see the documentation for the names"
+            )
         app.config.setdefault(COOKIE_SECURE, True)
         app.config.setdefault(SUBJECT_KEY, DEFAULT_SUBJECT_KEY)
         for name in (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT):

@@ -12,15 +12,15 @@ from typing import TypeAlias
 
 import grpc
 
-from crudjt.errors import InvalidParameter
+from crudjt.errors import InvalidParameter, InvalidType
 from crudjt.server.handlers import Handler
 
 MIN_ACCESS_TOKEN_CHARACTERS = 22  # of Base64: 128 bits and a little
 _NOT_FOR_OTHERS = 0o077
 _SENDABLE = re.compile(r"[!-~]+")
-_ALLOWED_TOKENS = (
-    f"texts of at least {MIN_ACCESS_TOKEN_CHARACTERS} printable ASCII characters without spaces, such as "
-    "`openssl rand -base64 32` prints"
+_RULE = (
+    f"each must be at least {MIN_ACCESS_TOKEN_CHARACTERS} printable ASCII characters without spaces (to make one: "
+    "openssl rand -base64 32)"
 )
 
 # What an orchestrator asks without a token. It says whether the server serves, and nothing else.
@@ -60,8 +60,8 @@ class TLS:
         except (ssl.SSLError, ValueError):
             raise InvalidParameter(
                 "tls_cert and tls_key",
-                f"({self.certificate}, {self.key}) do not belong together",
-                "a certificate in PEM and its private key, not encrypted",
+                f"tls_cert ({self.certificate}) and tls_key ({self.key}) must be a certificate in PEM and its private "
+                "key, not encrypted",
             ) from None
         if self.client_ca is None:
             return certificate, key, None
@@ -69,7 +69,7 @@ class TLS:
         try:
             context.load_verify_locations(self.client_ca)
         except ssl.SSLError:
-            raise InvalidParameter("client_ca", f"({self.client_ca}) holds no certificate", "PEM") from None
+            raise InvalidParameter("client_ca", f"client_ca ({self.client_ca}) holds no certificate in PEM") from None
         return certificate, key, authorities
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -84,7 +84,7 @@ def _content(parameter: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InvalidParameter(parameter, f"cannot be read from {path}: {error.strerror}", "a file in PEM") from None
+        raise InvalidParameter(parameter, f"cannot read {parameter} from {path}: {error.strerror}") from None
 
 
 def checked_access_tokens(access_tokens: Sequence[str]) -> list[bytes]:
@@ -95,12 +95,14 @@ def checked_access_tokens(access_tokens: Sequence[str]) -> list[bytes]:
 
     """
     if isinstance(access_tokens, str):
-        raise InvalidParameter("access_tokens", "is one text", "a list of texts")
+        raise InvalidType("access_tokens", "access_tokens must be a list of str, not a str")
     for token in access_tokens:
-        if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
-            raise InvalidParameter("access_tokens", "holds one with other characters, or none", _ALLOWED_TOKENS)
+        if not isinstance(token, str):
+            raise InvalidType("access_tokens", f"access_tokens must be a list of str, and holds {type(token).__name__}")
+        if not _SENDABLE.fullmatch(token):
+            raise InvalidParameter("access_tokens", f"an access token is empty or cannot be sent; {_RULE}")
         if len(token) < MIN_ACCESS_TOKEN_CHARACTERS:
-            raise InvalidParameter("access_tokens", f"holds one of {len(token)} characters", _ALLOWED_TOKENS)
+            raise InvalidParameter("access_tokens", f"an access token has only {len(token)} characters; {_RULE}")
     return [token.encode() for token in access_tokens]
 
 
@@ -116,9 +118,9 @@ def read_access_tokens(path: Path) -> list[str]:
         tokens = path.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise InvalidParameter("access_token_file", f"cannot be read: {path}: {reason}", "one token a line") from None
+        raise InvalidParameter("access_token_file", f"cannot read access_token_file {path}: {reason}") from None
     if not tokens:
-        raise InvalidParameter("access_token_file", f"is empty: {path}", "one token a line")
+        raise InvalidParameter("access_token_file", f"access_token_file {path} is empty; write one token on each line")
     if stat.S_ISREG(mode) and mode & _NOT_FOR_OTHERS:
         logger.warning("others may use the access tokens in %s (mode %04o); chmod 600 it", path, stat.S_IMODE(mode))
     checked_access_tokens(tokens)

@@ -45,9 +45,9 @@ def log_to_standard_error(log_format: str, level: str) -> None:
 
     """
     if log_format not in FORMATS:
-        raise InvalidParameter("log_format", f"is {log_format!r}", " or ".join(FORMATS))
+        raise InvalidParameter("log_format", f"log_format must be {' or '.join(FORMATS)}, not {log_format!r}")
     if level not in LEVELS:
-        raise InvalidParameter("log_level", f"is {level!r}", ", ".join(LEVELS))
+        raise InvalidParameter("log_level", f"log_level must be one of {', '.join(LEVELS)}, not {level!r}")
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter(json=log_format == "json"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

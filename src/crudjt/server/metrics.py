@@ -141,7 +141,7 @@ def metrics_served(address: TcpAddress, store: Store, directory: str) -> Iterato
         server, thread = start_http_server(address.port, address.host, registry)
     except OSError as error:
         raise InvalidParameter(
-            "metrics", f"is {address}, which cannot be had: {error.strerror}", "an address that nobody else listens on"
+            "metrics", f"cannot serve metrics on {address}: {(error.strerror or str(error)).lower()}"
         ) from None
     try:
         yield TcpAddress(address.host, server.server_port)

@@ -47,7 +47,7 @@ from crudjt._core.validation import (
     new_limits,
 )
 from crudjt.base import Store, Writes
-from crudjt.errors import InvalidParameter, StoreClosed, StoreCorrupt
+from crudjt.errors import InvalidType, StoreClosed, StoreCorrupt
 
 if TYPE_CHECKING:  # asyncio takes long to import
     from crudjt._backends.embedded.aio import AsyncEmbeddedStore
@@ -257,7 +257,7 @@ class EmbeddedStore(Store):
         subject: str | None = None,
     ) -> list[str]:
         if not isinstance(data, Iterable):
-            raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
+            raise InvalidType("data", f"data must be an iterable of dicts, not {type(data).__name__}")
         limits = new_limits(ttl, idle, max_reads)
         if subject is not None:
             checked_subject(subject)

@@ -1,14 +1,13 @@
 """Where a remote store is, and what it takes to connect: checked before anything of gRPC is imported."""
 
 import ipaddress
-import math
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from crudjt.errors import InvalidParameter
+from crudjt.errors import InvalidParameter, InvalidType
 
 ACCESS_TOKEN_VARIABLE = "CRUDJT_ACCESS_TOKEN"  # noqa: S105 - the name of a variable
 ACCESS_TOKEN_FILE_VARIABLE = "CRUDJT_ACCESS_TOKEN_FILE"  # noqa: S105 - the name of a variable
@@ -75,18 +74,20 @@ def remote(
     tls = scheme == "grpcs"
     for name, file in (("tls_ca", tls_ca), ("tls_cert", tls_cert), ("tls_key", tls_key)):
         if file is not None and not tls:
-            raise InvalidParameter(name, "is given for a location without TLS", "grpcs://host:port")
+            raise InvalidParameter(name, f"{name} is only for a server with TLS: grpcs://host:port")
     if (tls_cert is None) != (tls_key is None):
-        raise InvalidParameter("tls_cert", "and tls_key are not given both", "both, or none of them")
+        raise InvalidParameter("tls_cert", "tls_cert and tls_key must be given together")
     access_token = _access_token(access_token)
     if access_token is not None and not tls and not loopback:
         raise InvalidParameter(
-            "location", "would send the access token in plaintext over the network", "grpcs://host:port"
+            "location", "an access token must not cross the network in plaintext; use TLS: grpcs://host:port"
         )
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
-        raise InvalidParameter("timeout", f"is of type {type(timeout).__name__}", "a number of seconds")
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise InvalidType("timeout", f"timeout must be a number of seconds, not {type(timeout).__name__}")
     if not 0 < timeout <= MAX_TIMEOUT:
-        raise InvalidParameter("timeout", f"is {timeout!r}", f"seconds, above 0 and at most {MAX_TIMEOUT:.0f}")
+        raise InvalidParameter(
+            "timeout", f"timeout must be above 0 and at most {MAX_TIMEOUT:.0f} seconds, not {timeout!r}"
+        )
     return Remote(
         location=location,
         target=target,
@@ -105,7 +106,8 @@ def _parsed(location: str) -> tuple[str, str, bool]:
         path = location.removeprefix("unix://")
         if not path.startswith("/") or "\0" in path or len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
             raise InvalidParameter(
-                "location", "names no socket", f"unix:// and an absolute path of at most {_MAX_SOCKET_PATH_BYTES} bytes"
+                "location",
+                f"location must be unix:// and an absolute path of at most {_MAX_SOCKET_PATH_BYTES} bytes",
             )
         return "unix", f"unix:{path}", True
     try:
@@ -117,7 +119,7 @@ def _parsed(location: str) -> tuple[str, str, bool]:
         if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
             host = None
     if not host or port == 0 or not (_is_address(host) or _NAME.fullmatch(host)):
-        raise InvalidParameter("location", "names no host and port", _ALLOWED)
+        raise InvalidParameter("location", f"location names no server; it must be {_ALLOWED}")
     bracketed = f"[{host}]" if ":" in host else host
     return parts.scheme, f"{bracketed}:{port or DEFAULT_PORT}", _is_loopback(host)
 
@@ -149,11 +151,13 @@ def _access_token(given: str | None) -> str | None:
         given = os.environ.get(ACCESS_TOKEN_VARIABLE, "").strip() or None
     if given is None and (name := os.environ.get(ACCESS_TOKEN_FILE_VARIABLE)):
         given = access_token_in(name)
-    if given is not None and (not isinstance(given, str) or not _ACCESS_TOKEN.fullmatch(given)):
+    if given is not None and not isinstance(given, str):
+        raise InvalidType("access_token", f"access_token must be a str, not {type(given).__name__}")
+    if given is not None and not _ACCESS_TOKEN.fullmatch(given):
         raise InvalidParameter(
             "access_token",
-            "cannot be sent",
-            f"printable ASCII without spaces; also in {ACCESS_TOKEN_VARIABLE} or the file it may be in",
+            "access_token must be printable ASCII without spaces, wherever it comes from: the parameter, "
+            f"{ACCESS_TOKEN_VARIABLE}, or a file",
         )
     return given
 
@@ -164,4 +168,6 @@ def _content(parameter: str, file: File | None) -> bytes | None:
     try:
         return Path(file).read_bytes()
     except (OSError, ValueError, TypeError) as error:
-        raise InvalidParameter(parameter, f"cannot be read ({type(error).__name__})", "a file") from None
+        raise InvalidParameter(
+            parameter, f"cannot read {parameter} ({type(error).__name__}); name a readable file"
+        ) from None

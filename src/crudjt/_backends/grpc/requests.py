@@ -33,7 +33,7 @@ from crudjt._rpc.chunking import (
     within_one_call,
 )
 from crudjt._rpc.proto.v1 import store_pb2 as pb
-from crudjt.errors import InvalidParameter
+from crudjt.errors import InvalidType
 
 Answer = TypeVar("Answer")
 
@@ -160,7 +160,7 @@ def create_many(
 ) -> Call[list[str]]:
     """Return the call of `Store.create_many`."""
     if not isinstance(data, Iterable):
-        raise InvalidParameter("data", f"is of type {type(data).__name__}", "an iterable of dicts")
+        raise InvalidType("data", f"data must be an iterable of dicts, not {type(data).__name__}")
     packed = within_one_call("data", map(_pack, in_bites(data)), len)
     first = pb.CreateManyRequest(subject=_optional_subject(subject), limits=_limits(ttl, idle, max_reads))
     requests = [first, *(pb.CreateManyRequest(data=part) for part in in_parts(packed, len))]

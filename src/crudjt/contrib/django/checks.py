@@ -26,7 +26,7 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         hint = f"Set {PREFIX}{error.parameter.upper()}."
         if error.parameter == "secret_key":
             hint = "Set CRUDJT_SECRET_KEY to what `crudjt keygen` prints, in the settings or in the environment."
-        found.append(Error(f"{error.parameter} {error.problem}", hint=hint, id="crudjt.E001"))
+        found.append(Error(str(error), hint=hint, id="crudjt.E001"))
     except crudjt.StoreError:
         pass  # of the temporary directory, which says nothing of the settings
     found += filter(None, map(_wrong_timeout, (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT)))
@@ -52,5 +52,5 @@ def _wrong_timeout(name: str) -> Error | None:
     try:
         timeout(setting, name)
     except crudjt.InvalidParameter as error:
-        return Error(f"{name} is not usable", hint=f"Allowed: {error.allowed}.", id="crudjt.E002")
+        return Error(f"{name} is not usable", hint=f"{error}.", id="crudjt.E002")
     return None

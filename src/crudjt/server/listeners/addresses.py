@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from crudjt.errors import InvalidParameter
+from crudjt.errors import InvalidParameter, InvalidType
 
 MAX_UNIX_PATH_BYTES = 107  # sun_path of Linux, without the byte that ends it
 _UNIX = "unix:"
 _MAX_PORT = 65_535
+_MAX_PORT_DIGITS = 9  # with leading zeros; int() refuses thousands of digits
 _ALLOWED = "HOST:PORT, [IPV6]:PORT or unix:/PATH"
 
 
@@ -63,19 +64,19 @@ def parse_address(text: str, parameter: str = "listen") -> list[Address]:
 
     """
     if not isinstance(text, str):
-        raise InvalidParameter(parameter, f"is of type {type(text).__name__}", _ALLOWED)
+        raise InvalidType(parameter, f"{parameter} must be a str ({_ALLOWED}), not {type(text).__name__}")
     if text.startswith(_UNIX):
         return [_unix(text, parameter)]
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or (":" in host) != bracketed:
-        raise InvalidParameter(parameter, f"is {text!r}", _ALLOWED)
-    if not (port.isascii() and port.isdigit()) or int(port) > _MAX_PORT:
-        raise InvalidParameter(parameter, f"is {text!r}, with no port", f"{_ALLOWED}, a port from 0 to {_MAX_PORT}")
+    if not colon or not host or (":" in host) != bracketed or not (port.isascii() and port.isdigit()):
+        raise InvalidParameter(parameter, f"{parameter} must be {_ALLOWED}, not {text!r}")
+    if len(port) > _MAX_PORT_DIGITS or int(port) > _MAX_PORT:
+        raise InvalidParameter(parameter, f"{parameter}: port {port[:20]} is out of range (0 to {_MAX_PORT})")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     except (OSError, UnicodeError):
-        raise InvalidParameter(parameter, f"is {text!r}, an unknown host", _ALLOWED) from None
+        raise InvalidParameter(parameter, f"{parameter}: unknown host in {text!r}") from None
     return [TcpAddress(host, int(port)) for host in dict.fromkeys(str(each[4][0]) for each in found)]
 
 
@@ -84,14 +85,18 @@ def _unix(text: str, parameter: str) -> UnixAddress:
     if name.startswith("//"):  # unix:///path, as in an URL
         name = name.removeprefix("//")
         if not name.startswith("/"):
-            raise InvalidParameter(parameter, f"is {text!r}", "unix:///PATH, with an absolute path, or unix:PATH")
+            raise InvalidParameter(
+                parameter, f"{parameter}: {text!r} names no absolute path; write unix:///PATH or unix:PATH"
+            )
     if not name or "\0" in name:
-        raise InvalidParameter(parameter, f"is {text!r}", _ALLOWED)
+        raise InvalidParameter(parameter, f"{parameter} must be {_ALLOWED}, not {text!r}")
     path = Path(name).absolute()
     size = len(os.fsencode(path))
     if size > MAX_UNIX_PATH_BYTES:
         raise InvalidParameter(
-            parameter, f"has a path of {size} bytes", f"a path of at most {MAX_UNIX_PATH_BYTES} bytes for a Unix socket"
+            parameter,
+            f"{parameter}: the path of a Unix socket may take at most {MAX_UNIX_PATH_BYTES} bytes, and this one takes "
+            f"{size}; choose a shorter path",
         )
     return UnixAddress(path)
 
@@ -105,14 +110,15 @@ def checked_addresses(listen: Sequence[str], *, tls: bool, access_tokens: bool) 
 
     """
     if isinstance(listen, str) or not listen:
-        raise InvalidParameter("listen", "names no address", f"a list of {_ALLOWED}")
+        raise InvalidParameter("listen", f"listen must be a list of at least one address ({_ALLOWED})")
     addresses = [address for text in listen for address in parse_address(text)]
     missing = [name for name, given in (("tls", tls), ("access_tokens", access_tokens)) if not given]
     for address in addresses:
         if missing and not address.stays_on_host:
             raise InvalidParameter(
                 " and ".join(missing),
-                f"{'is' if len(missing) == 1 else 'are'} not given, and {address} can be reached from other hosts",
-                "both TLS and an access token for such an address; plaintext on loopback and on Unix sockets only",
+                f"{address} can be reached from other hosts, which requires TLS and an access token, and "
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not given; without both, listen on a "
+                "loopback address or a Unix socket",
             )
     return addresses

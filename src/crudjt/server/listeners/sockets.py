@@ -18,12 +18,11 @@ from crudjt.server.listeners.addresses import (
     UnixAddress,
 )
 
-_FREE = "an address of this host that nobody else listens on"
 _OWNER_ONLY = 0o600
 
 
 def _unavailable(address: Address, reason: str) -> InvalidParameter:
-    return InvalidParameter("listen", f"is {address}, which cannot be had: {reason}", _FREE)
+    return InvalidParameter("listen", f"cannot listen on {address}: {reason.lower()}")
 
 
 def bind_tcp(server: grpc.Server, address: TcpAddress, credentials: grpc.ServerCredentials | None) -> TcpAddress:
@@ -40,7 +39,7 @@ def bind_tcp(server: grpc.Server, address: TcpAddress, credentials: grpc.ServerC
             port = server.add_secure_port(str(address), credentials)
     except RuntimeError:  # gRPC does not repeat what the operating system said
         with reserved(address):
-            raise _unavailable(address, "gRPC could not listen there") from None
+            raise _unavailable(address, "gRPC refuses the address") from None
     return TcpAddress(address.host, port)
 
 
@@ -87,7 +86,7 @@ class UnixSocket:
                 self._identity = _identity(made)
                 made.replace(path)
         except RuntimeError:
-            raise _unavailable(address, "gRPC could not listen there") from None
+            raise _unavailable(address, "gRPC refuses the address") from None
         except OSError as error:
             raise _unavailable(address, error.strerror or str(error)) from None
         self._path = path

@@ -43,7 +43,9 @@ def batch_of(
     def call(store: Any, request: pb.BatchRequest) -> pb.BatchResponse:
         operations = request.operations
         if len(operations) > MAX_OPERATIONS:
-            raise InvalidParameter("operations", f"are {len(operations)}", f"at most {MAX_OPERATIONS}")
+            raise InvalidParameter(
+                "operations", f"operations must be at most {MAX_OPERATIONS} in one batch, not {len(operations)}"
+            )
         return pb.BatchResponse(outcomes=outcomes(store, operations))
 
     def outcomes(store: Any, operations: Any) -> Iterator[pb.Outcome]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from crudjt._core.codec import MAX_DEPTH
 from crudjt._core.session import Session
+from crudjt._core.unpackable import MAX_DEPTH
 from crudjt._core.validation import (
     KEEP,
     KeepType,
@@ -200,8 +200,8 @@ def _data(store: Store, packed: bytes) -> dict[Any, Any]:
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidParameter(
             "data",
-            f"cannot be unpacked ({type(error).__name__})",
-            f"a map in MessagePack, nested at most {MAX_DEPTH} deep",
+            f"data must be a map in MessagePack, nested at most {MAX_DEPTH} deep; unpacking it failed with "
+            f"{type(error).__name__}",
         ) from None
 
 

@@ -269,6 +269,12 @@ def translated(error: lmdb.Error, directory: Path) -> StoreError:
         return StoreFull(directory, "the disk is full")
     if isinstance(error, lmdb.ReadersFullError):
         return StoreBusy(directory, f"more than {_READERS} reads at once", 0.0)
+    if isinstance(error, lmdb.MemoryError):
+        return StoreFailed(
+            directory,
+            "no memory or address space left to map the store; raise the limit of the process (ulimit -v), or open a "
+            "new store with a smaller max_size",
+        )
     if (
         _filesystem.free_bytes(directory) < _filesystem.PAGE_BYTES * _PAGES_PER_WRITE
     ):  # LMDB calls a short write an I/O error
