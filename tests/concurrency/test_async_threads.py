@@ -15,6 +15,7 @@ import crudjt
 import crudjt.aio
 from crudjt._backends.embedded.aio import AsyncEmbeddedStore
 from crudjt.aio import AsyncStore
+from tests.support.embedded import engine_of
 from tests.support.loops import Loop
 from tests.support.processes import (
     Fork,
@@ -129,7 +130,7 @@ def test_a_read_that_puts_off_the_idle_timeout_does_so_from_a_thread_too(
 def _hold_the_write_lock(pipe: Connection, path: Path, secret_key: str) -> None:
     """Begin a write transaction, and end it when told to."""
     with crudjt.open(path, secret_key=secret_key) as store:
-        transaction = store._engine.begin(None, None, True)
+        transaction = engine_of(store).begin(None, None, True)
         pipe.send("holding")
         pipe.recv()
         transaction.abort()
@@ -161,7 +162,7 @@ def test_no_write_is_inline_while_a_large_one_of_this_store_is_under_way(loop: L
     held, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        transaction = store._engine.begin(None, None, True)
+        transaction = engine_of(store).begin(None, None, True)
         held.set()
         assert let_go.wait(PATIENCE)
         transaction.abort()
@@ -242,7 +243,7 @@ def test_what_only_reads_does_not_stand_behind_a_write_that_waits(loop: Loop, st
     held, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        transaction = store._engine.begin(None, None, True)
+        transaction = engine_of(store).begin(None, None, True)
         held.set()
         assert let_go.wait(PATIENCE)
         transaction.abort()

@@ -21,6 +21,7 @@ from crudjt._backends.embedded.engine.segment import SegmentReader, segment_numb
 from crudjt._core.changes import DELETE, INSERT
 from crudjt._core.record import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES
+from tests.support.embedded import engine_of, reader_pids, stored
 from tests.support.processes import (
     PATIENCE,
     PROMPT,
@@ -29,7 +30,6 @@ from tests.support.processes import (
     StoreProcess,
     eventually,
     replayed_content,
-    view_content,
 )
 
 # That the process has threads is the point: the caretaker is one, and the store must come through a fork with it.
@@ -261,7 +261,7 @@ def test_forks_in_the_middle_of_reads_and_writes_of_other_threads_disturb_nobody
                 time.sleep(0.001 * (n % 7))  # so that the next fork comes at another moment
         assert len(set(tokens)) == len(tokens) == FORKS * (20 + 2 * 19)
         assert all(store.read(each) is not None for each in tokens)
-        content = view_content(store)
+        content = stored(store)
         assert replayed_content(path, secret_key, tmp_path / "copy") == content
     ids, nonces = _made(path)
     assert len(set(ids)) == len(ids) > len(tokens)
@@ -386,22 +386,22 @@ def test_a_child_forked_while_another_thread_opens_a_store_can_open_it(
 def test_the_reader_slots_of_the_parent_survive_a_child(store: crudjt.Store) -> None:
     """A snapshot that the parent holds stays whole while a child reads, writes, and ends, with and without closing."""
     tokens = store.create_many([{"n": n} for n in range(50)])
-    before = view_content(store)
-    view = store._engine.view
+    before = stored(store)
+    view = engine_of(store).view
     snapshot = view.snapshot()
-    assert str(os.getpid()) in view.env.readers().split()
+    assert str(os.getpid()) in reader_pids(store)
 
     def churn(*, close: bool) -> None:
         for n in range(300):
             assert store.update(tokens[n % 50], {"n": -n})
             assert store.read(tokens[n % 50]) is not None
-        store._engine.view.clear_dead_readers()
+        engine_of(store).view.clear_dead_readers()
         if close:
             store.close()
 
     for close in (False, True, False):
         Fork(lambda close=close: churn(close=close)).wait()
-        assert str(os.getpid()) in view.env.readers().split()
+        assert str(os.getpid()) in reader_pids(store)
         with snapshot.cursor() as cursor:
             cursor.set_range(b"s")
             kept = dict(cursor)

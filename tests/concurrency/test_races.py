@@ -20,6 +20,7 @@ from crudjt._core import (
     random_pool,
     tokens,
 )
+from tests.support.embedded import engine_of
 from tests.support.histories import (
     UNKNOWN,
     USED_UP,
@@ -303,7 +304,7 @@ def test_a_change_between_looking_and_keeping_is_not_cached_over(
 ) -> None:
     """Another process changes the session after this one has looked it up, and before it keeps what it found."""
     token = store.create({"n": 1})
-    get = store._engine.get
+    get = engine_of(store).get
     arguments = (token, {"n": 2}) if change == "update" else (token,)
     with StoreProcess(path, secret_key) as other:
 
@@ -313,7 +314,7 @@ def test_a_change_between_looking_and_keeping_is_not_cached_over(
             return record
 
         with monkeypatch.context() as patch:
-            patch.setattr(store._engine, "get", get_and_lose_the_race)
+            patch.setattr(engine_of(store), "get", get_and_lose_the_race)
             late = store.read(token)
         assert late is not None
         assert late.data == {"n": 1}

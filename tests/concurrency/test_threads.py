@@ -16,6 +16,7 @@ import pytest
 
 import crudjt
 from crudjt._core.changes import SESSION
+from tests.support.embedded import engine_of, reader_pids, stored
 from tests.support.processes import (
     PATIENCE,
     PROMPT,
@@ -24,7 +25,6 @@ from tests.support.processes import (
     Worker,
     eventually,
     replayed_content,
-    view_content,
 )
 
 pytestmark = UNINTERRUPTIBLE
@@ -93,7 +93,7 @@ def _live(store: crudjt.Store, name: str, rounds: int) -> None:
 def test_eight_threads_that_do_everything_do_not_see_each_other(path: Path, secret_key: str, tmp_path: Path) -> None:
     with crudjt.open(path, secret_key=secret_key, sync_interval=0.001) as store:
         _run_all([partial(_live, store, f"thread-{n}", 120) for n in range(THREADS)])
-        content = view_content(store)
+        content = stored(store)
         assert replayed_content(path, secret_key, tmp_path / "copy") == content
         assert store.stats().sessions == sum(key.startswith(SESSION) for key in content)
 
@@ -130,7 +130,7 @@ def _end_threads(pipe: Connection, path: Path, secret_key: str) -> None:
     for _ in range(30):
         _run_all(operations)
     gc.collect()
-    slots = [line for line in store._engine.view.env.readers().splitlines() if str(os.getpid()) in line.split()]
+    slots = [pid for pid in reader_pids(store) if pid == str(os.getpid())]
     session = store.read(limited)
     pipe.send((len(slots), session and session.reads_left, store.stats().sessions))
     store.close()
@@ -164,7 +164,7 @@ def test_the_same_directory_opened_twice_by_any_spelling_is_one_store(
         token = first.create({"n": 0})
         for n, spelling in enumerate(spellings, 1):
             second = crudjt.open(spelling, secret_key=secret_key)
-            assert second._engine is first._engine
+            assert engine_of(second) is engine_of(first)
             session = second.read(token)
             assert session is not None
             assert second.update(token, {"n": n}, if_version=session.version)
@@ -321,7 +321,7 @@ def test_a_keyboard_interrupt_anywhere_in_an_operation_neither_wedges_the_store_
         assert [session and session.data["n"] for session in map(store.read, tokens)] == numbers
         left_over = store.stats().sessions - len(tokens)
         assert 0 <= left_over <= extra
-        content = view_content(store)
+        content = stored(store)
         assert replayed_content(path, secret_key, tmp_path / "copy") == content
         worker.send("go")
         worker.finish()

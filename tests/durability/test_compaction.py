@@ -25,6 +25,7 @@ from tests.support.disks import (
     segments,
     wait_for,
 )
+from tests.support.embedded import compact, compaction_is_due, engine_of
 
 COMPACTION = (compaction, engine, segment, manifest, recovery, _filesystem)
 
@@ -44,14 +45,14 @@ def test_compaction_replaces_the_log_so_far_by_a_snapshot(
         before = picture(store, tokens, ["anna"])
         assert store.stats().compacted_at is None
         assert store.stats().log_bytes > 400_000
-        assert compaction.compact(store._engine, clock() // 10**6)
+        assert compact(store, clock() // 10**6)
         assert store.stats().log_bytes == 4096
         assert store.stats().compacted_at is not None
         assert [segment.name for segment in segments(path)] == ["0000000002.log"]
         assert [base.name for base in bases(path)] == ["0000000002.mdb"]
         assert picture(store, tokens, ["anna"]) == before
         tokens.append(store.create({"after": 1}, subject="anna"))
-        assert compaction.compact(store._engine, clock() // 10**6)
+        assert compact(store, clock() // 10**6)
         assert [segment.name for segment in segments(path)] == ["0000000003.log"]
         assert [base.name for base in bases(path)] == ["0000000003.mdb"]
         store.delete(tokens[1])
@@ -65,7 +66,7 @@ def test_compaction_replaces_the_log_so_far_by_a_snapshot(
 
 def test_an_empty_store_can_be_compacted(path: Path, secret_key: str, machine: Machine) -> None:
     with crudjt.open(path, secret_key=secret_key) as store:
-        assert compaction.compact(store._engine, 1)
+        assert compact(store)
     machine.reboot()
     with crudjt.open(path, secret_key=secret_key) as store:
         assert store.stats().sessions == 0
@@ -90,12 +91,12 @@ def test_a_log_that_is_small_or_mostly_alive_is_left_alone(
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
         token = store.create({"n": 0})
         grow_log(store, token)
-        assert not compaction.compaction_is_due(store._engine)  # much smaller than MIN_COMPACTION_BYTES
+        assert not compaction_is_due(store)  # much smaller than MIN_COMPACTION_BYTES
         monkeypatch.setattr(compaction, "MIN_COMPACTION_BYTES", 100_000)
-        assert compaction.compaction_is_due(store._engine)
+        assert compaction_is_due(store)
         for n in range(300):
             store.create({"n": n, "x": "x" * 3000})
-        assert not compaction.compaction_is_due(store._engine)
+        assert not compaction_is_due(store)
 
 
 def test_log_of_earlier_segments_counts_until_it_is_compacted(path: Path, secret_key: str, machine: Machine) -> None:
@@ -106,7 +107,7 @@ def test_log_of_earlier_segments_counts_until_it_is_compacted(path: Path, secret
     machine.reboot()
     with crudjt.open(path, secret_key=secret_key) as store:
         assert store.stats().log_bytes == log_bytes + 4096
-        compaction.compact(store._engine, 1)
+        compact(store)
         assert store.stats().log_bytes == 4096
 
 
@@ -153,7 +154,7 @@ def test_writing_while_a_snapshot_comes_to_the_disk_does_not_make_the_tree_grow(
 
         with monkeypatch.context() as patch:
             patch.setattr(_filesystem, "sync_data", write_and_sync)
-            assert compaction.compact(store._engine, 1)
+            assert compact(store)
         assert store.stats().compacted_at is not None
         assert (path / "view" / "data.mdb").stat().st_blocks == allocated
 
@@ -161,7 +162,7 @@ def test_writing_while_a_snapshot_comes_to_the_disk_does_not_make_the_tree_grow(
 def compact_often(path: Path, secret_key: str, times: int) -> list[str]:
     with crudjt.open(path, secret_key=secret_key, sync_interval=0.01) as store:
         for _ in range(times):
-            wait_for(lambda: compaction.compact(store._engine, 1))  # the writers sweep when they begin
+            wait_for(lambda: compact(store))  # the writers sweep when they begin
         store.create({"by": "compactor"})
         return [segment.name for segment in segments(path)]
 
@@ -201,10 +202,10 @@ def test_only_one_process_compacts_at_a_time(path: Path, secret_key: str) -> Non
         store.create({"a": 1})
         with _filesystem.opened(path / "base", os.O_RDONLY | os.O_DIRECTORY) as other:
             assert _filesystem.lock(other, exclusive=True)
-            assert compaction.compact(store._engine, 1) is False
+            assert compact(store) is False
             assert len(segments(path)) == 1
             assert bases(path) == []
-        assert compaction.compact(store._engine, 1) is True
+        assert compact(store) is True
 
 
 def test_a_process_that_had_synced_to_the_old_segment_syncs_to_the_new_one(path: Path, secret_key: str) -> None:
@@ -238,7 +239,7 @@ def sync_across(path: Path, secret_key: str, begun: Any, compacted: Any) -> None
 
 def compact_dying(path: Path, secret_key: str, line: int) -> int:
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
-        return die_at_line(COMPACTION, line, compaction.compact, store._engine, 1)
+        return die_at_line(COMPACTION, line, compaction.compact, engine_of(store), 1)
 
 
 @pytest.mark.parametrize("survivor", ["writes on", "reboots"])
@@ -249,7 +250,7 @@ def test_a_process_killed_while_it_compacts_loses_nothing(
     # Small, since the store is copied for each line, and copying fills the holes of the view's file.
     with crudjt.open(path, secret_key=secret_key, clock=clock, max_size=MIB) as store:
         original = store.create_many([{"n": n} for n in range(4)], subject="anna")
-        compaction.compact(store._engine, 1)
+        compact(store)
         store.update(original[0], {"n": "updated"})
     machine.reboot()
     with crudjt.open(path, secret_key=secret_key, clock=clock) as store:
@@ -272,7 +273,7 @@ def test_a_process_killed_while_it_compacts_loses_nothing(
                 if boot != 1:
                     tokens.append(store.create({"boot": boot}))
         with crudjt.open(copy, secret_key=secret_key, clock=clock) as store:
-            assert compaction.compact(store._engine, 1)
+            assert compact(store)
         assert len(segments(copy)) == len(bases(copy)) == 1
         assert not [*copy.rglob("*.tmp")]
         machine.reboot()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import crudjt
-from crudjt._backends.embedded.engine import compaction, control_block
+from crudjt._backends.embedded.engine import control_block
 from crudjt._backends.embedded.engine.control_block import (
     ControlBlock,
     LogEnd,
@@ -23,6 +23,7 @@ from tests.support.disks import (
     segments,
     write_log,
 )
+from tests.support.embedded import compact
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
@@ -35,7 +36,7 @@ def test_everything_in_a_store_is_for_its_owner_alone(
         for _ in range(3):
             with crudjt.open(path, secret_key=secret_key) as store:
                 store.create({"a": 1})
-                compaction.compact(store._engine, 1)
+                compact(store)
                 store.create({"a": 2})
                 assert_private(path)
             with segments(path)[-1].open("ab") as segment:
@@ -55,7 +56,7 @@ def assert_private(path: Path) -> None:
 def test_a_store_holds_the_files_that_its_format_names(path: Path, secret_key: str) -> None:
     with crudjt.open(path, secret_key=secret_key) as store:
         store.create({"a": 1})
-        compaction.compact(store._engine, 1)
+        compact(store)
     assert sorted(str(found.relative_to(path)) for found in path.rglob("*")) == [
         "base",
         "base/0000000002.mdb",
@@ -73,7 +74,7 @@ def test_a_store_holds_the_files_that_its_format_names(path: Path, secret_key: s
 def test_nothing_on_disk_holds_a_token_its_data_its_subject_or_the_key(path: Path, secret_key: str) -> None:
     with crudjt.open(path, secret_key=secret_key, max_size=1024**2) as store:
         token = store.create({"secret": "wormwood-and-gall"}, subject="anna-of-the-hill")
-        compaction.compact(store._engine, 1)
+        compact(store)
         store.update(token, {"secret": "wormwood-and-gall"})
     for file in (found for found in path.rglob("*") if found.is_file()):
         content = file.read_bytes()

@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 import crudjt
-from crudjt._backends.embedded.engine import compaction
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES
-from crudjt._core.changes import SESSION
 from crudjt.testing import FakeClock
 from tests.support.disks import (
     QUIET,
@@ -24,8 +22,8 @@ from tests.support.disks import (
     flip,
     picture,
     segments,
-    stored,
 )
+from tests.support.embedded import compact, record_of, spoil, stored
 
 
 class Synced:
@@ -36,18 +34,18 @@ class Synced:
         self.secret_key = secret_key
         self.tokens: list[str] = []
         self.machine = machine
-        self.live(compact=True)
+        self.live(compacted=True)
         self.live()
         self.live()
         self.good = all_files(path)
         self.segments = segments(path)
 
-    def live(self, *, compact: bool = False) -> None:
+    def live(self, *, compacted: bool = False) -> None:
         """Live through one boot, and leave everything on disk."""
         with crudjt.open(self.path, secret_key=self.secret_key, clock=FakeClock(), sync_interval=QUIET) as store:
             self.write(store)
-            if compact:
-                assert compaction.compact(store._engine, 1)
+            if compacted:
+                assert compact(store)
                 self.write(store)
             self.expected = picture(store, self.tokens, ["anna"])
         self.machine.reboot()
@@ -293,17 +291,6 @@ def test_damage_below_the_synced_mark_is_no_torn_tail(path: Path, secret_key: st
 # Records in the view
 
 
-def spoil(store: crudjt.Store, session_id: str, change: Callable[[bytearray], None]) -> None:
-    """Change the record of a session in the view, and in nothing else."""
-    key = SESSION + bytes.fromhex(session_id)
-    control = store._engine.control
-    with store._engine.view.begin(write=True) as transaction:
-        control.fill_slot(transaction.id(), *control.slot(transaction.id() - 1))
-        record = bytearray(transaction.get(key) or b"")
-        change(record)
-        transaction.put(key, bytes(record))
-
-
 def reads(store: crudjt.Store, token: str) -> list[Callable[[], object]]:
     """Return every call that looks into a record."""
     return [
@@ -339,7 +326,7 @@ def test_a_record_that_was_changed_anywhere_is_an_error_at_every_read(
     token = store.create({"a": 1}, **limits)  # type: ignore[arg-type] # each is what its name says
     session = store.peek(token)
     assert session is not None
-    size = len(store._engine.get(SESSION + bytes.fromhex(session.id)) or b"")
+    size = len(record_of(store, session.id))
     for offset in range(size):
         spoil(store, session.id, flipping(offset))
         for call in reads(store, token):
@@ -389,7 +376,7 @@ def test_a_record_moved_to_another_id_is_an_error(store: crudjt.Store, path: Pat
     sessions = [store.peek(token) for token in tokens]
     assert sessions[0] is not None
     assert sessions[1] is not None
-    admins = store._engine.get(SESSION + bytes.fromhex(sessions[1].id)) or b""
+    admins = record_of(store, sessions[1].id)
     spoil(store, sessions[0].id, lambda record: record.__setitem__(slice(None), admins))
     assert_corrupt(store, path, tokens[0], sessions[0].id)
     assert store.peek(tokens[1]) is not None

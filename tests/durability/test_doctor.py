@@ -12,7 +12,6 @@ from crudjt._backends.embedded.doctor.check import (
     Finding,
     examine,
 )
-from crudjt._backends.embedded.engine import compaction
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES
 from crudjt._core.changes import SESSION
 from tests.support.disks import (
@@ -26,11 +25,12 @@ from tests.support.disks import (
     segments,
     wait_for,
 )
+from tests.support.embedded import changing_the_view, compact, engine_of
 
 EXAMINATIONS = 50
 
 
-def fill(store: crudjt.Store, *, compact: bool = True) -> None:
+def fill(store: crudjt.Store, *, compacted: bool = True) -> None:
     """Make a base, and entries of every kind behind it."""
     for number in range(2):
         tokens = store.create_many([{"n": n} for n in range(40)], ttl=50, subject="anna")
@@ -38,8 +38,8 @@ def fill(store: crudjt.Store, *, compact: bool = True) -> None:
         assert store.read(tokens[-1])
         assert store.update(tokens[3], {"n": "new"})
         assert store.delete(tokens[-2])
-        if compact and not number:
-            assert compaction.compact(store._engine, 1)
+        if compacted and not number:
+            assert compact(store)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_store_that_is_open_in_this_process_is_healthy_and_stays_usable(store:
         fill(store)
         assert_healthy(path)
     assert store.create({})
-    assert len(list(store._engine.view.sessions())) == store.stats().sessions
+    assert len(list(engine_of(store).view.sessions())) == store.stats().sessions
 
 
 def test_no_false_alarm_while_another_thread_writes_and_compacts(store: crudjt.Store, path: Path) -> None:
@@ -110,7 +110,7 @@ class writing:  # noqa: N801 - used as a function
             tokens = self._store.create_many([{"n": n} for n in range(3)], subject="anna")
             self._store.update(tokens[0], {"n": -1})
             self._store.revoke("anna", keep=tokens[0])
-            compaction.compact(self._store._engine, 1)
+            compact(self._store)
             self.rounds += 1
 
     def __enter__(self) -> "writing":
@@ -254,7 +254,7 @@ def test_damage_is_found_with_file_and_offset(filled: Path, damage: Damage) -> N
 def test_a_missing_middle_segment_is_found(path: Path, secret_key: str, machine: Machine) -> None:
     for _ in range(3):
         with crudjt.open(path, secret_key=secret_key) as store:
-            fill(store, compact=False)
+            fill(store, compacted=False)
         machine.reboot()
     middle = segments(path)[1]
     middle.unlink()
@@ -279,10 +279,8 @@ def test_a_torn_tail_that_was_never_on_disk_is_no_fault(filled: Path, machine: M
 def test_a_view_that_differs_from_the_log_is_found(store: crudjt.Store, path: Path) -> None:
     """A record that is gone, and one with a damaged head; what only the key could tell is not judged."""
     fill(store)
-    (one, record), (two, _), *_ = list(store._engine.view.sessions())
-    control = store._engine.control
-    with store._engine.view.begin(write=True) as transaction:
-        control.fill_slot(transaction.id(), *control.slot(transaction.id() - 1))
+    (one, record), (two, _), *_ = list(engine_of(store).view.sessions())
+    with changing_the_view(store) as transaction:
         transaction.delete(SESSION + one)
         transaction.put(SESSION + two, b"\xff" + record[1:])
     texts = " ".join(fault.text for fault in faults(path))

@@ -13,7 +13,6 @@ import pytest
 
 import crudjt
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine import compaction
 from tests.support.disks import (
     MIB,
     QUIET,
@@ -26,6 +25,7 @@ from tests.support.disks import (
     segments,
     small_disk,
 )
+from tests.support.embedded import compact
 
 DISKS = ("tmpfs", "ext4")
 DISK_BYTES = 56 * MIB
@@ -278,7 +278,7 @@ def prepare(path: Path, secret_key: str, base: bool) -> list[str]:
     with crudjt.open(path, secret_key=secret_key) as store:
         tokens = store.create_many([{"n": n, "x": "x" * 500} for n in range(200)])
         if base:
-            assert compaction.compact(store._engine, 1)
+            assert compact(store)
     return tokens
 
 
@@ -311,7 +311,7 @@ def fill_twice(path: Path, secret_key: str, size: int) -> int:
     with crudjt.open(path, secret_key=secret_key, max_data_bytes=2 * MIB) as store:
         for n in range(size):
             store.create({"n": n, "x": "x" * MIB})
-        assert compaction.compact(store._engine, 1)
+        assert compact(store)
         return store.stats().view_bytes
 
 
@@ -345,7 +345,7 @@ def maintain_with_little_room(path: Path, secret_key: str, what: str, leave: int
         names = sorted(path.parent.rglob("*"))
         try:
             if what == "compact":
-                assert compaction.compact(store._engine, 1)
+                assert compact(store)
             else:
                 store.backup(path.parent / "backup")
         except crudjt.StoreFull:

@@ -19,10 +19,10 @@ import pytest
 
 import crudjt
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine import compaction
 from crudjt._backends.embedded.engine.control_block import ControlBlock
 from crudjt._backends.embedded.engine.segment import segment_numbers
 from crudjt._core.changes import SESSION
+from tests.support.embedded import compact, end_segment, ends_exactly, engine_of, reader_pids, stored
 from tests.support.histories import (
     UNKNOWN,
     USED_UP,
@@ -36,10 +36,8 @@ from tests.support.processes import (
     Forker,
     StoreProcess,
     Worker,
-    ends_exactly,
     eventually,
     replayed_content,
-    view_content,
 )
 
 pytestmark = UNINTERRUPTIBLE
@@ -125,7 +123,7 @@ BEFORE = [LAST, LIMITED, PLAIN]
 
 
 def _compact(store: crudjt.Store, _tokens: Tokens, _path: Path) -> object:
-    return compaction.compact(store._engine, time.time_ns() // 10**6)
+    return compact(store, time.time_ns() // 10**6)
 
 
 def _reopen(store: crudjt.Store, _tokens: Tokens, path: Path) -> object:
@@ -171,8 +169,8 @@ def _prepare(store: crudjt.Store) -> Tokens:
     """Begin anew: the three sessions, the plain one in the read cache, and one that has expired."""
     store.revoke(SUBJECT)
     store.sweep()
-    if len(segment_numbers(store._engine.log_directory)) > 3:  # those who died compacting leave a segment each
-        compaction.compact(store._engine, 0)
+    if len(segment_numbers(engine_of(store).log_directory)) > 3:  # those who died compacting leave a segment each
+        compact(store, 0)
     store.create({"k": "expired"}, ttl=0.001)
     wanted = (("plain", None), ("limited", 2), ("last", 1))
     tokens = Tokens(*(store.create({"k": k, "v": 0}, max_reads=n, subject=SUBJECT) for k, n in wanted))
@@ -215,8 +213,8 @@ def test_a_process_killed_at_any_line_has_done_all_of_its_operation_or_nothing(
             if not ended.killed:
                 break
             if not line % (5 if name == "compact" else 25):
-                assert replayed_content(path, secret_key, tmp_path / "copy") == view_content(store)
-        content = view_content(store)
+                assert replayed_content(path, secret_key, tmp_path / "copy") == stored(store)
+        content = stored(store)
         assert replayed_content(path, secret_key, tmp_path / "copy") == content
         assert store.stats().sessions == sum(key.startswith(SESSION) for key in content)
     assert not ended.killed
@@ -271,10 +269,10 @@ def test_a_process_killed_at_any_line_of_a_recovery_leaves_what_recovers_to_the_
         if ended.killed and not line % 5:
             forker.run(_open_and_die, copy, secret_key, boot, line)
         with crudjt.open(copy, secret_key=secret_key) as store:
-            assert view_content(store) == content
+            assert stored(store) == content
             if line % 40 == 1 or not ended.killed:
                 store.create({})  # so that the segment before is not the last any more, and must be whole
-                new_content = view_content(store)
+                new_content = stored(store)
                 assert replayed_content(copy, secret_key, tmp_path / "copy of the copy") == new_content
         shutil.rmtree(copy)
         if not ended.killed:
@@ -287,12 +285,12 @@ def _make_recoverable(path: Path, secret_key: str, *, failed: bool) -> dict[byte
     with crudjt.open(path, secret_key=secret_key, max_size=SMALL) as store:
         tokens = store.create_many([{"n": n} for n in range(5)], subject=SUBJECT)
         store.delete(tokens[0])
-        compaction.compact(store._engine, 0)
+        compact(store, 0)
         store.update(tokens[1], {"n": -1})
-        store._engine.start_segment()[0].abort()
+        end_segment(store)
         store.rotate(tokens[2])
         store.delete(tokens[3])
-        content = view_content(store)
+        content = stored(store)
     with max((path / "log").glob("*.log")).open("ab") as segment:
         segment.write(b"torn")
     if failed:
@@ -377,7 +375,7 @@ def _read_for_ever(pipe: Connection, path: Path, secret_key: str, token: str) ->
 def _die_reading(path: Path, secret_key: str) -> None:
     """Die with a read of the view begun."""
     store = crudjt.open(path, secret_key=secret_key, sync_interval=HOURS)
-    reading = store._engine.begin()
+    reading = engine_of(store).begin()
     assert reading.id() >= 0
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -393,8 +391,7 @@ def test_what_a_process_killed_in_the_middle_of_a_read_held_is_freed(
         interval = HOURS if by == "the next opening" else 0.01
         with crudjt.open(path, secret_key=secret_key, sync_interval=interval) as store:
             store.create({})
-            env = store._engine.view.env
-            assert eventually(lambda: str(pid) not in env.readers().split(), 1.0)
+            assert eventually(lambda: str(pid) not in reader_pids(store), 1.0)
         witness.leave()
 
 
@@ -421,7 +418,7 @@ def test_a_stopped_process_disturbs_nobody(path: Path, secret_key: str) -> None:
                 assert store.read(other) is not None
                 assert store.sweep() == 0
                 store.sync()
-                assert compaction.compact(store._engine, 0)
+                assert compact(store, 0)
                 assert time.monotonic() - started < PROMPT
                 reader.signal(signal.SIGCONT)
                 time.sleep(0.002 * n)  # so that the next stop comes at another moment
@@ -546,7 +543,7 @@ class Stormer:
         self.random.choice([self.store.sync, self.store.sweep, self.store.stats, self.compact])()
 
     def compact(self) -> None:
-        compaction.compact(self.store._engine, 0)
+        compact(self.store, 0)
 
     def learn(self, tokens: dict[str, str]) -> None:
         self.tokens.update(tokens)
@@ -615,10 +612,10 @@ def test_a_storm_of_kills_loses_nothing_that_was_acknowledged(
             sum(len(ledger.tokens) for ledger in ledgers.values()),
         )
         assert sum(len(ledger.tokens) for ledger in ledgers.values()) > 500
-        content = view_content(store)
+        content = stored(store)
         assert store.stats().sessions == sum(key.startswith(SESSION) for key in content)
     monkeypatch.setattr(_filesystem, "current_boot", _new_boot)
     with crudjt.open(path, secret_key=secret_key) as store:
-        assert view_content(store) == content
+        assert stored(store) == content
         for name, ledger in ledgers.items():
             _assert_ledger_holds(store, name, ledger)

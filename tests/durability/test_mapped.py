@@ -30,12 +30,11 @@ from tests.support.disks import (
     segments,
     write_log,
 )
+from tests.support.embedded import end_segment, ends_exactly, stored
 from tests.support.processes import (
     Forker,
     StoreProcess,
-    ends_exactly,
     replayed_content,
-    view_content,
 )
 
 STEP = mmap_writer._STEP_BYTES
@@ -58,7 +57,7 @@ def boot_finds_the_same(store: crudjt.Store, path: Path, secret_key: str, tmp_pa
     """After the block, see that the log says what the view says."""
     yield
     assert ends_exactly(store)
-    assert replayed_content(path, secret_key, tmp_path / "copy") == view_content(store)
+    assert replayed_content(path, secret_key, tmp_path / "copy") == stored(store)
 
 
 def test_the_newest_segment_has_room_and_one_that_has_ended_has_none(path: Path, secret_key: str) -> None:
@@ -66,7 +65,7 @@ def test_the_newest_segment_has_room_and_one_that_has_ended_has_none(path: Path,
         for n in range(3):
             store.create({"n": n})
             assert 0 < room(path) <= STEP
-            store._engine.start_segment()[0].abort()
+            end_segment(store)
             assert room(path) == 0
         assert [log_end(each) for each in segments(path)] == [each.stat().st_size for each in segments(path)]
         store.create({"n": 3})
@@ -211,7 +210,7 @@ def test_where_there_is_no_room_to_allocate_ahead_entries_are_written_all_the_sa
         boot_finds_the_same(store, path, secret_key, tmp_path),
     ):
         store.create({"before": 1})
-        store._engine.start_segment()[0].abort()
+        end_segment(store)
         with monkeypatch.context() as patch:
             patch.setattr(mmap_writer, "_STEP_BYTES", 2**50)
             tokens = [store.create({"n": n}) for n in range(5)]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import crudjt
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine import compaction, manifest, opening, recovery, segment
+from crudjt._backends.embedded.engine import manifest, opening, recovery, segment
 from crudjt.testing import FakeClock
 from tests.support.disks import (
     MIB,
@@ -41,6 +41,7 @@ from tests.support.disks import (
     spoil_view,
     write_log,
 )
+from tests.support.embedded import compact
 
 SUBJECTS = ("anna", "ben", "chris")
 
@@ -94,7 +95,7 @@ class Life:
             case "sync":
                 store.sync()
             case "compact":
-                assert compaction.compact(store._engine, self.clock() // 10**6)
+                assert compact(store, self.clock() // 10**6)
             case "reopen":
                 store.close()
                 self.store = self._open()
@@ -486,7 +487,7 @@ def test_a_process_killed_while_it_rebuilds_leaves_a_store_that_the_next_one_reb
     """With a base, two segments to replay and a torn tail; killed at every seventh line."""
     with crudjt.open(path, secret_key=secret_key) as store:
         tokens = [store.create({"n": n}, subject="anna") for n in range(4)]
-        compaction.compact(store._engine, 1)
+        compact(store)
         tokens += [store.create({"n": n}, subject="anna") for n in range(4)]
         store.delete(tokens.pop(0))
     machine.reboot()

@@ -11,7 +11,6 @@ import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.doctor import repair
 from crudjt._backends.embedded.doctor.check import examine
-from crudjt._backends.embedded.engine import compaction
 from tests.support.disks import (
     QUIET,
     Machine,
@@ -24,6 +23,7 @@ from tests.support.disks import (
     in_child,
     segments,
 )
+from tests.support.embedded import compact
 
 SIGKILLED = -9
 
@@ -31,15 +31,15 @@ SIGKILLED = -9
 class Small:
     """A closed store of a few sessions in a base and a few behind it, and what was acknowledged of them."""
 
-    def __init__(self, path: Path, secret_key: str, *, compact: bool) -> None:
+    def __init__(self, path: Path, secret_key: str, *, compacted: bool) -> None:
         self.path = path
         self.secret_key = secret_key
         self.alive: dict[str, Any] = {}
         self.deleted: list[str] = []
         with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
             self.write(store)
-            if compact:
-                assert compaction.compact(store._engine, 1)
+            if compacted:
+                assert compact(store)
                 self.write(store)
 
     def write(self, store: crudjt.Store) -> None:
@@ -83,14 +83,14 @@ class Small:
 @pytest.fixture
 def small(path: Path, secret_key: str, machine: Machine) -> Small:
     """Return a store that begins a new boot, so that its log and base are all there is."""
-    store = Small(path, secret_key, compact=True)
+    store = Small(path, secret_key, compacted=True)
     machine.reboot()
     return store
 
 
 @pytest.fixture
 def only_log(path: Path, secret_key: str, machine: Machine) -> Small:
-    store = Small(path, secret_key, compact=False)
+    store = Small(path, secret_key, compacted=False)
     machine.reboot()
     return store
 
@@ -127,7 +127,7 @@ def test_a_changed_byte_costs_its_own_entry_and_no_other(only_log: Small, tmp_pa
 
 
 def test_the_view_of_this_boot_saves_what_log_and_base_have_lost(path: Path, secret_key: str) -> None:
-    small = Small(path, secret_key, compact=True)
+    small = Small(path, secret_key, compacted=True)
     for segment in segments(path):
         flip(segment, entries(segment)[1].offset + 20)
     bases(path)[0].unlink()

@@ -20,9 +20,9 @@ from tests.support.disks import (
     in_child,
     picture,
     segments,
-    stored,
     wait_for,
 )
+from tests.support.embedded import engine_of, stored
 
 
 def test_a_sweep_removes_expired_sessions_with_their_subject_entries_and_nothing_else(
@@ -170,7 +170,7 @@ def test_a_sweep_in_the_background_rests_far_longer_than_it_works(
         clock.advance(10)
         rests: list[float] = []
         began = time.perf_counter()
-        assert sweep.sweep(store._engine, clock, rests.append) == 2000
+        assert sweep.sweep(engine_of(store), clock, rests.append) == 2000
         assert sum(rests) > 10 * (time.perf_counter() - began)
         assert len(rests) > 20
 
@@ -204,7 +204,7 @@ def test_the_space_of_swept_sessions_is_used_again(path: Path, secret_key: str, 
             store.create_many([{"n": n, "x": "x" * 200} for n in range(300)], ttl=10, subject="anna")
             clock.advance(10)
             assert store.sweep() == 300
-            pages.append(store._engine.view.env.info()["last_pgno"])
+            pages.append(engine_of(store).view.env.info()["last_pgno"])
         assert store.stats().sessions == 0
         assert pages[-1] < 2 * pages[5]  # without reuse it would be five times as much
         assert data_file(path).stat().st_blocks * 512 < 32 * 1024**2

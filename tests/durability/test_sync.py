@@ -12,7 +12,6 @@ from mmap import mmap
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import pytest
 
 import crudjt
@@ -38,6 +37,7 @@ from tests.support.disks import (
     wait_for,
     write_log,
 )
+from tests.support.embedded import commits_failing, compact
 from tests.support.processes import StoreProcess
 
 
@@ -493,7 +493,7 @@ class Model:
             self.create({"n": n})
         self.update({"updated": 1})
         self.create({"many": 1}, {"many": 2}, {"many": 3})
-        self.attempt(lambda: compaction.compact(self.store._engine, 1), lambda _: None)
+        self.attempt(lambda: compact(self.store), lambda _: None)
         self.rotate()
         self.delete()
         self.create({"last": 1})
@@ -564,33 +564,13 @@ def test_where_even_cutting_off_fails_the_next_writer_does_it(
         model.check(store)
 
 
-class FailingCommit:
-    """A write transaction of the view that finds no room when it commits, after the log has the entry."""
-
-    def __init__(self, transaction: Any) -> None:
-        self._transaction = transaction
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transaction, name)
-
-    def commit(self) -> None:
-        self._transaction.abort()
-        raise lmdb.MapFullError("MDB_MAP_FULL")
-
-
 def test_a_change_whose_commit_fails_does_not_come_back_after_a_boot(
-    path: Path, secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    path: Path, secret_key: str, machine: Machine
 ) -> None:
     """The log has it already, and perhaps nobody writes again before the boot."""
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
         token = store.create({"n": 1})
-        begin = store._engine.begin
-
-        def begin_failing(*arguments: Any) -> Any:
-            return FailingCommit(begin(*arguments)) if arguments else begin()
-
-        with monkeypatch.context() as patch:
-            patch.setattr(store._engine, "begin", begin_failing)
+        with commits_failing(store):
             for call in (lambda: store.create({"n": 2}), lambda: store.delete(token)):
                 with pytest.raises(crudjt.StoreFull):
                     call()
@@ -607,17 +587,11 @@ def test_a_refused_change_that_cannot_be_taken_out_of_the_log_stops_the_store(
     """Else the caller would take it for not done, and the next boot would do it."""
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
         token = store.create({"n": 1})
-        begin = store._engine.begin
-
-        def begin_failing(*arguments: Any) -> Any:
-            transaction = begin(*arguments)
-            return FailingCommit(transaction) if arguments else transaction
 
         def truncate(_descriptor: int, _size: int) -> None:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        with monkeypatch.context() as patch:
-            patch.setattr(store._engine, "begin", begin_failing)
+        with monkeypatch.context() as patch, commits_failing(store):
             patch.setattr(_filesystem, "truncate", truncate)
             with pytest.raises(crudjt.StoreFailed, match="could not be undone"):
                 store.delete(token)

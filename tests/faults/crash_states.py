@@ -15,7 +15,7 @@ import pytest
 
 import crudjt
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine import compaction, mmap_writer
+from crudjt._backends.embedded.engine import mmap_writer
 from crudjt._backends.embedded.engine.segment import segment_numbers
 from tests.faults.disks import Disk, Image, materialize, ways
 from tests.faults.recorder import Recorder, recording
@@ -26,6 +26,7 @@ from tests.support.disks import (
     spoil_view,
     write_log,
 )
+from tests.support.embedded import compact
 
 STORE = Path("in/a/new/place")  # below a directory that is synced already
 OPERATIONS = 24
@@ -135,7 +136,7 @@ def record(random: Random, directory: Path, secret_key: str, machine: Machine, t
             machine.reboot()
         with opened(root, secret_key, durability="full" if full else "interval") as store:
             workload.store = store
-            compaction.compact(store._engine, 0)
+            compact(store, 0)
             workload.run(OPERATIONS // 2)
         workload.full = False
         with opened(root, secret_key) as store:

@@ -12,8 +12,6 @@ from random import Random
 import pytest
 
 import crudjt
-from crudjt._backends.embedded.engine import compaction
-from crudjt._core.changes import SESSION
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import QUIET, Event, History, Workload, check_count, look
 from tests.support.disks import (
@@ -23,6 +21,7 @@ from tests.support.disks import (
     segments,
     spoil_view,
 )
+from tests.support.embedded import compact, spoil
 
 OPERATIONS = 24
 DAMAGES = 30  # of one store
@@ -53,7 +52,7 @@ def _live(random: Random, path: Path, key: str) -> History:
     with crudjt.open(path, secret_key=key, sync_interval=QUIET, max_size=SMALL) as store:
         workload = Workload(store, random, events.append)
         workload.run(OPERATIONS // 2)
-        compaction.compact(store._engine, 0)
+        compact(store, 0)
         workload.run(OPERATIONS // 2)
         for _ in range(3):
             workload.create()
@@ -211,12 +210,8 @@ def _damage_records(random: Random, path: Path, key: str, history: History, tall
 
 
 def _damage_record(random: Random, store: crudjt.Store, session: crudjt.Session) -> None:
-    key = SESSION + bytes.fromhex(session.id)
-    with store._engine.view.begin(write=True) as transaction:
-        record = bytearray(transaction.get(key) or b"")
+    def change(record: bytearray) -> None:
         at = random.choice([random.randrange(len(record)), 16])  # often the deadline: it would say that all is over
         record[at] ^= random.randrange(1, 256)
-        transaction.put(key, bytes(record))
-    # The log knows nothing of that transaction: its slot is filled as the next writer expects it.
-    last = store._engine.view.last_transaction
-    store._engine.control.fill_slot(last, *store._engine.control.slot(last - 1))
+
+    spoil(store, session.id, change)

@@ -18,6 +18,7 @@ from crudjt._backends.embedded.engine.control_block import ControlBlock
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import QUIET
+from tests.support.embedded import engine_of
 
 CHANGES = 200
 POINTS = ("fill_slot", "append", "before commit", "after commit")
@@ -79,7 +80,7 @@ def shown(session: crudjt.Session | None) -> object:
 @contextmanager
 def let_in(writer: crudjt.Store, point: str, visit: Callable[[], None]) -> Iterator[None]:
     """Call `visit` at a step of the changes of a block."""
-    engine = writer._engine
+    engine = engine_of(writer)
     begin = engine.begin
 
     class Visited:

@@ -9,7 +9,6 @@ from random import Random
 import pytest
 
 import crudjt
-from crudjt._backends.embedded.engine import compaction
 from tests.faults.faulty_os import FaultyOs, refusing
 from tests.faults.tally import Tally, Violation
 from tests.faults.workload import QUIET, Event, History, State, Workload, check_count, look
@@ -17,6 +16,7 @@ from tests.support.disks import (
     Machine,
     write_log,
 )
+from tests.support.embedded import compact, disk_has_failed
 
 OPERATIONS = 12
 SMALL = 1024**2
@@ -60,7 +60,7 @@ class Life:
             workload = Workload(store, self._random, self._events.append, full=full, tolerant=True)
             try:
                 self._work(workload)
-                poisoned = store._engine.control.failed
+                poisoned = disk_has_failed(store)
                 if poisoned:
                     self._refuses_all(store)
                 elif faulty.refused:
@@ -105,15 +105,15 @@ class Life:
             self._compact_in_spite(workload.store)
             workload.run(OPERATIONS // 2)
         except _REFUSALS:
-            if not workload.store._engine.control.failed:
+            if not disk_has_failed(workload.store):
                 raise
 
     @staticmethod
     def _compact_in_spite(store: crudjt.Store) -> None:
         try:
-            compaction.compact(store._engine, 0)
+            compact(store, 0)
         except _REFUSALS:
-            if store._engine.control.failed:
+            if disk_has_failed(store):
                 raise
 
     def _refuses_all(self, store: crudjt.Store) -> None:

@@ -11,11 +11,10 @@ from crudjt import _filesystem
 from crudjt._core.changes import SESSION
 from tests.faults.tally import Violation
 from tests.faults.workload import Event, FileJournal, History, State, Workload, look, read_journal
+from tests.support.embedded import ends_exactly, stored
 from tests.support.processes import (
     Fork,
-    ends_exactly,
     replayed_content,
-    view_content,
 )
 
 _LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
@@ -107,7 +106,7 @@ class Lives:
                 tokens = [facts.token for facts in state.values() if facts.token]
                 if not look(store, name, tokens).shows(state):
                     raise Violation("what was there at the last look is not there any more", [name, state])
-            content = view_content(store)
+            content = stored(store)
             sessions = sum(key.startswith(SESSION) for key in content)
             known = sum(len(state) for state in {**self.settled, **states}.values())
             if not sessions == known == store.stats().sessions:

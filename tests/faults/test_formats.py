@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import crudjt
-from crudjt._backends.embedded.engine import compaction, manifest
+from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import (
     CONTROL_BYTES,
     ControlBlock,
@@ -41,6 +41,7 @@ from tests.support.disks import (
     bases,
     spoil_view,
 )
+from tests.support.embedded import compact
 
 FUZZED = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SLOW = settings(FUZZED, max_examples=25)  # each opens a store
@@ -211,7 +212,7 @@ def with_base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]
     key = crudjt.generate_secret_key()
     with crudjt.open(path, secret_key=key, sync_interval=QUIET, max_size=2**20) as store:
         token = store.create({"n": 1})
-        assert compaction.compact(store._engine, 0)
+        assert compact(store, 0)
     return path, key, token
 
 

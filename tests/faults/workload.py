@@ -12,11 +12,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-import lmdb
-
 import crudjt
-from crudjt._backends.embedded.engine import compaction
 from tests.faults.tally import Violation
+from tests.support.embedded import commits_failing, compact, disk_has_failed
 
 QUIET = 3600.0  # a sync interval at which the caretaker never comes
 MOST_SESSIONS = 30
@@ -231,7 +229,7 @@ class Workload:
         try:
             result = call()
         except (crudjt.StoreFull, crudjt.StoreFailed):
-            if not self._tolerant or self.store._engine.control.failed:
+            if not self._tolerant or disk_has_failed(self.store):
                 raise
             self.journal(Done({}, synced=False))
             return None
@@ -385,50 +383,25 @@ class Workload:
         self.perform("sweep", {}, self.store.sweep, ANY)
 
     def compact(self) -> None:
-        self.perform("compact", {}, lambda: compaction.compact(self.store._engine, 0), ANY)
+        self.perform("compact", {}, lambda: compact(self.store, 0), ANY)
 
     def be_refused(self) -> None:
         """Meet a view that has no room when it commits, after the log has the entry."""
-        engine = self.store._engine
-        begin = engine.begin
-
-        def begin_failing(*arguments: Any) -> Any:
-            transaction = begin(*arguments)
-            if not arguments:
-                return transaction
-            engine.begin = begin
-            return _FailingCommit(transaction)
 
         def call() -> bool:
-            engine.begin = begin_failing
-            try:
-                if key is None:
-                    self.store.create(self._data(name, 0), subject=facts.subject)
-                else:
-                    self.store.delete(self._token(key))
-            except crudjt.StoreFull:
-                return True
-            finally:
-                engine.begin = begin
+            with commits_failing(self.store):
+                try:
+                    if key is None:
+                        self.store.create(self._data(name, 0), subject=facts.subject)
+                    else:
+                        self.store.delete(self._token(key))
+                except crudjt.StoreFull:
+                    return True
             return False
 
         key = self._any()
         name, facts = self._new()
         self.perform(REFUSED, {name: facts} if key is None else {key: None}, call, True)
-
-
-class _FailingCommit:
-    """A write transaction of the view that finds no room when it commits."""
-
-    def __init__(self, transaction: Any) -> None:
-        self._transaction = transaction
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transaction, name)
-
-    def commit(self) -> None:
-        self._transaction.abort()
-        raise lmdb.MapFullError("MDB_MAP_FULL")
 
 
 ANY = object()

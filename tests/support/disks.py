@@ -35,7 +35,7 @@ from crudjt._backends.embedded.engine.segment import (
     segment_path,
 )
 from crudjt._backends.embedded.engine.view import DATA_FILE
-from crudjt._core.changes import SESSION, SUBJECT
+from tests.support.embedded import stored
 
 MIB = 1024**2
 QUIET = 3600.0  # a sync interval at which the caretaker never comes
@@ -96,12 +96,6 @@ def facts(session: crudjt.Session | None) -> tuple[Any, ...] | None:
         session.expires_at,
         session.reads_left,
     )
-
-
-def stored(store: crudjt.Store) -> dict[bytes, bytes]:
-    """Return every record and every subject entry of the view."""
-    scan = store._engine.scan
-    return dict(scan(SESSION, SESSION, 10**9)) | dict(scan(SUBJECT, SUBJECT, 10**9))
 
 
 # Files of a store

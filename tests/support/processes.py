@@ -17,9 +17,9 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import pytest
 
 import crudjt
-from crudjt._backends.embedded.engine.segment import segment_path
-from crudjt._core.changes import SESSION, SUBJECT
+from crudjt._core.changes import SESSION
 from crudjt.testing import temporary_store
+from tests.support.embedded import stored
 
 PATIENCE = 30.0  # seconds after which an answer counts as missing
 PROMPT = 5.0  # seconds within which an undisturbed store answers, even on a busy machine
@@ -250,13 +250,6 @@ def _serve_forks(pipe: Connection) -> None:
             pipe.send(fork.pid)
 
 
-def ends_exactly(store: crudjt.Store) -> bool:
-    """Tell whether the log holds nothing behind its end but room, as after every write."""
-    end = store._engine.log_end()
-    content = segment_path(store._engine.log_directory, end.segment).read_bytes()
-    return len(content) >= end.end and not content[end.end :].strip(b"\0")
-
-
 def eventually(true: Callable[[], bool], seconds: float = PROMPT) -> bool:
     """Tell whether something becomes true in time."""
     deadline = time.monotonic() + seconds
@@ -265,12 +258,6 @@ def eventually(true: Callable[[], bool], seconds: float = PROMPT) -> bool:
             return False
         time.sleep(0.005)
     return True
-
-
-def view_content(store: crudjt.Store) -> dict[bytes, bytes]:
-    """Return every record and every subject entry of a store, as stored."""
-    view = store._engine.view
-    return dict(view.scan(SESSION, SESSION, _ALL) + view.scan(SUBJECT, SUBJECT, _ALL))
 
 
 def replayed_content(path: Path, secret_key: str, copy: Path) -> dict[bytes, bytes]:
@@ -284,7 +271,7 @@ def replayed_content(path: Path, secret_key: str, copy: Path) -> dict[bytes, byt
         shutil.copytree(path / part, copy / part)
     try:
         with crudjt.open(copy, secret_key=secret_key) as store:
-            content = view_content(store)
+            content = stored(store)
             assert store.stats().sessions == sum(key.startswith(SESSION) for key in content)
             return content
     finally:
