@@ -158,7 +158,7 @@ def _known_facts(directory: Path, examination: Examination, readers: dict[int, S
         raise StoreCorrupt(directory / manifest.NAME, 0, "neither the manifest nor a segment says whose store this is")
     salt = salts.most_common(1)[0][0]
     if found is not None:
-        return msgspec.structs.replace(found, salt=salt, keys=[])
+        return msgspec.structs.replace(found, salt=salt, keys=[], placement={})
     return Manifest(
         map_size=max([DEFAULT_MAX_SIZE, *_map_sizes(directory)]),
         salt=salt,
