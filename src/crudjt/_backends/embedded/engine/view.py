@@ -10,7 +10,7 @@ stays read-only, which costs time and no safety.
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -236,7 +236,7 @@ def put_new(transaction: Any, id_: bytes, record: bytes) -> None:
 
 
 @contextmanager
-def opened_to_read(directory: Path, map_size: int) -> Iterator[Callable[[], Snapshot]]:
+def opened_to_read(directory: Path, map_size: int) -> Generator[Callable[[], Snapshot]]:
     """Keep a tree open for a block, without the right to change it; yields what begins a snapshot.
 
     Not for a tree that this process has open: LMDB would drop its locks.
