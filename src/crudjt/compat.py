@@ -8,6 +8,7 @@ import base64
 import binascii
 import os
 import threading
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,15 +34,18 @@ _PROTECTED = (
 class _Calls(Protocol):
     """What master and client have in common."""
 
+    @abstractmethod
     def create(self, data: Any, ttl: Any, silence_read: Any) -> str:
         """As `CRUDJT.create`."""
 
     def read(self, token: Any) -> semantics.Answer | None:
         """As `CRUDJT.read`."""
 
+    @abstractmethod
     def update(self, token: Any, data: Any, ttl: Any, silence_read: Any) -> bool:
         """As `CRUDJT.update`."""
 
+    @abstractmethod
     def delete(self, token: Any) -> bool:
         """As `CRUDJT.delete`."""
 

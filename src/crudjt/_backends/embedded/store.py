@@ -12,12 +12,13 @@ from crudjt._backends.embedded.engine.control_block import (
     CACHE_PAIRS,
     begin_word,
 )
+from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.read_cache import (
     Cached,
     ReadCache,
 )
 from crudjt._backends.embedded.stats import read_stats
-from crudjt._core.changes import SESSION, SUBJECT, Decision, Result
+from crudjt._core.changes import SESSION, SUBJECT, Change, Decision, Result
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import (
     pack,
@@ -86,7 +87,7 @@ class EmbeddedStore(Store):
             raise
         self._directory = directory
         self._options = options
-        self._engine = engine
+        self._engine: Engine = engine
         self._sessions = Sessions(keyring, placement, partial(_damaged, directory))
         self._clock = options.clock
         self._max_data_bytes = options.max_data_bytes
@@ -263,7 +264,8 @@ class EmbeddedStore(Store):
         if subject is not None:
             checked_subject(subject)
         place = random_place() if subject is None else None
-        tokens, changes = [], []
+        tokens: list[str] = []
+        changes: list[Change] = []
         for item in in_bites(data):
             packed = pack(item, self._max_data_bytes)
             token, change = self._sessions.insert(packed, subject, limits, self._clock(), place)

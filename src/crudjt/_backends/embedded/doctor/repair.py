@@ -111,9 +111,9 @@ class _Saved:
     """What could be read, and a count of what could not."""
 
     manifest: Manifest
-    sessions: dict[bytes, bytes] = field(default_factory=dict)
+    sessions: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     sequence: int = 0
-    losses: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list[str])
     may_revive: bool = False
 
     def texts(self) -> Iterator[str]:

@@ -127,7 +127,8 @@ class Reading:
         self.begin = self._reopen_and_begin
 
     def _reopen_and_begin(self, *arguments: Any) -> Any:
-        return self._reopen_view().begin(*arguments)
+        begin: Callable[..., Any] = self._reopen_view().begin
+        return begin(*arguments)
 
     def _reopen_view(self) -> View:
         with self._reviving:

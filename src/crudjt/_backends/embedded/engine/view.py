@@ -253,12 +253,13 @@ def opened_to_read(directory: Path, map_size: int) -> Generator[Callable[[], Sna
 
 def _forget_parents_trees() -> None:
     process = os.getpid()
-    inherited: Callable[[str, int], tuple[object, ...]] = lmdb._envid.env_keys  # noqa: SLF001 - there is no public way
+    env_keys_of: Any = lmdb._envid  # noqa: SLF001 - there is no public way
+    inherited: Callable[[str, int], tuple[object, ...]] = env_keys_of.env_keys
 
     def env_keys(path: str, subdir: int) -> tuple[object, ...]:
         return tuple((process, key) for key in inherited(path, subdir))
 
-    lmdb._envid.env_keys = env_keys  # noqa: SLF001 - as above
+    env_keys_of.env_keys = env_keys
 
 
 def translated(error: lmdb.Error, directory: Path) -> StoreError:
