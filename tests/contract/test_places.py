@@ -1,7 +1,7 @@
 """The ids of one subject's sessions share a place of two bytes, so that a cluster can keep them together."""
 
 import crudjt
-from tests.contract.conftest import OpenStore, read
+from tests.support.stores import OpenStore, read
 
 SOME = 24  # random places: a chance of one in 2^16 for each pair to be equal
 

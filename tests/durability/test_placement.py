@@ -12,6 +12,7 @@ from crudjt._backends.embedded.doctor import repair
 from crudjt._backends.embedded.engine import known_keys, manifest
 from crudjt._backends.embedded.engine.maintenance_lock import exclusively
 from tests.support.disks import Machine, entries, flip, fork, in_child, segments
+from tests.support.embedded import engine_of
 
 SUBJECTS = [f"user {number}" for number in range(8)]
 
@@ -121,7 +122,7 @@ def test_an_opening_goes_on_without_it_while_another_process_holds_the_manifest(
     with crudjt.open(path, secret_key=secret_key) as store:  # adds one
         assert manifest.load(path).placement
         without_placement(path)
-        with exclusively(store._engine) as alone:
+        with exclusively(engine_of(store)) as alone:
             assert alone
             assert len(in_child(lambda: places(path, secret_key))) == len(before)
             assert not manifest.load(path).placement

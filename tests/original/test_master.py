@@ -15,8 +15,8 @@ import pytest
 
 import crudjt
 from crudjt import CRUDJT, opening
-from tests.original.agents import Agent, Raised, free_port, listening
-from tests.original.conftest import Start
+from tests.original.agents import Agent, Raised, Start
+from tests.support.ports import free_port, listening
 from tests.support.processes import (
     PATIENCE,
     Fork,

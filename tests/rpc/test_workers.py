@@ -20,17 +20,9 @@ import crudjt
 from crudjt._backends.embedded.engine.control_block import ControlBlock
 from crudjt._backends.embedded.engine.reader import CONTROL_FILE
 from crudjt.errors import StoreUnavailable
+from tests.support.certificates import Authority
 from tests.support.processes import eventually
-from tests.support.servers import (
-    CHECK,
-    PATIENCE,
-    Authority,
-    ServeCommand,
-    call,
-    plaintext,
-    serve,
-    serves,
-)
+from tests.support.servers import CHECK, PATIENCE, ServeCommand, call, plaintext, serve, serves
 
 CLIENTS = 50
 CONNECTIONS = 3000
