@@ -1,7 +1,7 @@
 """For the tests of applications: a clock that stands still, and stores that vanish."""
 
 import tempfile
-from collections.abc import Generator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class FakeClock:
 
 
 @contextmanager
-def temporary_store(**options: Any) -> Generator[Store]:
+def temporary_store(**options: Any) -> Iterator[Store]:
     """Keep a store in a temporary directory open for a block; takes what `crudjt.open` takes, but for the location."""
     options.setdefault("secret_key", generate_secret_key())
     with tempfile.TemporaryDirectory(prefix="crudjt-") as directory, open_store(Path(directory), **options) as store:

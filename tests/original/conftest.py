@@ -3,15 +3,18 @@
 import fcntl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.original.agents import INSTALLATION_SECONDS, Agent, Start
+from tests.original.agents import Agent
 
 ORIGINAL = "crudjt==1.0.1"
+INSTALLATION_SECONDS = 300
+
+Start = Callable[..., Agent]
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.original.agents import INSTALLATION_SECONDS, Agent
+from tests.original.agents import Agent
+from tests.original.conftest import INSTALLATION_SECONDS
 
 pytestmark = pytest.mark.timeout(2 * INSTALLATION_SECONDS + 60)  # the first that needs the original installs it
 

@@ -6,7 +6,10 @@ import sys
 import pytest
 
 from crudjt._backends.grpc.store import RemoteStore
-from tests.support.interface import SIGNATURES, called
+from tests.project.test_public_names import (
+    SIGNATURES,
+    called,
+)
 
 
 @pytest.mark.parametrize("name", SIGNATURES)

@@ -1,5 +1,6 @@
 """Processes of the tests: started, talked to with a bound on every wait, and never left behind."""
 
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -144,10 +145,12 @@ def _serve_store(pipe: Connection, path: Path, secret_key: str, options: dict[st
 class Fork:
     """A forked copy of this process that runs one function and leaves by ``os._exit``."""
 
+    _fork = staticmethod(os.fork)
+
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self._reaped = False
         self._reading, writing = os.pipe()
-        self.pid = os.fork()
+        self.pid = self._fork()
         if not self.pid:
             _live_as_child(writing, function, arguments)
         os.close(writing)
@@ -187,6 +190,12 @@ class Fork:
         self._reaped = True
         os.close(self._reading)
         return os.waitpid(self.pid, 0)[1]
+
+
+class ForkBelowPython(Fork):
+    """The same by fork(2) itself, as C code forks: no hook of Python is called."""
+
+    _fork = staticmethod(ctypes.PyDLL(None).fork)
 
 
 def _live_as_child(writing: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> NoReturn:

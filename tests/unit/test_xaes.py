@@ -146,8 +146,31 @@ def test_nonces_never_repeat_across_a_fork() -> None:
     _, status = os.waitpid(child, 0)
     assert status == 0
     of_child = {received[at : at + NONCE_BYTES] for at in range(0, len(received), NONCE_BYTES)}
+    of_parent = set(nonces(cipher, 1000))
     assert len(of_child) == 1000
-    assert of_child.isdisjoint(nonces(cipher, 1000))
+    assert of_child.isdisjoint(of_parent)
+    assert {nonce[:12] for nonce in of_child}.isdisjoint({nonce[:12] for nonce in of_parent})
+
+
+def test_memory_that_is_copied_unseen_and_runs_twice_repeats_no_nonce() -> None:
+    """A snapshot of a virtual machine runs again with the same random bytes in the pool, in the same process."""
+    cipher = XAES256GCM(KEY)
+    nonces(cipher, 1)
+    drawn_in_advance = list(cipher._nonces._items)
+    first = nonces(cipher, 200)
+    cipher._nonces._items[:] = drawn_in_advance
+    second = nonces(cipher, 200)
+    assert {nonce[:12] for nonce in first} == {nonce[:12] for nonce in second}
+    assert len({nonce[12:] for nonce in first + second}) == 400
+
+
+@pytest.mark.parametrize("time_ns", [-(2**63), -1, 0, 2**63 - 1])
+def test_a_message_can_be_sealed_at_any_time_of_the_clock(monkeypatch: pytest.MonkeyPatch, time_ns: int) -> None:
+    monkeypatch.setattr(xaes, "time_ns", lambda: time_ns)
+    cipher = XAES256GCM(KEY)
+    sealed = [cipher.seal(b"plaintext", b"") for _ in range(100)]
+    assert len({each[:NONCE_BYTES] for each in sealed}) == 100
+    assert all(unsealed(cipher, each, b"") == b"plaintext" for each in sealed)
 
 
 def test_the_first_half_of_the_nonce_is_renewed_before_its_key_wears_out(monkeypatch: pytest.MonkeyPatch) -> None:

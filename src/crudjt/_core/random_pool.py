@@ -1,13 +1,15 @@
 """Random bytes, drawn from the operating system in pages and handed out in chunks.
 
 A chunk is handed out once: `list.pop` is atomic, so threads never share one, and a forked child drops what it
-inherited, so processes never do.
+inherited, so processes never do (`process_guard`). A copy of a whole machine or process that runs a second time cannot
+be seen from inside: what must be unique even then is mixed with the time, as `xaes` does.
 """
 
 import os
-import weakref
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
+
+from crudjt._core.process_guard import guard, own_memory, renew
 
 CHUNK_BYTES = 12
 _CHUNKS_PER_PAGE = 512
@@ -20,7 +22,7 @@ class Pool(Generic[Item]):
 
     Attributes:
         pop: hands one out, or raises `IndexError` where `refill` has to. It is the method of a list, for the paths
-            where a call of ours would cost too much.
+            where a call of ours would cost too much; look at `own_memory` before it is called.
 
     """
 
@@ -29,10 +31,12 @@ class Pool(Generic[Item]):
         self._make = make
         self._items: list[Item] = []
         self.pop = self._items.pop
-        _pools.add(self)
+        guard(self)
 
     def take(self) -> Item:
-        """Return an item that nobody else gets."""
+        """Return an item that no other caller gets, in any process."""
+        if not own_memory[0]:
+            renew()
         try:
             return self.pop()
         except IndexError:
@@ -46,19 +50,9 @@ class Pool(Generic[Item]):
         self._items.extend(items)
         return item
 
-    def clear(self) -> None:
-        """Forget what was made ahead."""
+    def leave_to_parent(self) -> None:
+        """Drop what was made in advance: the parent hands it out."""
         self._items.clear()
 
 
-_pools: "weakref.WeakSet[Pool[Any]]" = weakref.WeakSet()
-
 chunks: Pool[bytes] = Pool(lambda random: random)
-
-
-def _forget_inherited() -> None:
-    for pool in _pools:
-        pool.clear()
-
-
-os.register_at_fork(after_in_child=_forget_inherited)

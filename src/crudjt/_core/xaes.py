@@ -1,14 +1,19 @@
 """XAES-256-GCM: AES-256-GCM with 192-bit nonces that are safe to draw at random (C2SP, c2sp.org/XAES-256-GCM).
 
-The first half of a nonce derives a key, the second half is the AES-GCM nonce under that key.
+The first half of a nonce derives a key, the second half is the AES-GCM nonce under that key. Each process draws a
+first half of its own and keeps it for many messages. A second half is 12 random bytes, drawn in advance, XORed with
+the time of the message: it stays uniformly random, and a snapshot of the memory that runs twice repeats it only where
+both runs seal with the same random bytes in the same nanosecond.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
+from time import time_ns
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt._core.random_pool import (
     Pool,
     chunks,
@@ -20,11 +25,13 @@ TAG_BYTES = 16
 OVERHEAD_BYTES = NONCE_BYTES + TAG_BYTES
 
 _PREFIX_BYTES = 12
+_HALF_BYTES = 12
+_TIME_MASK = 2**64 - 1  # before 1970 the time is negative
 _BLOCK_BITS = 128
 _DERIVED_KEYS_KEPT = 1024
 
-# SP 800-38D allows 2**32 random nonces under one key. Threads may come to count a page twice, and forked children
-# inherit a prefix and draw fresh second halves: at 2**24 each, 256 of them may share it.
+# SP 800-38D allows 2**32 random nonces under one key. Threads may come to count a page twice, and copies of a snapshot
+# that runs more than once share a prefix: at 2**24 each, 256 of them may.
 _SEALS_PER_PREFIX = 2**24
 
 
@@ -45,9 +52,10 @@ class XAES256GCM:
             doubled ^= 1 << _BLOCK_BITS | 0x87
         self._k1 = doubled.to_bytes(16, "big")
         self._derived = lru_cache(_DERIVED_KEYS_KEPT)(self._derive)
-        self._prefix, self._seals_left = chunks.take(), _SEALS_PER_PREFIX
+        self._prefix, self._seals_left = b"", 0
         self._nonces = Pool(self._nonces_of)
         self._pop_nonce = self._nonces.pop
+        guard(self)
 
     def encrypt(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
         """Return ciphertext and tag under a 24-byte nonce that is never used again."""
@@ -66,25 +74,28 @@ class XAES256GCM:
 
     def seal(self, plaintext: bytes, associated: bytes) -> bytes:
         """Return nonce, ciphertext and tag."""
-        pop = self._pop_nonce
+        if not own_memory[0]:
+            renew()
         try:
-            nonce, second_half, encrypt = pop()
+            number, prefix, encrypt = self._pop_nonce()
         except IndexError:
-            nonce, second_half, encrypt = self._nonces.refill()
-        return nonce + encrypt(second_half, plaintext, associated)
+            number, prefix, encrypt = self._nonces.refill()
+        half = (number ^ (time_ns() & _TIME_MASK)).to_bytes(_HALF_BYTES, "big")
+        return prefix + half + encrypt(half, plaintext, associated)
 
-    def _nonces_of(self, second_halves: list[bytes]) -> list[tuple[bytes, bytes, _Encrypt]]:
-        """Return nonces, whole and halved, each with the cipher of its first half.
+    def leave_to_parent(self) -> None:
+        """Draw another first half for the next nonces: the parent goes on with the one it has."""
+        self._seals_left = 0
 
-        The first half is kept for many messages, so that its key is derived once.
-        """
-        self._seals_left -= len(second_halves)
+    def _nonces_of(self, random: list[bytes]) -> list[tuple[int, bytes, _Encrypt]]:
+        """Return random numbers for second halves, each with the first half to use and the cipher of that."""
+        self._seals_left -= len(random)
         if self._seals_left < 0:
-            self._seals_left = _SEALS_PER_PREFIX - len(second_halves)
+            self._seals_left = _SEALS_PER_PREFIX - len(random)
             self._prefix = chunks.take()
         prefix = self._prefix
         encrypt = self._derived(prefix).encrypt
-        return [(prefix + half, half, encrypt) for half in second_halves]
+        return [(int.from_bytes(chunk, "big"), prefix, encrypt) for chunk in random]
 
     def _derive(self, prefix: bytes) -> AESGCM:
         first, second = (self._block(_xor(b"\x00" + bytes([n]) + b"X\x00" + prefix, self._k1)) for n in (1, 2))

@@ -35,6 +35,7 @@ from crudjt._core.gil import (
     in_bites,
     let_go,
 )
+from crudjt._core.process_guard import own_memory, renew
 from crudjt._core.record import (
     HEADER_BYTES,
     NO_SUBJECT,
@@ -84,6 +85,8 @@ class Engine(Reading):
             StoreFailed: the disk failed now or earlier.
 
         """
+        if self._view is None or not own_memory[0]:
+            self._reach_view()
         with self._writing:
             begin_transaction = self.begin  # under the lock, before which `close` has changed it
             try:
@@ -108,7 +111,7 @@ class Engine(Reading):
                     or len(changes[-1][2]) > _SMALL_RECORD_BYTES
                 ):
                     limit = self._make_room(number, changes)
-                ends: list[int] = []
+                ends = []
                 for kind, id_, record in changes:
                     if kind == INSERT:  # nobody can have cached what did not exist
                         put_new(transaction, id_, record)
@@ -152,6 +155,7 @@ class Engine(Reading):
         Returns a snapshot of the view, to be ended by the caller, and where the log stands at just that point: at the
         start of the new segment.
         """
+        self._reach_view()
         with self._writing:
             transaction = self.begin(None, None, True)  # noqa: FBT003 - as in write
             try:
@@ -174,6 +178,13 @@ class Engine(Reading):
         self.words[control_block.WORD_SYNCED_END] = HEADER_BLOCK_BYTES
         self.words[control_block.WORD_SEALED_BYTES] += end
         return snapshot, started
+
+    def _reach_view(self) -> None:
+        """Make the view and the locks those of this process. Before a lock is taken, since it may start threads."""
+        try:
+            _ = self.view
+        except ViewError as error:
+            raise self._translated(error) from error
 
     def _attend(self, number: int) -> None:
         """Do what few transactions have to: refuse where the disk failed, and mend what a dead writer left."""
@@ -247,13 +258,15 @@ class Engine(Reading):
     # Ending, forking
 
     def _make_locks(self) -> None:
-        """Make the locks between the threads of this process; those of a parent may be held by threads it kept."""
+        """Make the locks between the threads of this process."""
         self._writing = threading.Lock()
         self.copying = threading.Lock()  # held by whoever copies a snapshot, from its beginning on
         self._syncing = threading.Lock()
 
     def close(self) -> None:
         """Sync and close. Other processes are not touched."""
+        if not own_memory[0]:
+            renew()
         try:
             if self._view is not None and not self.control.failed:
                 self.sync()
@@ -265,10 +278,11 @@ class Engine(Reading):
                 self._log.close()
             os.close(self._lock)
 
-    def abandon(self) -> None:
-        """In a forked child: let go of what cannot be inherited, and reopen it at the first use."""
+    def leave_to_parent(self) -> None:
+        """Leave what a parent process uses alone: its view, its locks, and a log that it may just be writing to."""
         self._make_locks()
-        self._abandon_view()
+        self._log.leave_to_parent()
+        super().leave_to_parent()
 
 
 def new_pages(changes: Iterable[Change]) -> int:

@@ -99,6 +99,10 @@ class LiveLog:
         self._words[control_block.WORD_SYNCED_SEQUENCE] = target.sequence
         self._words[control_block.WORD_SYNCED_AT] = system_clock() // NS_PER_MS
 
+    def leave_to_parent(self) -> None:
+        """Open the segment again at the next use: a thread of the parent may have been at work on what was copied."""
+        self.current = None
+
     def close(self) -> None:
         """Let go of the segment, and of its map."""
         if self.current is not None:

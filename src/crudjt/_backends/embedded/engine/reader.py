@@ -11,11 +11,13 @@ from crudjt._backends.embedded.engine.control_block import (
     LogEnd,
 )
 from crudjt._backends.embedded.engine.view import (
+    NoFreeSlot,
     Snapshot,
     View,
     ViewError,
     translated,
 )
+from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.errors import StoreClosed, StoreError, StoreFailed
 
 CONTROL_FILE = "control"
@@ -28,8 +30,8 @@ _SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
 class Reading:
     """The reading half of an `Engine`: what needs no writer's lock.
 
-    `begin` starts a transaction of the view. It is an attribute, not a method, since it is also where a closed store
-    and a forked child are met, at no cost to the others.
+    `begin` starts a transaction of the view. It is an attribute, not a method: `close` replaces it, and so does a
+    forked child.
     """
 
     def __init__(self, directory: Path, ready: manifest.Manifest) -> None:
@@ -43,6 +45,7 @@ class Reading:
         self.begin: Callable[..., Any] = self._view.begin
         self.on_revival: Callable[[], None] = lambda: None
         self._reviving = threading.Lock()
+        guard(self)
 
     @property
     def base_directory(self) -> Path:
@@ -51,14 +54,21 @@ class Reading:
 
     @property
     def view(self) -> View:
-        """The open view."""
+        """The open view, reopened where this process has inherited it."""
+        if not own_memory[0]:
+            renew()
         return self._view or self._reopen_view()
 
     def get(self, key: bytes) -> bytes | None:
         """Return a value of the view as last committed, without a lock."""
+        if not own_memory[0]:
+            renew()
         begin = self.begin
         try:
-            transaction = begin()
+            try:
+                transaction = begin()
+            except NoFreeSlot:
+                transaction = self.view.begin_again()
             try:
                 value: bytes | None = transaction.get(key)
             finally:
@@ -118,25 +128,30 @@ class Reading:
         if self._view is not None:
             self._view.close()
 
-    def _abandon_view(self) -> None:
-        """In a forked child: let go of the view, which cannot be inherited, and reopen it at the first use."""
+    def leave_to_parent(self) -> None:
+        """Leave the view of a parent process alone; the next use opens one of this process."""
         self._reviving = threading.Lock()
         if self._view is not None:
             self._view.abandon()
             self._view = None
-        self.begin = self._reopen_and_begin
+        if self.begin is not _refuse_closed:
+            self.begin = self._reopen_and_begin
 
     def _reopen_and_begin(self, *arguments: Any) -> Any:
-        begin: Callable[..., Any] = self._reopen_view().begin
-        return begin(*arguments)
+        return self.view.begin(*arguments)
 
     def _reopen_view(self) -> View:
+        if self.begin is _refuse_closed:
+            raise StoreClosed
         with self._reviving:
-            if self._view is None:
-                self._view = View(self.directory / VIEW_DIRECTORY, self.map_size)
-                self.begin = self._view.begin
-                self.on_revival()
-            return self._view
+            view = self._view
+            if view is not None:
+                return view
+            view = self._view = View(self.directory / VIEW_DIRECTORY, self.map_size)
+            self.begin = view.begin
+        # Starts threads, so no lock is held: under gevent, another greenlet that waits for it would stop the process.
+        self.on_revival()
+        return view
 
     def _translated(self, error: ViewError) -> StoreError:
         return StoreClosed() if self.begin is _refuse_closed else translated(error, self.directory)

@@ -1,97 +1,161 @@
 """The engines of this process: one for a directory, however many stores are opened on it.
 
-LMDB must not open a file twice in a process, and one caretaker is enough. The fork hooks live here too.
+LMDB must not open a file twice in a process, and one set of background threads is enough.
+
+Threads are started and joined without a lock. Under gevent both let other greenlets run, and one that waited in the
+kernel for a lock of the first would stop them all.
 """
 
 import atexit
 import contextlib
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Iterator
 from pathlib import Path
 
 from crudjt._backends.embedded.engine.background import Caretaker
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.opening import open_engine
 from crudjt._core.options import Options
+from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.errors import CrudjtError
-
-_lock = threading.Lock()
-_shared: dict[tuple[int, int], "SharedEngine"] = {}
 
 
 class SharedEngine:
-    """An engine, its caretaker, and the options of the stores that share them."""
+    """An engine, its background threads, and the options of the stores that share them."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Take an engine that nobody uses yet."""
+    def __init__(self, engine: Engine, options: Options) -> None:
+        """Take an engine that is not in use yet, and the options it was opened with."""
         self.engine = engine
         self.users: list[Options] = []
+        self.leaving = 0  # how many last stores wait for the threads to end
         self.caretaker: Caretaker | None = None
+        self._opened_with = options
+        self._starting = threading.Lock()
         engine.on_revival = self.take_care
 
     def take_care(self) -> None:
-        """Start a caretaker for this process."""
-        self.caretaker = Caretaker(self.engine, self.strictest)
-        self.caretaker.start()
+        """Start the background threads of this process, or have them look at the options again."""
+        with self._starting:
+            running = self.caretaker
+            if running is None:
+                started = self.caretaker = Caretaker(self.engine, self.strictest)
+        if running is None:
+            started.start()
+        else:
+            running.reconsider()
 
     def strictest(self) -> Options:
         """Return the options of the store that wants to sync most often."""
-        return min(self.users, key=lambda options: options.sync_interval)
+        return min(self.users or [self._opened_with], key=lambda options: options.sync_interval)
 
-    def close(self) -> None:
-        """End the caretaker, sync, and close."""
-        if self.caretaker is not None:
-            self.caretaker.stop()
-        self.engine.close()
+    def stop(self) -> None:
+        """End the background threads, and return when they have ended."""
+        with self._starting:
+            caretaker, self.caretaker = self.caretaker, None
+        if caretaker is not None:
+            caretaker.stop()
+
+    def leave_to_parent(self) -> None:
+        """Forget the threads, which only the parent process has."""
+        self.caretaker = None
+        self.leaving = 0
+        self._starting = threading.Lock()
+
+
+class _Registry:
+    """The engines that are open, and the lock under which that changes."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.shared: dict[tuple[int, int], SharedEngine] = {}
+        self.lock = threading.Lock()
+        self._held_for_fork = False
+        guard(self)
+
+    def known(self, directory: Path) -> SharedEngine | None:
+        """Return the engine of a directory, if this process has it open."""
+        try:
+            return self.shared.get(_identity(directory))
+        except OSError:  # opening it says what is wrong
+            return None
+
+    def leave_to_parent(self) -> None:
+        """Make a lock of this process, and forget the threads of the parent."""
+        self.lock = threading.Lock()
+        self._held_for_fork = False
+        for known in self.shared.values():
+            known.leave_to_parent()
+
+    def before_fork(self) -> None:
+        """Wait until no engine is half opened or half closed: its descriptors would leak into the child."""
+        if not own_memory[0]:
+            renew()
+        self.lock.acquire()
+        self._held_for_fork = True
+
+    def after_fork(self) -> None:
+        """In the parent, go on. Some programs call only part of the hooks."""
+        if self._held_for_fork:
+            self._held_for_fork = False
+            self.lock.release()
+
+
+_registry = _Registry()
 
 
 def acquire(directory: Path, options: Options) -> Engine:
     """Return the engine of a directory, opening it for the first store; pair with `release`."""
-    with _lock:
-        known = _known(directory)
+    if not own_memory[0]:
+        renew()
+    with _registry.lock:
+        known = _registry.known(directory)
         if known is None:
-            known = SharedEngine(open_engine(directory, options.max_size))
-            _shared[_identity(directory)] = known
+            known = SharedEngine(open_engine(directory, options.max_size), options)
+            _registry.shared[_identity(directory)] = known
         known.users.append(options)
-        if known.caretaker is not None:
-            known.caretaker.reconsider()
-        elif len(known.users) == 1:
-            known.take_care()
-        return known.engine
+    try:
+        known.take_care()
+    except BaseException:
+        release(known.engine, options)
+        raise
+    return known.engine
 
 
 def release(engine: Engine, options: Options) -> None:
     """Give an engine up; the last store closes it."""
-    with _lock:
-        identity = next((identity for identity, known in _shared.items() if known.engine is engine), None)
-        if identity is None:  # closed at exit already
+    if not own_memory[0]:
+        renew()
+    with _registry.lock:
+        identity, known = next(
+            ((identity, known) for identity, known in _registry.shared.items() if known.engine is engine), (None, None)
+        )
+        if identity is None or known is None:  # closed at exit already
             return
-        known = _shared[identity]
-        if len(known.users) > 1:
-            known.users.remove(options)
-        else:
-            del _shared[identity]
-            known.close()
-
-
-def _known(directory: Path) -> "SharedEngine | None":
-    try:
-        return _shared.get(_identity(directory))
-    except OSError:  # opening it says what is wrong
-        return None
+        known.users.remove(options)
+        if known.users:
+            return
+        known.leaving += 1
+    known.stop()
+    with _registry.lock:
+        known.leaving -= 1
+        # While the threads ended, other stores may have come, and one of them may be leaving.
+        if not known.users and not known.leaving and _registry.shared.pop(identity, None) is known:
+            engine.close()
 
 
 @contextlib.contextmanager
-def borrowed(directory: Path) -> Generator[Engine | None]:
+def borrowed(directory: Path) -> Iterator[Engine | None]:
     """Keep this process's engine of a directory open for a block; where it has none, keep it from opening one."""
+    if not own_memory[0]:
+        renew()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_lock)
-        known = _known(directory)
+        stack.enter_context(_registry.lock)
+        known = _registry.known(directory)
         if known is None:
             yield None
             return
-        options = known.users[0]
+        options = known.strictest()
         known.users.append(options)
         stack.close()
         try:
@@ -106,21 +170,17 @@ def _identity(directory: Path) -> tuple[int, int]:
 
 
 def _close_all() -> None:
-    with _lock:
-        for known in _shared.values():
-            with contextlib.suppress(CrudjtError):
-                known.close()
-        _shared.clear()
-
-
-def _abandon_all() -> None:
-    """In a forked child: the parent's threads and open trees stay behind."""
-    for known in _shared.values():
-        known.caretaker = None
-        known.engine.abandon()
-    _lock.release()
+    if not own_memory[0]:
+        renew()
+    with _registry.lock:
+        every = list(_registry.shared.values())
+        _registry.shared.clear()
+    for known in every:
+        known.stop()
+        with _registry.lock, contextlib.suppress(CrudjtError):
+            known.engine.close()
 
 
 atexit.register(_close_all)
-# No engine is half opened or half closed in the moment of a fork.
-os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_abandon_all)
+# What a child has to do, it does at the first use of a store, however it was forked: see process_guard.
+os.register_at_fork(before=_registry.before_fork, after_in_parent=_registry.after_fork)

@@ -10,16 +10,17 @@ stays read-only, which costs time and no safety.
 
 import ctypes
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lmdb
-import lmdb._envid  # fork: see View.abandon
+import lmdb._envid  # forks: see _OpenTrees
 
 from crudjt import _filesystem
 from crudjt._core.changes import SESSION, SUBJECT
+from crudjt._core.process_guard import guard
 from crudjt._core.record import (
     HEADER_BYTES,
     NO_SUBJECT,
@@ -33,6 +34,7 @@ DATA_FILE = "data.mdb"
 LOCK_FILE = "lock.mdb"
 
 ViewError = lmdb.Error
+NoFreeSlot = lmdb.ReadersFullError
 Snapshot = lmdb.Transaction
 
 # A change touches two root-to-leaf paths of at most five pages. A transaction may split each of them, and touches some
@@ -101,7 +103,7 @@ class View:
     def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Return up to `limit` items whose keys have `prefix`, from the key `start` on."""
         items: list[tuple[bytes, bytes]] = []
-        with self.begin() as transaction, transaction.cursor() as cursor:
+        with self._begin() as transaction, transaction.cursor() as cursor:
             if cursor.set_range(start):
                 for key, value in cursor:
                     if len(items) == limit or not key.startswith(prefix):
@@ -190,6 +192,18 @@ class View:
 
     def snapshot(self) -> Snapshot:
         """Return a read transaction for `copy`; it sees what is committed now."""
+        snapshot: Snapshot = self._begin()
+        return snapshot
+
+    def _begin(self) -> Any:
+        try:
+            return self.begin()
+        except NoFreeSlot:
+            return self.begin_again()
+
+    def begin_again(self) -> Any:
+        """Begin a read transaction after no slot was free: those of dead processes are freed first."""
+        self.clear_dead_readers()
         return self.begin()
 
     def copy(self, target: int, snapshot: Snapshot) -> int:
@@ -213,10 +227,9 @@ class View:
 
         Closing it here would free reader slots that the parent is using, and would wait for ever for a write
         transaction of a thread that the fork did not copy. So it stays open in memory, unreachable, even past the end
-        of the interpreter, and py-lmdb's rule of one open tree per file and process is told of the new process.
+        of the interpreter.
         """
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.env))
-        _forget_parents_trees()
 
 
 def _pages(stat: Mapping[str, Any]) -> int:
@@ -236,7 +249,7 @@ def put_new(transaction: Any, id_: bytes, record: bytes) -> None:
 
 
 @contextmanager
-def opened_to_read(directory: Path, map_size: int) -> Generator[Callable[[], Snapshot]]:
+def opened_to_read(directory: Path, map_size: int) -> Iterator[Callable[[], Snapshot]]:
     """Keep a tree open for a block, without the right to change it; yields what begins a snapshot.
 
     Not for a tree that this process has open: LMDB would drop its locks.
@@ -251,15 +264,22 @@ def opened_to_read(directory: Path, map_size: int) -> Generator[Callable[[], Sna
         env.close()
 
 
-def _forget_parents_trees() -> None:
-    process = os.getpid()
-    env_keys_of: Any = lmdb._envid  # noqa: SLF001 - there is no public way
-    inherited: Callable[[str, int], tuple[object, ...]] = env_keys_of.env_keys
+class _OpenTrees:
+    """What py-lmdb knows of the trees that are open: it refuses to open a file twice in one process."""
 
-    def env_keys(path: str, subdir: int) -> tuple[object, ...]:
-        return tuple((process, key) for key in inherited(path, subdir))
+    def leave_to_parent(self) -> None:
+        """Tell py-lmdb of a new process: what its parent has open, or was just opening, this one may open."""
+        process = os.getpid()
+        inherited: Callable[[str, int], tuple[object, ...]] = lmdb._envid.env_keys  # noqa: SLF001 - no public way
 
-    env_keys_of.env_keys = env_keys
+        def env_keys(path: str, subdir: int) -> tuple[object, ...]:
+            return tuple((process, key) for key in inherited(path, subdir))
+
+        lmdb._envid.env_keys = env_keys  # noqa: SLF001 - as above
+
+
+_open_trees = _OpenTrees()
+guard(_open_trees)
 
 
 def translated(error: lmdb.Error, directory: Path) -> StoreError:
