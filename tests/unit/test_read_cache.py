@@ -1,5 +1,7 @@
 """The read cache of a process: what stays in it, that its copies share nothing, and that changes do not trust it."""
 
+import copy
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,16 @@ def test_a_cached_read_gives_each_caller_data_of_its_own(data: dict[str, Any]) -
             assert session is not None
             assert session.data == data
             spoil(session.data)
+
+
+def test_a_session_from_the_cache_can_be_pickled_and_copied() -> None:
+    with temporary_store() as store:
+        token = store.create({"n": 1}, subject="anna")
+        store.read(token)
+        session = store.read(token)
+        assert session is not None
+        for again in (pickle.loads(pickle.dumps(session)), copy.deepcopy(session)):
+            assert (again.data, again.id, again.subject) == (session.data, session.id, "anna")
 
 
 def spoil(value: Any) -> None:

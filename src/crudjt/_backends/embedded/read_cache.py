@@ -37,6 +37,10 @@ class Cached(Envelope, gc=False):
         """Tell whether no process has changed the session; under the write lock, that stays so until the commit."""
         return self.words[self.word] == self.noted
 
+    def __reduce__(self) -> tuple[type[Envelope], tuple[object, ...]]:
+        """Pickle and copy the envelope alone: the rest belongs to the cache of this process."""
+        return Envelope, (self.id, self.head, self.subject)
+
 
 class ReadCache:
     """Tokens to sessions; of those that nobody has used since they came, the oldest go first.
