@@ -12,11 +12,11 @@ RUN useradd --system --uid 10001 --home-dir /app crudjt \
 USER crudjt
 WORKDIR /app
 ENV PATH=/opt/crudjt/bin:$PATH \
-    CRUDJT_PATH=/app/store_jt \
+    CRUDJT_STORE=/app/store_jt \
     CRUDJT_LISTEN="unix:/run/crudjt/socket 127.0.0.1:50051"
 VOLUME ["/app/store_jt", "/run/crudjt"]
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s \
-    CMD ["crudjt", "--url", "unix:///run/crudjt/socket", "health"]
+    CMD ["crudjt", "--store", "unix:/run/crudjt/socket", "health"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["crudjt"]
 CMD ["serve"]

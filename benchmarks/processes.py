@@ -136,7 +136,7 @@ def redis(directory: str, port: int, *, durable: bool) -> Iterator[None]:
 @contextmanager
 def crudjt_server(directory: str, port: int) -> Iterator[None]:
     """Serve our store over gRPC, as `crudjt serve` does."""
-    command = OURS.command("crudjt", "--path", f"{directory}/store", "serve", "--listen", f"127.0.0.1:{port}")
+    command = OURS.command("crudjt", "--store", f"{directory}/store", "serve", "--listen", f"127.0.0.1:{port}")
     command += ["--workers", str(GRPC_WORKERS), "--log-level", "warning"]
     with subprocess.Popen(command, env=os.environ | {"CRUDJT_SECRET_KEY": SECRET_KEY}, stdout=sys.stderr) as process:
         try:

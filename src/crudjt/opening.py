@@ -1,43 +1,95 @@
-"""`open`: from what the caller and the environment say to an open store."""
+"""`open`: from a location to the backend that opens it.
+
+A location is a directory or a URL, and the scheme of a URL names the backend. The backends of crudjt are listed here;
+another package adds one with an entry point in the group ``crudjt.backends``, whose name is the scheme and whose value
+is a module with the members of `Backend`. A backend is imported when a location of its scheme is opened.
+"""
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypedDict, cast
 
-from crudjt._backends.embedded.store import EmbeddedStore
-from crudjt._backends.grpc.location import (
-    DEFAULT_TIMEOUT,
-    is_remote,
-    remote,
-)
-from crudjt._core.clock import (
-    Clock,
-    system_clock,
-)
-from crudjt._core.extras import require_extra
-from crudjt._core.keyring import decode_secret_keys
-from crudjt._core.options import (
-    Durability,
-    Options,
-)
+from crudjt._core.clock import Clock, system_clock
+from crudjt._core.options import Durability
 from crudjt.base import Store
 from crudjt.errors import InvalidParameter, InvalidType
 
-PATH_VARIABLE = "CRUDJT_PATH"
-SECRET_KEY_VARIABLE = "CRUDJT_SECRET_KEY"  # noqa: S105 - the name of a variable
-SECRET_KEY_FILE_VARIABLE = "CRUDJT_SECRET_KEY_FILE"  # noqa: S105 - the name of a variable
+STORE_VARIABLE = "CRUDJT_STORE"
+PATH_VARIABLE = "CRUDJT_PATH"  # its older name
 
 SYSTEM_LOCATION = Path("/var/lib/store_jt")
 PROJECT_LOCATION = "store_jt"
 
-_NO_KEY = (
-    f"no secret key: pass secret_key=…, or set {SECRET_KEY_VARIABLE} or {SECRET_KEY_FILE_VARIABLE} (to make one: "
-    "crudjt keygen)"
-)
+ENTRY_POINTS = "crudjt.backends"
+DIRECTORY_BACKEND = "crudjt._backends.embedded"
+BACKENDS = {"grpc": "crudjt._backends.grpc", "grpcs": "crudjt._backends.grpc", "unix": "crudjt._backends.grpc"}
+"""The modules of our own backends, by scheme."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two characters or more: C:\sessions is a path
+
+Location = str | os.PathLike[str]
+
+
+class OpenOptions(TypedDict, total=False):
+    """The options of `crudjt.open`, for functions that pass them on."""
+
+    secret_key: str | Sequence[str] | None
+    durability: Durability
+    sync_interval: float
+    sweep_interval: float
+    max_size: int | None
+    max_data_bytes: int
+    clock: Clock
+    access_token: str | None
+    tls_ca: Location | None
+    tls_cert: Location | None
+    tls_key: Location | None
+    timeout: float
+
+
+class Backend(Protocol):
+    """A module that opens the locations of some schemes. Importing it does not import its driver."""
+
+    @property
+    def SCHEMES(self) -> Collection[str]:  # noqa: N802 - a constant of the module
+        """The URL schemes that it opens, in lower case."""
+
+    @property
+    def OPTIONS(self) -> Collection[str]:  # noqa: N802 - a constant of the module
+        """The options of `crudjt.open` that it takes. Any other is refused."""
+
+    def parse(self, location: Any, options: Mapping[str, Any]) -> Any:
+        """Check a location and its options, and return what `open_store` needs. Connects to nothing.
+
+        Args:
+            location: the URL as it was given; for the backend of directories, an absolute path.
+            options: some of `OPTIONS`, with their values.
+
+        Raises:
+            InvalidParameter: the location or an option is not usable.
+
+        """
+
+    def open_store(self, parsed: Any) -> Store:
+        """Open the store that `parse` returned."""
+
+
+class Parsed(NamedTuple):
+    """A location that has been checked, and its backend."""
+
+    backend: Backend
+    place: Any
+
+    def open(self) -> Store:
+        """Open the store."""
+        return self.backend.open_store(self.place)
 
 
 def open(  # noqa: A001 - crudjt.open is the name
-    location: str | os.PathLike[str] | None = None,
+    location: Location | None = None,
     *,
     secret_key: str | Sequence[str] | None = None,
     durability: Durability = "interval",
@@ -47,19 +99,20 @@ def open(  # noqa: A001 - crudjt.open is the name
     max_data_bytes: int = 4096,
     clock: Clock = system_clock,
     access_token: str | None = None,
-    tls_ca: str | os.PathLike[str] | None = None,
-    tls_cert: str | os.PathLike[str] | None = None,
-    tls_key: str | os.PathLike[str] | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
+    tls_ca: Location | None = None,
+    tls_cert: Location | None = None,
+    tls_key: Location | None = None,
+    timeout: float = 5.0,
 ) -> Store:
     """Open the store in a directory, creating both if needed. Any number of processes may have it open.
 
-    Or connect to a server that has it open: ``grpc://host:port``, ``grpcs://host:port`` with TLS, ``unix:///path`` of a
+    Or connect to a server that has it open: ``grpc://host:port``, ``grpcs://host:port`` with TLS, ``unix:/path`` for a
     socket. It connects at the first call, and has the same methods.
 
     Args:
-        location: the directory, or the server. ``None`` takes `CRUDJT_PATH` from the environment, then
-            ``/var/lib/store_jt`` where it can be written, then ``store_jt`` in the working directory.
+        location: a directory or a URL; a path object is always a directory, and a leading ``~`` is the home directory.
+            ``None`` takes `CRUDJT_STORE` from the environment (or `CRUDJT_PATH`, its older name), then
+            ``/var/lib/store_jt`` if it can be written, then ``store_jt`` in the working directory.
         secret_key: Base64 of 32, 48 or 64 random bytes, as `crudjt keygen` makes them; or several, oldest to newest, to
             rotate them: the newest makes tokens, all read. ``None`` takes `CRUDJT_SECRET_KEY`, then the content of the
             file named by `CRUDJT_SECRET_KEY_FILE`; there too, white space separates several.
@@ -72,90 +125,71 @@ def open(  # noqa: A001 - crudjt.open is the name
             address space, not disk space.
         max_data_bytes: the largest data of one session, in bytes of MessagePack.
         clock: the source of time, in nanoseconds since 1970; for tests.
-        access_token: only for a server, as all that follow: what it asks for. ``None`` takes `CRUDJT_ACCESS_TOKEN`,
-            then the content of the file named by `CRUDJT_ACCESS_TOKEN_FILE`. Sent through TLS or within this host only.
-        tls_ca: a file of certificates to trust, in PEM; ``None`` for those that everybody trusts.
-        tls_cert: a file with our own certificate, for a server that asks for one, in PEM.
-        tls_key: a file with its key.
+        access_token: for a server only, as all that follow: the access token that it requires. ``None`` takes
+            `CRUDJT_ACCESS_TOKEN`, then the content of the file named by `CRUDJT_ACCESS_TOKEN_FILE`. It is sent through
+            TLS or within this host only.
+        tls_ca: a file of certificates to trust, in PEM; ``None`` for the default root certificates of gRPC.
+        tls_cert: a file with the client's certificate, for a server that requires one, in PEM.
+        tls_key: a file with its private key.
         timeout: seconds that a call may take.
 
     Raises:
-        InvalidParameter: a parameter, or the environment in its place, is not usable.
+        InvalidParameter: a parameter, or the environment in its place, is not usable; no such scheme is known, or an
+            option does not fit the location.
         MissingDependency: the location is a server, and gRPC is not installed.
         StoreError: the store cannot be opened; the subclass says why.
 
     """
-    for_directory = {
-        "secret_key": (secret_key, None),
-        "durability": (durability, Options.durability),
-        "sync_interval": (sync_interval, Options.sync_interval),
-        "sweep_interval": (sweep_interval, Options.sweep_interval),
-        "max_size": (max_size, Options.max_size),
-        "max_data_bytes": (max_data_bytes, Options.max_data_bytes),
-        "clock": (clock, system_clock),
+    options: OpenOptions = {
+        "secret_key": secret_key,
+        "durability": durability,
+        "sync_interval": sync_interval,
+        "sweep_interval": sweep_interval,
+        "max_size": max_size,
+        "max_data_bytes": max_data_bytes,
+        "clock": clock,
+        "access_token": access_token,
+        "tls_ca": tls_ca,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "timeout": timeout,
     }
-    for_server = {
-        "access_token": (access_token, None),
-        "tls_ca": (tls_ca, None),
-        "tls_cert": (tls_cert, None),
-        "tls_key": (tls_key, None),
-        "timeout": (timeout, DEFAULT_TIMEOUT),
-    }
-    if isinstance(location, str) and is_remote(location):
-        _require_defaults(for_directory, f"is only for a directory; {location!r} is a server, which has its own")
-        where = remote(
-            location, access_token=access_token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, timeout=timeout
-        )
-        require_extra("grpc")
-        from crudjt._backends.grpc.channel import Connection  # noqa: PLC0415 - gRPC takes 0.1 s to import
-        from crudjt._backends.grpc.store import RemoteStore  # noqa: PLC0415 - as above
-
-        return RemoteStore(Connection(where))
-    _require_defaults(for_server, "is only for a server: grpc://…, grpcs://… or unix://…")
-    options = Options(
-        durability=durability,
-        sync_interval=sync_interval,
-        sweep_interval=sweep_interval,
-        max_size=max_size,
-        max_data_bytes=max_data_bytes,
-        clock=clock,
-    )
-    secrets = decode_secret_keys(secret_key if secret_key is not None else secret_keys_of_environment())
-    return EmbeddedStore(_directory(location), secrets, options)
+    return parse(location, options).open()
 
 
-def _require_defaults(parameters: Mapping[str, tuple[object, object]], rule: str) -> None:
-    for name, (value, default) in parameters.items():
-        if value is not default and value != default:
-            raise InvalidParameter(name, f"{name} {rule}")
+_DEFAULTS: Mapping[str, Any] = open.__kwdefaults__ or {}
 
 
-def secret_keys_of_environment() -> list[str]:
-    """Return the secret keys that the environment names.
+def parse(location: Location | None, options: OpenOptions) -> Parsed:
+    """Check a location and its options as `open` does; create and connect to nothing.
 
     Raises:
-        InvalidParameter: it names none, or a file that cannot be read.
+        InvalidParameter: as for `open`.
 
     """
-    text = os.environ.get(SECRET_KEY_VARIABLE, "")
-    if text.strip():
-        return text.split()
-    name = os.environ.get(SECRET_KEY_FILE_VARIABLE)
-    if not name:
-        raise InvalidParameter("secret_key", _NO_KEY)
-    try:
-        return Path(name).read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidParameter(
-            "secret_key",
-            f"cannot read the secret key from {name} ({type(error).__name__}); name a readable file in "
-            f"{SECRET_KEY_FILE_VARIABLE}",
-        ) from None
+    resolved = resolve(location)
+    backend = backend_of(resolved)
+    taken: dict[str, Any] = {}
+    for name, value in options.items():
+        if name in backend.OPTIONS:
+            taken[name] = value
+        elif value is not (default := _DEFAULTS[name]) and value != default:
+            kind = "a directory" if isinstance(resolved, Path) else f"a location with {_scheme(resolved)}:"
+            raise InvalidParameter(name, f"{name} is not for {kind}, which takes {', '.join(sorted(backend.OPTIONS))}")
+    return Parsed(backend, backend.parse(resolved, taken))
 
 
-def _directory(location: str | os.PathLike[str] | None) -> Path:
+def resolve(location: Location | None) -> str | Path:
+    """Return the URL, or the absolute path of the directory, that a location names.
+
+    Raises:
+        InvalidParameter: it names neither.
+
+    """
     if location is None:
-        return default_directory()
+        location = default_location()
+    if isinstance(location, str) and _SCHEME.match(location):
+        return location
     if not isinstance(location, str | os.PathLike):
         raise InvalidType("location", f"location must be a str or a path, not {type(location).__name__}")
     path = os.fspath(location)
@@ -163,14 +197,46 @@ def _directory(location: str | os.PathLike[str] | None) -> Path:
         raise InvalidType("location", f"location must be a path of str, not of {type(path).__name__}")
     if not path or "\0" in path:
         raise InvalidParameter("location", "location must be the path of a directory; it is empty or holds a NUL")
-    return Path(location).absolute()
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise InvalidParameter("location", "location begins with ~ and an unknown user; write the path out") from None
 
 
-def default_directory() -> Path:
-    """Return where a store lies that nobody has placed: the original engine's order."""
-    configured = os.environ.get(PATH_VARIABLE)
+def backend_of(location: str | Path) -> Backend:
+    """Return the backend of a location that `resolve` returned, imported.
+
+    Raises:
+        InvalidParameter: no backend has its scheme.
+
+    """
+    if isinstance(location, Path):
+        return cast("Backend", import_module(DIRECTORY_BACKEND))
+    scheme = _scheme(location)
+    if scheme in BACKENDS:
+        return cast("Backend", import_module(BACKENDS[scheme]))
+    from importlib.metadata import entry_points  # noqa: PLC0415 - takes long to import
+
+    others = {each.name.lower(): each for each in entry_points(group=ENTRY_POINTS)}
+    if scheme in others:
+        return cast("Backend", others[scheme].load())
+    known = ", ".join(f"{each}:" for each in sorted(BACKENDS.keys() | others.keys()))
+    raise InvalidParameter(
+        "location",
+        f"location begins with {scheme}:, which is not a known scheme ({known}); to open a directory with this "
+        "name, pass a pathlib.Path",
+    )
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0].lower()
+
+
+def default_location() -> Location:
+    """Return the location of a store for which none is given; after the environment, in the original engine's order."""
+    configured = os.environ.get(STORE_VARIABLE) or os.environ.get(PATH_VARIABLE)
     if configured:
-        return Path(configured).absolute()
+        return configured
     probe = SYSTEM_LOCATION if SYSTEM_LOCATION.exists() else SYSTEM_LOCATION.parent
     if os.access(probe, os.W_OK | os.X_OK):
         return SYSTEM_LOCATION

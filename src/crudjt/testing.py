@@ -4,11 +4,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from crudjt._core.keyring import generate_secret_key
 from crudjt.base import Store
+from crudjt.opening import OpenOptions
 from crudjt.opening import open as open_store
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing since 3.11; no dependency at run time
 
 _NS_PER_SECOND = 1_000_000_000
 _START_SECONDS = 1_700_000_000
@@ -49,7 +53,7 @@ class FakeClock:
 
 
 @contextmanager
-def temporary_store(**options: Any) -> Iterator[Store]:
+def temporary_store(**options: "Unpack[OpenOptions]") -> Iterator[Store]:
     """Keep a store in a temporary directory open for a block; takes what `crudjt.open` takes, but for the location."""
     options.setdefault("secret_key", generate_secret_key())
     with tempfile.TemporaryDirectory(prefix="crudjt-") as directory, open_store(Path(directory), **options) as store:

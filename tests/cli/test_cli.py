@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES
+from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt.cli import (
     json_values,
     keys,
@@ -65,7 +66,7 @@ class Shell:
             "PATH": os.defpath,
             "HOME": str(home),
             "PYTHONPATH": str(Path(crudjt.__file__).parents[1]),
-            "CRUDJT_PATH": str(home / "data"),
+            "CRUDJT_STORE": str(home / "data"),
         }
         self.secret_key_file = home / ".config" / "crudjt" / "secret_key"
 
@@ -99,7 +100,7 @@ def environment(tmp_path: Path, path: Path, secret_key: str, monkeypatch: pytest
     for name in ("CRUDJT_SECRET_KEY_FILE", "XDG_CONFIG_HOME", "CRUDJT_ACCESS_TOKEN", "CRUDJT_ACCESS_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CRUDJT_PATH", str(path))
+    monkeypatch.setenv("CRUDJT_STORE", str(path))
     monkeypatch.setenv("CRUDJT_SECRET_KEY", secret_key)
 
 
@@ -170,7 +171,7 @@ def test_first_runs_at_once_agree_on_one_key(shell: Shell) -> None:
     assert [process.returncode for process in processes] == [0] * 6
     assert sum(NEW_KEY in stderr for _, stderr in results) == 1
     secret_key = shell.secret_key_file.read_text().strip()
-    with crudjt.open(shell.environment["CRUDJT_PATH"], secret_key=secret_key) as store:
+    with crudjt.open(shell.environment["CRUDJT_STORE"], secret_key=secret_key) as store:
         sessions = store.read_many(stdout.strip() for stdout, _ in results)
     assert [session and session.data for session in sessions] == [{"n": n} for n in range(6)]
 
@@ -524,7 +525,7 @@ def test_a_backup_opens_as_a_store_with_the_same_key(command: Command, live: cru
     result = command("backup", str(tmp_path / "copy"))
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
     live.delete(token)
-    copied = command("--path", str(tmp_path / "copy"), "read", token)
+    copied = command("--store", str(tmp_path / "copy"), "read", token)
     assert (copied.exit_code, copied.stdout, copied.stderr) == (0, '{"user_id":42}\n', "")
 
 
@@ -546,9 +547,9 @@ def test_the_path_option_comes_before_the_environment(
     command: Command, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    token = command("--path", "here", "create", "{}").stdout.strip()
+    token = command("--store", "here", "create", "{}").stdout.strip()
     assert not path.exists()
-    assert command("--path", str(tmp_path / "here"), "read", token).exit_code == 0
+    assert command("--store", str(tmp_path / "here"), "read", token).exit_code == 0
     assert command("read", token).exit_code == 1
 
 
@@ -687,7 +688,7 @@ def test_a_token_that_begins_with_a_hyphen_is_a_token(command: Command, live: cr
         (("sessions", ""), "subject"),
         (("revoke", "a" * 1025), "subject"),
         (("backup", ""), "PATH"),
-        (("--path", "", "stats"), "--path"),
+        (("--store", "", "stats"), "--store"),
         (("--secret-key-file", "", "stats"), "--secret-key-file"),
         (("reed", UNKNOWN), "reed"),
         (("--no-such-option", "stats"), "--no-such-option"),
@@ -741,7 +742,7 @@ def test_no_error_repeats_a_token(command: Command, live: crudjt.Store, argument
 @pytest.mark.parametrize("arguments", STORE_COMMANDS, ids=lambda arguments: arguments[0])
 def test_a_store_that_cannot_be_opened_exits_3(command: Command, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     (tmp_path / "file").touch()
-    result = command("--path", str(tmp_path / "file"), *arguments)
+    result = command("--store", str(tmp_path / "file"), *arguments)
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr == f"Error: {tmp_path / 'file'}: is a file, or lies in one; a store is a directory\n"
 
@@ -749,7 +750,7 @@ def test_a_store_that_cannot_be_opened_exits_3(command: Command, tmp_path: Path,
 @pytest.mark.parametrize("arguments", [("backup", "copy"), ("doctor",), ("doctor", "--repair")], ids=" ".join)
 def test_a_path_that_is_a_file_exits_3(command: Command, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     (tmp_path / "file").touch()
-    result = command("--path", str(tmp_path / "file"), *arguments)
+    result = command("--store", str(tmp_path / "file"), *arguments)
     assert (result.exit_code, result.stdout) == (3, "")
     assert str(tmp_path / "file") in result.stderr
 
@@ -790,7 +791,7 @@ def test_an_interrupted_command_exits_130(command: Command, monkeypatch: pytest.
     def interrupt(_store: crudjt.Store) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(crudjt.Store, "stats", interrupt)
+    monkeypatch.setattr(EmbeddedStore, "stats", interrupt)
     assert command("stats").exit_code == 130
 
 
@@ -849,26 +850,26 @@ def test_every_command_asks_the_server_of_a_url(
 ) -> None:
     """As it would the directory, which it needs as little as the key."""
     expected = command(*arguments)
-    monkeypatch.setenv("CRUDJT_PATH", "/nowhere")
+    monkeypatch.setenv("CRUDJT_STORE", "/nowhere")
     monkeypatch.delenv("CRUDJT_SECRET_KEY")
-    result = command("--url", url, *arguments)
+    result = command("--store", url, *arguments)
     assert (result.exit_code, result.stderr) == (expected.exit_code, expected.stderr)
 
 
 def test_what_a_command_does_on_a_server_is_done_there(
     command: Command, live: crudjt.Store, url: str, tmp_path: Path
 ) -> None:
-    token = command("--url", url, "create", '{"a": 1}', "--ttl", "60", "--subject", "alice").stdout.strip()
+    token = command("--store", url, "create", '{"a": 1}', "--ttl", "60", "--subject", "alice").stdout.strip()
     session = live.peek(token)
     assert session is not None
     assert (session.data, session.subject) == ({"a": 1}, "alice")
-    assert json.loads(command("--url", url, "read", token).stdout) == {"a": 1}
-    assert command("--url", url, "backup", str(tmp_path / "copy")).exit_code == 0
+    assert json.loads(command("--store", url, "read", token).stdout) == {"a": 1}
+    assert command("--store", url, "backup", str(tmp_path / "copy")).exit_code == 0
     assert (tmp_path / "copy").is_dir()
 
 
 def test_a_server_that_does_not_answer_is_a_failure_of_the_store(command: Command, tmp_path: Path) -> None:
-    result = command("--url", f"unix://{tmp_path}/nobody", "read", UNKNOWN)
+    result = command("--store", f"unix://{tmp_path}/nobody", "read", UNKNOWN)
     assert (result.exit_code, result.stdout) == (3, "")
     assert "nobody" in result.stderr
 
@@ -881,7 +882,7 @@ def test_the_access_token_comes_from_its_file(command: Command, live: crudjt.Sto
     server.start()
     try:
         for file, exit_code in (("right", 0), ("wrong", 3), ("missing", 2)):
-            result = command("--url", f"unix://{tmp_path}/socket", "--access-token-file", str(tmp_path / file), "stats")
+            result = command("--store", f"unix:{tmp_path}/socket", "--access-token-file", str(tmp_path / file), "stats")
             assert result.exit_code == exit_code
             assert "hunter" not in result.output
     finally:
@@ -891,10 +892,15 @@ def test_the_access_token_comes_from_its_file(command: Command, live: crudjt.Sto
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--url", "unix:///socket", "keygen"),
-        ("--url", "unix:///socket", "doctor"),
+        ("--store", "unix:///socket", "keygen"),
+        ("--store", "unix:///socket", "doctor"),
+        ("--url", "unix:///socket", "--store", "store", "stats"),
         ("--url", "unix:///socket", "--path", "store", "stats"),
-        ("--url", "unix:///socket", "--secret-key-file", "key", "stats"),
+        ("--store", "unix:/socket", "serve"),
+        ("--store", "redis://host", "stats"),
+        ("--store", "unix:socket", "stats"),
+        ("--store", "data", "health"),
+        ("--store", "unix:///socket", "--secret-key-file", "key", "stats"),
         ("--url", "/a/directory", "stats"),
         ("--url", "http://host", "stats"),
         ("--url", "", "stats"),
@@ -913,6 +919,27 @@ def test_options_that_contradict_each_other_are_bad_input(
     result = command(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert not path.exists()
+
+
+@pytest.mark.parametrize("location", ["redis://host", "unix:socket", "grpc://host/path", "~nobody-here/x"])
+def test_a_location_that_cannot_be_meant_makes_neither_a_store_nor_a_key(shell: Shell, location: str) -> None:
+    before = sorted(shell.home.rglob("*"))
+    assert shell("--store", location, "create", "{}").returncode == 2
+    shell.environment["CRUDJT_STORE"] = location
+    assert shell("create", "{}").returncode == 2
+    assert sorted(shell.home.rglob("*")) == before
+
+
+def test_the_older_spellings_name_the_same_store(
+    command: Command, live: crudjt.Store, url: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = live.create({"a": 1})
+    monkeypatch.setenv("CRUDJT_STORE", "/nowhere")
+    for spelling in (("--path", str(path)), ("--url", url), ("--store", str(path)), ("--store", url)):
+        assert command(*spelling, "peek", token).stdout == '{"a":1}\n'
+    monkeypatch.delenv("CRUDJT_STORE")
+    monkeypatch.setenv("CRUDJT_PATH", str(path))
+    assert command("peek", token).stdout == '{"a":1}\n'
 
 
 # Values that JSON has no word for
@@ -993,7 +1020,7 @@ def test_every_command_has_help_that_fits_its_line_and_explains_its_options(comm
         assert result.exit_code == 0
         assert each.help
         for parameter in each.params:
-            assert not isinstance(parameter, click.Option) or parameter.help
+            assert not isinstance(parameter, click.Option) or parameter.help or parameter.hidden
 
 
 def test_the_version_is_shown(command: Command) -> None:

@@ -117,8 +117,8 @@ def test_the_core_alone_has_the_shell_command(core: Path, tmp_path: Path) -> Non
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version
     assert run(core / "crudjt", "--version", cwd=tmp_path).stdout == f"crudjt {version[1]}\n"
-    token = run(core / "crudjt", "--path", "sessions", "create", '{"user_id": 42}', cwd=tmp_path).stdout.strip()
-    assert run(core / "crudjt", "--path", "sessions", "read", token, cwd=tmp_path).stdout == '{"user_id":42}\n'
+    token = run(core / "crudjt", "--store", "sessions", "create", '{"user_id": 42}', cwd=tmp_path).stdout.strip()
+    assert run(core / "crudjt", "--store", "sessions", "read", token, cwd=tmp_path).stdout == '{"user_id":42}\n'
     assert "serve" in run(core / "crudjt", "--help", cwd=tmp_path).stdout
 
 
@@ -134,7 +134,7 @@ def test_what_lacks_an_extra_says_how_to_install_it(core: Path, tmp_path: Path, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(2 * INSTALLATION_SECONDS)
-@pytest.mark.parametrize("command", [["serve"], ["health"], ["--url", "grpc://127.0.0.1:1", "stats"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["serve"], ["health"], ["--store", "grpc://127.0.0.1:1", "stats"]], ids=" ".join)
 def test_a_command_that_lacks_an_extra_says_how_to_install_it(core: Path, tmp_path: Path, command: list[str]) -> None:
     done = run(core / "crudjt", *command, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout) == (3, "")

@@ -73,7 +73,7 @@ def test_the_page_of_a_framework_has_its_settings_and_no_others(page: str, own: 
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `CRUDJT_")]
     settings = {*OPEN, IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, *own}
     assert set(re.findall(r"CRUDJT_\w+", " ".join(rows))) == settings
-    assert set(re.findall(r"CRUDJT_[A-Z_]+[A-Z]", text)) - settings <= {"CRUDJT_PATH", "CRUDJT_SECRET_KEY_FILE"}
+    assert set(re.findall(r"CRUDJT_[A-Z_]+[A-Z]", text)) - settings <= {"CRUDJT_STORE", "CRUDJT_SECRET_KEY_FILE"}
 
 
 def test_each_test_that_security_names_exists() -> None:

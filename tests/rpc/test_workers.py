@@ -346,13 +346,13 @@ def test_health_asks_a_server_and_says_how_it_is(
         return done.returncode, done.stdout, done.stderr
 
     address = command.wait_until_it_serves()[0]
-    assert health("--url", f"unix://{home}/socket", "health") == (0, "SERVING\n", "")
-    assert health("--url", f"grpcs://{address}", "--tls-ca", str(authority), "health", "--json")[:2] == (
+    assert health("--store", f"unix:{home}/socket", "health") == (0, "SERVING\n", "")
+    assert health("--store", f"grpcs://{address}", "--tls-ca", str(authority), "health", "--json")[:2] == (
         0,
         json.dumps({"status": "SERVING"}, separators=(",", ":")) + "\n",
     )
     assert command.stop() == 0
-    code, stdout, stderr = health("--url", f"unix://{home}/socket", "health")
+    code, stdout, stderr = health("--store", f"unix:{home}/socket", "health")
     assert (code, stdout) == (1, "")
     assert "does not answer: UNAVAILABLE" in stderr
 

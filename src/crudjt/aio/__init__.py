@@ -4,7 +4,7 @@ async with crudjt.aio.open("sessions", secret_key=key) as store:
     token = await store.create({"user_id": 42}, ttl=3600)
 """
 
-from typing import Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from crudjt import opening
 from crudjt.aio._threads import ThreadedAsyncStore
@@ -12,9 +12,15 @@ from crudjt.base import AsyncStore as AsyncStore
 from crudjt.base import Store
 from crudjt.base import Writes as Writes
 from crudjt.errors import InvalidParameter
+from crudjt.opening import Location, OpenOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing since 3.11; no dependency at run time
 
 
-def open(location: Any = None, *, writes: Writes = "thread", **options: Any) -> AsyncStore:  # noqa: A001 - as crudjt.open
+def open(  # noqa: A001 - as crudjt.open
+    location: Location | None = None, *, writes: Writes = "thread", **options: "Unpack[OpenOptions]"
+) -> AsyncStore:
     """Open the store in a directory, or connect to a server that has it open.
 
     It opens at once, as `crudjt.open` does, and may have to recover the store first: call it before the loop serves

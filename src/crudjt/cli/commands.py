@@ -28,8 +28,12 @@ from crudjt.cli.options import (
     json_option,
     keep_option,
     max_reads_option,
+    older_path_option,
+    older_url_option,
+    one_location,
     path_argument,
     path_option,
+    store_option,
     token_argument,
     ttl_option,
 )
@@ -56,20 +60,28 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
 
 
 @click.group(cls=Commands)
-@path_option("--path", "The store's directory; else CRUDJT_PATH, /var/lib/store_jt or ./store_jt.")
+@store_option
 @path_option("--secret-key-file", "Else CRUDJT_SECRET_KEY, CRUDJT_SECRET_KEY_FILE or a key of your own.")
-@click.option("--url", help="A server instead of a directory: grpc://HOST:PORT, grpcs://HOST:PORT or unix:///PATH.")
 @path_option("--access-token-file", "What the server asks for; else CRUDJT_ACCESS_TOKEN or CRUDJT_ACCESS_TOKEN_FILE.")
 @path_option("--tls-ca", "Certificates to trust, in PEM.")
 @path_option("--tls-cert", "Our own certificate, in PEM.")
 @path_option("--tls-key", "Its key, in PEM.")
+@older_path_option
+@older_url_option
 @click.option("--json", is_flag=True, help="Print each result as a JSON document.")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
 )
 @click.pass_context
 def main(
-    ctx: click.Context, /, path: Path | None, secret_key_file: Path | None, json: bool, url: str | None, **remote: Any
+    ctx: click.Context,
+    /,
+    store: str | None,
+    path: Path | None,
+    url: str | None,
+    secret_key_file: Path | None,
+    json: bool,
+    **connection: Path | None,
 ) -> None:
     """Keep sessions in an encrypted store and hand out tokens for them.
 
@@ -77,7 +89,7 @@ def main(
 
     Exit status: 0 done, 1 no such session (or wrong version, or an unhealthy store), 2 bad input, 3 the store failed.
     """
-    ctx.obj = Settings(path, secret_key_file, json, url, remote)
+    ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, connection)
 
 
 @main.command()
@@ -85,7 +97,7 @@ def main(
 @click.pass_obj
 def keygen(settings: Settings) -> None:
     """Print a new secret key."""
-    settings.require_directory()
+    settings.refuse_url()
     key = generate_secret_key()
     settings.show({"secret_key": key}, key)
 
@@ -284,7 +296,6 @@ def doctor(ctx: click.Context, repair: bool) -> None:
     Says what it finds in words, and needs no secret key.
     """
     settings: Settings = ctx.obj
-    settings.require_directory()
     report = (repair_store if repair else examine)(settings.directory)
     show_report(settings, report)
     ctx.exit(0 if report.healthy else 1)

@@ -15,22 +15,19 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import click
 import msgspec
 
 from crudjt._backends.embedded.engine import manifest
-from crudjt._backends.grpc.location import (
-    access_token_in,
-    is_remote,
-)
+from crudjt._backends.grpc.location import access_token_in
+from crudjt._core.keyring import generate_secret_key
 from crudjt._core.tokens import TOKEN_CHARACTERS
 from crudjt.base import Store
 from crudjt.cli import keys
 from crudjt.errors import InvalidParameter, MissingDependency, StoreError, VersionConflict
-from crudjt.opening import default_directory
-from crudjt.opening import open as open_store
+from crudjt.opening import Location, OpenOptions, backend_of, parse, resolve
 
 _INTERRUPTED = 130
 _UNREAD = 141
@@ -39,61 +36,76 @@ _TOKEN_IN_TEXT = re.compile(rf"[\w-]{{{TOKEN_CHARACTERS},}}", re.ASCII)
 
 @dataclass
 class Settings:
-    """What the options of the group say; `json` may also be said to a command. `remote` is for `crudjt.open`."""
+    """The options of the group.
 
-    path: Path | None
+    Attributes:
+        location: as for `crudjt.open`; ``None`` where it is not given.
+        secret_key_file: a file with the secret keys, for a store that takes any.
+        json: whether to print JSON; a command has this option too.
+        connection: the options for a server; ``None`` for each that is not given.
+
+    """
+
+    location: Location | None
     secret_key_file: Path | None
     json: bool
-    url: str | None
-    remote: dict[str, Any]
+    connection: dict[str, Path | None]
 
-    def __post_init__(self) -> None:
-        """Refuse options that contradict each other."""
-        if self.url is None:
-            without_use = [name for name, value in self.remote.items() if value is not None]
-            if without_use:
-                raise click.UsageError(f"--{without_use[0].replace('_', '-')} goes with --url")
-        elif self.path is not None or self.secret_key_file is not None:
-            raise click.UsageError("--path and --secret-key-file do not go with --url: the server has its own")
-
-    def require_directory(self) -> None:
-        """Refuse ``--url``, for a command that does not ask a store."""
-        if self.url is not None:
-            raise click.UsageError("--url does not go with this command: it works on this host")
+    @property
+    def place(self) -> str | Path:
+        """The URL or the directory of the store."""
+        return resolve(self.location)
 
     @property
     def directory(self) -> Path:
-        """Where the store lies."""
-        return default_directory() if self.path is None else self.path
+        """The directory of the store; a store that has none is refused."""
+        place = self.place
+        if isinstance(place, str):
+            raise click.UsageError("this command works on the files of a store; --store must be a directory")
+        return place
 
-    def open(self) -> Store:
-        """Open the store, making it and its key where there are none.
+    def refuse_url(self) -> None:
+        """Refuse a URL, for a command that needs no store."""
+        if self.location is not None and isinstance(self.place, str):
+            raise click.UsageError("--store does not go with this command: it asks no store")
 
-        Says on the standard error output what it made: a store that nobody expected to be new is a wrong path. With
-        ``--url``, connects to a server instead.
+    def options(self, key_file: Path | None = None) -> OpenOptions:
+        """Return the options that `crudjt.open` takes for the store, making a secret key for a user who has none.
+
+        Args:
+            key_file: where to find the secret keys if ``--secret-key-file`` is not given.
+
         """
-        if self.url is not None:
-            return self._connect(self.url)
-        return self.open_here(keys.secret_keys(self.secret_key_file))
+        place, options = self.place, self._connection_options()
+        if "secret_key" in backend_of(place).OPTIONS:
+            parse(place, {**options, "secret_key": generate_secret_key()})  # refuses before a key is made
+            options["secret_key"] = keys.secret_keys(self.secret_key_file or key_file)
+        elif self.secret_key_file is not None:
+            raise click.UsageError("--secret-key-file does not go with this store: the server has its own")
+        return options
 
-    def open_here(self, secret_keys: list[str]) -> Store:
-        """Open the store of this host with these secret keys."""
-        is_new = not (self.directory / manifest.NAME).exists()
-        store = open_store(self.directory, secret_key=secret_keys)
+    def _connection_options(self) -> OpenOptions:
+        taken = backend_of(self.place).OPTIONS
+        options: dict[str, Any] = {}
+        for name, value in self.connection.items():
+            parameter = name.removesuffix("_file")
+            if value is not None and parameter not in taken:
+                raise click.UsageError(f"--{name.replace('_', '-')} is only for a server")
+            if value is not None:
+                options[parameter] = access_token_in(value) if parameter == "access_token" else value
+        return cast("OpenOptions", options)
+
+    def open(self, options: OpenOptions | None = None) -> Store:
+        """Open the store, making it and its key if there are none.
+
+        Says on the standard error output what it made: a new store that was not expected is a wrong location.
+        """
+        parsed = parse(self.place, self.options() if options is None else options)
+        is_new = isinstance(self.place, Path) and not (self.place / manifest.NAME).exists()
+        store = parsed.open()
         if is_new:
-            click.echo(f"Made a new store: {self.directory}", err=True)
+            click.echo(f"Made a new store: {self.place}", err=True)
         return store
-
-    def _connect(self, url: str) -> Store:
-        return open_store(url, **self.connecting(url))
-
-    def connecting(self, url: str) -> dict[str, Any]:
-        """Return what `crudjt.open` takes beside the location of a server."""
-        if not is_remote(url):
-            raise click.UsageError("--url is no location of a server; allowed: grpc://, grpcs:// or unix://")
-        options = dict(self.remote)
-        file = options.pop("access_token_file")
-        return {"access_token": None if file is None else access_token_in(file), **options}
 
     def show(self, document: dict[str, Any], text: str = "") -> None:
         """Print a result: the document with ``--json``, else the text, if it has one."""

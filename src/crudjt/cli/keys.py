@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 
 from crudjt import _filesystem
+from crudjt._core.environment import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, secret_keys_of_environment
 from crudjt._core.keyring import (
     decode_secret_keys,
     generate_secret_key,
 )
 from crudjt.errors import InvalidParameter
-from crudjt.opening import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, secret_keys_of_environment
 
 _NOT_FOR_OTHERS = 0o077
 

@@ -14,6 +14,7 @@ import click
 from crudjt._core.tokens import TOKEN_CHARACTERS
 from crudjt._core.validation import KeepType
 from crudjt.cli import json_values
+from crudjt.opening import Location, resolve
 
 STANDARD_INPUT = "-"
 NO_LIMIT = "none"
@@ -110,6 +111,18 @@ def _path(_ctx: click.Context, _param: click.Parameter, given: str | None) -> Pa
     return None if given is None else Path(given).absolute()
 
 
+def _location(_ctx: click.Context, _param: click.Parameter, given: str | None) -> str | None:
+    if given == "":  # as above
+        raise click.BadParameter("empty")
+    return given
+
+
+def _url(_ctx: click.Context, _param: click.Parameter, given: str | None) -> str | None:
+    if given is not None and not isinstance(resolve(given or "."), str):
+        raise click.BadParameter("not a URL; --store also takes a directory")
+    return given
+
+
 def _json(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
     if given:
         ctx.obj.json = True
@@ -118,6 +131,25 @@ def _json(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
 def path_option(name: str, text: str) -> Decorator[Any]:
     """Return an option for a file or directory."""
     return click.option(name, metavar="PATH", callback=_path, help=text)
+
+
+store_option = click.option(
+    "--store",
+    metavar="LOCATION",
+    callback=_location,
+    help="Directory or URL of the store; else CRUDJT_STORE, /var/lib/store_jt or ./store_jt.",
+)
+# The older spellings, for one kind of location each.
+older_path_option = click.option("--path", callback=_path, hidden=True)
+older_url_option = click.option("--url", callback=_url, hidden=True)
+
+
+def one_location(*given: Location | None) -> Location | None:
+    """Return the one location among options that name one; ``None`` if none is given."""
+    locations = [each for each in given if each is not None]
+    if len(locations) > 1:
+        raise click.UsageError("--store, --path and --url each name the store; give one of them")
+    return locations[0] if locations else None
 
 
 token_argument = click.argument("token", callback=_token)

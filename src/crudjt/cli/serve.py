@@ -1,6 +1,7 @@
 """The commands of the server: `serve` runs it, `health` asks it. gRPC is imported only when one of them runs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from crudjt._core.extras import require_extra
 from crudjt.cli.context import Settings
 from crudjt.cli.options import (
     json_option,
-    path_option,
+    older_path_option,
+    one_location,
+    store_option,
 )
 
 _MAX_WORKERS = 64
@@ -29,7 +32,8 @@ def _file_option(name: str, text: str) -> Callable[..., Any]:
 
 
 @click.command()
-@path_option("--path", "The store's directory, as the option of the group.  [CRUDJT_PATH]")
+@store_option
+@older_path_option
 @_option("--listen", "HOST:PORT or unix:/PATH; may be repeated.", metavar="ADDRESS", multiple=True)
 @_option("--workers", "Processes that serve; 1 if not given.", type=click.IntRange(1, _MAX_WORKERS), default=1)
 @_file_option("--tls-cert", "Certificate of the server, in PEM.")
@@ -40,13 +44,15 @@ def _file_option(name: str, text: str) -> Callable[..., Any]:
 @_option("--log-format", "How to log; text if not given.", type=click.Choice(_LOG_FORMATS), default="text")
 @_option("--log-level", "Least level to log; info if not given.", type=click.Choice(_LOG_LEVELS), default="info")
 @click.pass_obj
-def serve(settings: Settings, /, **options: Any) -> None:
+def serve(settings: Settings, /, store: str | None, path: Path | None, **options: Any) -> None:
     """Serve the store over gRPC until SIGTERM or SIGINT comes.
 
     Listens on 127.0.0.1:50051 unless told otherwise. Addresses that other hosts can reach need TLS and access tokens.
     """
-    settings.require_directory()
     require_extra("grpc")
+    location = one_location(store, path)
+    if location is not None:
+        settings = replace(settings, location=location)
     from crudjt.cli.server_commands import run_server  # noqa: PLC0415 - takes long, and the other commands need none of it
 
     run_server(settings, **options)
@@ -58,7 +64,8 @@ def serve(settings: Settings, /, **options: Any) -> None:
 def health(settings: Settings, /) -> None:
     """Ask a server whether it serves.
 
-    It is the one of --url, or else on 127.0.0.1:50051. The exit status is 1 if it does not serve or does not answer.
+    It is the one that --store names, or else on 127.0.0.1:50051. The exit status is 1 if it does not serve or does not
+    answer.
     """
     require_extra("grpc")
     from crudjt.cli.server_commands import show_health  # noqa: PLC0415 - as above

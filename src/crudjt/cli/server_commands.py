@@ -12,13 +12,14 @@ import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from crudjt._backends.grpc import SCHEMES as SERVER_SCHEMES
 from crudjt._backends.grpc.channel import channel_to
-from crudjt._backends.grpc.location import remote
+from crudjt._backends.grpc.location import Remote
+from crudjt._core.environment import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE
 from crudjt._core.extras import require_extra
-from crudjt.cli import keys
 from crudjt.cli.context import Settings
 from crudjt.errors import InvalidParameter
-from crudjt.opening import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE
+from crudjt.opening import parse
 from crudjt.server.auth import (
     TLS,
     read_access_tokens,
@@ -47,7 +48,6 @@ _ORIGINAL_KEY_FILE = Path("secrets/secret_key.txt")
 def run_server(
     settings: Settings,
     *,
-    path: Path | None,
     listen: tuple[str, ...],
     workers: int,
     tls_cert: Path | None,
@@ -73,12 +73,11 @@ def run_server(
     tokens = () if access_token_file is None else tuple(read_access_tokens(access_token_file))
     addresses = checked_addresses(listen or _default_listen(), tls=tls is not None, access_tokens=bool(tokens))
     metrics_address = None if metrics is None else _metrics_address(metrics)
-    if path is not None:
-        settings = replace(settings, path=path)
-    secret_keys = keys.secret_keys(settings.secret_key_file or _original_key_file())
+    _refuse_server(settings)
+    options = settings.options(_original_key_file())
     block_signals()
     with ExitStack() as stack:
-        store = stack.enter_context(settings.open_here(secret_keys))
+        store = stack.enter_context(settings.open(options))
         directory = None
         if metrics_address is not None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="crudjt-metrics-"))
@@ -87,8 +86,8 @@ def run_server(
             bound = stack.enter_context(metrics_served(metrics_address, store, directory))
             logger.info("metrics are on http://%s/metrics", bound)
         worker = WorkerSettings(
-            path=settings.directory,
-            secret_keys=tuple(secret_keys),
+            location=settings.place,
+            options=options,
             tls=tls,
             access_tokens=tokens,
             metrics_directory=directory,
@@ -96,6 +95,12 @@ def run_server(
             log_level=log_level,
         )
         Supervisor(store, worker, addresses, workers).run()
+
+
+def _refuse_server(settings: Settings) -> None:
+    """Refuse the location of a server, which serves its store itself."""
+    if isinstance(settings.place, str) and settings.place.partition(":")[0].lower() in SERVER_SCHEMES:
+        raise click.UsageError("--store is the location of a server; serve needs the store itself")
 
 
 def _default_listen() -> tuple[str, ...]:
@@ -138,8 +143,12 @@ def show_health(settings: Settings) -> None:
         click.ClickException: it does not answer, with exit status 1.
 
     """
-    url = settings.url or f"grpc://{_DEFAULT_HOST}:{_DEFAULT_PORT}"
-    with channel_to(remote(url, **settings.connecting(url))) as channel:
+    if settings.location is None and isinstance(settings.place, Path):
+        settings = replace(settings, location=f"grpc://{_DEFAULT_HOST}:{_DEFAULT_PORT}")
+    server = parse(settings.location, settings.options()).place if isinstance(settings.place, str) else None
+    if not isinstance(server, Remote):
+        raise click.UsageError("--store must be a server: grpc://HOST:PORT, grpcs://HOST:PORT or unix:/PATH")
+    with channel_to(server) as channel:
         check = channel.unary_unary(
             f"/{HEALTH}/Check",
             request_serializer=HealthCheckRequest.SerializeToString,
@@ -148,7 +157,7 @@ def show_health(settings: Settings) -> None:
         try:
             response = check(HealthCheckRequest(), timeout=_HEALTH_SECONDS)
         except grpc.RpcError as error:
-            raise click.ClickException(f"{url} does not answer: {error.code().name}") from None
+            raise click.ClickException(f"{server.location} does not answer: {error.code().name}") from None
     status = HealthCheckResponse.ServingStatus.Name(response.status)
     settings.show({"status": status}, status)
     if response.status != HealthCheckResponse.SERVING:

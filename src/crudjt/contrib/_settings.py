@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import crudjt
+from crudjt import opening
 
 PREFIX = "CRUDJT_"
 
@@ -26,8 +27,22 @@ def open_configured(setting: Callable[[str], Any]) -> crudjt.Store:
         StoreError: the store cannot be opened.
 
     """
-    given = {name: value for key, name in OPEN.items() if (value := setting(key)) is not None}
-    return crudjt.open(**given)
+    return _parsed(setting).open()
+
+
+def check_configured(setting: Callable[[str], Any]) -> None:
+    """Check the settings as `open_configured` does; create and connect to nothing.
+
+    Raises:
+        InvalidParameter: a setting is not usable.
+
+    """
+    _parsed(setting)
+
+
+def _parsed(setting: Callable[[str], Any]) -> opening.Parsed:
+    given: Any = {name: value for key, name in OPEN.items() if (value := setting(key)) is not None}
+    return opening.parse(given.pop("location", None), given)
 
 
 def unknown(names: Iterable[str], *own: str) -> list[str]:

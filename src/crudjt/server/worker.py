@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from crudjt.errors import CrudjtError
+from crudjt.opening import OpenOptions
 from crudjt.opening import open as open_store
 from crudjt.server.auth import TLS
 from crudjt.server.handlers import Observer
@@ -24,8 +25,8 @@ class WorkerSettings:
     """All that a worker must know; it goes to it through a pipe.
 
     Attributes:
-        path: the store's directory.
-        secret_keys: as `crudjt.open` takes them.
+        location: the store, as `crudjt.open` takes it.
+        options: its options, as `crudjt.open` takes them.
         listen: addresses, with actual ports.
         tls: as `Server` takes it, and so the next.
         access_tokens: texts.
@@ -35,8 +36,8 @@ class WorkerSettings:
 
     """
 
-    path: Path
-    secret_keys: tuple[str, ...] = field(repr=False)
+    location: str | Path
+    options: OpenOptions = field(repr=False)
     listen: tuple[str, ...] = ()
     tls: TLS | None = None
     access_tokens: tuple[str, ...] = field(default=(), repr=False)
@@ -54,7 +55,7 @@ def run_worker(pipe: Connection, settings: WorkerSettings) -> None:
     log_to_standard_error(settings.log_format, settings.log_level)
     _allow_many_connections()
     try:
-        with open_store(settings.path, secret_key=settings.secret_keys) as store:
+        with open_store(settings.location, **settings.options) as store:
             observer: Observer | None = None
             if settings.metrics_directory is not None:
                 os.environ[METRICS_VARIABLE] = settings.metrics_directory  # read when prometheus_client is imported

@@ -1,1 +1,17 @@
 """A store in a directory that every process of the host opens."""
+
+from crudjt._backends.embedded.location import Embedded
+from crudjt._backends.embedded.location import parse as parse
+from crudjt.base import Store
+
+SCHEMES: tuple[str, ...] = ()  # a directory has none
+OPTIONS = frozenset(
+    {"secret_key", "durability", "sync_interval", "sweep_interval", "max_size", "max_data_bytes", "clock"}
+)
+
+
+def open_store(parsed: Embedded) -> Store:
+    """Open the store, creating it if needed."""
+    from crudjt._backends.embedded.store import EmbeddedStore  # noqa: PLC0415 - imports lmdb
+
+    return EmbeddedStore(parsed.directory, parsed.secrets, parsed.options)

@@ -16,8 +16,7 @@ DEFAULT_PORT = 50051
 DEFAULT_TIMEOUT = 5.0
 MAX_TIMEOUT = 3600.0
 
-_SCHEMES = ("grpc://", "grpcs://", "unix://")
-_ALLOWED = "grpc://host:port, grpcs://host:port or unix:///path"
+_ALLOWED = "grpc://host:port, grpcs://host:port or unix:/path"
 _MAX_SOCKET_PATH_BYTES = 107
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _ACCESS_TOKEN = re.compile(r"[!-~]+")
@@ -48,11 +47,6 @@ class Remote:
     ca: bytes | None = field(repr=False)
     certificate: bytes | None = field(repr=False)
     key: bytes | None = field(repr=False)
-
-
-def is_remote(location: object) -> bool:
-    """Tell whether a location is that of a remote store, rather than a directory."""
-    return isinstance(location, str) and location.startswith(_SCHEMES)
 
 
 def remote(
@@ -102,12 +96,13 @@ def remote(
 
 def _parsed(location: str) -> tuple[str, str, bool]:
     """Return scheme, target, and whether it stays on this host."""
-    if location.startswith("unix://"):
-        path = location.removeprefix("unix://")
+    scheme, _, rest = location.partition(":")
+    if scheme.lower() == "unix":
+        path = rest.removeprefix("//")
         if not path.startswith("/") or "\0" in path or len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
             raise InvalidParameter(
                 "location",
-                f"location must be unix:// and an absolute path of at most {_MAX_SOCKET_PATH_BYTES} bytes",
+                f"location must be unix: and an absolute path of at most {_MAX_SOCKET_PATH_BYTES} bytes",
             )
         return "unix", f"unix:{path}", True
     try:

@@ -65,7 +65,7 @@ def parse_address(text: str, parameter: str = "listen") -> list[Address]:
     """
     if not isinstance(text, str):
         raise InvalidType(parameter, f"{parameter} must be a str ({_ALLOWED}), not {type(text).__name__}")
-    if text.startswith(_UNIX):
+    if text[: len(_UNIX)].lower() == _UNIX:
         return [_unix(text, parameter)]
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
@@ -81,7 +81,7 @@ def parse_address(text: str, parameter: str = "listen") -> list[Address]:
 
 
 def _unix(text: str, parameter: str) -> UnixAddress:
-    name = text.removeprefix(_UNIX)
+    name = text[len(_UNIX) :]
     if name.startswith("//"):  # unix:///path, as in an URL
         name = name.removeprefix("//")
         if not name.startswith("/"):
