@@ -10,6 +10,7 @@ import msgspec
 from google.protobuf.message import Message
 
 from crudjt._original import semantics
+from crudjt._rpc.channel_options import CHANNEL_OPTIONS
 from crudjt._rpc.errors import (
     ERROR_KEY,
     error_of,
@@ -21,14 +22,6 @@ NO_LIMIT = -1
 
 _TIMEOUT_SECONDS = 30.0
 _NO_ANSWER = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
-_OPTIONS = [
-    ("grpc.use_local_subchannel_pool", 1),  # a forked child must not be given a connection of its parent
-    ("grpc.service_config_disable_resolution", 1),  # nor may anything make gRPC repeat a call
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1000),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
 _METHODS: dict[str, tuple[type[Message], type[Message]]] = {
     "CreateToken": (token_pb2.CreateTokenRequest, token_pb2.CreateTokenResponse),
     "ReadToken": (token_pb2.ReadTokenRequest, token_pb2.ReadTokenResponse),
@@ -91,7 +84,7 @@ class TokenClient:
             self._channel.close()
 
     def _connect(self) -> None:
-        self._channel = grpc.insecure_channel(self._target, _OPTIONS)
+        self._channel = grpc.insecure_channel(self._target, CHANNEL_OPTIONS)
         self._methods = {name: self._method(name, *types) for name, types in _METHODS.items()}
         self._pid = os.getpid()
 

@@ -38,28 +38,17 @@ from crudjt.server.services import (
 )
 from crudjt.server.services.batch import batch_of
 from crudjt.server.services.method import Method
+from crudjt.server.transport import MAX_MESSAGE_BYTES, transport_options
 
 SERVICES = {each.NAME: each.METHODS for each in (store_service, token_service)}
 
 THREADS = 64
 MAX_CONCURRENT_RPCS = 1000
-MAX_MESSAGE_BYTES = 4 * 1024**2
 CLIENT_TIMEOUT_SECONDS = 30.0
 GRACE_SECONDS = 10.0
 
 _PROBE_SECONDS = 1.0
 _NO_TOKEN = "A" * 22  # nobody's: it stands for an id that nobody has
-
-_MS = 1000
-_TRANSPORT = {
-    "grpc.keepalive_time_ms": 60 * _MS,  # a peer that has vanished is noticed
-    "grpc.keepalive_timeout_ms": 20 * _MS,
-    "grpc.keepalive_permit_without_calls": 1,
-    "grpc.http2.min_ping_interval_without_data_ms": 10 * _MS,  # clients may keep idle connections alive
-    "grpc.server_handshake_timeout_ms": 10 * _MS,  # a connection that says nothing is closed
-    "grpc.max_concurrent_streams": 256,
-    "grpc.max_metadata_size": 16 * 1024,
-}
 
 logger = logging.getLogger("crudjt.server")
 
@@ -110,16 +99,12 @@ class Server:
         self._dispatcher = Dispatcher(store, observer, client_timeout)
         self._health = Health(services)
         self._pool = Crew(threads, "crudjt-rpc")
-        options = {
-            **_TRANSPORT,
-            "grpc.so_reuseport": int(share_ports),
-            "grpc.max_receive_message_length": max_message_bytes,
-            "grpc.max_send_message_length": 2 * max_message_bytes,  # a batch ends with the response that exceeds a part
-        }
         self._grpc = grpc.server(
             self._pool,  # type: ignore[arg-type] # it takes any executor
             interceptors=[BearerCheck(tokens)] if tokens else [],
-            options=list(options.items()),
+            options=transport_options(
+                listeners=len(self._wanted), share_ports=share_ports, max_message_bytes=max_message_bytes
+            ),
             maximum_concurrent_rpcs=max_concurrent_rpcs,
         )
         handlers = {name: self._dispatcher.handlers(name, methods) for name, methods in services.items()}

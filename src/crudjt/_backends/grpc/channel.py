@@ -12,6 +12,7 @@ from crudjt._backends.grpc.coalescing import (
     Batching,
 )
 from crudjt._backends.grpc.location import Remote
+from crudjt._rpc.channel_options import CHANNEL_OPTIONS
 from crudjt._rpc.chunking import MAX_MESSAGE_BYTES
 from crudjt._rpc.errors import (
     ERROR_KEY,
@@ -24,21 +25,12 @@ from crudjt.errors import CrudjtError, StoreClosed, StoreInaccessible, StoreUnav
 _SERVICE = store_pb2.DESCRIPTOR.services_by_name["Store"]
 
 _OPTIONS = [
-    # Nothing may make gRPC repeat a call that may have been carried out: no retries from the name service.
-    ("grpc.service_config_disable_resolution", 1),
-    # A connection of its own for each channel: a forked child would otherwise be given that of its parent.
-    ("grpc.use_local_subchannel_pool", 1),
-    # Connect again soon after a restart of the server.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1000),
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    *CHANNEL_OPTIONS,
     # Notice a server that is gone without a word, in calls that have no time limit.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # A batch of answers ends with that which exceeds a part.
     ("grpc.max_receive_message_length", 2 * MAX_MESSAGE_BYTES),
-    # A store is not behind a web proxy.
-    ("grpc.enable_http_proxy", 0),
 ]
 
 _READS = frozenset({"Read", "Peek"})  # they need not wait for each other's locks, as changes must
