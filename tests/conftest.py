@@ -1,7 +1,6 @@
-"""What the tests share: a secret key, a place for a store, a clock, and an open store."""
+"""What the tests share: a directory for the run, a secret key, a place for a store, a clock, and an open store."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,20 +9,41 @@ import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
+from tests.support.run_directory import RunDirectory
 
-_MEMORY = Path("/dev/shm")
-_ENOUGH_BYTES = 4 * 1024**3
+_RUN = pytest.StashKey[RunDirectory]()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Put the stores of the tests into memory where there is room, unless told where to put them.
+    """Put all files of this run, and of the processes that it starts, into a directory of its own."""
+    if config.option.basetemp is not None:  # told by the user, or to a worker by its controller
+        return
+    run = config.stash[_RUN] = RunDirectory()
+    config.option.basetemp = run.path / "t"  # short, since the path of a socket may have 107 characters
+    os.environ["TMPDIR"] = str(run.path)
+    tempfile.tempdir = None  # to be looked up again
 
-    They are opened thousands of times, and wait for the disk at each. A test that is about a file system mounts it.
-    """
-    told = config.option.basetemp or "TMPDIR" in os.environ or "PYTEST_DEBUG_TEMPROOT" in os.environ
-    if not told and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ENOUGH_BYTES:
-        os.environ["TMPDIR"] = os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
-        tempfile.tempdir = None  # to be looked up again
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode, config: pytest.Config
+) -> None:
+    """Keep the files of tests that failed, until the next run."""
+    run = config.stash.get(_RUN, None)
+    if run is not None and exitstatus == pytest.ExitCode.TESTS_FAILED:
+        terminalreporter.write_line(f"files of the failed tests: {run.path}")
+        del config.stash[_RUN]
+        config.add_cleanup(run.close)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (run := config.stash.get(_RUN, None)) is not None:
+        run.remove()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("only root can mount a file system")
 
 
 @pytest.fixture(scope="session")

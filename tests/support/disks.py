@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -185,14 +186,14 @@ def die_after_appending() -> None:
 
 
 @contextmanager
-def small_disk(kind: str, directory: Path, size: int) -> Iterator[Path]:
-    """Keep a file system of `size` bytes mounted in `directory`; skip the test where nothing can be mounted."""
-    point = directory / f"disk-{kind}"
+def small_disk(kind: str, size: int) -> Iterator[Path]:
+    """Keep a file system of `size` bytes mounted; skip the test where nothing can be mounted."""
+    directory = Path(tempfile.mkdtemp(prefix="disk-"))  # not in that of the test, which pytest removes when it passes
+    point, image = directory / "mounted", directory / "image"
     point.mkdir()
     if kind == "tmpfs":
         command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(point)]
     else:
-        image = directory / "image"
         image.touch()
         os.truncate(image, size)
         subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True)
@@ -205,6 +206,7 @@ def small_disk(kind: str, directory: Path, size: int) -> Iterator[Path]:
     finally:
         # Lazily, so that a test which failed with a file open says so, rather than that the disk was busy.
         subprocess.run(["umount", "--lazy", str(point)], check=True)
+        shutil.rmtree(directory)
 
 
 def fill(disk: Path, leave: int = 0) -> Path:
