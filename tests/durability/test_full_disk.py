@@ -118,25 +118,27 @@ def look(path: Path, secret_key: str, filled: Filled) -> None:
         assert store.stats().sessions == len(filled.tokens)
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 @pytest.mark.parametrize(("payload", "batch"), [(1000, 2), (10_000, 4), (MIB, 2)])
 def test_a_disk_that_the_store_fills_is_store_full_and_work_goes_on_when_there_is_space_again(
-    tmp_path: Path, secret_key: str, machine: Machine, kind: str, payload: int, batch: int
+    secret_key: str, machine: Machine, kind: str, payload: int, batch: int
 ) -> None:
-    with small_disk(kind, tmp_path, DISK_BYTES) as disk:
+    with small_disk(kind, DISK_BYTES) as disk:
         filled = in_child(fill_up, disk / "store", secret_key, payload, batch)
         in_child(look, disk / "store", secret_key, filled)
         machine.reboot()
         in_child(look, disk / "store", secret_key, filled)
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 @pytest.mark.parametrize("payload", [400, 5000])
 def test_where_blocks_are_not_allocated_ahead_a_full_disk_is_store_full_all_the_same(
-    tmp_path: Path, secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str, payload: int
+    secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str, payload: int
 ) -> None:
     monkeypatch.setattr(_filesystem, "PREALLOCATING_FILE_SYSTEMS", frozenset())
-    with small_disk(kind, tmp_path, DISK_BYTES) as disk:
+    with small_disk(kind, DISK_BYTES) as disk:
         filled = in_child(fill_up, disk / "store", secret_key, payload, 3)
         in_child(look, disk / "store", secret_key, filled)
         machine.reboot()
@@ -162,11 +164,12 @@ def write_much_at_once(path: Path, secret_key: str, batch: int, size: int) -> No
 
 
 @pytest.mark.parametrize(("batch", "size"), [(2, 15 * MIB), (4, 5 * MIB), (5, 4 * MIB), (3000, 5000)])
+@pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 def test_a_large_transaction_on_a_full_disk_is_store_full_however_it_begins(
-    tmp_path: Path, secret_key: str, kind: str, batch: int, size: int
+    secret_key: str, kind: str, batch: int, size: int
 ) -> None:
-    with small_disk(kind, tmp_path, DISK_BYTES) as disk:
+    with small_disk(kind, DISK_BYTES) as disk:
         in_child(write_much_at_once, disk / "store", secret_key, batch, size)
 
 
@@ -191,13 +194,14 @@ def use_while_others_fill(path: Path, secret_key: str) -> tuple[list[str], int, 
 
 
 @pytest.mark.parametrize("preallocates", [True, False])
+@pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 def test_a_disk_that_others_fill_and_empty_loses_nothing(
-    tmp_path: Path, secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str, preallocates: bool
+    secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str, preallocates: bool
 ) -> None:
     if not preallocates:
         monkeypatch.setattr(_filesystem, "PREALLOCATING_FILE_SYSTEMS", frozenset())
-    with small_disk(kind, tmp_path, DISK_BYTES) as disk:
+    with small_disk(kind, DISK_BYTES) as disk:
         acknowledged, refused, count = in_child(use_while_others_fill, disk / "store", secret_key)
         assert refused > 100
         assert count > 1000
@@ -226,13 +230,14 @@ def an_operation_that_was_refused(path: Path, secret_key: str) -> list[str]:
 
 
 @pytest.mark.parametrize("preallocates", [True, False])
+@pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 def test_an_operation_that_was_refused_does_not_come_back_at_the_next_boot(
-    tmp_path: Path, secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str, preallocates: bool
+    secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str, preallocates: bool
 ) -> None:
     if not preallocates:
         monkeypatch.setattr(_filesystem, "PREALLOCATING_FILE_SYSTEMS", frozenset())
-    with small_disk(kind, tmp_path, DISK_BYTES) as disk:
+    with small_disk(kind, DISK_BYTES) as disk:
         acknowledged = in_child(an_operation_that_was_refused, disk / "store", secret_key)
         (disk / "ballast").unlink()
         machine.reboot()
@@ -259,12 +264,11 @@ def open_with_little_room(path: Path, secret_key: str, leave: int) -> str:
 LITTLE_ROOM = [*range(0, 30, 10), *range(30, 50, 4), *range(50, 350, 100), 1000, 2000, 2400, 3500, 10_000]
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
-def test_a_store_made_on_a_full_disk_is_store_full_and_can_be_made_later(
-    tmp_path: Path, secret_key: str, kind: str
-) -> None:
+def test_a_store_made_on_a_full_disk_is_store_full_and_can_be_made_later(secret_key: str, kind: str) -> None:
     results = []
-    with small_disk(kind, tmp_path, DISK_BYTES) as disk:
+    with small_disk(kind, DISK_BYTES) as disk:
         for pages in LITTLE_ROOM:
             path = disk / f"store {pages}"
             results.append(in_child(open_with_little_room, path, secret_key, pages * _filesystem.PAGE_BYTES))
@@ -283,12 +287,13 @@ def prepare(path: Path, secret_key: str, base: bool) -> list[str]:
 
 
 @pytest.mark.parametrize("base", [True, False])
+@pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 def test_a_rebuild_on_a_full_disk_is_store_full_and_loses_nothing(
-    tmp_path: Path, secret_key: str, machine: Machine, kind: str, base: bool
+    secret_key: str, machine: Machine, kind: str, base: bool
 ) -> None:
     results = []
-    with small_disk(kind, tmp_path, DISK_BYTES) as disk:
+    with small_disk(kind, DISK_BYTES) as disk:
         tokens = in_child(prepare, disk / "store", secret_key, base)
         for pages in LITTLE_ROOM:
             machine.reboot()
@@ -315,11 +320,10 @@ def fill_twice(path: Path, secret_key: str, size: int) -> int:
         return store.stats().view_bytes
 
 
-def test_a_store_opens_after_a_boot_where_its_snapshot_and_its_view_just_fit(
-    tmp_path: Path, secret_key: str, machine: Machine
-) -> None:
+@pytest.mark.root
+def test_a_store_opens_after_a_boot_where_its_snapshot_and_its_view_just_fit(secret_key: str, machine: Machine) -> None:
     """The view of the boot before takes as much as the new one: what fitted before the boot fits after it."""
-    with small_disk("tmpfs", tmp_path, 100 * MIB) as disk:
+    with small_disk("tmpfs", 100 * MIB) as disk:
         path = disk / "store"
         size = in_child(fill_twice, path, secret_key, 20)
         assert size > 20 * MIB
@@ -364,14 +368,15 @@ def maintain_with_little_room(path: Path, secret_key: str, what: str, leave: int
         return "done", 0
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 @pytest.mark.parametrize("what", ["compact", "backup"])
 def test_maintenance_on_a_full_disk_is_store_full_and_changes_nothing(
-    tmp_path: Path, secret_key: str, machine: Machine, kind: str, what: str
+    secret_key: str, machine: Machine, kind: str, what: str
 ) -> None:
     """With room for nothing, for part of the copy, for the copy and not for what follows it, and for all."""
     results = []
-    with small_disk(kind, tmp_path, DISK_BYTES) as disk:
+    with small_disk(kind, DISK_BYTES) as disk:
         path = disk / "store"
         in_child(prepare, path, secret_key, False)
         for pages in (*range(0, 40, 8), *range(40, 75, 2), *range(75, 200, 50)):

@@ -205,6 +205,7 @@ def test_a_view_that_somebody_removed_is_made_again_within_the_same_boot(
         assert store.read(token) is not None
 
 
+@pytest.mark.root
 def test_the_kernels_own_boot_id_is_what_counts(path: Path, secret_key: str, tmp_path: Path) -> None:
     """A real process with another /proc/sys/kernel/random/boot_id throws the view away, and so do we after it."""
     with crudjt.open(path, secret_key=secret_key) as store:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.__main__ import SCENARIOS
+from tests.faults.__main__ import ON_DISK, SCENARIOS
 from tests.faults.tally import Violation
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,9 @@ def harness(*arguments: str) -> str:
     return ran.stdout
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=pytest.mark.root if name in ON_DISK else ()) for name in SCENARIOS]
+)
 def test_no_promise_is_broken(scenario: str, tmp_path: Path) -> None:
     printed = harness(
         "--only",
