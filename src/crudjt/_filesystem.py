@@ -11,7 +11,7 @@ import mmap
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -82,7 +82,7 @@ def open_file(path: Path, flags: int = os.O_RDWR) -> int:
 
 
 @contextmanager
-def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
+def opened(path: Path, flags: int = os.O_RDONLY) -> Generator[int]:
     """Keep a descriptor open for a block."""
     descriptor = open_file(path, flags)
     try:
@@ -149,7 +149,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def removed_on_failure(temporary: Path) -> Iterator[None]:
+def removed_on_failure(temporary: Path) -> Generator[None]:
     """Make sure that a file which could not be finished takes no room."""
     try:
         yield

@@ -8,6 +8,7 @@ import base64
 import binascii
 import os
 import threading
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,15 +34,18 @@ _PROTECTED = (
 class _Calls(Protocol):
     """What master and client have in common."""
 
+    @abstractmethod
     def create(self, data: Any, ttl: Any, silence_read: Any) -> str:
         """As `CRUDJT.create`."""
 
     def read(self, token: Any) -> semantics.Answer | None:
         """As `CRUDJT.read`."""
 
+    @abstractmethod
     def update(self, token: Any, data: Any, ttl: Any, silence_read: Any) -> bool:
         """As `CRUDJT.update`."""
 
+    @abstractmethod
     def delete(self, token: Any) -> bool:
         """As `CRUDJT.delete`."""
 
@@ -252,10 +256,12 @@ def _serve(store: Store, host: str, port: int) -> "Server":
 
     address = f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
     if not all(each.stays_on_host for each in parse_address(address, "grpc_host and grpc_port")):
-        raise InvalidParameter("grpc_host", f"other hosts can reach {host!r}, without encryption; {_PROTECTED}")
+        raise InvalidParameter(
+            "grpc_host", f"grpc_host {host!r} can be reached from other hosts, without encryption; {_PROTECTED}"
+        )
     server = Server(store, [address])
     try:
         server.start()
     except InvalidParameter as error:
-        raise InvalidParameter("grpc_host and grpc_port", str(error)) from None
+        raise InvalidParameter("grpc_host and grpc_port", f"grpc_host and grpc_port: {error}") from None
     return server

@@ -1,7 +1,7 @@
 """For the tests of applications: a clock that stands still, and stores that vanish."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +53,7 @@ class FakeClock:
 
 
 @contextmanager
-def temporary_store(**options: "Unpack[OpenOptions]") -> Iterator[Store]:
+def temporary_store(**options: "Unpack[OpenOptions]") -> Generator[Store]:
     """Keep a store in a temporary directory open for a block; takes what `crudjt.open` takes, but for the location."""
     options.setdefault("secret_key", generate_secret_key())
     with tempfile.TemporaryDirectory(prefix="crudjt-") as directory, open_store(Path(directory), **options) as store:

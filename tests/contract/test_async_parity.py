@@ -10,12 +10,7 @@ import crudjt.aio
 from crudjt._backends.embedded.aio import AsyncEmbeddedStore
 from crudjt._backends.grpc.aio import AsyncRemoteStore
 from crudjt.aio._threads import ThreadedAsyncStore
-from tests.project.test_public_names import (
-    PROPERTIES,
-    SIGNATURES,
-    called,
-    public,
-)
+from tests.support.interface import PROPERTIES, SIGNATURES, called, public
 
 CLASSES = [AsyncEmbeddedStore, AsyncRemoteStore, ThreadedAsyncStore]
 

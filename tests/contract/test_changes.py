@@ -4,7 +4,7 @@ import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
-from tests.contract.conftest import TOKEN, OpenStore, read
+from tests.support.stores import TOKEN, OpenStore, read
 
 # update
 

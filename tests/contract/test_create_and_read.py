@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import crudjt
 from crudjt.testing import FakeClock
-from tests.contract.conftest import TOKEN, OpenStore, read
+from tests.support.stores import TOKEN, OpenStore, read
 
 INTEGERS = st.integers(-(2**63), 2**64 - 1)
 SCALARS = (

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import crudjt
-from tests.contract.conftest import assert_unknown, read
+from tests.support.stores import assert_unknown, read
 
 URL_SAFE = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 

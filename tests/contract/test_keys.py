@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import crudjt
-from tests.contract.conftest import OpenStore, assert_unknown, read
+from tests.support.stores import OpenStore, assert_unknown, read
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import crudjt
 from crudjt import KEEP
 from crudjt.testing import FakeClock
-from tests.contract.conftest import OpenStore, read
+from tests.support.stores import OpenStore, read
 
 HUNDRED_YEARS = 100 * 365.25 * 86_400
 

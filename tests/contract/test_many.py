@@ -6,7 +6,7 @@ import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
-from tests.contract.conftest import TOKEN, read
+from tests.support.stores import TOKEN, read
 
 
 def test_create_many_returns_tokens_in_order(store: crudjt.Store) -> None:

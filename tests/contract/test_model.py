@@ -23,8 +23,8 @@ import crudjt
 from crudjt import KEEP
 from crudjt._core.validation import KeepType
 from crudjt.testing import FakeClock
-from tests.contract.conftest import Backend
 from tests.contract.model import Known, Model
+from tests.support.stores import Backend
 
 Value = TypeVar("Value")
 

@@ -11,7 +11,7 @@ import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
-from tests.contract.conftest import OpenStore, read
+from tests.support.stores import OpenStore, read
 
 TOKEN = "A" * 22
 

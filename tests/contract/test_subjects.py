@@ -8,7 +8,7 @@ import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
-from tests.contract.conftest import OpenStore, read
+from tests.support.stores import OpenStore, read
 
 
 def numbers(store: crudjt.Store, subject: str) -> list[int]:

@@ -91,13 +91,13 @@ def _rotate_in_two_transactions() -> None:
     def rotate(self: Any, token: str) -> str | None:
         later: list[Any] = []
 
-        def first(view: Any) -> tuple[str | None, list[Any]]:
-            new, changes = self._sessions.rotate(view, token, None, self._clock())
+        def first(reader: Any) -> tuple[str | None, list[Any]]:
+            new, changes = self._sessions.rotate(reader, token, None, self._clock())
             later.extend(changes[:1])
             return new, changes[1:]
 
-        new: str | None = self._engine.write(first, (), self._durable)
-        self._engine.write(None, later, self._durable)
+        new: str | None = self._write(first)
+        self._write(None, *later)
         return new
 
     replace(EmbeddedStore, "rotate", rotate)

@@ -1,22 +1,22 @@
 """Processes in which `CRUDJT` is driven, ours or the original's, with a bound on every wait."""
 
-import random
-import socket
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.support.ports import free_port, listening
 from tests.support.processes import (
     PATIENCE,
     eventually,
 )
 
 SCRIPT = Path(__file__).with_name("agent.py")
-# Below what the kernel gives to those who ask for any port.
-PORTS = range(15_000, 32_000)
+
+INSTALLATION_SECONDS = 300
 
 
 class Raised(Exception):
@@ -108,18 +108,4 @@ class Agent:
         self.end()
 
 
-def listening(port: int) -> bool:
-    """Tell whether somebody accepts connections on a port."""
-    with socket.socket() as client:
-        client.settimeout(PATIENCE)
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    """Return a port that nobody uses, and that nobody is given who asks for any."""
-    for port in random.sample(PORTS, 100):
-        with socket.socket() as server, suppress(OSError):
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            server.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
+Start = Callable[..., Agent]

@@ -3,18 +3,15 @@
 import fcntl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.original.agents import Agent
+from tests.original.agents import INSTALLATION_SECONDS, Agent, Start
 
 ORIGINAL = "crudjt==1.0.1"
-INSTALLATION_SECONDS = 300
-
-Start = Callable[..., Agent]
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ import pytest
 
 import crudjt
 from crudjt import CRUDJT, opening
-from tests.original.agents import Agent, Raised, free_port, listening
-from tests.original.conftest import Start
+from tests.original.agents import Agent, Raised, Start
+from tests.support.ports import free_port, listening
 from tests.support.processes import (
     PATIENCE,
     Fork,
@@ -157,7 +157,7 @@ def test_a_port_in_use_is_a_clear_error(path: Path, secret_key: str) -> None:
     with socket.create_server((HOST, 0), reuse_port=True) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            ValueError, match=rf"^grpc_host and grpc_port is {HOST}:{port}, which cannot be had: Address"
+            ValueError, match=rf"^grpc_host and grpc_port : cannot listen on {HOST}:{port}: address already"
         ):
             CRUDJT.Config.start_master(secret_key=secret_key, store_jt_path=str(path), grpc_port=port)
     assert not CRUDJT.Config.was_started()
@@ -165,13 +165,13 @@ def test_a_port_in_use_is_a_clear_error(path: Path, secret_key: str) -> None:
 
 
 def test_a_port_of_another_master_is_not_shared(master: Agent, path: Path, secret_key: str) -> None:
-    with pytest.raises(ValueError, match="cannot be had"):
+    with pytest.raises(ValueError, match="cannot listen"):
         CRUDJT.Config.start_master(secret_key=secret_key, store_jt_path=str(path), grpc_port=master.port)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_an_address_that_other_hosts_reach_is_refused_with_advice(path: Path, secret_key: str, host: str) -> None:
-    with pytest.raises(ValueError, match=r"^grpc_host is .*without encryption; .* crudjt serve --listen") as caught:
+    with pytest.raises(ValueError, match=r"^grpc_host .*without encryption; .* crudjt serve --listen") as caught:
         CRUDJT.Config.start_master(secret_key=secret_key, store_jt_path=str(path), grpc_host=host, grpc_port=0)
     assert repr(host) in str(caught.value)
     assert not CRUDJT.Config.was_started()

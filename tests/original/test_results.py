@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.original.agents import Agent
-from tests.original.conftest import INSTALLATION_SECONDS
+from tests.original.agents import INSTALLATION_SECONDS, Agent
 
 pytestmark = pytest.mark.timeout(2 * INSTALLATION_SECONDS + 60)  # the first that needs the original installs it
 

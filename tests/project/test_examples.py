@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.original.agents import free_port, listening
+from tests.support.ports import free_port, listening
 from tests.support.processes import (
     PATIENCE,
     eventually,

@@ -11,6 +11,7 @@ from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, Segment
 from crudjt._core.changes import DELETE, INSERT
 from crudjt._core.keyring import (
     Key,
+    Placement,
     decode_secret_keys,
 )
 from crudjt._core.record import (
@@ -19,10 +20,11 @@ from crudjt._core.record import (
     split_payload,
     unseal,
 )
-from crudjt._core.tokens import token_block
+from crudjt._core.tokens import PLACE, token_block
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
-NOW = 1_700_000_000_000
+NOW = 1_700_000_000_000  # ms
+NOW_NS = NOW * 10**6
 
 
 def said(name: str) -> str:
@@ -59,7 +61,12 @@ def test_the_token_is_that_of_the_id(key: Key, id_: bytes) -> None:
     written = token_block(said("token"))
     assert written is not None
     assert key.tokens.id(written) == id_
-    assert int.from_bytes(id_[:6], "big") == NOW
+    assert int.from_bytes(id_[:8], "big") == NOW_NS
+
+
+def test_the_id_lies_at_the_place_of_its_subject(id_: bytes) -> None:
+    placement = Placement(bytes.fromhex(said("placement key")))
+    assert id_[PLACE] == placement.of("alice") == bytes.fromhex(said("place of"))
 
 
 def test_the_record_holds_and_opens_to_what_is_written(key: Key, id_: bytes) -> None:
@@ -110,5 +117,6 @@ def test_the_manifest_is_read_as_written(tmp_path: Path, key: Key) -> None:
     assert (read.format, read.map_size, read.segment, read.base) == (1, 16 * 1024**3, 1, None)
     assert (read.salt, read.keys) == (said("salt of the store"), [key.fingerprint])
     assert read.boot is not None
+    assert key.open_placement_key(read.placement[key.fingerprint]) == bytes.fromhex(said("placement key"))
     read.save(tmp_path)
     assert (tmp_path / manifest.NAME).read_text() == found[1]

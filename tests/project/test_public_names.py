@@ -1,14 +1,12 @@
 """What applications may rely on: the public names, and how they are called. A change here is a change of the API."""
 
 import inspect
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any
 
 import pytest
 
 import crudjt
 import crudjt.testing
+from tests.support.interface import PROPERTIES, SIGNATURES, called, public
 
 NAMES = {
     "AsyncStore",
@@ -36,42 +34,6 @@ NAMES = {
     "generate_secret_key",
     "open",
 }
-
-SIGNATURES = {
-    "create": "(self, data, ttl=None, max_reads=None, *, idle=None, subject=None)",
-    "read": "(self, token)",
-    "peek": "(self, token)",
-    "update": "(self, token, data, ttl=KEEP, max_reads=KEEP, *, idle=KEEP, if_version=None)",
-    "touch": "(self, token, ttl=KEEP, *, idle=KEEP)",
-    "rotate": "(self, token)",
-    "delete": "(self, token)",
-    "sessions": "(self, subject)",
-    "revoke": "(self, subject, *, keep=None)",
-    "revoke_id": "(self, id)",
-    "create_many": "(self, data, ttl=None, max_reads=None, *, idle=None, subject=None)",
-    "read_many": "(self, tokens)",
-    "delete_many": "(self, tokens)",
-    "stats": "(self)",
-    "sweep": "(self)",
-    "sync": "(self)",
-    "backup": "(self, path)",
-    "close": "(self)",
-}
-
-PROPERTIES = {"location", "durable", "max_data_bytes"}
-
-
-def called(function: Callable[..., Any]) -> str:
-    """Return a signature without its annotations, whose spelling differs between versions of Python."""
-    signature = inspect.signature(function)
-    bare = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
-    return str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
-
-
-def public(owner: object) -> set[str]:
-    return {
-        name for name, value in vars(owner).items() if not name.startswith("_") and not isinstance(value, ModuleType)
-    }
 
 
 def test_the_public_names_of_crudjt_are_these() -> None:

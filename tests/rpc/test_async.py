@@ -12,7 +12,7 @@ import crudjt.aio
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.aio import AsyncStore
 from crudjt.server.services import store as store_service
-from tests.rpc.conftest import Serve
+from tests.support.remote_server import Serve
 
 TOKEN = "A" * 22
 PATIENCE = 30.0

@@ -11,7 +11,7 @@ import crudjt
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.server.services.store import METHODS
 from crudjt.testing import FakeClock
-from tests.rpc.conftest import Serve
+from tests.support.remote_server import Serve
 
 
 @pytest.fixture

@@ -33,11 +33,8 @@ from crudjt.server.services import (
     store as store_service,
 )
 from crudjt.server.services.method import Method
-from tests.rpc.conftest import (
-    Serve,
-    ServerProcess,
-)
 from tests.support.processes import eventually
+from tests.support.remote_server import Serve, ServerProcess
 
 PATIENCE = 30
 STALLING = "S" * 21 + "A"  # a token whose deletion takes as long as the test wants

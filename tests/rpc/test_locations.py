@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 import crudjt
 from crudjt._backends.grpc.location import remote as parsed
 from crudjt.server.auth import TLS
-from tests.rpc.conftest import Serve
+from tests.support.remote_server import Serve
 
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2"
 LOCAL = "grpc://localhost"

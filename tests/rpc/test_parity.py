@@ -6,10 +6,7 @@ import sys
 import pytest
 
 from crudjt._backends.grpc.store import RemoteStore
-from tests.project.test_public_names import (
-    SIGNATURES,
-    called,
-)
+from tests.support.interface import SIGNATURES, called
 
 
 @pytest.mark.parametrize("name", SIGNATURES)

@@ -17,16 +17,8 @@ from crudjt.server.auth import (
 )
 from crudjt.server.server import Server
 from crudjt.testing import temporary_store
-from tests.support.servers import (
-    CHECK,
-    Authority,
-    Pair,
-    bearer,
-    call,
-    plaintext,
-    refusal,
-    serves,
-)
+from tests.support.certificates import Authority, Pair
+from tests.support.servers import CHECK, bearer, call, plaintext, refusal, serves
 
 ACCESS_TOKEN = "an-access-token-of-enough-characters"
 OTHER_TOKEN = "another-access-token-of-enough-characters"

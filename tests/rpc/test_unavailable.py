@@ -15,11 +15,8 @@ import crudjt
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.server.services import store as store_service
 from crudjt.server.services.method import Method
-from tests.rpc.conftest import (
-    Serve,
-    ServerProcess,
-)
 from tests.support.processes import Fork
+from tests.support.remote_server import Serve, ServerProcess
 
 TOKEN = "A" * 22
 

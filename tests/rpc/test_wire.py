@@ -11,10 +11,7 @@ from crudjt import errors
 from crudjt._rpc import errors as rpc_errors
 from crudjt._rpc.proto.v1 import store_pb2
 from crudjt.errors import CrudjtError
-from tests.unit.test_errors import (
-    EXAMPLES,
-    error_classes,
-)
+from tests.support.errors import EXAMPLES, error_classes
 
 STAYS_HERE = {CrudjtError, errors.StoreError, errors.MissingDependency}  # two are abstract, one is about this process
 

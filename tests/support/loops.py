@@ -8,8 +8,8 @@ from typing import Any
 
 import crudjt.aio
 from crudjt.aio import AsyncStore
-from tests.project.test_public_names import SIGNATURES
 from tests.support.delegating import DelegatingStore
+from tests.support.interface import SIGNATURES
 from tests.support.remote_server import ServedStore
 
 PATIENCE = 100

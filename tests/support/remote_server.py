@@ -1,8 +1,10 @@
-"""A server in the test's own process, on a Unix socket."""
+"""Servers of stores, in the test's own process and in others, on a Unix socket."""
 
 import itertools
+from collections.abc import Callable
+from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import crudjt
 from crudjt._backends.grpc.channel import Connection
@@ -16,6 +18,8 @@ from crudjt._backends.grpc.store import RemoteStore
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.server.server import Server
 from crudjt.server.services import store as store_service
+from crudjt.server.services.method import Method
+from tests.support.processes import Worker
 
 SERVICES = {store_service.NAME: store_service.METHODS}
 
@@ -61,3 +65,29 @@ class _InCompany(Batching):
         outcome, *of_other = self._outcomes([_Asked(name, request), other], timeout)
         assert of_other in ([pb.PeekResponse()], [])  # none where the first took long
         return outcome
+
+
+Change = Callable[[dict[str, Method]], dict[str, Method]]
+
+
+class Serve(Protocol):
+    """Serves the store of the test until it ends, and returns the location to open."""
+
+    def __call__(self, methods: dict[str, Method] = ..., listen: str | None = ..., **options: Any) -> str: ...
+
+
+class ServerProcess(Worker):
+    """Another process that serves a store on a socket. `change` changes its methods first."""
+
+    def __init__(self, path: Path, secret_key: str, socket: Path, change: Change = dict) -> None:
+        super().__init__(_serve_store, path, secret_key, socket, change)
+        self.receive()
+
+
+def _serve_store(pipe: Pipe, path: Path, secret_key: str, socket: Path, change: Change) -> None:
+    services = {store_service.NAME: change(store_service.METHODS)}
+    with crudjt.open(path, secret_key=secret_key) as store:
+        server = Server(store, [f"unix:{socket}"], services=services)
+        server.start()
+        pipe.send("serving")
+        pipe.recv()

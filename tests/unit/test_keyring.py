@@ -12,8 +12,10 @@ import crudjt
 from crudjt._core.keyring import (
     Key,
     Keyring,
+    Placement,
     decode_secret_keys,
     generate_secret_key,
+    hmac_sha256,
 )
 
 SALT = bytes(32)
@@ -129,6 +131,32 @@ def test_subkeys_are_hkdf_sha256_of_the_secret_with_the_stores_salt() -> None:
     key = Key(b"\x01" * 32, SALT)
     assert key.fingerprint == derive("fingerprint")[:8].hex()
     assert key.subject_tag("user 42") == hmac.digest(derive("subject"), b"user 42", "sha256")[:16]
+
+
+@pytest.mark.parametrize("size", [0, 1, 32, 63, 64])
+def test_keyed_hashes_are_hmac_sha256(size: int) -> None:
+    """Against the standard library's, for keys up to the block size, and again with the states that were kept."""
+    key = os.urandom(size)
+    hashed = hmac_sha256(key)
+    for message in (b"", b"user 42", bytes(1000)) * 2:
+        assert hashed(message) == hmac.digest(key, message, "sha256")
+
+
+def test_a_place_is_two_bytes_of_the_keyed_hash_of_the_subject() -> None:
+    assert Placement(b"p" * 32).of("user 42") == hmac.digest(b"p" * 32, b"user 42", "sha256")[:2]
+
+
+def test_each_key_opens_its_copy_of_the_placement_key_and_no_other() -> None:
+    ring, placement_key = Keyring([b"\x01" * 32, b"\x02" * 32], SALT), os.urandom(32)
+    copies = ring.seal_placement_key(placement_key)
+    assert list(copies) == ring.fingerprints
+    for secret in (b"\x01" * 32, b"\x02" * 32):
+        assert Keyring([secret], SALT).open_placement_key(copies) == placement_key
+    one, other = ring.fingerprints
+    assert Keyring([b"\x01" * 32], SALT).open_placement_key({one: copies[other]}) is None
+    assert Keyring([b"\x01" * 32], SALT).open_placement_key({}) is None
+    elsewhere = Keyring([b"\x01" * 32], b"\x01" * 32)
+    assert elsewhere.open_placement_key({elsewhere.fingerprints[0]: copies[one]}) is None
 
 
 def test_subject_tags_are_16_bytes_and_differ() -> None:

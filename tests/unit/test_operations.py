@@ -7,7 +7,7 @@ import pytest
 
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Decision, Result
 from crudjt._core.codec import pack
-from crudjt._core.keyring import Keyring
+from crudjt._core.keyring import Keyring, Placement
 from crudjt._core.operations import Sessions
 from crudjt._core.session import Session
 from crudjt._core.validation import NO_LIMITS, NO_NEW_LIMITS, Limits
@@ -67,7 +67,7 @@ class Remembered:
 
 @pytest.fixture
 def sessions() -> Sessions:
-    return Sessions(Keyring([b"o" * 32, b"n" * 32], bytes(32)), damaged)
+    return Sessions(Keyring([b"o" * 32, b"n" * 32], bytes(32)), Placement(bytes(32)), damaged)
 
 
 @pytest.fixture

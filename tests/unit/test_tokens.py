@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from crudjt._core.tokens import (
     ID_BYTES,
+    PLACE,
     TOKEN_CHARACTERS,
     TokenCipher,
     new_id,
+    random_place,
     token_block,
 )
 
@@ -83,6 +85,23 @@ def test_ids_ascend_with_time(earlier: int, later: int) -> None:
 
 def test_ids_of_one_moment_do_not_repeat() -> None:
     assert len({new_id(1_700_000_000_000_000_000) for _ in range(10_000)}) == 10_000
+
+
+@given(place=st.binary(min_size=2, max_size=2), now_ns=st.integers(0, 2**63))
+def test_an_id_lies_at_the_place_it_was_made_for(place: bytes, now_ns: int) -> None:
+    id_ = new_id(now_ns, place)
+    assert len(id_) == ID_BYTES
+    assert id_[PLACE] == id_[8:10] == place
+    assert int.from_bytes(id_[:8], "big") == now_ns
+
+
+def test_ids_of_one_moment_and_place_do_not_repeat() -> None:
+    place = random_place()
+    assert len({new_id(1_700_000_000_000_000_000, place) for _ in range(10_000)}) == 10_000
+
+
+def test_random_places_differ() -> None:
+    assert len({random_place() for _ in range(100)}) > 50
 
 
 def test_a_time_beyond_eight_bytes_still_makes_ids() -> None:

@@ -4,6 +4,7 @@ A decision reads its `Reader` and its arguments (the time is one of them), nothi
 commits all of its changes, or none if what was read has changed.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -21,6 +22,7 @@ Result = TypeVar("Result")
 class Reader(Protocol):
     """What a decision may read: the records as of the last commit."""
 
+    @abstractmethod
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key."""
 
@@ -35,6 +37,7 @@ class Known(Protocol):
     packed: bytes  # the data
     until_ns: int  # 0 if it has no deadline
 
+    @abstractmethod
     def holds(self) -> bool:
         """Tell whether the stored record is still the one that was decrypted. Called within the transaction."""
 

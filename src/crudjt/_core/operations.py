@@ -13,6 +13,7 @@ from crudjt._core.gil import in_bites
 from crudjt._core.keyring import (
     Key,
     Keyring,
+    Placement,
 )
 from crudjt._core.lookup import (
     DamageError,
@@ -39,7 +40,7 @@ from crudjt._core.record import (
     with_tag,
 )
 from crudjt._core.session import Envelope, Session
-from crudjt._core.tokens import new_id
+from crudjt._core.tokens import PLACE, new_id
 from crudjt._core.validation import (
     NO_LIMITS,
     NO_NEW_LIMITS,
@@ -52,19 +53,23 @@ from crudjt.errors import VersionConflict
 class Sessions(Finder):
     """The decisions of one store, under its keys."""
 
-    def __init__(self, keyring: Keyring, damaged: DamageError) -> None:
-        """Take the keys, and what makes the error for a damaged record."""
+    def __init__(self, keyring: Keyring, placement: Placement, damaged: DamageError) -> None:
+        """Take the keys, the places of subjects, and what makes the error for a damaged record."""
         super().__init__(keyring, damaged)
         self._newest = keyring.newest
+        self._place_of_subject = placement.of
 
-    def insert(self, packed: bytes, subject: str | None, limits: Limits, now_ns: int) -> tuple[str, Change]:
-        """Return the token of a new session, and the change that begins it."""
-        key = self._newest
-        id_, now_ms = new_id(now_ns), now_ns // NS_PER_MS
+    def insert(
+        self, packed: bytes, subject: str | None, limits: Limits, now_ns: int, place: bytes | None = None
+    ) -> tuple[str, Change]:
+        """Return the token of a new session, and the change that begins it; `place` is for one without a subject."""
+        key, now_ms = self._newest, now_ns // NS_PER_MS
         flags, tag = 0, NO_SUBJECT
         if subject is not None:
             flags, packed = join_payload(packed, subject)
             tag = key.subject_tag(subject)
+            place = self._place_of_subject(subject)
+        id_ = new_id(now_ns, place)
         if limits is NO_LIMITS:
             head = pack_header(FORMAT, flags, 0, 1, now_ms, 0, 0, 0, 0, tag)
         else:
@@ -164,7 +169,7 @@ class Sessions(Finder):
         if current is None:
             return None, ()
         key, id_, old, packed, subject = current
-        head, newest, new = old, self._newest, new_id(now_ns)
+        head, newest, new = old, self._newest, new_id(now_ns, id_[PLACE])
         if not unlimited(head):
             header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
             if not header.alive(now_ms):

@@ -77,4 +77,4 @@ class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no c
 
 def reading_writes(session: Session) -> bool:
     """Tell whether to read a session that was peeked at would change it: count a read, or put its idle timeout off."""
-    return session._envelope.header.due(session._now_ns // NS_PER_MS)  # noqa: SLF001 - users do not see it
+    return session._envelope.header.due(session._now_ns // NS_PER_MS)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - users do not see it

@@ -1,9 +1,10 @@
 """Tokens and ids.
 
-An id is what the store files a session under: 8 bytes of nanoseconds and 8 random bytes. New ids ascend, so that the
-tree grows at its end, in full pages. A token is what its owner holds: the id enciphered with AES-256 as one block, in
-URL-safe Base64 (RFC 4648, section 5) without padding, always 22 characters. It looks random, means nothing, is never
-stored, and cannot be computed from a stolen store without the secret key.
+An id is what the store files a session under: 8 bytes of nanoseconds, 2 of place and 6 random ones. New ids ascend, so
+that the tree grows at its end, in full pages. All sessions of a subject have one place, so that a cluster can keep them
+together; without a subject the place is random. A token is what its owner holds: the id enciphered with AES-256 as one
+block, in URL-safe Base64 (RFC 4648, section 5) without padding, always 22 characters. It looks random, means nothing,
+is never stored, and cannot be computed from a stolen store without the secret key.
 """
 
 import threading
@@ -19,8 +20,12 @@ from crudjt.errors import InvalidType
 
 ID_BYTES = 16
 TOKEN_CHARACTERS = 22
+PLACE_BYTES = 2
+PLACE = slice(8, 10)
+"""Where the place lies in an id."""
 
-_RANDOM_BYTES = 8
+_RANDOM_BYTES = 6
+_RANDOM_BYTES_AND_PLACE = 8
 _MAX_NS = 2**64 - 1
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE = bytes.maketrans(b"-_+/=", b"+/!!!")  # "!" is in no Base64 alphabet
@@ -28,16 +33,23 @@ _pop_chunk = chunks.pop
 _CANONICAL_ENDS = frozenset("AQgw")  # the last character carries two bits; the other four are zero
 
 
-def new_id(now_ns: int) -> bytes:
-    """Return an id that sorts after those of earlier times."""
-    nanoseconds = now_ns if now_ns < _MAX_NS else _MAX_NS  # noqa: FURB136 - min() takes thrice the time
+def new_id(now_ns: int, place: bytes | None = None) -> bytes:
+    """Return an id that sorts after those of earlier times, at a place of 2 bytes or else at a random one."""
+    nanoseconds = now_ns if now_ns < _MAX_NS else _MAX_NS  # noqa: FURB136 - min() takes three times as long
     if not own_memory[0]:
         renew()
     try:
         chunk = _pop_chunk()
     except IndexError:
         chunk = chunks.refill()
-    return nanoseconds.to_bytes(8, "big") + chunk[:_RANDOM_BYTES]
+    if place is None:
+        return nanoseconds.to_bytes(8, "big") + chunk[:_RANDOM_BYTES_AND_PLACE]
+    return nanoseconds.to_bytes(8, "big") + place + chunk[:_RANDOM_BYTES]
+
+
+def random_place() -> bytes:
+    """Return a place for sessions without a subject."""
+    return chunks.take()[:PLACE_BYTES]
 
 
 class TokenCipher(threading.local):

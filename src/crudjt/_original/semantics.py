@@ -95,7 +95,7 @@ def checked_session(data: Any, ttl: Any, silence_read: Any) -> CheckedSession:
         raise InvalidType("data", "Must be a dictionary")
     lifetime = _checked_limit("ttl", ttl, MAX_SECONDS, " (1000 years)")
     reads = _checked_limit("silence_read", silence_read, MAX_READS, "")
-    return CheckedSession(_pack(data), lifetime, reads)
+    return CheckedSession(_pack(data), lifetime, reads)  # pyright: ignore[reportUnknownArgumentType] # of any keys
 
 
 def _checked_limit(name: str, value: Any, most: int, meaning: str) -> int | None:

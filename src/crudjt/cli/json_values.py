@@ -11,9 +11,9 @@ MessagePack carries more than JSON does. What JSON has no word for is written as
 
 import base64
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import msgspec
 
@@ -43,13 +43,21 @@ def parse(text: str | bytes) -> Any:
 
 def to_json(value: Any) -> Any:
     """Return what stands for a value in a JSON document."""
-    if isinstance(value, dict):
+    if _is_map(value):
         if not _has_text_keys(value) or _looks_special(value):
             return {"$map": [[to_json(key), to_json(item)] for key, item in value.items()]}
         return {key: to_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if _is_list(value):
         return [to_json(item) for item in value]
     return _scalar_to_json(value)
+
+
+def _is_map(value: object) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, list | tuple)
 
 
 def _scalar_to_json(value: Any) -> Any:
@@ -77,9 +85,9 @@ def _base64(data: bytes) -> str:
 
 
 def _from_json(value: Any) -> Any:
-    if isinstance(value, list):
+    if _is_list(value):
         return [_from_json(item) for item in value]
-    if not isinstance(value, dict):
+    if not _is_map(value):
         return value
     if not _looks_special(value):
         return {name: _from_json(content) for name, content in value.items()}
@@ -109,7 +117,7 @@ def _read_map(content: Any) -> dict[Any, Any]:
 
 
 def _as_key(value: Any) -> Any:
-    return tuple(_as_key(item) for item in value) if isinstance(value, list) else value
+    return tuple(_as_key(item) for item in value) if _is_list(value) else value
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {

@@ -52,9 +52,9 @@ def _read(path: Path) -> list[str]:
         texts = path.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise InvalidParameter("secret_key", f"cannot read the secret key from {path}: {reason}") from None
+        raise InvalidParameter("secret_key", f"cannot read secret_key from {path}: {reason}") from None
     if not texts:
-        raise InvalidParameter("secret_key", f"no secret key in {path}: the file is empty (to make one: crudjt keygen)")
+        raise InvalidParameter("secret_key", f"secret_key file {path} is empty (to make a key: crudjt keygen)")
     try:
         decode_secret_keys(texts)
     except InvalidParameter as error:

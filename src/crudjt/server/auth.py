@@ -100,9 +100,9 @@ def checked_access_tokens(access_tokens: Sequence[str]) -> list[bytes]:
         if not isinstance(token, str):
             raise InvalidType("access_tokens", f"access_tokens must be a list of str, and holds {type(token).__name__}")
         if not _SENDABLE.fullmatch(token):
-            raise InvalidParameter("access_tokens", f"an access token is empty or cannot be sent; {_RULE}")
+            raise InvalidParameter("access_tokens", f"access_tokens holds one that is empty or cannot be sent; {_RULE}")
         if len(token) < MIN_ACCESS_TOKEN_CHARACTERS:
-            raise InvalidParameter("access_tokens", f"an access token has only {len(token)} characters; {_RULE}")
+            raise InvalidParameter("access_tokens", f"access_tokens holds one of only {len(token)} characters; {_RULE}")
     return [token.encode() for token in access_tokens]
 
 

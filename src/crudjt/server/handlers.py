@@ -8,7 +8,7 @@ import logging
 import math
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -84,7 +84,7 @@ class Dispatcher:
                 call.context.cancel()
 
     @contextmanager
-    def call(self, name: str, context: grpc.ServicerContext) -> Iterator["Call"]:
+    def call(self, name: str, context: grpc.ServicerContext) -> Generator["Call"]:
         """Turn whatever is raised within the block into the status of the call, and report it."""
         started = time.monotonic()
         code = grpc.StatusCode.CANCELLED  # what it stays if the client leaves
@@ -150,7 +150,7 @@ class Call:
         self.waiting_since = math.inf
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self) -> Generator[None]:
         """Mark a block in which the client is waited for."""
         self.waiting_since = time.monotonic()
         try:

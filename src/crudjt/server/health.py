@@ -53,7 +53,7 @@ class Health:
 
 def reflection_methods(services: Iterable[str]) -> dict[str, Method]:
     """Return the methods of the reflection service, which explains these services to tools such as grpcurl."""
-    servicer = ReflectionServicer([*services, HEALTH, REFLECTION])
+    servicer: Any = ReflectionServicer([*services, HEALTH, REFLECTION])  # its stubs leave out what it returns
 
     def explain(_store: object, requests: Iterator[ServerReflectionRequest]) -> Iterator[ServerReflectionResponse]:
         responses: Iterator[ServerReflectionResponse] = servicer.ServerReflectionInfo(requests, _NO_CONTEXT)

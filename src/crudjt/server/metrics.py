@@ -4,7 +4,7 @@ Workers count in files of a directory (`PROMETHEUS_MULTIPROC_DIR`, which must be
 supervisor adds them up, and asks the store for the rest at each scrape. No label holds a token, a subject or data.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -127,7 +127,7 @@ def _seconds(moment: datetime | None) -> float:
 
 
 @contextmanager
-def metrics_served(address: TcpAddress, store: Store, directory: str) -> Iterator[TcpAddress]:
+def metrics_served(address: TcpAddress, store: Store, directory: str) -> Generator[TcpAddress]:
     """Serve the metrics of all workers at ``/metrics`` for a block; yields the address with its actual port.
 
     Raises:

@@ -181,7 +181,7 @@ def test_the_check_finds_nothing_wrong_with_good_settings(configured: None, path
 def test_the_check_finds_a_missing_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CRUDJT_SECRET_KEY", raising=False)
     [message] = found("crudjt.E001")
-    assert message.msg == "secret_key is not given"
+    assert "no secret key" in message.msg
     assert "crudjt keygen" in str(message.hint)
 
 

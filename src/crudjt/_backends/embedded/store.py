@@ -12,12 +12,13 @@ from crudjt._backends.embedded.engine.control_block import (
     CACHE_PAIRS,
     begin_word,
 )
+from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.read_cache import (
     Cached,
     ReadCache,
 )
 from crudjt._backends.embedded.stats import read_stats
-from crudjt._core.changes import SESSION, SUBJECT, Decision, Result
+from crudjt._core.changes import SESSION, SUBJECT, Change, Decision, Result
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import (
     pack,
@@ -34,7 +35,7 @@ from crudjt._core.options import Options
 from crudjt._core.record import Header, unlimited, unpack_header
 from crudjt._core.session import Envelope, Session
 from crudjt._core.stats import Stats
-from crudjt._core.tokens import token_block
+from crudjt._core.tokens import random_place, token_block
 from crudjt._core.validation import (
     KEEP,
     KeepType,
@@ -76,7 +77,8 @@ class EmbeddedStore(Store):
         engine = registry.acquire(directory, options)
         try:
             keyring = Keyring(secrets, engine.salt)
-            if not known_keys.note_keys(engine, keyring.fingerprints):
+            known, placement = known_keys.note_keys(engine, keyring)
+            if not known:
                 logger.warning(
                     "none of the secret keys given wrote %s before: its sessions will not be found", directory
                 )
@@ -85,8 +87,8 @@ class EmbeddedStore(Store):
             raise
         self._directory = directory
         self._options = options
-        self._engine = engine
-        self._sessions = Sessions(keyring, partial(_damaged, directory))
+        self._engine: Engine = engine
+        self._sessions = Sessions(keyring, placement, partial(_damaged, directory))
         self._clock = options.clock
         self._max_data_bytes = options.max_data_bytes
         self._durable = options.durability == "full"
@@ -261,9 +263,12 @@ class EmbeddedStore(Store):
         limits = new_limits(ttl, idle, max_reads)
         if subject is not None:
             checked_subject(subject)
-        tokens, changes = [], []
+        place = random_place() if subject is None else None
+        tokens: list[str] = []
+        changes: list[Change] = []
         for item in in_bites(data):
-            token, change = self._sessions.insert(pack(item, self._max_data_bytes), subject, limits, self._clock())
+            packed = pack(item, self._max_data_bytes)
+            token, change = self._sessions.insert(packed, subject, limits, self._clock(), place)
             tokens.append(token)
             changes.append(change)
         self._engine.write(None, changes, self._durable)

@@ -109,10 +109,9 @@ def _parsed(location: str) -> tuple[str, str, bool]:
         parts = urlsplit(location)
         host, port = parts.hostname, parts.port
     except ValueError:
-        host = port = None
-    else:
-        if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
-            host = None
+        raise InvalidParameter("location", f"location names no server; it must be {_ALLOWED}") from None
+    if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
+        host = None
     if not host or port == 0 or not (_is_address(host) or _NAME.fullmatch(host)):
         raise InvalidParameter("location", f"location names no server; it must be {_ALLOWED}")
     bracketed = f"[{host}]" if ":" in host else host

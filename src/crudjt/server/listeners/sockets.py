@@ -5,7 +5,7 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import grpc
@@ -44,7 +44,7 @@ def bind_tcp(server: grpc.Server, address: TcpAddress, credentials: grpc.ServerC
 
 
 @contextlib.contextmanager
-def reserved(address: TcpAddress) -> Iterator[TcpAddress]:
+def reserved(address: TcpAddress) -> Generator[TcpAddress]:
     """Hold a TCP address that nobody else has, so that only sockets with SO_REUSEPORT of this user may share it.
 
     Raises:

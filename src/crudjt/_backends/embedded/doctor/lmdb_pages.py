@@ -65,7 +65,7 @@ class Tree:
 
     def metas(self) -> list[Meta]:
         """Return the states that are whole, the newest first."""
-        found = []
+        found: list[Meta] = []
         for number in range(2):
             page = os.pread(self._descriptor, _filesystem.PAGE_BYTES, number * _filesystem.PAGE_BYTES)
             if len(page) < _PAGE_HEAD.size + _META.size:
@@ -110,7 +110,7 @@ class Tree:
         kind = flags & _KINDS
         if found != number or kind not in (_BRANCH, _LEAF) or not _PAGE_HEAD.size <= lower <= _filesystem.PAGE_BYTES:
             return 0, []
-        nodes = []
+        nodes: list[Node] = []
         for at in range(_PAGE_HEAD.size, lower - 1, 2):
             node = self._node(page, int.from_bytes(page[at : at + 2], "little"), kind)
             if node is None:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def check_is_store(directory: Path) -> None:
 
 
 @contextmanager
-def at_rest(directory: Path, *, alone: bool = False) -> Iterator[None]:
+def at_rest(directory: Path, *, alone: bool = False) -> Generator[None]:
     """Keep others from recovering the store for a block; with `alone`, from having it open at all.
 
     Raises:
@@ -52,7 +52,7 @@ def at_rest(directory: Path, *, alone: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def maintenance_waits(directory: Path) -> Iterator[None]:
+def maintenance_waits(directory: Path) -> Generator[None]:
     """Keep others from compacting, which removes files, for a block."""
     with ExitStack() as stack:
         if (directory / BASE_DIRECTORY).is_dir():

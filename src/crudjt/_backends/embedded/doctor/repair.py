@@ -111,9 +111,9 @@ class _Saved:
     """What could be read, and a count of what could not."""
 
     manifest: Manifest
-    sessions: dict[bytes, bytes] = field(default_factory=dict)
+    sessions: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     sequence: int = 0
-    losses: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list[str])
     may_revive: bool = False
 
     def texts(self) -> Iterator[str]:
@@ -158,7 +158,7 @@ def _known_facts(directory: Path, examination: Examination, readers: dict[int, S
         raise StoreCorrupt(directory / manifest.NAME, 0, "neither the manifest nor a segment says whose store this is")
     salt = salts.most_common(1)[0][0]
     if found is not None:
-        return msgspec.structs.replace(found, salt=salt, keys=[])
+        return msgspec.structs.replace(found, salt=salt, keys=[], placement={})
     return Manifest(
         map_size=max([DEFAULT_MAX_SIZE, *_map_sizes(directory)]),
         salt=salt,

@@ -1,7 +1,7 @@
 """One commit of a live view, held still for an examination while others write."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,7 @@ class Moment(NamedTuple):
 
 
 @contextmanager
-def held_moment(directory: Path, map_size: int, control: ControlBlock) -> Iterator[Moment | None]:
+def held_moment(directory: Path, map_size: int, control: ControlBlock) -> Generator[Moment | None]:
     """Hold a snapshot of a store's view for a block, and find what control block and file say of its transaction.
 
     Both keep the last two transactions only. Where writers were faster, a newer snapshot is tried; where nothing moves,
@@ -45,7 +45,7 @@ def held_moment(directory: Path, map_size: int, control: ControlBlock) -> Iterat
 
 
 @contextmanager
-def _opened(directory: Path, map_size: int) -> Iterator[Callable[[], Snapshot]]:
+def _opened(directory: Path, map_size: int) -> Generator[Callable[[], Snapshot]]:
     with registry.borrowed(directory) as engine:
         if engine is not None:
             yield engine.view.snapshot

@@ -52,6 +52,7 @@ def backup(engine: Engine, target: Path) -> None:
             map_size=current.map_size,
             salt=current.salt,
             keys=current.keys,
+            placement=current.placement,
             boot=None,
             base=base,
             segment=_FIRST_SEGMENT,

@@ -111,7 +111,7 @@ class Engine(Reading):
                     or len(changes[-1][2]) > _SMALL_RECORD_BYTES
                 ):
                     limit = self._make_room(number, changes)
-                ends = []
+                ends: list[int] = []
                 for kind, id_, record in changes:
                     if kind == INSERT:  # nobody can have cached what did not exist
                         put_new(transaction, id_, record)

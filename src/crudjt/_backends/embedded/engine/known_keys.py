@@ -1,4 +1,9 @@
-"""Note in the manifest which secret keys a store was written with."""
+"""Note in the manifest which secret keys a store was written with, and read or make its placement key."""
+
+import os
+import random
+import time
+from typing import NamedTuple
 
 import msgspec
 
@@ -8,19 +13,66 @@ from crudjt._backends.embedded.engine.log import (
     full_or_failed,
 )
 from crudjt._backends.embedded.engine.maintenance_lock import exclusively
+from crudjt._backends.embedded.engine.manifest import Manifest
+from crudjt._core.keyring import PLACEMENT_KEY_BYTES, Keyring, Placement
+
+_WAIT_SECONDS = 1.0
+_POLL_SECONDS = 0.01
 
 
-def note_keys(engine: Engine, fingerprints: list[str]) -> bool:
-    """Add fingerprints to the manifest; return whether any of them was there before, or the store had none."""
+class Noted(NamedTuple):
+    """What the manifest says of a keyring."""
+
+    known: bool  # one of its keys was used before, or the store is new
+    placement: Placement
+
+
+def note_keys(engine: Engine, keyring: Keyring) -> Noted:
+    """Add the keys to the manifest, each with its copy of the placement key, and return what was known of them.
+
+    Where no copy opens, a placement key is made, for the sessions of these keys. It is shared with other processes only
+    once it is in the manifest. So this waits a second for a process that holds the manifest (it compacts, sweeps, or is
+    the doctor). If it has to go on without, the subjects of this opening get places that no other opening knows, which
+    is no worse than the random ones of older stores; the next opening tries again.
+    """
+    started = time.monotonic()
+    known: bool | None = None
+    while True:
+        found = _load(engine)
+        if known is None:
+            known = not found.keys or any(fingerprint in found.keys for fingerprint in keyring.fingerprints)
+        placement_key = keyring.open_placement_key(found.placement)
+        if placement_key is None or not _complete(found, keyring):
+            with exclusively(engine) as alone:
+                if alone:
+                    placement_key = _add(engine, keyring)
+        if placement_key is None and time.monotonic() - started > _WAIT_SECONDS:
+            placement_key = os.urandom(PLACEMENT_KEY_BYTES)
+        if placement_key is not None:
+            return Noted(known, Placement(placement_key))
+        time.sleep(_POLL_SECONDS * (1 + random.random()))  # noqa: S311 - only to keep openers apart
+
+
+def _load(engine: Engine) -> Manifest:
     try:
-        known = manifest.load(engine.directory).keys
+        return manifest.load(engine.directory)
     except OSError as error:
         raise full_or_failed(engine.directory, error) from error
-    missing = [fingerprint for fingerprint in fingerprints if fingerprint not in known]
-    if missing:
-        with exclusively(engine) as alone:
-            if alone:  # else the next opening does it
-                current = manifest.load(engine.directory)
-                keys = current.keys + [fingerprint for fingerprint in missing if fingerprint not in current.keys]
-                msgspec.structs.replace(current, keys=keys).save(engine.directory)
-    return not known or len(missing) < len(fingerprints)
+
+
+def _complete(found: Manifest, keyring: Keyring) -> bool:
+    return all(key in found.keys and key in found.placement for key in keyring.fingerprints)
+
+
+def _add(engine: Engine, keyring: Keyring) -> bytes:
+    """Write what is missing, with the manifest to ourselves; return the placement key."""
+    found = manifest.load(engine.directory)
+    opened = keyring.open_placement_key(found.placement)
+    placement_key = os.urandom(PLACEMENT_KEY_BYTES) if opened is None else opened
+    kept = {} if opened is None else found.placement  # a copy that does not open is replaced
+    msgspec.structs.replace(
+        found,
+        keys=found.keys + [key for key in keyring.fingerprints if key not in found.keys],
+        placement=found.placement | keyring.seal_placement_key(placement_key) | kept,
+    ).save(engine.directory)
+    return placement_key

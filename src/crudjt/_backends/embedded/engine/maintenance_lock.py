@@ -1,7 +1,7 @@
 """The lock that lets one process at a time maintain a store; it ends with the process."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from crudjt import _filesystem
@@ -12,7 +12,7 @@ from crudjt._backends.embedded.engine.log import (
 
 
 @contextmanager
-def exclusively(engine: Engine) -> Iterator[bool]:
+def exclusively(engine: Engine) -> Generator[bool]:
     """Tell whether this process may maintain the store now; it is the only one for as long as the block lasts.
 
     What the operating system refuses in the block is raised as an error of ours.

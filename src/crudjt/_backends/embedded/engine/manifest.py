@@ -33,6 +33,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         map_size: of the view; it never shrinks, since LMDB cuts the file to it at every open.
         salt: public, for the derivation of subkeys, in hexadecimal.
         keys: fingerprints of the secret keys that were used, in hexadecimal.
+        placement: the placement key, sealed under each of them, in hexadecimal; by fingerprint.
         boot: the boot in which the view was made; ``None`` while there is no view to trust.
         base: the snapshot to replay the log over, if there is one.
         segment: the newest segment when this was written. It and those before it, back to the base or to the first,
@@ -46,6 +47,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     map_size: int
     salt: str
     keys: list[str]
+    placement: dict[str, str] = {}
     boot: _filesystem.Boot | None
     base: Base | None
     segment: int

@@ -138,7 +138,8 @@ class Reading:
             self.begin = self._reopen_and_begin
 
     def _reopen_and_begin(self, *arguments: Any) -> Any:
-        return self.view.begin(*arguments)
+        begin: Callable[..., Any] = self.view.begin
+        return begin(*arguments)
 
     def _reopen_view(self) -> View:
         if self.begin is _refuse_closed:

@@ -10,7 +10,7 @@ import atexit
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from crudjt._backends.embedded.engine.background import Caretaker
@@ -145,7 +145,7 @@ def release(engine: Engine, options: Options) -> None:
 
 
 @contextlib.contextmanager
-def borrowed(directory: Path) -> Iterator[Engine | None]:
+def borrowed(directory: Path) -> Generator[Engine | None]:
     """Keep this process's engine of a directory open for a block; where it has none, keep it from opening one."""
     if not own_memory[0]:
         renew()

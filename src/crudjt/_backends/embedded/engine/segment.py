@@ -219,7 +219,7 @@ def header_copies(block: bytes | mmap) -> int:
 
 
 def _whole_copies(block: bytes | mmap) -> list[bytes]:
-    copies = []
+    copies: list[bytes] = []
     for at in _HEADER_COPIES:
         packed = block[at : at + _HEADER.size]
         crc = block[at + _HEADER.size : at + _HEADER.size + _CRC.size]
@@ -313,6 +313,7 @@ class SegmentReader:
 
 def _end_before_zeros(content: bytes | mmap) -> int:
     end = len(content)
+    chunk = b""
     while end and not (chunk := content[max(end - _CHUNK_BYTES, 0) : end].rstrip(b"\0")):
         end = max(end - _CHUNK_BYTES, 0)
     return end and max(end - _CHUNK_BYTES, 0) + len(chunk)
@@ -320,7 +321,7 @@ def _end_before_zeros(content: bytes | mmap) -> int:
 
 def decode_changes(body: bytes) -> list[tuple[int, bytes, bytes]] | None:
     """Return the changes of an entry, or ``None`` where they do not fill it exactly."""
-    changes = []
+    changes: list[tuple[int, bytes, bytes]] = []
     at = 0
     while at < len(body):
         kind = body[at]

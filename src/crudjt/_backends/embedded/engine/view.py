@@ -10,7 +10,7 @@ stays read-only, which costs time and no safety.
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -249,7 +249,7 @@ def put_new(transaction: Any, id_: bytes, record: bytes) -> None:
 
 
 @contextmanager
-def opened_to_read(directory: Path, map_size: int) -> Iterator[Callable[[], Snapshot]]:
+def opened_to_read(directory: Path, map_size: int) -> Generator[Callable[[], Snapshot]]:
     """Keep a tree open for a block, without the right to change it; yields what begins a snapshot.
 
     Not for a tree that this process has open: LMDB would drop its locks.
@@ -270,12 +270,13 @@ class _OpenTrees:
     def leave_to_parent(self) -> None:
         """Tell py-lmdb of a new process: what its parent has open, or was just opening, this one may open."""
         process = os.getpid()
-        inherited: Callable[[str, int], tuple[object, ...]] = lmdb._envid.env_keys  # noqa: SLF001 - no public way
+        env_keys_of: Any = lmdb._envid  # noqa: SLF001 - there is no public way
+        inherited: Callable[[str, int], tuple[object, ...]] = env_keys_of.env_keys
 
         def env_keys(path: str, subdir: int) -> tuple[object, ...]:
             return tuple((process, key) for key in inherited(path, subdir))
 
-        lmdb._envid.env_keys = env_keys  # noqa: SLF001 - as above
+        env_keys_of.env_keys = env_keys
 
 
 _open_trees = _OpenTrees()
