@@ -32,6 +32,6 @@ def secret_keys_of_environment() -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidParameter(
             "secret_key",
-            f"cannot read the secret key from {name} ({type(error).__name__}); name a readable file in "
+            f"cannot read secret_key from {name} ({type(error).__name__}); name a readable file in "
             f"{SECRET_KEY_FILE_VARIABLE}",
         ) from None
