@@ -67,3 +67,19 @@ def test_contributing_says_of_every_part_of_the_package_what_belongs_there() -> 
     named = {part.partition("/")[0].removesuffix(".py") for row in rows for part in re.findall(r"`([^`]+)`", row)}
     parts = {path.stem for path in (ROOT / "src" / "crudjt").iterdir() if path.suffix in {"", ".py"}}
     assert {name for name in parts if not name.startswith("__")} <= named
+
+
+def test_contributing_has_every_layer_of_imports_from_the_highest_to_the_lowest() -> None:
+    layers = re.search(r"^layers = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
+    assert layers
+    expected = [set(line.split(" | ")) for line in re.findall(r'"(.*?)"', layers[1])]
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| part | what it holds |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert [{re.sub(r"/$|\.py$", "", part) for part in re.findall(r"`([^`]+)`", row)} for row in rows] == expected
+
+
+def test_the_package_shows_few_entries() -> None:
+    """So that a reader can take them in at a glance."""
+    given = {"__init__.py", "__main__.py", "py.typed", "__pycache__"}
+    entries = {path.name for path in (ROOT / "src" / "crudjt").iterdir()} - given
+    assert len(entries) <= 18, sorted(entries)

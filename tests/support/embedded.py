@@ -11,7 +11,7 @@ import crudjt
 from crudjt._backends.embedded.engine import compaction
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.segment import segment_path
-from crudjt._backends.embedded.store import Store
+from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.changes import SESSION, SUBJECT
 
 _ALL = 10**9
@@ -19,7 +19,7 @@ _ALL = 10**9
 
 def engine_of(store: crudjt.Store) -> Engine:
     """Return the engine of an embedded store. Other tests reach it through here only."""
-    assert isinstance(store, Store)
+    assert isinstance(store, EmbeddedStore)
     return store._engine
 
 

@@ -74,9 +74,9 @@ def test_a_path_object_is_always_a_directory(secret_key: str, name: str) -> None
 def test_a_tilde_is_the_home_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret_key: str, kind: Any
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOME", str(tmp_path / "own"))
     with crudjt.open(kind("~/sessions"), secret_key=secret_key) as store:
-        assert store.location == f"{tmp_path}/home/sessions"
+        assert store.location == f"{tmp_path}/own/sessions"
     assert list(Path.cwd().iterdir()) == []
 
 

@@ -17,6 +17,7 @@ from crudjt._backends.embedded.read_cache import (
     Cached,
     ReadCache,
 )
+from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.record import Header
 from crudjt.testing import FakeClock, temporary_store
 
@@ -82,6 +83,7 @@ def test_sessions_that_were_changed_or_ended_make_room_for_new_ones(
         new = store.create_many([{"n": 2}] * 100)
         for token in new:
             store.read(token)
+        assert isinstance(store, EmbeddedStore)
         assert kept(store._cache, new) == new
 
 
