@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import crudjt
 from crudjt._rpc.proto import token_pb2
 from crudjt._rpc.proto.v1 import store_pb2
-from crudjt.server import server as serving
+from crudjt.server import transport
 from crudjt.server.handlers import Dispatcher
 from crudjt.server.server import (
     SERVICES,
@@ -364,7 +364,7 @@ def shared() -> Iterator[Any]:
 
 
 def test_a_connection_that_says_nothing_is_closed(store: crudjt.Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(serving._TRANSPORT, "grpc.server_handshake_timeout_ms", 200)
+    monkeypatch.setattr(transport, "OPTIONS", {**transport.OPTIONS, "grpc.server_handshake_timeout_ms": 200})
     server = Server(store, ["127.0.0.1:0"])
     server.start()
     host, _, port = server.addresses[0].partition(":")

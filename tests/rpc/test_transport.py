@@ -159,7 +159,7 @@ def _closed_within(connection: socket.socket, seconds: float) -> bool:
 
 def test_connections_leave_descriptors_to_the_store(store: crudjt.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """So a flood of connections cannot keep it from opening its next log file."""
-    monkeypatch.setattr(transport.resource, "getrlimit", lambda _kind: (transport._OWN_DESCRIPTORS + 50, 1000))
+    monkeypatch.setattr("resource.getrlimit", lambda _kind: (transport._OWN_DESCRIPTORS + 50, 1000))
     connections: list[socket.socket] = []
     with running(store) as address:
         host, _, port = address.rpartition(":")
