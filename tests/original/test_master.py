@@ -157,7 +157,7 @@ def test_a_port_in_use_is_a_clear_error(path: Path, secret_key: str) -> None:
     with socket.create_server((HOST, 0), reuse_port=True) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            ValueError, match=rf"^grpc_host and grpc_port : cannot listen on {HOST}:{port}: address already"
+            ValueError, match=rf"^grpc_host and grpc_port: cannot listen on {HOST}:{port}: address already"
         ):
             CRUDJT.Config.start_master(secret_key=secret_key, store_jt_path=str(path), grpc_port=port)
     assert not CRUDJT.Config.was_started()
