@@ -38,7 +38,7 @@ class _Calls(Protocol):
     def create(self, data: Any, ttl: Any, silence_read: Any) -> str:
         """As `CRUDJT.create`."""
 
-    def read(self, token: Any) -> semantics.Answer | None:
+    def read(self, token: Any) -> semantics.OriginalAnswer | None:
         """As `CRUDJT.read`."""
 
     @abstractmethod
@@ -67,7 +67,7 @@ class _Master:
     def create(self, data: Any, ttl: Any, silence_read: Any) -> str:
         return semantics.create(self._store, data, ttl, silence_read)
 
-    def read(self, token: Any) -> semantics.Answer | None:
+    def read(self, token: Any) -> semantics.OriginalAnswer | None:
         return semantics.read(self._store, token)
 
     def update(self, token: Any, data: Any, ttl: Any, silence_read: Any) -> bool:

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine.opening import LOCK_FILE
+from crudjt._backends.embedded.engine.opening import STORE_LOCK_FILE
 from crudjt._backends.embedded.engine.reader import (
     CONTROL_FILE,
     VIEW_DIRECTORY,
 )
 from crudjt._backends.embedded.engine.view import View
 
-UNTRUSTED = {VIEW_DIRECTORY, CONTROL_FILE, LOCK_FILE}
+UNTRUSTED = {VIEW_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE}
 
 
 class Made(NamedTuple):

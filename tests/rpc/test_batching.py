@@ -22,7 +22,7 @@ from crudjt._backends.grpc.coalescing import (
     Batching,
 )
 from crudjt._rpc.chunking import (
-    MAX_DATA_BYTES,
+    MAX_REQUEST_DATA_BYTES,
     PART_BYTES,
 )
 from crudjt._rpc.proto.v1 import store_pb2 as pb
@@ -187,7 +187,7 @@ def test_large_requests_do_not_make_a_message_that_is_too_large(serve: Serve, ga
 
 def test_large_answers_do_not_make_a_message_that_is_too_large(serve: Serve, gate: Gate, counting: Counting) -> None:
     """Also where the last is as large as can be. What had no room is asked for again, and counted once."""
-    sizes = [PART_BYTES - 5000, MAX_DATA_BYTES - 5000, 10, 10, MAX_DATA_BYTES - 5000, PART_BYTES]
+    sizes = [PART_BYTES - 5000, MAX_REQUEST_DATA_BYTES - 5000, 10, 10, MAX_REQUEST_DATA_BYTES - 5000, PART_BYTES]
     data = {f"{n}" * 21 + "A": msgspec.msgpack.encode({"x": bytes(size)}) for n, size in enumerate(sizes)}
     read: list[str] = []
 

@@ -9,7 +9,7 @@ import pytest
 from crudjt.server import executor as module
 from crudjt.server.executor import (
     AT_WORK,
-    Crew,
+    AdaptiveThreadPool,
 )
 from tests.support.servers import PATIENCE
 
@@ -29,10 +29,10 @@ class Stuck:
 
 
 @pytest.fixture
-def crew() -> Iterator[Crew]:
-    crew = Crew(8, "test")
-    yield crew
-    crew.shutdown()
+def pool() -> Iterator[AdaptiveThreadPool]:
+    pool = AdaptiveThreadPool(8, "test")
+    yield pool
+    pool.shutdown()
 
 
 @pytest.fixture
@@ -48,21 +48,23 @@ def stuck() -> Iterator[Callable[[], Stuck]]:
         each.go_on.set()
 
 
-def submit_stuck(crew: Crew, stuck: Callable[[], Stuck], count: int) -> list[tuple[Stuck, "Future[None]"]]:
-    return [(task, crew.submit(task)) for task in (stuck() for _ in range(count))]
+def submit_stuck(
+    pool: AdaptiveThreadPool, stuck: Callable[[], Stuck], count: int
+) -> list[tuple[Stuck, "Future[None]"]]:
+    return [(task, pool.submit(task)) for task in (stuck() for _ in range(count))]
 
 
-def test_the_result_and_the_error_of_a_task_are_in_its_future(crew: Crew) -> None:
-    assert crew.submit(divmod, 7, 2).result(PATIENCE) == (3, 1)
-    assert isinstance(crew.submit(divmod, 7, 0).exception(PATIENCE), ZeroDivisionError)
-    assert crew.submit(dict, a=1).result(PATIENCE) == {"a": 1}
+def test_the_result_and_the_error_of_a_task_are_in_its_future(pool: AdaptiveThreadPool) -> None:
+    assert pool.submit(divmod, 7, 2).result(PATIENCE) == (3, 1)
+    assert isinstance(pool.submit(divmod, 7, 0).exception(PATIENCE), ZeroDivisionError)
+    assert pool.submit(dict, a=1).result(PATIENCE) == {"a": 1}
 
 
 def test_no_more_work_at_a_time_than_is_cheap(
-    crew: Crew, stuck: Callable[[], Stuck], monkeypatch: pytest.MonkeyPatch
+    pool: AdaptiveThreadPool, stuck: Callable[[], Stuck], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_TICK_SECONDS", 2 * PATIENCE)
-    tasks = submit_stuck(crew, stuck, AT_WORK + 1)
+    tasks = submit_stuck(pool, stuck, AT_WORK + 1)
     for task, _ in tasks[:-1]:
         assert task.begun.wait(PATIENCE)
     last, _ = tasks[-1]
@@ -71,28 +73,30 @@ def test_no_more_work_at_a_time_than_is_cheap(
     assert last.begun.wait(PATIENCE)
 
 
-def test_tasks_that_take_long_keep_no_other_waiting_up_to_the_limit(crew: Crew, stuck: Callable[[], Stuck]) -> None:
-    running = submit_stuck(crew, stuck, 7)
+def test_tasks_that_take_long_keep_no_other_waiting_up_to_the_limit(
+    pool: AdaptiveThreadPool, stuck: Callable[[], Stuck]
+) -> None:
+    running = submit_stuck(pool, stuck, 7)
     for task, _ in running:
         assert task.begun.wait(PATIENCE)
     for _ in range(20):
-        assert crew.submit(int).result(PATIENCE) == 0
-    running += submit_stuck(crew, stuck, 1)
+        assert pool.submit(int).result(PATIENCE) == 0
+    running += submit_stuck(pool, stuck, 1)
     assert running[-1][0].begun.wait(PATIENCE)
-    [(waiting, _)] = submit_stuck(crew, stuck, 1)
+    [(waiting, _)] = submit_stuck(pool, stuck, 1)
     assert not waiting.begun.wait(A_WHILE)
     running[0][0].go_on.set()
     assert waiting.begun.wait(PATIENCE)
 
 
 def test_when_long_tasks_have_ended_few_work_again(
-    crew: Crew, stuck: Callable[[], Stuck], monkeypatch: pytest.MonkeyPatch
+    pool: AdaptiveThreadPool, stuck: Callable[[], Stuck], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = submit_stuck(crew, stuck, 7)
+    running = submit_stuck(pool, stuck, 7)
     for task, _ in running:
         assert task.begun.wait(PATIENCE)
     monkeypatch.setattr(module, "_TICK_SECONDS", 2 * PATIENCE)
-    tasks = submit_stuck(crew, stuck, AT_WORK + 1)
+    tasks = submit_stuck(pool, stuck, AT_WORK + 1)
     for task, _ in running:
         task.go_on.set()
     for task, _ in tasks[:-1]:
@@ -104,9 +108,9 @@ def test_a_shutdown_waits_for_what_runs_and_drops_what_waits(
     stuck: Callable[[], Stuck], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_TICK_SECONDS", 2 * PATIENCE)
-    crew = Crew(8, "test")
-    tasks = submit_stuck(crew, stuck, AT_WORK + 1)
-    stopping = threading.Thread(target=crew.shutdown, kwargs={"cancel_futures": True})
+    pool = AdaptiveThreadPool(8, "test")
+    tasks = submit_stuck(pool, stuck, AT_WORK + 1)
+    stopping = threading.Thread(target=pool.shutdown, kwargs={"cancel_futures": True})
     stopping.start()
     with pytest.raises(CancelledError):
         tasks[-1][1].result(PATIENCE)
@@ -116,13 +120,13 @@ def test_a_shutdown_waits_for_what_runs_and_drops_what_waits(
     stopping.join(PATIENCE)
     assert [result.exception(0) for _, result in tasks[:-1]] == [None] * AT_WORK
     with pytest.raises(RuntimeError, match="shut down"):
-        crew.submit(int)
+        pool.submit(int)
 
 
 def test_a_shutdown_carries_out_what_waits_if_it_is_not_told_to_drop_it(stuck: Callable[[], Stuck]) -> None:
-    crew = Crew(2, "test")
-    tasks = submit_stuck(crew, stuck, 3)
+    pool = AdaptiveThreadPool(2, "test")
+    tasks = submit_stuck(pool, stuck, 3)
     for task, _ in tasks:
         task.go_on.set()
-    crew.shutdown()
+    pool.shutdown()
     assert [result.exception(0) for _, result in tasks] == [None] * 3

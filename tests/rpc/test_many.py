@@ -53,9 +53,9 @@ def test_an_endless_list_is_refused(remote: crudjt.Store) -> None:
 def test_data_that_no_message_can_hold_is_too_large(remote: crudjt.Store) -> None:
     with pytest.raises(crudjt.DataTooLarge) as caught:
         remote.create({"x": bytes(chunking.MAX_MESSAGE_BYTES)})
-    assert caught.value.limit == chunking.MAX_DATA_BYTES
+    assert caught.value.limit == chunking.MAX_REQUEST_DATA_BYTES
     with pytest.raises(crudjt.DataTooLarge) as caught:
-        remote.create({"x": bytes(chunking.MAX_DATA_BYTES - 100)})
+        remote.create({"x": bytes(chunking.MAX_REQUEST_DATA_BYTES - 100)})
     assert caught.value.limit == 4096
 
 

@@ -1,4 +1,4 @@
-"""Long calls give the interpreter away again and again, so that other threads, an event loop's say, need not wait."""
+"""Calls for many sessions yield the GIL regularly, so that other threads, such as an event loop, stay responsive."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 import crudjt
 from crudjt._core import gil
 
-MANY = 10 * gil.BITE
+MANY = 10 * gil.BATCH_ITEMS
 CALLS: dict[str, Callable[[crudjt.Store, list[str]], Any]] = {
     "create_many": lambda store, _: store.create_many({"n": number} for number in range(MANY)),
     "read_many": lambda store, tokens: store.read_many(tokens),
@@ -19,7 +19,7 @@ CALLS: dict[str, Callable[[crudjt.Store, list[str]], Any]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_for_many_gives_the_interpreter_away_once_a_bite_in_each_of_its_parts(
+def test_a_call_for_many_yields_the_gil_once_a_batch_in_each_of_its_parts(
     store: crudjt.Store, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     tokens = store.create_many([{"a": 1}] * MANY, subject="x", max_reads=2)
@@ -34,7 +34,7 @@ def test_a_call_for_many_gives_the_interpreter_away_once_a_bite_in_each_of_its_p
     monkeypatch.setattr(gil, "sleep", give)
     CALLS[name](store, tokens)
     # To decide, to reckon the room, to encode the log's entry, to free it all. The last of a part may be missing.
-    assert given > 4 * (MANY // gil.BITE - 1)
+    assert given > 4 * (MANY // gil.BATCH_ITEMS - 1)
 
 
 def test_a_call_for_few_does_not_pause(store: crudjt.Store, monkeypatch: pytest.MonkeyPatch) -> None:

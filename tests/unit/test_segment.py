@@ -288,7 +288,7 @@ def test_two_damaged_copies_of_the_header_are_corrupt(segment: Path) -> None:
 
 def test_a_header_of_a_newer_format_says_so(segment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(segment_module, "FORMAT", 2)
+        patched.setattr(segment_module, "SEGMENT_FORMAT", 2)
         block = encode_header(HEADER)
     with pytest.raises(crudjt.StoreFormatError) as caught:
         decode_header(segment, block)

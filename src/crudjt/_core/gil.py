@@ -1,7 +1,7 @@
-"""Long work in bites, for the sake of the other threads: an event loop that shares the process, say.
+"""Yield the GIL during bulk work, so that other threads, such as an event loop, stay responsive.
 
-A thread that computes keeps CPython's interpreter for 5 ms (`sys.setswitchinterval`) while others wait for it. Work on
-thousands of sessions gives it away far more often.
+A thread that computes keeps the GIL for 5 ms (`sys.setswitchinterval`) while others wait. Work on thousands of sessions
+yields it far more often.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,20 +10,20 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
-BITE = 128  # items, each of some microseconds
-_MOMENT_SECONDS = 1e-6  # with 0, who waits may not wake in time to get the interpreter
+BATCH_ITEMS = 128  # each takes some microseconds
+_PAUSE_SECONDS = 1e-6  # with 0, a waiting thread may not wake in time to get the GIL
 
 
-def in_bites(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield items; after each bite of them, let another thread have the interpreter."""
+def in_batches(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items, and the GIL after each `BATCH_ITEMS` of them."""
     for number, item in enumerate(items, 1):
         yield item
-        if not number % BITE:
-            sleep(_MOMENT_SECONDS)
+        if not number % BATCH_ITEMS:
+            sleep(_PAUSE_SECONDS)
 
 
-def let_go(items: list[Any]) -> None:
-    """Empty a list that nobody else needs; to free thousands of items at once would be one long bite."""
-    while len(items) > BITE:
-        del items[-BITE:]
-        sleep(_MOMENT_SECONDS)
+def free_in_batches(items: list[Any]) -> None:
+    """Free a large list in steps, yielding the GIL between them. No other code may need the list."""
+    while len(items) > BATCH_ITEMS:
+        del items[-BATCH_ITEMS:]
+        sleep(_PAUSE_SECONDS)

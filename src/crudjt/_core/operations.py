@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Known, Reader
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import unpack
-from crudjt._core.gil import in_bites
+from crudjt._core.gil import in_batches
 from crudjt._core.keyring import (
     Key,
     Keyring,
@@ -22,8 +22,8 @@ from crudjt._core.lookup import (
     opens,
 )
 from crudjt._core.record import (
-    FORMAT,
     NO_SUBJECT,
+    RECORD_FORMAT,
     TAG_OFFSET,
     Header,
     deadline,
@@ -44,8 +44,8 @@ from crudjt._core.tokens import PLACE, new_id
 from crudjt._core.validation import (
     NO_LIMITS,
     NO_NEW_LIMITS,
-    Limits,
     NewLimits,
+    StoredLimits,
 )
 from crudjt.errors import VersionConflict
 
@@ -60,7 +60,7 @@ class Sessions(Finder):
         self._place_of_subject = placement.of
 
     def insert(
-        self, packed: bytes, subject: str | None, limits: Limits, now_ns: int, place: bytes | None = None
+        self, packed: bytes, subject: str | None, limits: StoredLimits, now_ns: int, place: bytes | None = None
     ) -> tuple[str, Change]:
         """Return the token of a new session, and the change that begins it; `place` is for one without a subject."""
         key, now_ms = self._newest, now_ns // NS_PER_MS
@@ -71,12 +71,12 @@ class Sessions(Finder):
             place = self._place_of_subject(subject)
         id_ = new_id(now_ns, place)
         if limits is NO_LIMITS:
-            head = pack_header(FORMAT, flags, 0, 1, now_ms, 0, 0, 0, 0, tag)
+            head = pack_header(RECORD_FORMAT, flags, 0, 1, now_ms, 0, 0, 0, 0, tag)
         else:
             ttl, idle, max_reads = limits
             hard_expiry = now_ms + ttl if ttl else 0
             expires = deadline(now_ms, hard_expiry, idle)
-            head = pack_header(FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
+            head = pack_header(RECORD_FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
         return key.tokens.token(id_), (INSERT, id_, seal(key.cipher, id_, head, packed))
 
     def take(self, reader: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
@@ -85,7 +85,7 @@ class Sessions(Finder):
         taken: dict[bytes, Found] = {}
         changes: dict[bytes, Change] = {}
         results: list[Session | None] = []
-        for token in in_bites(tokens):
+        for token in in_batches(tokens):
             found = self.find_live(reader.get, token, now_ms)
             if found is not None:
                 found = taken.get(found.id, found)
@@ -208,7 +208,7 @@ class Sessions(Finder):
     def remove(self, reader: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
         alive, changes = 0, dict[bytes, Change]()
-        for token in in_bites(tokens):
+        for token in in_batches(tokens):
             found = self.find(reader.get, token)
             if found is not None and found.id not in changes:
                 alive += found.header.alive(now_ms) or not opens(found.key, found.id, found.record)
@@ -234,7 +234,7 @@ class Sessions(Finder):
         """
         alive, changes = 0, list[Change]()
         head = bytes(TAG_OFFSET) + tag
-        for id_ in in_bites(ids):
+        for id_ in in_batches(ids):
             record = reader.get(SESSION + id_)
             if record is not None:
                 alive += not has_expired(record, now_ms) or not opens(key, id_, record)

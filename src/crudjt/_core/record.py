@@ -36,7 +36,7 @@ from crudjt._core.xaes import (
     XAES256GCM,
 )
 
-FORMAT = 1
+RECORD_FORMAT = 1
 NO_SUBJECT = bytes(16)
 FLAGS_OFFSET = 1
 TAG_OFFSET = 48
@@ -150,7 +150,7 @@ def read_header(record: bytes) -> Header:
         DamagedRecord: too short, or of an unknown format.
 
     """
-    if len(record) < MIN_RECORD_BYTES or record[0] != FORMAT:
+    if len(record) < MIN_RECORD_BYTES or record[0] != RECORD_FORMAT:
         raise DamagedRecord
     return Header(*_HEADER.unpack_from(record))
 
@@ -205,7 +205,7 @@ def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]
         DamagedRecord: changed on disk, moved from another id, or sealed with another key.
 
     """
-    if len(record) < MIN_RECORD_BYTES or record[0] != FORMAT:
+    if len(record) < MIN_RECORD_BYTES or record[0] != RECORD_FORMAT:
         raise DamagedRecord
     head = record[:HEADER_BYTES]
     try:

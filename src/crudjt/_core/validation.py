@@ -31,7 +31,7 @@ KEEP: Final = Keep.KEEP
 KeepType = Literal[Keep.KEEP]
 
 
-class Limits(NamedTuple):
+class StoredLimits(NamedTuple):
     """The limits of a new session; durations in milliseconds, 0 for none."""
 
     ttl: int
@@ -39,11 +39,11 @@ class Limits(NamedTuple):
     max_reads: int
 
 
-NO_LIMITS = Limits(0, 0, 0)
+NO_LIMITS = StoredLimits(0, 0, 0)
 
 
 class NewLimits(NamedTuple):
-    """What a caller wishes of a session's limits: as in `Limits`, or `KEEP`."""
+    """What a caller wishes of a session's limits: as in `StoredLimits`, or `KEEP`."""
 
     ttl: int | KeepType
     idle: int | KeepType
@@ -77,11 +77,11 @@ def reads(max_reads: int | None) -> int:
     return max_reads
 
 
-def new_limits(ttl: float | None, idle: float | None, max_reads: int | None) -> Limits:
+def new_limits(ttl: float | None, idle: float | None, max_reads: int | None) -> StoredLimits:
     """Return the limits of a new session."""
     if ttl is idle is max_reads is None:
         return NO_LIMITS
-    return Limits(milliseconds("ttl", ttl), milliseconds("idle", idle), reads(max_reads))
+    return StoredLimits(milliseconds("ttl", ttl), milliseconds("idle", idle), reads(max_reads))
 
 
 def changed_limits(

@@ -52,11 +52,11 @@ class TokenClient:
         token: str = self._call("CreateToken", request).token
         return token
 
-    def read(self, token: Any) -> semantics.Answer | None:
+    def read(self, token: Any) -> semantics.OriginalAnswer | None:
         """Return data and limits of a session, counting the read; ``None`` if there is none."""
         request = token_pb2.ReadTokenRequest(token=semantics.checked_token(token))
         packed = self._call("ReadToken", request).packed_data
-        answer: semantics.Answer | None = msgspec.msgpack.decode(packed)
+        answer: semantics.OriginalAnswer | None = msgspec.msgpack.decode(packed)
         return answer
 
     def update(self, token: Any, data: Any, ttl: Any, silence_read: Any) -> bool:

@@ -17,12 +17,12 @@ from crudjt._core.validation import (
 from crudjt.base import Store
 from crudjt.errors import InvalidParameter, InvalidType
 
-MAX_DATA_BYTES = 256
+ORIGINAL_MAX_DATA_BYTES = 256
 
 _END_OF_LIMITS = 2**64
 _LONGEST_SPELLING = 9  # MessagePack may spell in nine bytes what one byte can say: a number below 128
 
-Answer = dict[str, Any]
+OriginalAnswer = dict[str, Any]
 
 
 class CheckedSession(NamedTuple):
@@ -44,7 +44,7 @@ def create(store: Store, data: Any, ttl: Any = None, silence_read: Any = None) -
     return store.create(data, checked.ttl, checked.silence_read)
 
 
-def read(store: Store, token: Any) -> Answer | None:
+def read(store: Store, token: Any) -> OriginalAnswer | None:
     """Return data and limits of a session, counting the read; ``None`` if it is unknown, expired or used up.
 
     ``metadata`` is there where a limit is: ``ttl`` in seconds, rounded up, and ``silence_read``, the reads left.
@@ -116,7 +116,7 @@ def _pack(data: dict[Any, Any]) -> bytes:
         packed = msgspec.msgpack.encode(data)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise unpackable(data, error) from None
-    if len(packed) > MAX_DATA_BYTES:
+    if len(packed) > ORIGINAL_MAX_DATA_BYTES:
         raise _too_big()
     return packed
 
@@ -128,7 +128,7 @@ def unpack(packed: bytes) -> Any:
         InvalidParameter: it is damaged, or longer than any spelling of 256 bytes. Nothing of it is in the message.
 
     """
-    if len(packed) > _LONGEST_SPELLING * MAX_DATA_BYTES:
+    if len(packed) > _LONGEST_SPELLING * ORIGINAL_MAX_DATA_BYTES:
         raise _too_big()
     try:
         return msgspec.msgpack.decode(packed)
@@ -139,4 +139,4 @@ def unpack(packed: bytes) -> Any:
 
 
 def _too_big() -> InvalidParameter:
-    return InvalidParameter("data", f"Hash can not be bigger than {MAX_DATA_BYTES} bytesize")
+    return InvalidParameter("data", f"Hash can not be bigger than {ORIGINAL_MAX_DATA_BYTES} bytesize")

@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 PART_ITEMS = 1000
 PART_BYTES = 1024**2  # gRPC refuses messages of more than 4 MiB
 MAX_MESSAGE_BYTES = 4 * 1024**2
-MAX_DATA_BYTES = MAX_MESSAGE_BYTES - 64 * 1024  # leaves room for the rest of a request
+MAX_REQUEST_DATA_BYTES = MAX_MESSAGE_BYTES - 64 * 1024  # leaves room for the rest of a request
 
 MAX_OPERATIONS = 100  # in one batch
 

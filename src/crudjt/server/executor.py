@@ -1,8 +1,8 @@
-"""`Crew`: threads that carry out calls; few of them, but always some more than are stuck.
+"""Thread pool that keeps two threads working and adds one for each that blocks.
 
-Threads of one Python process take turns. Each that is woken while others run costs them, so that eight threads need
-twice the processor time of two for the same calls. Two alone would let two calls that wait - for the disk, for another
-process, for a client that does not send - keep everybody waiting. So two work; those that take long do not count.
+Threads of one Python process compete for the GIL: eight need twice the processor time of two for the same calls. But
+with only two, two calls that block (on the disk, another process, a client that sends nothing) would stop all others.
+So two threads work, and those that take long do not count.
 """
 
 import threading
@@ -14,18 +14,18 @@ from typing import Any
 
 AT_WORK = 2
 
-_TICK_SECONDS = 0.01  # a task that outlasts a whole one takes long
+_TICK_SECONDS = 0.01  # a task that runs for a whole tick takes long
 
 
-class Crew(Executor):
-    """Carries out tasks in threads, in the order in which they come.
+class AdaptiveThreadPool(Executor):
+    """Runs tasks in threads, in the order of submission.
 
-    It has threads of its own, since to hand each task on to a `ThreadPoolExecutor` costs a tenth of a call. They are
-    not waited for when the interpreter ends, but by `shutdown`.
+    It starts its own threads, since passing each task to a `ThreadPoolExecutor` costs a tenth of a call. `shutdown`
+    joins them; the end of the interpreter does not.
 
     Args:
-        most: how many may run at a time, whatever they wait for; the others wait.
-        name: what the names of the threads begin with.
+        most: the largest number of tasks that run at once; the others wait.
+        name: prefix of the names of the threads.
 
     """
 
@@ -33,19 +33,19 @@ class Crew(Executor):
         """Prepare; threads are started when they are needed."""
         self._most = most
         self._name = name
-        self._begun: SimpleQueue[_Task | None] = SimpleQueue()  # what threads that rest are to take
-        self._behind = threading.Event()
+        self._started: SimpleQueue[_Task | None] = SimpleQueue()  # tasks for idle threads
+        self._backlog = threading.Event()
         self._closing = threading.Event()
         self._lock = threading.Lock()  # of all that follows
         self._waiting: deque[_Task] = deque()
         self._running: set[_Task] = set()
         self._long: set[_Task] = set()  # some of those that run
         self._threads: list[threading.Thread] = []
-        self._resting = 0  # of the threads
-        self._foreman: threading.Thread | None = None
+        self._idle = 0  # of the threads
+        self._monitor: threading.Thread | None = None
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Return what a call will come to.
+        """Return the future of a call.
 
         Raises:
             RuntimeError: after `shutdown`.
@@ -59,7 +59,7 @@ class Crew(Executor):
                 self._begin(task)
             else:
                 self._waiting.append(task)
-                self._fall_behind()
+                self._note_backlog()
         return task.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -70,59 +70,59 @@ class Crew(Executor):
                 self._waiting.popleft().future.cancel()
             threads = self._threads.copy()
             for _ in threads:
-                self._begun.put(None)
-        self._behind.set()
+                self._started.put(None)
+        self._backlog.set()
         for thread in threads if wait else ():
             thread.join()
 
     def _places(self) -> int:
-        """Return how many tasks more may run, or fewer should."""
+        """Return how many more tasks may run; negative if too many do."""
         return min(AT_WORK + len(self._long), self._most) - len(self._running)
 
     def _begin(self, task: "_Task") -> None:
         self._running.add(task)
-        if self._resting:
-            self._resting -= 1
-            self._begun.put(task)
+        if self._idle:
+            self._idle -= 1
+            self._started.put(task)
             return
         name = f"{self._name}_{len(self._threads)}"
         self._threads.append(threading.Thread(target=self._work, args=[task], name=name, daemon=True))
         self._threads[-1].start()
 
-    def _fall_behind(self) -> None:
-        if not self._behind.is_set():
-            self._behind.set()
-            if self._foreman is None:
-                self._foreman = threading.Thread(target=self._look_after, name=f"{self._name}-foreman", daemon=True)
-                self._foreman.start()
+    def _note_backlog(self) -> None:
+        if not self._backlog.is_set():
+            self._backlog.set()
+            if self._monitor is None:
+                self._monitor = threading.Thread(target=self._watch, name=f"{self._name}-monitor", daemon=True)
+                self._monitor.start()
 
     def _work(self, first: "_Task") -> None:
         task: _Task | None = first
         while task is not None:
-            task.carry_out()
-            task = self._next(task) or self._begun.get()
+            task.run()
+            task = self._next(task) or self._started.get()
 
     def _next(self, done: "_Task") -> "_Task | None":
-        """Return the task of a thread that has done another; ``None`` if it is to rest."""
+        """Return the next task for a thread that has finished one; ``None`` if it should become idle."""
         with self._lock:
             self._running.discard(done)
             self._long.discard(done)
             if not self._waiting or self._places() <= 0:
-                self._resting += 1
+                self._idle += 1
                 return None
             task = self._waiting.popleft()
             self._running.add(task)
             return task
 
-    def _look_after(self) -> None:
-        """While tasks wait, see which of those that run take long, and let as many more run."""
+    def _watch(self) -> None:
+        """While tasks wait, find running tasks that take long, and start one more for each of them."""
         while not self._closing.is_set():
-            self._behind.wait()
+            self._backlog.wait()
             seen: set[_Task] = set()
             while not self._closing.wait(_TICK_SECONDS):
                 with self._lock:
                     if not self._waiting or self._closing.is_set():
-                        self._behind.clear()
+                        self._backlog.clear()
                         break
                     self._long |= seen & self._running
                     seen = self._running.copy()
@@ -131,16 +131,16 @@ class Crew(Executor):
 
 
 class _Task:
-    """A call that is to be made, and what it will come to."""
+    """A call and its future."""
 
     def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.future: Future[Any] = Future()
         self._call = fn, args, kwargs
 
-    def carry_out(self) -> None:
+    def run(self) -> None:
         if self.future.set_running_or_notify_cancel():
             fn, args, kwargs = self._call
             try:
                 self.future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - it is for whoever asks the future
+            except BaseException as error:  # noqa: BLE001 - the future raises it
                 self.future.set_exception(error)

@@ -69,7 +69,7 @@ class Dispatcher:
         self._store = store if observer is None else observer.observed(store)
         self._observer = observer
         self._client_timeout = client_timeout
-        self._calls: set[Call] = set()
+        self._calls: set[ActiveCall] = set()
         self._next_line: dict[type, float] = {}
 
     def handlers(self, service: str, methods: Mapping[str, Method]) -> dict[str, Handler]:
@@ -84,11 +84,11 @@ class Dispatcher:
                 call.context.cancel()
 
     @contextmanager
-    def call(self, name: str, context: grpc.ServicerContext) -> Generator["Call"]:
+    def call(self, name: str, context: grpc.ServicerContext) -> Generator["ActiveCall"]:
         """Turn whatever is raised within the block into the status of the call, and report it."""
         started = time.monotonic()
         code = grpc.StatusCode.CANCELLED  # what it stays if the client leaves
-        call = Call(context)
+        call = ActiveCall(context)
         self._calls.add(call)
         try:
             yield call
@@ -141,7 +141,7 @@ class Dispatcher:
             logger.error("%s: %s", type(error).__name__, error)
 
 
-class Call:
+class ActiveCall:
     """One call that runs."""
 
     def __init__(self, context: grpc.ServicerContext) -> None:

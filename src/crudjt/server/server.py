@@ -15,7 +15,7 @@ from crudjt.server.auth import (
     BearerCheck,
     checked_access_tokens,
 )
-from crudjt.server.executor import Crew
+from crudjt.server.executor import AdaptiveThreadPool
 from crudjt.server.handlers import (
     Dispatcher,
     Observer,
@@ -98,7 +98,7 @@ class Server:
         self._credentials = None if tls is None else tls.credentials()
         self._dispatcher = Dispatcher(store, observer, client_timeout)
         self._health = Health(services)
-        self._pool = Crew(threads, "crudjt-rpc")
+        self._pool = AdaptiveThreadPool(threads, "crudjt-rpc")
         self._grpc = grpc.server(
             self._pool,  # type: ignore[arg-type] # it takes any executor
             interceptors=[BearerCheck(tokens)] if tokens else [],

@@ -24,7 +24,7 @@ from crudjt._core.codec import (
     pack,
     unpack,
 )
-from crudjt._core.gil import in_bites
+from crudjt._core.gil import in_batches
 from crudjt._core.keyring import (
     Key,
     Keyring,
@@ -245,7 +245,7 @@ class EmbeddedStore(Store):
             start = prefix = SUBJECT + tag
             while items := self._engine.scan(prefix, start, _BATCH):
                 start = items[-1][0] + b"\x00"
-                yield key, tag, [item[len(prefix) :] for item, _ in in_bites(items)]
+                yield key, tag, [item[len(prefix) :] for item, _ in in_batches(items)]
 
     # Many sessions in one transaction
 
@@ -266,7 +266,7 @@ class EmbeddedStore(Store):
         place = random_place() if subject is None else None
         tokens: list[str] = []
         changes: list[Change] = []
-        for item in in_bites(data):
+        for item in in_batches(data):
             packed = pack(item, self._max_data_bytes)
             token, change = self._sessions.insert(packed, subject, limits, self._clock(), place)
             tokens.append(token)

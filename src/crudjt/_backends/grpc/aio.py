@@ -20,7 +20,7 @@ from crudjt._backends.grpc.channel import (
 from crudjt._backends.grpc.location import Remote
 from crudjt._backends.grpc.requests import (
     Answer,
-    Call,
+    Request,
 )
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -49,17 +49,17 @@ class AsyncConnection:
         if self.closed:
             raise StoreClosed
 
-    async def ask(self, call: Call[Answer]) -> Answer:
-        """Return the answer of a call.
+    async def ask(self, request: Request[Answer]) -> Answer:
+        """Send a request and return its answer.
 
         Raises:
             CrudjtError: what the server raised; `StoreUnavailable` where there was no answer.
 
         """
-        method = self._methods()[call.method]
+        method = self._methods()[request.method]
         try:
-            sent = method(call.request, timeout=self._remote.timeout, metadata=self._metadata)
-            return call.answer([response async for response in sent] if call.streams else await sent)
+            sent = method(request.message, timeout=self._remote.timeout, metadata=self._metadata)
+            return request.answer([response async for response in sent] if request.streams else await sent)
         except grpc.RpcError as error:
             self.require_open()
             raise meaning(error, self._remote.location) from error
@@ -215,14 +215,14 @@ class AsyncRemoteStore(AsyncStore):
         """Return the location and state, and nothing that is stored."""
         return f"<AsyncRemoteStore of {self._store!r}>"
 
-    async def _ask_many(self, make: Callable[..., Call[Answer]], items: Iterable[Any], *limits: Any) -> Answer:
+    async def _ask_many(self, make: Callable[..., Request[Answer]], items: Iterable[Any], *limits: Any) -> Answer:
         # To build the messages of thousands, and to read the answers, takes long.
         items = listed(items)
         if is_small(items):
             return await self._ask(make(items, *limits))
-        call = await self._threads.run_long(make, items, *limits)
-        answers = await self._ask(replace(call, answer=_unread))
-        return await self._threads.run_long(call.answer, answers)
+        request = await self._threads.run_long(make, items, *limits)
+        answers = await self._ask(replace(request, answer=_unread))
+        return await self._threads.run_long(request.answer, answers)
 
 
 def _sessions(messages: Iterable[Any]) -> list[Session]:

@@ -20,8 +20,8 @@ from crudjt._rpc.proto.v1 import store_pb2 as pb
 
 UNDER_WAY = 3
 
-_CROWD = 1.5  # operations in one call
-_MEMORY = 0.9  # of a crowd, from call to call
+_LARGE_BATCH = 1.5  # operations in one call
+_DECAY = 0.9  # of the recent batch size, for each call
 _PAUSE_SECONDS = 0.0001  # after a batch, in which those who have just got their outcomes may ask for more
 _ENDED = "the call ended without an answer"
 
@@ -43,7 +43,7 @@ class Batching:
         self._lock = threading.Lock()  # of all that follows, and of who sends what
         self._waiting: deque[_Asked] = deque()
         self._under_way = 0  # calls; at least one while anybody waits
-        self._crowd = 1.0  # how many operations went out together of late
+        self._recent_size = 1.0  # operations in recent calls
 
     def ask(self, name: str, request: Any, timeout: float) -> Any:
         """Return the response to an operation, or a `Failure`.
@@ -122,10 +122,10 @@ class Batching:
         return outcomes
 
     def _at_a_time(self) -> int:
-        return 1 if self._crowd > _CROWD else UNDER_WAY
+        return 1 if self._recent_size > _LARGE_BATCH else UNDER_WAY
 
     def _remember(self, operations: int) -> None:
-        self._crowd = max(operations, self._crowd * _MEMORY)
+        self._recent_size = max(operations, self._recent_size * _DECAY)
 
     def _pass_on(self) -> None:
         """End a call: who waits may make another."""

@@ -1,19 +1,16 @@
-"""What each method of a remote store asks of the server, and what the answer means.
-
-Nothing is sent here: `RemoteStore` and its asynchronous sibling carry the calls out.
-"""
+"""Build the request of each method of a remote store, and decode its answer. Nothing is sent here."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from crudjt._core.clock import NS_PER_MS
+from crudjt._core.clock import NS_PER_MS, utc
 from crudjt._core.codec import pack
-from crudjt._core.gil import in_bites
-from crudjt._core.record import FORMAT, NO_SUBJECT, Header
+from crudjt._core.gil import in_batches
+from crudjt._core.record import NO_SUBJECT, RECORD_FORMAT, Header
 from crudjt._core.session import Envelope, Session
 from crudjt._core.stats import Stats
 from crudjt._core.tokens import token_block
@@ -28,7 +25,7 @@ from crudjt._core.validation import (
     reads,
 )
 from crudjt._rpc.chunking import (
-    MAX_DATA_BYTES,
+    MAX_REQUEST_DATA_BYTES,
     in_parts,
     within_one_call,
 )
@@ -37,7 +34,6 @@ from crudjt.errors import InvalidType
 
 Answer = TypeVar("Answer")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NS_PER_SECOND = 10**9
 _MAX_VERSION = 2**64 - 1  # what can be sent; no session comes so far
 
@@ -45,19 +41,19 @@ _decode = msgspec.msgpack.Decoder(dict[Any, Any]).decode
 
 
 @dataclass(frozen=True)
-class Call(Generic[Answer]):
+class Request(Generic[Answer]):
     """One call of `crudjt.v1.Store`.
 
     Attributes:
-        method: its name.
-        request: the message, or an iterator of those that are sent one after the other.
-        answer: makes the result of the response, or of the list of them where there are many.
-        streams: whether there are many responses.
+        method: the name of the method.
+        message: the message to send, or an iterator of messages.
+        answer: converts the response, or the list of responses if `streams`, to the result.
+        streams: whether the method returns a stream.
 
     """
 
     method: str
-    request: Any
+    message: Any
     answer: Callable[[Any], Answer]
     streams: bool = False
 
@@ -67,21 +63,21 @@ class Call(Generic[Answer]):
 
 def create(
     data: dict[Any, Any], ttl: float | None, max_reads: int | None, idle: float | None, subject: str | None
-) -> Call[str]:
-    """Return the call of `Store.create`."""
+) -> Request[str]:
+    """Return the request of `Store.create`."""
     packed = _pack(data)
     request = pb.CreateRequest(data=packed, subject=_optional_subject(subject), limits=_limits(ttl, idle, max_reads))
-    return Call("Create", request, _token)
+    return Request("Create", request, _token)
 
 
-def read(token: str) -> Call[Session | None]:
-    """Return the call of `Store.read`."""
-    return Call("Read", pb.ReadRequest(token=_spelled(token)), _session)
+def read(token: str) -> Request[Session | None]:
+    """Return the request of `Store.read`."""
+    return Request("Read", pb.ReadRequest(token=_checked_token(token)), _session)
 
 
-def peek(token: str) -> Call[Session | None]:
-    """Return the call of `Store.peek`."""
-    return Call("Peek", pb.PeekRequest(token=_spelled(token)), _session)
+def peek(token: str) -> Request[Session | None]:
+    """Return the request of `Store.peek`."""
+    return Request("Peek", pb.PeekRequest(token=_checked_token(token)), _session)
 
 
 def update(
@@ -91,61 +87,61 @@ def update(
     max_reads: int | KeepType | None,
     idle: float | KeepType | None,
     if_version: int | None,
-) -> Call[bool]:
-    """Return the call of `Store.update`."""
+) -> Request[bool]:
+    """Return the request of `Store.update`."""
     packed = _pack(data)
     if if_version is not None:
         if_version = min(checked_version(if_version), _MAX_VERSION)
     request = pb.UpdateRequest(
-        token=_spelled(token),
+        token=_checked_token(token),
         data=packed,
         ttl=_changed_duration("ttl", ttl),
         idle=_changed_duration("idle", idle),
         max_reads=None if max_reads is KEEP else _change(reads(max_reads)),
         if_version=if_version,
     )
-    return Call("Update", request, _found)
+    return Request("Update", request, _found)
 
 
-def touch(token: str, ttl: float | KeepType | None, idle: float | KeepType | None) -> Call[bool]:
-    """Return the call of `Store.touch`."""
+def touch(token: str, ttl: float | KeepType | None, idle: float | KeepType | None) -> Request[bool]:
+    """Return the request of `Store.touch`."""
     request = pb.TouchRequest(
-        token=_spelled(token), ttl=_changed_duration("ttl", ttl), idle=_changed_duration("idle", idle)
+        token=_checked_token(token), ttl=_changed_duration("ttl", ttl), idle=_changed_duration("idle", idle)
     )
-    return Call("Touch", request, _found)
+    return Request("Touch", request, _found)
 
 
-def rotate(token: str) -> Call[str | None]:
-    """Return the call of `Store.rotate`."""
-    return Call("Rotate", pb.RotateRequest(token=_spelled(token)), _optional_token)
+def rotate(token: str) -> Request[str | None]:
+    """Return the request of `Store.rotate`."""
+    return Request("Rotate", pb.RotateRequest(token=_checked_token(token)), _optional_token)
 
 
-def delete(token: str) -> Call[bool]:
-    """Return the call of `Store.delete`."""
-    return Call("Delete", pb.DeleteRequest(token=_spelled(token)), _found)
+def delete(token: str) -> Request[bool]:
+    """Return the request of `Store.delete`."""
+    return Request("Delete", pb.DeleteRequest(token=_checked_token(token)), _found)
 
 
 # Sessions of a subject
 
 
-def sessions(subject: str) -> Call[list[pb.Session]]:
-    """Return the call of `Store.sessions`; `to_session` makes the sessions of its answer, one by one."""
+def sessions(subject: str) -> Request[list[pb.Session]]:
+    """Return the request of `Store.sessions`; `to_session` converts each item of its answer."""
     request = pb.SessionsRequest(subject=checked_subject(subject))
-    return Call(
+    return Request(
         "Sessions", request, lambda responses: [each for part in responses for each in part.sessions], streams=True
     )
 
 
-def revoke(subject: str, keep: str | None) -> Call[int]:
-    """Return the call of `Store.revoke`."""
+def revoke(subject: str, keep: str | None) -> Request[int]:
+    """Return the request of `Store.revoke`."""
     checked_subject(subject)
-    request = pb.RevokeRequest(subject=subject, keep=None if keep is None else _spelled(keep, "keep"))
-    return Call("Revoke", request, _ended)
+    request = pb.RevokeRequest(subject=subject, keep=None if keep is None else _checked_token(keep, "keep"))
+    return Request("Revoke", request, _ended)
 
 
-def revoke_id(id: str) -> Call[bool]:  # noqa: A002 - named as Session.id is
-    """Return the call of `Store.revoke_id`."""
-    return Call("RevokeId", pb.RevokeIdRequest(id=checked_handle(id)), _found)
+def revoke_id(id: str) -> Request[bool]:  # noqa: A002 - named as Session.id is
+    """Return the request of `Store.revoke_id`."""
+    return Request("RevokeId", pb.RevokeIdRequest(id=checked_handle(id)), _found)
 
 
 # Many sessions in one transaction
@@ -157,14 +153,14 @@ def create_many(
     max_reads: int | None,
     idle: float | None,
     subject: str | None,
-) -> Call[list[str]]:
-    """Return the call of `Store.create_many`."""
+) -> Request[list[str]]:
+    """Return the request of `Store.create_many`."""
     if not isinstance(data, Iterable):
         raise InvalidType("data", f"data must be an iterable of dicts, not {type(data).__name__}")
-    packed = within_one_call("data", map(_pack, in_bites(data)), len)
+    packed = within_one_call("data", map(_pack, in_batches(data)), len)
     first = pb.CreateManyRequest(subject=_optional_subject(subject), limits=_limits(ttl, idle, max_reads))
     requests = [first, *(pb.CreateManyRequest(data=part) for part in in_parts(packed, len))]
-    return Call(
+    return Request(
         "CreateMany",
         iter(requests),
         lambda responses: [each for part in responses for each in part.tokens],
@@ -172,56 +168,56 @@ def create_many(
     )
 
 
-def read_many(tokens: Iterable[str]) -> Call[list[Session | None]]:
-    """Return the call of `Store.read_many`."""
+def read_many(tokens: Iterable[str]) -> Request[list[Session | None]]:
+    """Return the request of `Store.read_many`."""
     requests = [pb.ReadManyRequest(tokens=part) for part in _parts_of_tokens(tokens)]
-    return Call(
+    return Request(
         "ReadMany",
         iter(requests),
-        lambda responses: [_session(each) for part in responses for each in in_bites(part.results)],
+        lambda responses: [_session(each) for part in responses for each in in_batches(part.results)],
         streams=True,
     )
 
 
-def delete_many(tokens: Iterable[str]) -> Call[int]:
-    """Return the call of `Store.delete_many`."""
+def delete_many(tokens: Iterable[str]) -> Request[int]:
+    """Return the request of `Store.delete_many`."""
     requests = [pb.DeleteManyRequest(tokens=part) for part in _parts_of_tokens(tokens)]
-    return Call("DeleteMany", iter(requests), _ended)
+    return Request("DeleteMany", iter(requests), _ended)
 
 
 # The store
 
 
-def stats() -> Call[Stats]:
-    """Return the call of `Store.stats`."""
-    return Call("Stats", pb.StatsRequest(), _stats)
+def stats() -> Request[Stats]:
+    """Return the request of `Store.stats`."""
+    return Request("Stats", pb.StatsRequest(), _stats)
 
 
-def sweep() -> Call[int]:
-    """Return the call of `Store.sweep`."""
-    return Call("Sweep", pb.SweepRequest(), _removed)
+def sweep() -> Request[int]:
+    """Return the request of `Store.sweep`."""
+    return Request("Sweep", pb.SweepRequest(), _removed)
 
 
-def sync() -> Call[None]:
-    """Return the call of `Store.sync`."""
-    return Call("Sync", pb.SyncRequest(), _nothing)
+def sync() -> Request[None]:
+    """Return the request of `Store.sync`."""
+    return Request("Sync", pb.SyncRequest(), _nothing)
 
 
 # To messages
 
 
 def _pack(data: dict[Any, Any]) -> bytes:
-    return pack(data, MAX_DATA_BYTES)
+    return pack(data, MAX_REQUEST_DATA_BYTES)
 
 
-def _spelled(token: str, parameter: str = "token") -> str:
-    """Return a token; "", which is none, where no token is spelled so: it might be no text that can be sent."""
+def _checked_token(token: str, parameter: str = "token") -> str:
+    """Return the token, or "" if it is malformed (it may not be valid UTF-8)."""
     return "" if token_block(token, parameter) is None else token
 
 
 def _parts_of_tokens(tokens: Iterable[str]) -> Iterator[list[str]]:
-    spelled = map(_spelled, in_bites(list_of_tokens(tokens)))
-    return in_parts(within_one_call("tokens", spelled, len), len)
+    checked = map(_checked_token, in_batches(list_of_tokens(tokens)))
+    return in_parts(within_one_call("tokens", checked, len), len)
 
 
 def _optional_subject(subject: str | None) -> str | None:
@@ -280,9 +276,9 @@ def _stats(response: pb.StatsResponse) -> Stats:
         unsynced_bytes=response.unsynced_bytes,
         view_bytes=response.view_bytes,
         max_size=response.max_size,
-        synced_at=_moment(response, "synced_ms"),
-        swept_at=_moment(response, "swept_ms"),
-        compacted_at=_moment(response, "compacted_ms"),
+        synced_at=_time(response, "synced_ms"),
+        swept_at=_time(response, "swept_ms"),
+        compacted_at=_time(response, "compacted_ms"),
     )
 
 
@@ -291,15 +287,15 @@ def _session(response: Any) -> Session | None:
 
 
 def to_session(message: pb.Session) -> Session:
-    """Return the session that a message tells of."""
+    """Return the session that a message holds."""
     subject = message.subject if message.HasField("subject") else None
     reads_left = message.reads_left if message.HasField("reads_left") else None
     header = Header(
-        FORMAT, 0, 0, message.version, message.created_ms, message.expires_ms, 0, 0, reads_left or 0, NO_SUBJECT
+        RECORD_FORMAT, 0, 0, message.version, message.created_ms, message.expires_ms, 0, 0, reads_left or 0, NO_SUBJECT
     )
     now_ns = message.expires_ms * NS_PER_MS - round(message.expires_in * _NS_PER_SECOND)
     return Session(_decode(message.data), reads_left, Envelope(message.id, header.packed(), subject), now_ns)
 
 
-def _moment(response: Any, field: str) -> datetime | None:
-    return _EPOCH + timedelta(milliseconds=getattr(response, field)) if response.HasField(field) else None
+def _time(response: Any, field: str) -> datetime | None:
+    return utc(getattr(response, field)) if response.HasField(field) else None

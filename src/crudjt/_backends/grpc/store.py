@@ -12,7 +12,7 @@ from crudjt._backends.grpc.backup import CopyWriter
 from crudjt._backends.grpc.channel import Connection
 from crudjt._backends.grpc.requests import (
     Answer,
-    Call,
+    Request,
 )
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -169,7 +169,7 @@ class RemoteStore(Store):
         state = "closed" if self._connection.closed else "open"
         return f"<RemoteStore {self._connection.location!r} {state}>"
 
-    def _ask(self, call: Call[Answer]) -> Answer:
-        if call.streams:
-            return call.answer(list(self._connection.stream(call.method, call.request)))
-        return call.answer(self._connection.call(call.method, call.request))
+    def _ask(self, request: Request[Answer]) -> Answer:
+        if request.streams:
+            return request.answer(list(self._connection.stream(request.method, request.message)))
+        return request.answer(self._connection.call(request.method, request.message))

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from crudjt._core.clock import EPOCH
 from crudjt._core.session import Session
 from crudjt._core.unpackable import MAX_DEPTH
 from crudjt._core.validation import (
@@ -27,7 +28,6 @@ from crudjt.base import Store
 from crudjt.errors import DataTooLarge, InvalidParameter
 from crudjt.server.services.method import Method
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 _MS_PER_SECOND = 1000
 
@@ -260,4 +260,4 @@ def _message(session: Session) -> pb.Session:
 
 
 def _ms(moment: datetime | None) -> int | None:
-    return None if moment is None else (moment - _EPOCH) // _MILLISECOND
+    return None if moment is None else (moment - EPOCH) // _MILLISECOND

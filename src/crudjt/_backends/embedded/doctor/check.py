@@ -18,8 +18,8 @@ from crudjt._backends.embedded.doctor.locks import (
     maintenance_waits,
 )
 from crudjt._backends.embedded.doctor.snapshot import (
-    Moment,
-    held_moment,
+    LiveView,
+    hold_live_view,
 )
 from crudjt._backends.embedded.doctor.view_check import ViewContents
 from crudjt._backends.embedded.engine import manifest
@@ -123,13 +123,13 @@ class Examination:
         """Check everything."""
         self._check_manifest()
         with ExitStack() as stack:
-            moment = None
+            live = None
             if self._view_is_of_this_boot():
-                moment = self._control_and_snapshot(stack)
+                live = self._control_and_snapshot(stack)
             self._check_base()
-            self._check_log(None if moment is None else moment.log_end)
-            if moment is not None:
-                self._check_view(moment)
+            self._check_log(None if live is None else live.log_end)
+            if live is not None:
+                self._check_view(live)
         self._list_leftovers()
         return Report(self.findings)
 
@@ -170,7 +170,7 @@ class Examination:
             )
         return False
 
-    def _control_and_snapshot(self, stack: ExitStack) -> Moment | None:
+    def _control_and_snapshot(self, stack: ExitStack) -> LiveView | None:
         assert self.manifest is not None
         path = self.directory / CONTROL_FILE
         text = f"the control block is %s, so that the view cannot be trusted; {_REPAIR}"
@@ -190,17 +190,17 @@ class Examination:
                 path, 8, "a sync to disk failed; close the store in every process and open it again: that recovers it"
             )
         try:
-            moment = stack.enter_context(held_moment(self.directory, self.manifest.map_size, control))
+            live = stack.enter_context(hold_live_view(self.directory, self.manifest.map_size, control))
         except (StoreError, FileNotFoundError):
             data = self.directory / VIEW_DIRECTORY / DATA_FILE
             self._fault(data, 0, f"the view cannot be opened, but may be made again from base and log; {_REPAIR}")
             return None
-        if moment is None:
+        if live is None:
             self._fault(path, 0, text % "of another view")
             return None
-        end = moment.log_end
+        end = live.log_end
         self._ok(path, f"control block: valid, the log ends in segment {end.segment} with entry {end.sequence:,}")
-        return moment
+        return live
 
     # Base and log
 
@@ -302,18 +302,18 @@ class Examination:
 
     # View
 
-    def _check_view(self, moment: Moment) -> None:
+    def _check_view(self, live: LiveView) -> None:
         path = self.directory / VIEW_DIRECTORY / DATA_FILE
         tree = Tree(path)
         expected = dict(self.sessions) if self.log_is_whole else None
         try:
-            contents = ViewContents(tree, moment.meta, expected)
+            contents = ViewContents(tree, live.meta, expected)
         finally:
             tree.close()
         before = len(self.findings)
         for damage in tree.damage[:1]:
             self._fault(path, damage.offset, f"the view is damaged at offset {damage.offset}; {_REPAIR}")
-        for text in contents.faults(moment.log_end.sessions):
+        for text in contents.faults(live.log_end.sessions):
             self._fault(path, None, f"the view {text}; {_REPAIR}")
         if len(self.findings) == before:
             self.view_is_whole = True

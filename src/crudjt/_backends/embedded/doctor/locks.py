@@ -9,7 +9,7 @@ from pathlib import Path
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
-from crudjt._backends.embedded.engine.opening import LOCK_FILE
+from crudjt._backends.embedded.engine.opening import STORE_LOCK_FILE
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY
 from crudjt.errors import StoreBusy, StoreInaccessible
 
@@ -44,7 +44,7 @@ def at_rest(directory: Path, *, alone: bool = False) -> Generator[None]:
 
     """
     with ExitStack() as stack:
-        path = directory / LOCK_FILE
+        path = directory / STORE_LOCK_FILE
         if alone or path.exists():
             flags = os.O_RDWR | os.O_CREAT if alone else os.O_RDONLY
             _wait_for_lock(stack, path, flags, exclusive=alone)

@@ -138,7 +138,7 @@ def _save(directory: Path, examination: Examination) -> _Saved:
             if reader is not None:
                 saved.sequence = max([saved.sequence, *(entry.sequence for entry in surviving_entries(reader, []))])
         return saved
-    first = _restore_base(directory, saved, examination, readers)
+    first = _salvage_base(directory, saved, examination, readers)
     deleted = _replay(log, saved, readers, first)
     if not examination.log_is_whole and examination.manifest is not None and _is_of_this_boot(examination.manifest):
         for id_, record in _view_items(directory):
@@ -181,7 +181,7 @@ def _base_numbers(directory: Path) -> list[int]:
     return sorted(int(path.stem) for path in (directory / BASE_DIRECTORY).glob("*.mdb") if path.stem.isdigit())
 
 
-def _restore_base(
+def _salvage_base(
     directory: Path, saved: _Saved, examination: Examination, readers: dict[int, SegmentReader | None]
 ) -> int:
     """Take what the base holds; return the first segment to apply over it."""

@@ -1,4 +1,4 @@
-"""One commit of a live view, held still for an examination while others write."""
+"""A consistent snapshot of a live view, for `doctor`."""
 
 import time
 from collections.abc import Callable, Generator
@@ -23,19 +23,19 @@ _WAIT_SECONDS = 30.0
 _ATTEMPTS_AT_REST = 100
 
 
-class Moment(NamedTuple):
-    """Where the log stood at a commit, and where its tree begins in the file."""
+class LiveView(NamedTuple):
+    """A commit of the view: the end of the log at that time, and the root of the tree in the file."""
 
     log_end: LogEnd
     meta: Meta
 
 
 @contextmanager
-def held_moment(directory: Path, map_size: int, control: ControlBlock) -> Generator[Moment | None]:
-    """Hold a snapshot of a store's view for a block, and find what control block and file say of its transaction.
+def hold_live_view(directory: Path, map_size: int, control: ControlBlock) -> Generator[LiveView | None]:
+    """Hold a snapshot of a store's view for a block; yield its entries in the control block and the file.
 
-    Both keep the last two transactions only. Where writers were faster, a newer snapshot is tried; where nothing moves,
-    the three do not belong together, and the moment is ``None``.
+    Both keep the last two transactions only. If writers were faster, a newer snapshot is tried. If nothing is written
+    and the three still do not match, ``None`` is yielded.
     """
     with ExitStack() as stack:
         begin = stack.enter_context(_opened(directory, map_size))
@@ -54,7 +54,7 @@ def _opened(directory: Path, map_size: int) -> Generator[Callable[[], Snapshot]]
                 yield begin
 
 
-def _found(stack: ExitStack, begin: Callable[[], Snapshot], tree: Tree, control: ControlBlock) -> Moment | None:
+def _found(stack: ExitStack, begin: Callable[[], Snapshot], tree: Tree, control: ControlBlock) -> LiveView | None:
     deadline = time.monotonic() + _WAIT_SECONDS
     last, at_rest_for = 0, 0
     while at_rest_for < _ATTEMPTS_AT_REST and time.monotonic() < deadline:
@@ -64,7 +64,7 @@ def _found(stack: ExitStack, begin: Callable[[], Snapshot], tree: Tree, control:
         meta = next((each for each in tree.metas() if each.transaction == number), None)
         if meta is not None and control.holds(number):
             stack.callback(snapshot.abort)
-            return Moment(log_end, meta)
+            return LiveView(log_end, meta)
         snapshot.abort()
         at_rest_for = at_rest_for + 1 if number == last else 0
         last = number

@@ -72,7 +72,7 @@ class _Rounds:
             logger.error("%s stops: %s", self._thread.name, error)  # noqa: TRY400
 
 
-class Caretaker:
+class BackgroundThreads:
     """The threads of one engine; `options` says what its stores ask for now."""
 
     def __init__(self, engine: Engine, options: Callable[[], Options]) -> None:

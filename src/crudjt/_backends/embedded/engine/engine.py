@@ -27,13 +27,13 @@ from crudjt._backends.embedded.engine.log import (
     LiveLog,
     full_or_failed,
 )
-from crudjt._backends.embedded.engine.reader import Reading
+from crudjt._backends.embedded.engine.reader import OpenDirectory
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, create_segment, encode_entry
 from crudjt._backends.embedded.engine.view import CHANGES_PER_WRITE, SEGMENT_KEY, Snapshot, ViewError, put_new
 from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Result
 from crudjt._core.gil import (
-    in_bites,
-    let_go,
+    free_in_batches,
+    in_batches,
 )
 from crudjt._core.process_guard import own_memory, renew
 from crudjt._core.record import (
@@ -48,7 +48,7 @@ _SMALL_RECORD_BYTES = 1900
 _ITEM_BYTES = 128  # of the tree for a session and its subject, besides the record
 
 
-class Engine(Reading):
+class Engine(OpenDirectory):
     """An open store directory; shared by every `Store` of the process that opened it."""
 
     def __init__(self, directory: Path, lock: int, ready: manifest.Manifest) -> None:
@@ -146,7 +146,7 @@ class Engine(Reading):
         if durable:
             self.sync_to(sequence)
         if isinstance(changes, list):
-            let_go(changes)
+            free_in_batches(changes)
         return result
 
     def start_segment(self) -> tuple[Snapshot, LogEnd]:
@@ -288,7 +288,7 @@ class Engine(Reading):
 def new_pages(changes: Iterable[Change]) -> int:
     """Return how many pages the content of changes may take; what replaces a small record takes its room."""
     small = large = 0
-    for kind, _, record in in_bites(changes):
+    for kind, _, record in in_batches(changes):
         size = len(record)
         if size > _SMALL_RECORD_BYTES and kind in {INSERT, REPLACE}:
             large += size // _filesystem.PAGE_BYTES + 2

@@ -11,7 +11,7 @@ import msgspec
 from crudjt import _filesystem
 from crudjt.errors import StoreCorrupt, StoreFormatError
 
-FORMAT = 1
+MANIFEST_FORMAT = 1
 NAME = "manifest"
 
 
@@ -43,7 +43,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     """
 
-    format: int = FORMAT
+    format: int = MANIFEST_FORMAT
     map_size: int
     salt: str
     keys: list[str]
@@ -74,8 +74,8 @@ def load(directory: Path) -> Manifest:
         raise StoreCorrupt(path, 0, "the manifest is damaged")
     try:
         found = msgspec.json.decode(body, type=_FormatOnly).format
-        if found > FORMAT:
-            raise StoreFormatError(path, found, FORMAT)
+        if found > MANIFEST_FORMAT:
+            raise StoreFormatError(path, found, MANIFEST_FORMAT)
         return msgspec.json.decode(body, type=Manifest)
     except msgspec.MsgspecError:
         raise StoreCorrupt(path, 0, "the manifest is not what this version writes") from None

@@ -37,7 +37,7 @@ from crudjt._backends.embedded.engine.view import (
 from crudjt._core.options import DEFAULT_MAX_SIZE
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible
 
-LOCK_FILE = "lock"
+STORE_LOCK_FILE = "lock"
 
 _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
@@ -56,7 +56,7 @@ def open_engine(directory: Path, max_size: int | None) -> Engine:
     """
     try:
         _prepare_directory(directory)
-        lock = _filesystem.open_file(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT)
+        lock = _filesystem.open_file(directory / STORE_LOCK_FILE, os.O_RDWR | os.O_CREAT)
         try:
             ready = _make_ready(directory, lock, max_size)
             return Engine(directory, lock, ready)

@@ -27,7 +27,7 @@ BASE_DIRECTORY = "base"
 _SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
 
 
-class Reading:
+class OpenDirectory:
     """The reading half of an `Engine`: what needs no writer's lock.
 
     `begin` starts a transaction of the view. It is an attribute, not a method: `close` replaces it, and so does a

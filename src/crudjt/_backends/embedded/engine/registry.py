@@ -13,7 +13,7 @@ import threading
 from collections.abc import Generator
 from pathlib import Path
 
-from crudjt._backends.embedded.engine.background import Caretaker
+from crudjt._backends.embedded.engine.background import BackgroundThreads
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.opening import open_engine
 from crudjt._core.options import Options
@@ -29,7 +29,7 @@ class SharedEngine:
         self.engine = engine
         self.users: list[Options] = []
         self.leaving = 0  # how many last stores wait for the threads to end
-        self.caretaker: Caretaker | None = None
+        self.background: BackgroundThreads | None = None
         self._opened_with = options
         self._starting = threading.Lock()
         engine.on_revival = self.take_care
@@ -37,9 +37,9 @@ class SharedEngine:
     def take_care(self) -> None:
         """Start the background threads of this process, or have them look at the options again."""
         with self._starting:
-            running = self.caretaker
+            running = self.background
             if running is None:
-                started = self.caretaker = Caretaker(self.engine, self.strictest)
+                started = self.background = BackgroundThreads(self.engine, self.strictest)
         if running is None:
             started.start()
         else:
@@ -52,13 +52,13 @@ class SharedEngine:
     def stop(self) -> None:
         """End the background threads, and return when they have ended."""
         with self._starting:
-            caretaker, self.caretaker = self.caretaker, None
-        if caretaker is not None:
-            caretaker.stop()
+            background, self.background = self.background, None
+        if background is not None:
+            background.stop()
 
     def leave_to_parent(self) -> None:
         """Forget the threads, which only the parent process has."""
-        self.caretaker = None
+        self.background = None
         self.leaving = 0
         self._starting = threading.Lock()
 

@@ -40,7 +40,7 @@ from zlib import crc32
 
 from crudjt import _filesystem
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
-from crudjt._core.gil import in_bites
+from crudjt._core.gil import in_batches
 from crudjt._core.record import (
     MIN_RECORD_BYTES,
     TAG_OFFSET,
@@ -49,7 +49,7 @@ from crudjt._core.tokens import ID_BYTES
 from crudjt.errors import StoreCorrupt, StoreFormatError
 
 MAGIC = b"CRUDJTL1"
-FORMAT = 1
+SEGMENT_FORMAT = 1
 HEADER_BLOCK_BYTES = 4096
 SALT_BYTES = 32
 
@@ -124,7 +124,7 @@ def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> byt
             body = _pack_one_put(sequence, kind, id_, len(record)) + record
         return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
     parts = [sequence.to_bytes(_SEQUENCE_BYTES, "little")]
-    for kind, id_, record in in_bites(changes):
+    for kind, id_, record in in_batches(changes):
         if kind == DELETE:
             parts.append(_DELETE.pack(kind, id_, record[TAG_OFFSET : TAG_OFFSET + 16]))
         else:
@@ -136,7 +136,9 @@ def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> byt
 
 def encode_header(header: SegmentHeader) -> bytes:
     """Return the header block of a new segment."""
-    packed = _HEADER.pack(MAGIC, FORMAT, header.number, header.first_sequence, header.crc_salt, header.store_salt)
+    packed = _HEADER.pack(
+        MAGIC, SEGMENT_FORMAT, header.number, header.first_sequence, header.crc_salt, header.store_salt
+    )
     packed += _CRC.pack(crc32(packed))
     block = bytearray(HEADER_BLOCK_BYTES)
     for at in _HEADER_COPIES:
@@ -207,8 +209,8 @@ def decode_header(path: Path, block: bytes) -> SegmentHeader:
     """
     for packed in _whole_copies(block):
         _, format_, *fields = _HEADER.unpack(packed)
-        if format_ > FORMAT:
-            raise StoreFormatError(path, format_, FORMAT)
+        if format_ > SEGMENT_FORMAT:
+            raise StoreFormatError(path, format_, SEGMENT_FORMAT)
         return SegmentHeader(*fields)
     raise StoreCorrupt(path, 0, "the segment header is damaged")
 

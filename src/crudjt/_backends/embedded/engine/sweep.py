@@ -12,8 +12,8 @@ from crudjt._core.clock import (
     Clock,
 )
 from crudjt._core.record import (
-    FORMAT,
     MIN_RECORD_BYTES,
+    RECORD_FORMAT,
     has_expired,
 )
 
@@ -48,7 +48,7 @@ def sweep(engine: Engine, clock: Clock, pause: Callable[[float], None] = lambda 
 
 
 def _expired(record: bytes, now_ms: int) -> bool:
-    return len(record) >= MIN_RECORD_BYTES and record[0] == FORMAT and has_expired(record, now_ms)
+    return len(record) >= MIN_RECORD_BYTES and record[0] == RECORD_FORMAT and has_expired(record, now_ms)
 
 
 def _remove_expired(view: Reader, keys: list[bytes], now_ms: int) -> tuple[int, list[Change]]:

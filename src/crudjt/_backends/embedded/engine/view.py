@@ -31,7 +31,7 @@ from crudjt.errors import StoreBusy, StoreError, StoreFailed, StoreFull
 SEGMENT_KEY = b"m"
 
 DATA_FILE = "data.mdb"
-LOCK_FILE = "lock.mdb"
+LMDB_LOCK_FILE = "lock.mdb"
 
 ViewError = lmdb.Error
 NoFreeSlot = lmdb.ReadersFullError
@@ -75,7 +75,7 @@ class View:
         self.max_size = max_size
         self.map_size = MAP_TO_SIZE * max_size
         self.preallocates = _filesystem.file_system(directory) in _filesystem.PREALLOCATING_FILE_SYSTEMS
-        lock_file = directory / LOCK_FILE
+        lock_file = directory / LMDB_LOCK_FILE
         if not lock_file.exists():
             with (
                 _filesystem.removed_on_failure(lock_file),
