@@ -10,7 +10,7 @@ from crudjt._core.codec import pack
 from crudjt._core.keyring import Keyring, Placement
 from crudjt._core.operations import Sessions
 from crudjt._core.session import Session
-from crudjt._core.validation import NO_LIMITS, NO_NEW_LIMITS, Limits
+from crudjt._core.validation import NO_LIMITS, NO_NEW_LIMITS, StoredLimits
 from crudjt.errors import StoreError, VersionConflict
 
 NOW = 1_700_000_000_000_000_000
@@ -80,7 +80,7 @@ def create(
     backend: DictBackend,
     data: dict[str, Any],
     subject: str | None = None,
-    limits: Limits = NO_LIMITS,
+    limits: StoredLimits = NO_LIMITS,
 ) -> str:
     token, change = sessions.insert(pack(data, 4096), subject, limits, NOW)
     backend.apply([change])
@@ -106,7 +106,7 @@ def test_a_session_lives_and_ends_on_a_dict(sessions: Sessions, backend: DictBac
 
 
 def test_a_decision_changes_nothing_itself(sessions: Sessions, backend: DictBackend) -> None:
-    token = create(sessions, backend, {}, limits=Limits(60_000, 0, 2))
+    token = create(sessions, backend, {}, limits=StoredLimits(60_000, 0, 2))
     before = dict(backend.records)
     _, (change,) = sessions.take(backend, [token], NOW)
     assert change[0] == REPLACE
@@ -116,7 +116,7 @@ def test_a_decision_changes_nothing_itself(sessions: Sessions, backend: DictBack
 
 
 def test_a_decision_that_runs_again_sees_what_was_committed_since(sessions: Sessions, backend: DictBackend) -> None:
-    token = create(sessions, backend, {"n": 1}, limits=Limits(0, 0, 2))
+    token = create(sessions, backend, {"n": 1}, limits=StoredLimits(0, 0, 2))
     _, lost = sessions.take(backend, [token], NOW)  # decided, but another commit comes first
     assert read(sessions, backend, token)
     (last,), changes = sessions.take(backend, [token], NOW)
