@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from crudjt._core.extras import require_extra
 from crudjt._core.keyring import SECRET_KEY_SIZES
 from crudjt._original import semantics
+from crudjt._rpc.addresses import DEFAULT_HOST, DEFAULT_PORT
 from crudjt.base import Store
 from crudjt.errors import InvalidParameter
 from crudjt.opening import open as open_store
 
 if TYPE_CHECKING:  # it imports grpc
     from crudjt.server.server import Server
-
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 50051
 
 _PROTECTED = (
     "listen on a loopback address; to serve other hosts, run: crudjt serve --listen HOST:PORT --tls-cert FILE "

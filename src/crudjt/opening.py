@@ -48,6 +48,7 @@ class OpenOptions(TypedDict, total=False):
     tls_cert: Location | None
     tls_key: Location | None
     timeout: float
+    allow_plaintext: bool
 
 
 class Backend(Protocol):
@@ -103,6 +104,7 @@ def open(  # noqa: A001 - crudjt.open is the name
     tls_cert: Location | None = None,
     tls_key: Location | None = None,
     timeout: float = 5.0,
+    allow_plaintext: bool = False,
 ) -> Store:
     """Open the store in a directory, creating both if needed. Any number of processes may have it open.
 
@@ -132,6 +134,8 @@ def open(  # noqa: A001 - crudjt.open is the name
         tls_cert: a file with the client's certificate, for a server that requires one, in PEM.
         tls_key: a file with its private key.
         timeout: seconds that a call may take.
+        allow_plaintext: connect to another host without TLS (``grpc://host``). Who shares the network then reads and
+            ends sessions: only for a network that is encrypted otherwise. An access token is not sent even so.
 
     Raises:
         InvalidParameter: a parameter, or the environment in its place, is not usable; no such scheme is known, or an
@@ -153,6 +157,7 @@ def open(  # noqa: A001 - crudjt.open is the name
         "tls_cert": tls_cert,
         "tls_key": tls_key,
         "timeout": timeout,
+        "allow_plaintext": allow_plaintext,
     }
     return parse(location, options).open()
 

@@ -889,6 +889,12 @@ def test_the_access_token_comes_from_its_file(command: Command, live: crudjt.Sto
         server.stop(0)
 
 
+def test_another_host_is_connected_to_without_tls_where_it_is_allowed(command: Command) -> None:
+    """The name does not exist (RFC 6761), so no host is asked."""
+    refused, tried = (command("--store", "grpc://host.invalid", *flag, "stats") for flag in ([], ["--allow-plaintext"]))
+    assert (refused.exit_code, tried.exit_code) == (2, 3)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -907,6 +913,8 @@ def test_the_access_token_comes_from_its_file(command: Command, live: crudjt.Sto
         ("--url", "grpc://", "stats"),
         ("--url", "unix:///socket", "--tls-ca", "file", "stats"),
         ("--access-token-file", "file", "stats"),
+        ("--store", "grpc://192.0.2.1", "stats"),
+        ("--allow-plaintext", "stats"),
         ("--tls-ca", "file", "stats"),
         ("--tls-cert", "file", "stats"),
         ("--tls-key", "file", "stats"),

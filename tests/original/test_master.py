@@ -169,6 +169,16 @@ def test_a_port_of_another_master_is_not_shared(master: Agent, path: Path, secre
         CRUDJT.Config.start_master(secret_key=secret_key, store_jt_path=str(path), grpc_port=master.port)
 
 
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("192.0.2.1", True)])
+def test_a_client_of_a_master_on_another_host_gets_a_warning(
+    caplog: pytest.LogCaptureFixture, host: str, warned: bool
+) -> None:
+    """Nothing is sent: the first call would connect."""
+    CRUDJT.Config.connect_to_master(grpc_host=host)
+    CRUDJT.Config.shutdown_server()
+    assert ("in plaintext" in caplog.text) is warned
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_an_address_that_other_hosts_reach_is_refused_with_advice(path: Path, secret_key: str, host: str) -> None:
     with pytest.raises(ValueError, match=r"^grpc_host .*without encryption; .* crudjt serve --listen") as caught:

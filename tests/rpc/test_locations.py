@@ -105,6 +105,31 @@ def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert caught.value.parameter == "tls_ca"
 
 
+# Plaintext
+
+OTHER_HOSTS = ["grpc://192.0.2.1", "GRPC://[2001:db8::1]:1", "grpc://store.example.org", "grpc://localhost.example.org"]
+
+
+@pytest.mark.parametrize("location", OTHER_HOSTS)
+def test_another_host_needs_tls_unless_plaintext_is_allowed(location: str) -> None:
+    with pytest.raises(crudjt.InvalidParameter, match="allow_plaintext=True") as caught:
+        crudjt.open(location)
+    assert caught.value.parameter == "location"
+    crudjt.open(location, allow_plaintext=True).close()
+    crudjt.open(location.lower().replace("grpc", "grpcs")).close()
+
+
+@pytest.mark.parametrize("location", ["grpc://127.8.9.10", "grpc://[::1]", "grpc://LocalHost:1", "unix:/socket"])
+def test_this_host_needs_no_tls(location: str) -> None:
+    crudjt.open(location).close()
+
+
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_plaintext_is_allowed_by_a_bool_alone(value: Any) -> None:
+    with pytest.raises(crudjt.InvalidType, match="allow_plaintext"):
+        crudjt.open(LOCAL, allow_plaintext=value)
+
+
 # Access tokens
 
 
@@ -113,7 +138,8 @@ def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_an_access_token_does_not_travel_in_plaintext_over_the_network(
     location: str, monkeypatch: pytest.MonkeyPatch, by_environment: bool
 ) -> None:
-    options: dict[str, Any] = {} if by_environment else {"access_token": SECRET}
+    """Not even where plaintext is allowed."""
+    options: dict[str, Any] = {"allow_plaintext": True} if by_environment else {"access_token": SECRET}
     if by_environment:
         monkeypatch.setenv("CRUDJT_ACCESS_TOKEN", SECRET)
     with pytest.raises(crudjt.InvalidParameter) as caught:

@@ -191,6 +191,16 @@ def test_a_bad_option_ends_the_command_by_name(
     assert not (home / "store").exists()
 
 
+@pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_metrics_that_other_hosts_can_read_get_a_warning(
+    home: Path, secret_key: str, host: str, expected: bool
+) -> None:
+    with serve(home, secret_key, "--listen", "127.0.0.1:0", "--metrics", f"{host}:0") as command:
+        command.wait_until_it_serves()
+        warnings = [line["message"] for line in command.lines() if line["level"] == "warning"]
+        assert [f"other hosts can read the metrics on {host}:" in each for each in warnings] == [True] * expected
+
+
 def test_metrics_without_their_extra_name_it(home: Path, secret_key: str) -> None:
     script = (
         "import sys; sys.modules['prometheus_client'] = None\n"

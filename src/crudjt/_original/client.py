@@ -1,5 +1,6 @@
 """A client of ``token.TokenService``: the four calls, sent to a master, ours or the original's."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import msgspec
 from google.protobuf.message import Message
 
 from crudjt._original import semantics
+from crudjt._rpc.addresses import is_this_host
 from crudjt._rpc.channel_options import CHANNEL_OPTIONS
 from crudjt._rpc.errors import (
     ERROR_KEY,
@@ -19,6 +21,8 @@ from crudjt._rpc.proto import token_pb2
 from crudjt.errors import CrudjtError, StoreClosed, StoreError, StoreUnavailable
 
 NO_LIMIT = -1
+
+logger = logging.getLogger("crudjt")
 
 _TIMEOUT_SECONDS = 30.0
 _NO_ANSWER = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
@@ -39,6 +43,8 @@ class TokenClient:
 
     def __init__(self, host: str, port: int) -> None:
         """Prepare; the first call connects."""
+        if not is_this_host(host):
+            logger.warning("tokens and data cross the network in plaintext to a master on another host: %s", host)
         self._target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._connecting = threading.Lock()
         self._connect()

@@ -66,6 +66,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
 @path_option("--tls-ca", "Certificates to trust, in PEM.")
 @path_option("--tls-cert", "Our own certificate, in PEM.")
 @path_option("--tls-key", "Its key, in PEM.")
+@click.option("--allow-plaintext", is_flag=True, default=None, help="Connect to another host without TLS.")
 @older_path_option
 @older_url_option
 @click.option("--json", is_flag=True, help="Print each result as a JSON document.")
@@ -81,7 +82,7 @@ def main(
     url: str | None,
     secret_key_file: Path | None,
     json: bool,
-    **connection: Path | None,
+    **connection: Path | bool | None,
 ) -> None:
     """Keep sessions in an encrypted store and hand out tokens for them.
 

@@ -49,7 +49,7 @@ class Settings:
     location: Location | None
     secret_key_file: Path | None
     json: bool
-    connection: dict[str, Path | None]
+    connection: dict[str, Path | bool | None]
 
     @property
     def place(self) -> str | Path:
@@ -91,8 +91,10 @@ class Settings:
             parameter = name.removesuffix("_file")
             if value is not None and parameter not in taken:
                 raise click.UsageError(f"--{name.replace('_', '-')} is only for a server")
-            if value is not None:
-                options[parameter] = access_token_in(value) if parameter == "access_token" else value
+            if isinstance(value, Path) and parameter == "access_token":
+                options[parameter] = access_token_in(value)
+            elif value is not None:
+                options[parameter] = value
         return cast("OpenOptions", options)
 
     def open(self, options: OpenOptions | None = None) -> Store:

@@ -17,6 +17,7 @@ from crudjt._backends.grpc.channel import channel_to
 from crudjt._backends.grpc.location import Remote
 from crudjt._core.environment import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE
 from crudjt._core.extras import require_extra
+from crudjt._rpc.addresses import DEFAULT_HOST, DEFAULT_PORT
 from crudjt.cli.context import Settings
 from crudjt.errors import InvalidParameter
 from crudjt.opening import parse
@@ -35,8 +36,6 @@ from crudjt.server.worker import WorkerSettings
 
 logger = logging.getLogger("crudjt.server")
 
-_DEFAULT_HOST = "127.0.0.1"
-_DEFAULT_PORT = "50051"
 _HEALTH_SECONDS = 5.0
 
 # What the container of the original engine reads.
@@ -85,6 +84,8 @@ def run_server(
 
             bound = stack.enter_context(metrics_served(metrics_address, store, directory))
             logger.info("metrics are on http://%s/metrics", bound)
+            if not bound.stays_on_host:
+                logger.warning("other hosts can read the metrics on %s: plain HTTP, without an access token", bound)
         worker = WorkerSettings(
             location=settings.place,
             options=options,
@@ -104,8 +105,8 @@ def _refuse_server(settings: Settings) -> None:
 
 
 def _default_listen() -> tuple[str, ...]:
-    host = os.environ.get(_ORIGINAL_HOST_VARIABLE) or _DEFAULT_HOST
-    port = os.environ.get(_ORIGINAL_PORT_VARIABLE) or _DEFAULT_PORT
+    host = os.environ.get(_ORIGINAL_HOST_VARIABLE) or DEFAULT_HOST
+    port = os.environ.get(_ORIGINAL_PORT_VARIABLE) or DEFAULT_PORT
     return (f"{host}:{port}",)
 
 
@@ -144,7 +145,7 @@ def show_health(settings: Settings) -> None:
 
     """
     if settings.location is None and isinstance(settings.place, Path):
-        settings = replace(settings, location=f"grpc://{_DEFAULT_HOST}:{_DEFAULT_PORT}")
+        settings = replace(settings, location=f"grpc://{DEFAULT_HOST}:{DEFAULT_PORT}")
     server = parse(settings.location, settings.options()).place if isinstance(settings.place, str) else None
     if not isinstance(server, Remote):
         raise click.UsageError("--store must be a server: grpc://HOST:PORT, grpcs://HOST:PORT or unix:/PATH")

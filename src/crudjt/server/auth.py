@@ -2,7 +2,6 @@
 
 import hmac
 import logging
-import re
 import ssl
 import stat
 from collections.abc import Callable, Sequence
@@ -12,12 +11,12 @@ from typing import TypeAlias
 
 import grpc
 
+from crudjt._rpc.addresses import ACCESS_TOKEN
 from crudjt.errors import InvalidParameter, InvalidType
 from crudjt.server.handlers import Handler
 
 MIN_ACCESS_TOKEN_CHARACTERS = 22  # of Base64: 128 bits and a little
 _NOT_FOR_OTHERS = 0o077
-_SENDABLE = re.compile(r"[!-~]+")
 _RULE = (
     f"each must be at least {MIN_ACCESS_TOKEN_CHARACTERS} printable ASCII characters without spaces (to make one: "
     "openssl rand -base64 32)"
@@ -99,7 +98,7 @@ def checked_access_tokens(access_tokens: Sequence[str]) -> list[bytes]:
     for token in access_tokens:
         if not isinstance(token, str):
             raise InvalidType("access_tokens", f"access_tokens must be a list of str, and holds {type(token).__name__}")
-        if not _SENDABLE.fullmatch(token):
+        if not ACCESS_TOKEN.fullmatch(token):
             raise InvalidParameter("access_tokens", f"access_tokens holds one that is empty or cannot be sent; {_RULE}")
         if len(token) < MIN_ACCESS_TOKEN_CHARACTERS:
             raise InvalidParameter("access_tokens", f"access_tokens holds one of only {len(token)} characters; {_RULE}")

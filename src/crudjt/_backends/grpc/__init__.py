@@ -8,7 +8,7 @@ from crudjt._core.extras import require_extra
 from crudjt.base import Store
 
 SCHEMES = ("grpc", "grpcs", "unix")
-OPTIONS = frozenset({"access_token", "tls_ca", "tls_cert", "tls_key", "timeout"})
+OPTIONS = frozenset({"access_token", "tls_ca", "tls_cert", "tls_key", "timeout", "allow_plaintext"})
 
 
 def parse(location: str, options: Mapping[str, Any]) -> Remote:

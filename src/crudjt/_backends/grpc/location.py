@@ -1,25 +1,28 @@
 """Where a remote store is, and what it takes to connect: checked before anything of gRPC is imported."""
 
-import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from crudjt._rpc.addresses import (
+    ACCESS_TOKEN,
+    DEFAULT_PORT,
+    MAX_SOCKET_PATH_BYTES,
+    is_ip_address,
+    is_this_host,
+)
 from crudjt.errors import InvalidParameter, InvalidType
 
 ACCESS_TOKEN_VARIABLE = "CRUDJT_ACCESS_TOKEN"  # noqa: S105 - the name of a variable
 ACCESS_TOKEN_FILE_VARIABLE = "CRUDJT_ACCESS_TOKEN_FILE"  # noqa: S105 - the name of a variable
 
-DEFAULT_PORT = 50051
 DEFAULT_TIMEOUT = 5.0
 MAX_TIMEOUT = 3600.0
 
 _ALLOWED = "grpc://host:port, grpcs://host:port or unix:/path"
-_MAX_SOCKET_PATH_BYTES = 107
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_ACCESS_TOKEN = re.compile(r"[!-~]+")
 
 File = str | os.PathLike[str]
 
@@ -57,6 +60,7 @@ def remote(
     tls_cert: File | None = None,
     tls_key: File | None = None,
     timeout: float = DEFAULT_TIMEOUT,
+    allow_plaintext: bool = False,
 ) -> Remote:
     """Return the remote store at a location, with what it takes to connect.
 
@@ -75,6 +79,14 @@ def remote(
     if access_token is not None and not tls and not loopback:
         raise InvalidParameter(
             "location", "an access token must not cross the network in plaintext; use TLS: grpcs://host:port"
+        )
+    if not isinstance(allow_plaintext, bool):
+        raise InvalidType("allow_plaintext", f"allow_plaintext must be a bool, not {type(allow_plaintext).__name__}")
+    if not (tls or loopback or allow_plaintext):
+        raise InvalidParameter(
+            "location",
+            "location is on another host, which session tokens and data would reach in plaintext; use TLS: "
+            "grpcs://host:port, or pass allow_plaintext=True if the network is encrypted otherwise",
         )
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise InvalidType("timeout", f"timeout must be a number of seconds, not {type(timeout).__name__}")
@@ -99,10 +111,10 @@ def _parsed(location: str) -> tuple[str, str, bool]:
     scheme, _, rest = location.partition(":")
     if scheme.lower() == "unix":
         path = rest.removeprefix("//")
-        if not path.startswith("/") or "\0" in path or len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
+        if not path.startswith("/") or "\0" in path or len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
             raise InvalidParameter(
                 "location",
-                f"location must be unix: and an absolute path of at most {_MAX_SOCKET_PATH_BYTES} bytes",
+                f"location must be unix: and an absolute path of at most {MAX_SOCKET_PATH_BYTES} bytes",
             )
         return "unix", f"unix:{path}", True
     try:
@@ -112,22 +124,10 @@ def _parsed(location: str) -> tuple[str, str, bool]:
         raise InvalidParameter("location", f"location names no server; it must be {_ALLOWED}") from None
     if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
         host = None
-    if not host or port == 0 or not (_is_address(host) or _NAME.fullmatch(host)):
+    if not host or port == 0 or not (is_ip_address(host) or _NAME.fullmatch(host)):
         raise InvalidParameter("location", f"location names no server; it must be {_ALLOWED}")
     bracketed = f"[{host}]" if ":" in host else host
-    return parts.scheme, f"{bracketed}:{port or DEFAULT_PORT}", _is_loopback(host)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
+    return parts.scheme, f"{bracketed}:{port or DEFAULT_PORT}", is_this_host(host)
 
 
 def access_token_in(file: File) -> str:
@@ -147,7 +147,7 @@ def _access_token(given: str | None) -> str | None:
         given = access_token_in(name)
     if given is not None and not isinstance(given, str):
         raise InvalidType("access_token", f"access_token must be a str, not {type(given).__name__}")
-    if given is not None and not _ACCESS_TOKEN.fullmatch(given):
+    if given is not None and not ACCESS_TOKEN.fullmatch(given):
         raise InvalidParameter(
             "access_token",
             "access_token must be printable ASCII without spaces, wherever it comes from: the parameter, "

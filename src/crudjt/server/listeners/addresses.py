@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from crudjt._rpc.addresses import MAX_SOCKET_PATH_BYTES
 from crudjt.errors import InvalidParameter, InvalidType
 
-MAX_UNIX_PATH_BYTES = 107  # sun_path of Linux, without the byte that ends it
 _UNIX = "unix:"
 _MAX_PORT = 65_535
 _MAX_PORT_DIGITS = 9  # with leading zeros; int() refuses thousands of digits
@@ -92,11 +92,11 @@ def _unix(text: str, parameter: str) -> UnixAddress:
         raise InvalidParameter(parameter, f"{parameter} must be {_ALLOWED}, not {text!r}")
     path = Path(name).absolute()
     size = len(os.fsencode(path))
-    if size > MAX_UNIX_PATH_BYTES:
+    if size > MAX_SOCKET_PATH_BYTES:
         raise InvalidParameter(
             parameter,
-            f"{parameter}: the path of a Unix socket may take at most {MAX_UNIX_PATH_BYTES} bytes, and this one takes "
-            f"{size}; choose a shorter path",
+            f"{parameter}: the path of a Unix socket may take at most {MAX_SOCKET_PATH_BYTES} bytes, and this one "
+            f"takes {size}; choose a shorter path",
         )
     return UnixAddress(path)
 

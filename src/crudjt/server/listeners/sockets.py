@@ -10,9 +10,9 @@ from pathlib import Path
 
 import grpc
 
+from crudjt._rpc.addresses import MAX_SOCKET_PATH_BYTES
 from crudjt.errors import InvalidParameter
 from crudjt.server.listeners.addresses import (
-    MAX_UNIX_PATH_BYTES,
     Address,
     TcpAddress,
     UnixAddress,
@@ -79,7 +79,7 @@ class UnixSocket:
             # Made where nobody else can reach it, and moved: so it never stands there with another mode.
             with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as private:
                 made = Path(private) / "s"
-                if len(os.fsencode(made)) > MAX_UNIX_PATH_BYTES:
+                if len(os.fsencode(made)) > MAX_SOCKET_PATH_BYTES:
                     raise _unavailable(address, "the path of its directory is too long")
                 server.add_insecure_port(f"unix:{made}")
                 made.chmod(_OWNER_ONLY)
