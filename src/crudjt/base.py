@@ -118,11 +118,32 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def rotate(self, token: str) -> str | None:
+    def rotate(
+        self,
+        token: str,
+        *,
+        data: dict[Any, Any] | None = None,
+        subject: str | KeepType | None = KEEP,
+        ttl: float | KeepType | None = KEEP,
+        idle: float | KeepType | None = KEEP,
+    ) -> str | None:
         """Move a live session to a new token and return it; ``None`` if there is no such session.
 
         The old token ends in the same transaction. Call it at login and at every change of privilege (OWASP ASVS 5.0,
-        7.2.4). `Session.id` changes with the token; data, limits, subject and version stay.
+        7.2.4). `Session.id` changes with the token. Without more parameters data, limits, subject and version stay; a
+        login passes the new owner, and data if it changes, so that no process ever sees one without the other. It
+        counts as activity: the idle timeout restarts.
+
+        Args:
+            token: the token of the session.
+            data: the new data, which raises `Session.version` as `update` does; ``None`` keeps data and version.
+            subject: the new owner, ``None`` for none; `KEEP` keeps the owner.
+            ttl: as in `update`.
+            idle: as in `update`.
+
+        Raises:
+            InvalidParameter: a parameter is out of range; `DataTooLarge` if it is the size of `data`.
+
         """
 
     @abstractmethod
@@ -299,7 +320,15 @@ class AsyncStore(ABC):
         """Change the limits of a live session; return whether there was one. See `Store.touch`."""
 
     @abstractmethod
-    async def rotate(self, token: str) -> str | None:
+    async def rotate(
+        self,
+        token: str,
+        *,
+        data: dict[Any, Any] | None = None,
+        subject: str | KeepType | None = KEEP,
+        ttl: float | KeepType | None = KEEP,
+        idle: float | KeepType | None = KEEP,
+    ) -> str | None:
         """Move a live session to a new token and return it, or ``None``; see `Store.rotate`."""
 
     @abstractmethod

@@ -94,13 +94,23 @@ class Model:
         self.sessions[token] = self._relimited(known, changed, now)
         return True
 
-    def rotate(self, token: str, new: str | None, now: int) -> None:
-        known = self.live(token, now)
-        assert (known is None) == (new is None)
-        if known is not None and new is not None:
-            del self.sessions[token]
+    def rotate(
+        self,
+        token: str,
+        new: str | None,
+        now: int,
+        data: dict[str, Any] | None,
+        subject: str | KeepType | None,
+        ttl: int | KeepType | None,
+        idle: int | KeepType | None,
+    ) -> None:
+        """Move a session to its new token and change what is given, as update and touch do."""
+        found = self.change(token, now, data, ttl, idle, KEEP)
+        assert found == (new is not None)
+        if new is not None:
             assert new not in self.sessions
-            self.sessions[new] = self._relimited(known, known, now)
+            known = self.sessions.pop(token)
+            self.sessions[new] = known if subject is KEEP else replace(known, subject=subject)
 
     @staticmethod
     def _relimited(before: Known, after: Known, now: int) -> Known:

@@ -220,10 +220,26 @@ class StoresAgainstModel(RuleBasedStateMachine):
         touched = self.stores[which].touch(token, seconds(ttl), idle=seconds(idle))
         assert touched == self.model.change(token, self.now, None, ttl, idle, KEEP)
 
-    @rule(target=tokens, which=WHICH, token=tokens)
-    def rotate(self, which: int, token: str) -> Any:
-        new = self.stores[which].rotate(token)
-        self.model.rotate(token, new, self.now)
+    @rule(
+        target=tokens,
+        which=WHICH,
+        token=tokens,
+        data=st.none() | DATA,
+        subject=st.just(KEEP) | limit(SUBJECTS),
+        ttl=st.just(KEEP) | new_limit(DURATIONS),
+        idle=st.just(KEEP) | new_limit(DURATIONS),
+    )
+    def rotate(
+        self,
+        which: int,
+        token: str,
+        data: dict[str, Any] | None,
+        subject: str | KeepType | None,
+        ttl: int | KeepType | None,
+        idle: int | KeepType | None,
+    ) -> Any:
+        new = self.stores[which].rotate(token, data=data, subject=subject, ttl=seconds(ttl), idle=seconds(idle))
+        self.model.rotate(token, new, self.now, data, subject, ttl, idle)
         return multiple() if new is None else new
 
     # Ending

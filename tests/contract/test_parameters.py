@@ -34,6 +34,10 @@ CASES: list[tuple[str, str, list[Any], Call]] = [
     ("update", "if_version", VERSIONS, lambda store, token, bad: store.update(token, {}, if_version=bad)),
     ("touch", "ttl", DURATIONS, lambda store, token, bad: store.touch(token, bad)),
     ("touch", "idle", DURATIONS, lambda store, token, bad: store.touch(token, idle=bad)),
+    ("rotate", "data", [5, "x", b"\x80", [], [("a", 1)]], lambda store, token, bad: store.rotate(token, data=bad)),
+    ("rotate", "subject", SUBJECTS, lambda store, token, bad: store.rotate(token, subject=bad)),
+    ("rotate", "ttl", DURATIONS, lambda store, token, bad: store.rotate(token, ttl=bad)),
+    ("rotate", "idle", DURATIONS, lambda store, token, bad: store.rotate(token, idle=bad)),
     ("sessions", "subject", [None, *SUBJECTS], lambda store, _token, bad: list(store.sessions(bad))),
     ("revoke", "subject", [None, *SUBJECTS], lambda store, _token, bad: store.revoke(bad)),
     ("revoke", "keep", [5, b"A" * 22, object()], lambda store, _token, bad: store.revoke("x", keep=bad)),
@@ -64,12 +68,13 @@ def test_a_bad_parameter_is_named_and_changes_nothing(
     assert store.stats().log_bytes == log_bytes
 
 
-@pytest.mark.parametrize("method", ["update", "touch"])
+@pytest.mark.parametrize("method", ["update", "touch", "rotate"])
 def test_a_bad_parameter_is_refused_for_an_unknown_token_too(store: crudjt.Store, method: str) -> None:
     """An answer of False would hide the mistake until the first token that exists."""
     calls: dict[str, Callable[[], object]] = {
         "update": lambda: store.update("A" * 22, {}, ttl=0),
         "touch": lambda: store.touch("A" * 22, ttl=0),
+        "rotate": lambda: store.rotate("A" * 22, ttl=0),
     }
     with pytest.raises(crudjt.InvalidParameter):
         calls[method]()

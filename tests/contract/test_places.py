@@ -41,6 +41,17 @@ def test_rotate_keeps_the_place(store: crudjt.Store) -> None:
         assert place(store, store.rotate(token)) == before
 
 
+def test_rotate_to_another_subject_moves_to_its_place(store: crudjt.Store) -> None:
+    of_ada = place(store, store.create({}, subject="ada"))
+    of_bob = place(store, store.create({}, subject="bob"))
+    token = store.rotate(store.create({}), subject="ada")
+    assert place(store, token) == of_ada
+    token = store.rotate(token or "", subject="bob")
+    assert place(store, token) == of_bob
+    token = store.rotate(token or "", subject=None)
+    assert place(store, token) == of_bob
+
+
 def test_a_subject_has_one_place_under_every_secret_key(open_store: OpenStore) -> None:
     old, new = crudjt.generate_secret_key(), crudjt.generate_secret_key()
     with open_store(secret_key=old) as store:

@@ -58,8 +58,16 @@ class DelegatingStore(crudjt.Store):
     def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
         return self._target.touch(token, ttl, idle=idle)
 
-    def rotate(self, token: str) -> str | None:
-        return self._target.rotate(token)
+    def rotate(
+        self,
+        token: str,
+        *,
+        data: dict[Any, Any] | None = None,
+        subject: str | KeepType | None = KEEP,
+        ttl: float | KeepType | None = KEEP,
+        idle: float | KeepType | None = KEEP,
+    ) -> str | None:
+        return self._target.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle)
 
     def delete(self, token: str) -> bool:
         return self._target.delete(token)

@@ -105,6 +105,23 @@ def test_a_session_lives_and_ends_on_a_dict(sessions: Sessions, backend: DictBac
     assert not backend.records
 
 
+def test_a_rotation_to_another_subject_moves_to_its_place_and_tag(sessions: Sessions, backend: DictBackend) -> None:
+    token = create(sessions, backend, {})
+    other = create(sessions, backend, {}, "ada")
+    new = backend.commit(sessions.rotate, token, None, NOW, pack({"n": 1}, 4096), "ada")
+    assert new is not None
+    here, there = read(sessions, backend, new), read(sessions, backend, other)
+    assert here is not None
+    assert there is not None
+    assert (here.data, here.subject, here.version) == ({"n": 1}, "ada", 2)
+    assert (here.id[16:20], here._envelope.header.tag) == (there.id[16:20], there._envelope.header.tag)
+    gone = backend.commit(sessions.rotate, new, None, NOW, None, None)
+    assert gone is not None
+    left = read(sessions, backend, gone)
+    assert left is not None
+    assert (left.subject, left._envelope.header.tag, left._envelope.header.flags) == (None, bytes(16), 0)
+
+
 def test_a_decision_changes_nothing_itself(sessions: Sessions, backend: DictBackend) -> None:
     token = create(sessions, backend, {}, limits=StoredLimits(60_000, 0, 2))
     before = dict(backend.records)

@@ -37,13 +37,15 @@ from crudjt._core.record import (
     version_of,
     with_next_version,
     with_state,
-    with_tag,
+    with_subject_tag,
 )
 from crudjt._core.session import Envelope, Session
 from crudjt._core.tokens import PLACE, new_id
 from crudjt._core.validation import (
+    KEEP,
     NO_LIMITS,
     NO_NEW_LIMITS,
+    KeepType,
     NewLimits,
     StoredLimits,
 )
@@ -162,24 +164,43 @@ class Sessions(Finder):
         return True, ((REPLACE, id_, seal(key.cipher, id_, head, packed)),)
 
     def rotate(
-        self, reader: Reader, token: str, known: Known | None, now_ns: int
+        self,
+        reader: Reader,
+        token: str,
+        known: Known | None,
+        now_ns: int,
+        packed: bytes | None = None,
+        subject: str | KeepType | None = KEEP,
+        limits: NewLimits = NO_NEW_LIMITS,
     ) -> tuple[str | None, Sequence[Change]]:
-        """Move a live session to a new token, of the newest key."""
+        """Move a live session to a new token, of the newest key, and give it what is not ``None`` or `KEEP`.
+
+        It goes to the place of a new subject, and otherwise stays where it is.
+        """
         current = self._current(reader, token, known)
         if current is None:
             return None, ()
-        key, id_, old, packed, subject = current
-        head, newest, new = old, self._newest, new_id(now_ns, id_[PLACE])
-        if not unlimited(head):
+        key, id_, old, data, owner = current
+        head, newest, place = old, self._newest, id_[PLACE]
+        if limits is not NO_NEW_LIMITS or not unlimited(head):
             header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
             if not header.alive(now_ms):
                 return None, ()
-            head = relimited(header, NO_NEW_LIMITS, now_ms).packed()
-        if subject is not None:
-            packed = join_payload(packed, subject)[1]
-            if key is not newest:
-                head = with_tag(head, newest.subject_tag(subject))
-        record = seal(newest.cipher, new, head, packed)
+            head = relimited(header, limits, now_ms).packed()
+        if packed is not None:
+            head, data = with_next_version(head), packed
+        if subject is not KEEP and subject != owner:
+            owner = subject
+            if owner is None:
+                head = with_subject_tag(head, NO_SUBJECT)
+            else:
+                head, place = with_subject_tag(head, newest.subject_tag(owner)), self._place_of_subject(owner)
+        elif owner is not None and key is not newest:
+            head = with_subject_tag(head, newest.subject_tag(owner))
+        if owner is not None:
+            data = join_payload(data, owner)[1]
+        new = new_id(now_ns, place)
+        record = seal(newest.cipher, new, head, data)
         return newest.tokens.token(new), ((DELETE, id_, old), (INSERT, new, record))
 
     def _current(

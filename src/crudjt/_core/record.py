@@ -49,6 +49,7 @@ _HEADER = Struct("<BBHIQQQQQ16s")
 HEADER_BYTES = 64
 MIN_RECORD_BYTES = HEADER_BYTES + OVERHEAD_BYTES
 _HAS_SUBJECT = 1
+_FLAG_OF_SUBJECT = (bytes([0]), bytes([_HAS_SUBJECT]))
 _MAX_VERSION = 2**32 - 1
 _SUBJECT_LENGTH_BYTES = 2
 
@@ -193,9 +194,9 @@ def with_state(head: bytes, expires: int, reads_left: int) -> bytes:
     )
 
 
-def with_tag(head: bytes, tag: bytes) -> bytes:
-    """Return a header's bytes with another subject tag."""
-    return head[:TAG_OFFSET] + tag
+def with_subject_tag(head: bytes, tag: bytes) -> bytes:
+    """Return a header's bytes with another subject tag, `NO_SUBJECT` for none, and the flag that goes with it."""
+    return head[:FLAGS_OFFSET] + _FLAG_OF_SUBJECT[tag != NO_SUBJECT] + head[FLAGS_OFFSET + 1 : TAG_OFFSET] + tag
 
 
 def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]:

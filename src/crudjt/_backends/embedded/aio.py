@@ -94,8 +94,16 @@ class AsyncEmbeddedStore(AsyncStore):
     ) -> bool:
         return await self._write(self._store.touch, token, ttl, idle=idle)
 
-    async def rotate(self, token: str) -> str | None:
-        return await self._write(self._store.rotate, token)
+    async def rotate(
+        self,
+        token: str,
+        *,
+        data: dict[Any, Any] | None = None,
+        subject: str | KeepType | None = KEEP,
+        ttl: float | KeepType | None = KEEP,
+        idle: float | KeepType | None = KEEP,
+    ) -> str | None:
+        return await self._write(self._store.rotate, token, data=data, subject=subject, ttl=ttl, idle=idle)
 
     async def delete(self, token: str) -> bool:
         return await self._write(self._store.delete, token)

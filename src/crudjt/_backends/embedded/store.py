@@ -199,8 +199,21 @@ class EmbeddedStore(Store):
     def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
         return self._change(token, None, changed_limits(ttl, idle, KEEP), None)
 
-    def rotate(self, token: str) -> str | None:
-        return self._write(self._sessions.rotate, token, self._known(token), self._clock())
+    def rotate(
+        self,
+        token: str,
+        *,
+        data: dict[Any, Any] | None = None,
+        subject: str | KeepType | None = KEEP,
+        ttl: float | KeepType | None = KEEP,
+        idle: float | KeepType | None = KEEP,
+    ) -> str | None:
+        packed = None if data is None else pack(data, self._max_data_bytes)
+        if subject is not KEEP and subject is not None:
+            checked_subject(subject)
+        limits = changed_limits(ttl, idle, KEEP)
+        known, now_ns = self._known(token), self._clock()
+        return self._engine.write(self._sessions.rotate, (token, known, now_ns, packed, subject, limits), self.durable)
 
     def delete(self, token: str) -> bool:
         known, now_ms = self._known(token), self._now_ms()

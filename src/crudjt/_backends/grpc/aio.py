@@ -151,8 +151,16 @@ class AsyncRemoteStore(AsyncStore):
     ) -> bool:
         return await self._ask(requests.touch(token, ttl, idle))
 
-    async def rotate(self, token: str) -> str | None:
-        return await self._ask(requests.rotate(token))
+    async def rotate(
+        self,
+        token: str,
+        *,
+        data: dict[Any, Any] | None = None,
+        subject: str | KeepType | None = KEEP,
+        ttl: float | KeepType | None = KEEP,
+        idle: float | KeepType | None = KEEP,
+    ) -> str | None:
+        return await self._ask(requests.rotate(token, data, subject, ttl, idle))
 
     async def delete(self, token: str) -> bool:
         return await self._ask(requests.delete(token))

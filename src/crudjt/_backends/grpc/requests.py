@@ -111,9 +111,22 @@ def touch(token: str, ttl: float | KeepType | None, idle: float | KeepType | Non
     return Request("Touch", request, _found)
 
 
-def rotate(token: str) -> Request[str | None]:
+def rotate(
+    token: str,
+    data: dict[Any, Any] | None,
+    subject: str | KeepType | None,
+    ttl: float | KeepType | None,
+    idle: float | KeepType | None,
+) -> Request[str | None]:
     """Return the request of `Store.rotate`."""
-    return Request("Rotate", pb.RotateRequest(token=_checked_token(token)), _optional_token)
+    request = pb.RotateRequest(
+        token=_checked_token(token),
+        data=None if data is None else _pack(data),
+        subject=None if subject is KEEP else pb.SubjectChange(value=_optional_subject(subject)),
+        ttl=_changed_duration("ttl", ttl),
+        idle=_changed_duration("idle", idle),
+    )
+    return Request("Rotate", request, _optional_token)
 
 
 def delete(token: str) -> Request[bool]:

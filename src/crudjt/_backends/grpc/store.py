@@ -85,8 +85,16 @@ class RemoteStore(Store):
     def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
         return self._ask(requests.touch(token, ttl, idle))
 
-    def rotate(self, token: str) -> str | None:
-        return self._ask(requests.rotate(token))
+    def rotate(
+        self,
+        token: str,
+        *,
+        data: dict[Any, Any] | None = None,
+        subject: str | KeepType | None = KEEP,
+        ttl: float | KeepType | None = KEEP,
+        idle: float | KeepType | None = KEEP,
+    ) -> str | None:
+        return self._ask(requests.rotate(token, data, subject, ttl, idle))
 
     def delete(self, token: str) -> bool:
         return self._ask(requests.delete(token))

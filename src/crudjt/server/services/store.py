@@ -31,6 +31,8 @@ from crudjt.server.services.method import Method
 _MILLISECOND = timedelta(milliseconds=1)
 _MS_PER_SECOND = 1000
 
+_Changing = pb.UpdateRequest | pb.TouchRequest | pb.RotateRequest
+
 _decode = msgspec.msgpack.Decoder(dict[Any, Any]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -65,7 +67,14 @@ def _touch(store: Store, request: pb.TouchRequest) -> pb.TouchResponse:
 
 
 def _rotate(store: Store, request: pb.RotateRequest) -> pb.RotateResponse:
-    return pb.RotateResponse(token=store.rotate(request.token))
+    token = store.rotate(
+        request.token,
+        data=_data(store, request.data) if request.HasField("data") else None,
+        subject=_optional(request.subject, "value") if request.HasField("subject") else KEEP,
+        ttl=_changed_duration(request, "ttl"),
+        idle=_changed_duration(request, "idle"),
+    )
+    return pb.RotateResponse(token=token)
 
 
 def _delete(store: Store, request: pb.DeleteRequest) -> pb.DeleteResponse:
@@ -223,14 +232,14 @@ def _seconds(ms: int | None) -> float | None:
     return None if ms is None else ms / _MS_PER_SECOND
 
 
-def _changed(request: pb.UpdateRequest | pb.TouchRequest, field: str) -> int | KeepType | None:
+def _changed(request: _Changing, field: str) -> int | KeepType | None:
     if not request.HasField(field):
         return KEEP
     value: int | None = _optional(getattr(request, field), "value")
     return value
 
 
-def _changed_duration(request: pb.UpdateRequest | pb.TouchRequest, field: str) -> float | KeepType | None:
+def _changed_duration(request: _Changing, field: str) -> float | KeepType | None:
     ms = _changed(request, field)
     return KEEP if ms is KEEP else _seconds(ms)
 

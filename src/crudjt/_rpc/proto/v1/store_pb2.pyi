@@ -22,6 +22,12 @@ class Change(_message.Message):
     value: int
     def __init__(self, value: _Optional[int] = ...) -> None: ...
 
+class SubjectChange(_message.Message):
+    __slots__ = ("value",)
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    value: str
+    def __init__(self, value: _Optional[str] = ...) -> None: ...
+
 class Session(_message.Message):
     __slots__ = ("data", "id", "subject", "version", "created_ms", "expires_ms", "reads_left", "expires_in")
     DATA_FIELD_NUMBER: _ClassVar[int]
@@ -121,10 +127,18 @@ class TouchResponse(_message.Message):
     def __init__(self, found: bool = ...) -> None: ...
 
 class RotateRequest(_message.Message):
-    __slots__ = ("token",)
+    __slots__ = ("token", "data", "subject", "ttl", "idle")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    IDLE_FIELD_NUMBER: _ClassVar[int]
     token: str
-    def __init__(self, token: _Optional[str] = ...) -> None: ...
+    data: bytes
+    subject: SubjectChange
+    ttl: Change
+    idle: Change
+    def __init__(self, token: _Optional[str] = ..., data: _Optional[bytes] = ..., subject: _Optional[_Union[SubjectChange, _Mapping]] = ..., ttl: _Optional[_Union[Change, _Mapping]] = ..., idle: _Optional[_Union[Change, _Mapping]] = ...) -> None: ...
 
 class RotateResponse(_message.Message):
     __slots__ = ("token",)
