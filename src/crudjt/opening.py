@@ -7,6 +7,7 @@ is a module with the members of `Backend`. A backend is imported when a location
 
 import os
 import re
+from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -55,10 +56,12 @@ class Backend(Protocol):
     """A module that opens the locations of some schemes. Importing it does not import its driver."""
 
     @property
+    @abstractmethod
     def SCHEMES(self) -> Collection[str]:  # noqa: N802 - a constant of the module
         """The URL schemes that it opens, in lower case."""
 
     @property
+    @abstractmethod
     def OPTIONS(self) -> Collection[str]:  # noqa: N802 - a constant of the module
         """The options of `crudjt.open` that it takes. Any other is refused."""
 
@@ -74,6 +77,7 @@ class Backend(Protocol):
 
         """
 
+    @abstractmethod
     def open_store(self, parsed: Any) -> Store:
         """Open the store that `parse` returned."""
 

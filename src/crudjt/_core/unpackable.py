@@ -4,9 +4,9 @@ Runs only after packing failed, so it may try each value on its own. No value is
 that are short identifiers, as names in a program are; other keys appear as ``…``, since they may be data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -70,22 +70,30 @@ def as_dict_hint(value: object) -> str:
 
 def _values(data: dict[Any, Any]) -> Iterator[tuple[Path, Any, bool]]:
     """Yield path, value, and whether it is a key, for each key and each value that is no container."""
-    seen = set()  # containers may hold themselves
+    seen: set[int] = set()  # containers may hold themselves
     waiting: list[tuple[Path, Any]] = [((), data)]
     while waiting:
         path, value = waiting.pop()
-        if not isinstance(value, _CONTAINERS):
+        if not _is_container(value):
             yield path, value, False
             continue
         if id(value) in seen or len(path) >= MAX_DEPTH:
             continue
         seen.add(id(value))
-        if isinstance(value, dict):
+        if _is_dict(value):
             yield from ((path, key, True) for key in value)
             inside = [((*path, key), each) for key, each in value.items()]
         else:
             inside = [((*path, Position(position)), each) for position, each in enumerate(value)]
         waiting += reversed(inside)
+
+
+def _is_container(value: object) -> TypeGuard[Collection[Any]]:
+    return isinstance(value, _CONTAINERS)
+
+
+def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
 
 
 def _fails(value: object) -> bool:

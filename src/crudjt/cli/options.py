@@ -133,15 +133,15 @@ def path_option(name: str, text: str) -> Decorator[Any]:
     return click.option(name, metavar="PATH", callback=_path, help=text)
 
 
-store_option = click.option(
+store_option: Decorator[Any] = click.option(
     "--store",
     metavar="LOCATION",
     callback=_location,
     help="Directory or URL of the store; else CRUDJT_STORE, /var/lib/store_jt or ./store_jt.",
 )
 # The older spellings, for one kind of location each.
-older_path_option = click.option("--path", callback=_path, hidden=True)
-older_url_option = click.option("--url", callback=_url, hidden=True)
+older_path_option: Decorator[Any] = click.option("--path", callback=_path, hidden=True)
+older_url_option: Decorator[Any] = click.option("--url", callback=_url, hidden=True)
 
 
 def one_location(*given: Location | None) -> Location | None:
@@ -152,13 +152,15 @@ def one_location(*given: Location | None) -> Location | None:
     return locations[0] if locations else None
 
 
-token_argument = click.argument("token", callback=_token)
-data_argument = click.argument("data", metavar="JSON", callback=_data)
-path_argument = click.argument("path", callback=_path)
-keep_option = click.option("--keep", metavar="TOKEN", callback=_token, help="Spare the session of this token.")
-if_version_option = click.option(
+token_argument: Decorator[Any] = click.argument("token", callback=_token)
+data_argument: Decorator[Any] = click.argument("data", metavar="JSON", callback=_data)
+path_argument: Decorator[Any] = click.argument("path", callback=_path)
+keep_option: Decorator[Any] = click.option(
+    "--keep", metavar="TOKEN", callback=_token, help="Spare the session of this token."
+)
+if_version_option: Decorator[Any] = click.option(
     "--if-version", metavar="NUMBER", callback=_optional_whole, help="Change nothing unless this is its version."
 )
-json_option = click.option(
+json_option: Decorator[Any] = click.option(
     "--json", is_flag=True, expose_value=False, callback=_json, help="Print the result as a JSON document."
 )

@@ -34,7 +34,7 @@ from crudjt.server.log_format import log_to_standard_error
 from crudjt.server.supervisor import Supervisor, block_signals
 from crudjt.server.worker import WorkerSettings
 
-logger = logging.getLogger("crudjt.server")
+_logger = logging.getLogger("crudjt.server")
 
 _HEALTH_SECONDS = 5.0
 
@@ -83,9 +83,9 @@ def run_server(
             from crudjt.server.metrics import metrics_served  # noqa: PLC0415 - an extra, imported only if asked for
 
             bound = stack.enter_context(metrics_served(metrics_address, store, directory))
-            logger.info("metrics are on http://%s/metrics", bound)
+            _logger.info("metrics are on http://%s/metrics", bound)
             if not bound.stays_on_host:
-                logger.warning("other hosts can read the metrics on %s: plain HTTP, without an access token", bound)
+                _logger.warning("other hosts can read the metrics on %s: plain HTTP, without an access token", bound)
         worker = WorkerSettings(
             location=settings.place,
             options=options,

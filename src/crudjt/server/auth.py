@@ -27,7 +27,7 @@ OPEN_METHODS = frozenset({"/grpc.health.v1.Health/Check"})
 
 MaybeHandler: TypeAlias = "Handler | None"
 
-logger = logging.getLogger("crudjt.server")
+_logger = logging.getLogger("crudjt.server")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def read_access_tokens(path: Path) -> list[str]:
     if not tokens:
         raise InvalidParameter("access_token_file", f"access_token_file {path} is empty; write one token on each line")
     if stat.S_ISREG(mode) and mode & _NOT_FOR_OTHERS:
-        logger.warning("others may use the access tokens in %s (mode %04o); chmod 600 it", path, stat.S_IMODE(mode))
+        _logger.warning("others may use the access tokens in %s (mode %04o); chmod 600 it", path, stat.S_IMODE(mode))
     checked_access_tokens(tokens)
     return tokens
 

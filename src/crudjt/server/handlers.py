@@ -30,7 +30,7 @@ _INTERNAL = "internal error; the log of the server says which"
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
-logger = logging.getLogger("crudjt.server")
+_logger = logging.getLogger("crudjt.server")
 
 
 class Refused(Exception):
@@ -102,7 +102,7 @@ class Dispatcher:
         finally:
             self._calls.discard(call)
             seconds = time.monotonic() - started
-            logger.debug("%s %s %.6f s", name, code.name, seconds)
+            _logger.debug("%s %s %.6f s", name, code.name, seconds)
             if self._observer is not None:
                 self._observer.count_call(name, code, seconds)
 
@@ -127,7 +127,7 @@ class Dispatcher:
         if isinstance(error, Refused):
             return error.code, error.details, ()
         if not isinstance(error, CrudjtError):
-            logger.error("%s failed: %s", name, _whereabouts(error))
+            _logger.error("%s failed: %s", name, _whereabouts(error))
             return grpc.StatusCode.INTERNAL, _INTERNAL, ()
         if isinstance(error, StoreError):
             self._report(error)
@@ -138,7 +138,7 @@ class Dispatcher:
         now = time.monotonic()
         if now >= self._next_line.get(type(error), now):
             self._next_line[type(error)] = now + _SECONDS_BETWEEN_LINES
-            logger.error("%s: %s", type(error).__name__, error)
+            _logger.error("%s: %s", type(error).__name__, error)
 
 
 class ActiveCall:
@@ -147,7 +147,7 @@ class ActiveCall:
     def __init__(self, context: grpc.ServicerContext) -> None:
         """Begin by not waiting."""
         self.context = context
-        self.waiting_since = math.inf
+        self.waiting_since: float = math.inf
 
     @contextmanager
     def waiting(self) -> Generator[None]:

@@ -50,7 +50,7 @@ GRACE_SECONDS = 10.0
 _PROBE_SECONDS = 1.0
 _NO_TOKEN = "A" * 22  # nobody's: it stands for an id that nobody has
 
-logger = logging.getLogger("crudjt.server")
+_logger = logging.getLogger("crudjt.server")
 
 
 class Server:
@@ -142,7 +142,7 @@ class Server:
         self._grpc.start()
         self._health.say(serving=True)
         self._watching.start()
-        logger.info("serving on %s", ", ".join(self.addresses))
+        _logger.info("serving on %s", ", ".join(self.addresses))
 
     def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Refuse new calls, and return when those that run have ended, or `grace` seconds later; may be repeated."""
@@ -171,9 +171,9 @@ class Server:
             failure = self._failure()
             if not self._stopping.is_set() and self._health.say(serving=failure is None):
                 if failure is None:
-                    logger.info("the store serves again")
+                    _logger.info("the store serves again")
                 else:
-                    logger.error("the store fails, so the server is not healthy: %s", failure)
+                    _logger.error("the store fails, so the server is not healthy: %s", failure)
 
     def _failure(self) -> StoreError | None:
         try:

@@ -30,7 +30,7 @@ _SECONDS_BETWEEN_STARTS = 1.0  # of one worker, so that one that cannot live is 
 _END_SECONDS = 10.0  # beyond the grace of the calls, for closing the store
 _WAKING = STOP_SIGNALS | {signal.SIGCHLD}
 
-logger = logging.getLogger("crudjt.server")
+_logger = logging.getLogger("crudjt.server")
 
 
 def block_signals() -> None:
@@ -81,9 +81,9 @@ class Supervisor:
                         workers.append(_Worker(number, replace(self._settings, listen=listen)))
                 for worker in workers:
                     worker.wait_until_it_serves()
-                logger.info("ready: %s (workers: %d)", ", ".join((*shared, *alone)), len(workers))
+                _logger.info("ready: %s (workers: %d)", ", ".join((*shared, *alone)), len(workers))
                 self._watch(workers)
-                logger.info("stopping: running calls are finished")
+                _logger.info("stopping: running calls are finished")
             finally:
                 _stop(workers)
 
@@ -99,7 +99,7 @@ class Supervisor:
             except StoreFailed:
                 raise
             except StoreError as error:
-                logger.warning("the store does not answer: %s", error)
+                _logger.warning("the store does not answer: %s", error)
 
 
 class _Worker:
@@ -131,14 +131,16 @@ class _Worker:
         if not self._heard and self._pipe.poll():
             self._heard = True
             if error := _received(self._pipe):
-                logger.error("worker %d could not start: %s", self._number, error)
+                _logger.error("worker %d could not start: %s", self._number, error)
             else:
                 self._serves = True
-                logger.info("worker %d serves, as process %d", self._number, self.process.pid)
+                _logger.info("worker %d serves, as process %d", self._number, self.process.pid)
         if self.process.is_alive():
             return
         if self._serves:
-            logger.error("worker %d, process %d, died: %s", self._number, self.process.pid, _end(self.process.exitcode))
+            _logger.error(
+                "worker %d, process %d, died: %s", self._number, self.process.pid, _end(self.process.exitcode)
+            )
             self._serves = False
         if time.monotonic() - self._started >= _SECONDS_BETWEEN_STARTS:
             self._pipe.close()
@@ -168,6 +170,6 @@ def _stop(workers: Sequence[_Worker]) -> None:
     for worker in workers:
         worker.process.join(max(deadline - time.monotonic(), 0))
         if worker.process.is_alive():
-            logger.error("process %s does not end, and is killed", worker.process.pid)
+            _logger.error("process %s does not end, and is killed", worker.process.pid)
             worker.process.kill()
             worker.process.join()

@@ -37,13 +37,12 @@ class SharedEngine:
     def take_care(self) -> None:
         """Start the background threads of this process, or have them look at the options again."""
         with self._starting:
-            running = self.background
-            if running is None:
-                started = self.background = BackgroundThreads(self.engine, self.strictest)
-        if running is None:
-            started.start()
+            is_new = self.background is None
+            threads = self.background = self.background or BackgroundThreads(self.engine, self.strictest)
+        if is_new:
+            threads.start()
         else:
-            running.reconsider()
+            threads.reconsider()
 
     def strictest(self) -> Options:
         """Return the options of the store that wants to sync most often."""
