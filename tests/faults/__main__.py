@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults import crash_states, damage, histories, interleavings, io_errors, kills, power, strace
 from tests.faults.mutants import MUTANTS, Mutant, verdicts
+from tests.faults.scenarios import crash_states, damage, histories, interleavings, io_errors, kills, power, strace
 from tests.faults.tally import Scenario, Tally, Unavailable, Violation
 
 # By name: what to run, and how many rounds of it take a few seconds.

@@ -21,7 +21,7 @@ from crudjt._backends.embedded.engine.segment import (
 )
 from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.operations import Sessions
-from tests.faults import crash_states, damage, interleavings, io_errors, kills
+from tests.faults.scenarios import crash_states, damage, interleavings, io_errors, kills
 from tests.faults.tally import Scenario, Violation
 from tests.support.processes import Fork
 

@@ -5,7 +5,7 @@ from itertools import permutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults.linearizability import CONFLICT, NEVER, UNKNOWN, Call, SessionState, contradiction, step
+from tests.faults.model.linearizability import CONFLICT, NEVER, UNKNOWN, Call, SessionState, contradiction, step
 
 FRESH = SessionState(0, 0, 1, 0)
 

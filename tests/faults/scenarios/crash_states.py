@@ -17,10 +17,11 @@ import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import mmap_writer
 from crudjt._backends.embedded.engine.segment import segment_numbers
-from tests.faults.disks import Disk, Image, materialize, ways
-from tests.faults.recorder import Recorder, recording
+from tests.faults.devices.disks import Disk, Image, materialize, ways
+from tests.faults.devices.recorder import Recorder, recording
+from tests.faults.model.history import Begun, Done, Event, History, State, look
+from tests.faults.model.workload import QUIET, Workload
 from tests.faults.tally import Tally, Violation
-from tests.faults.workload import QUIET, Begun, Done, Event, History, State, Workload, look
 from tests.support.disks import (
     Machine,
     spoil_view,

@@ -12,8 +12,9 @@ from random import Random
 import pytest
 
 import crudjt
+from tests.faults.model.history import Event, History, check_count, look
+from tests.faults.model.workload import QUIET, Workload
 from tests.faults.tally import Tally, Violation
-from tests.faults.workload import QUIET, Event, History, Workload, check_count, look
 from tests.support.disks import (
     Machine,
     bases,

@@ -9,9 +9,10 @@ from random import Random
 import pytest
 
 import crudjt
-from tests.faults.faulty_os import FaultyOs, refusing
+from tests.faults.devices.faulty_os import FaultyOs, refusing
+from tests.faults.model.history import Event, History, State, check_count, look
+from tests.faults.model.workload import QUIET, Workload
 from tests.faults.tally import Tally, Violation
-from tests.faults.workload import QUIET, Event, History, State, Workload, check_count, look
 from tests.support.disks import (
     Machine,
     write_log,

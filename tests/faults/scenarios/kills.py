@@ -25,7 +25,7 @@ from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
 from crudjt._backends.embedded.engine.segment import SegmentWriter
 from crudjt._backends.embedded.engine.view import View
 from crudjt._backends.embedded.read_cache import ReadCache
-from tests.faults.lives import Lives, finished
+from tests.faults.model.lives import Lives, finished
 from tests.faults.tally import Tally
 from tests.support.processes import Fork
 

@@ -7,10 +7,11 @@ from random import Random
 
 import crudjt
 from crudjt import _filesystem
-from tests.faults.lives import Lives
-from tests.faults.loop_disks import FILE_SYSTEMS, LoopDisk, loop_disk
+from tests.faults.devices.loop_disks import FILE_SYSTEMS, LoopDisk, loop_disk
+from tests.faults.model.history import Begun, History, State
+from tests.faults.model.lives import Lives
+from tests.faults.model.workload import TAKE
 from tests.faults.tally import Tally, Violation
-from tests.faults.workload import TAKE, Begun, History, State
 from tests.support.processes import Fork
 
 PROCESSES = 2

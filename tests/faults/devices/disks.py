@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from tests.faults.recorder import (
+from tests.faults.devices.recorder import (
     Cut,
     DataOperation,
     Made,

@@ -8,9 +8,10 @@ from random import Random
 
 import crudjt
 from crudjt import _filesystem
-from tests.faults.lives import Lives
+from tests.faults.model.history import FileJournal
+from tests.faults.model.lives import Lives
+from tests.faults.model.workload import Workload
 from tests.faults.tally import Tally, Unavailable, Violation
-from tests.faults.workload import FileJournal, Workload
 
 OPERATIONS = 30
 FAULTS = 8  # of one store
@@ -53,7 +54,7 @@ def _one_fault(random: Random, lives: Lives, place: Path, seed: str, tally: Tall
     arguments = [str(lives.path), lives.secret_key, str(place / name), seed]
     tracing = ["strace", "-f", "-qq", "-o", str(place / "trace"), *_below(lives.path), "-e", f"inject={fault}"]
     ran = subprocess.run(
-        [*tracing, sys.executable, "-m", "tests.faults.strace", *arguments],
+        [*tracing, sys.executable, "-m", "tests.faults.scenarios.strace", *arguments],
         check=False,
         capture_output=True,
         text=True,

@@ -16,8 +16,8 @@ import pytest
 import crudjt
 from crudjt._backends.embedded.engine.control_block import ControlBlock
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
+from tests.faults.model.workload import QUIET
 from tests.faults.tally import Tally, Violation
-from tests.faults.workload import QUIET
 from tests.support.embedded import engine_of
 
 CHANGES = 200

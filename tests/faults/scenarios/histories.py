@@ -14,8 +14,8 @@ from random import Random
 from typing import Any
 
 import crudjt
-from tests.faults.linearizability import CONFLICT, NEVER, UNKNOWN, Call, SessionState, by_time, contradiction
-from tests.faults.lives import finished
+from tests.faults.model.linearizability import CONFLICT, NEVER, UNKNOWN, Call, SessionState, by_time, contradiction
+from tests.faults.model.lives import finished
 from tests.faults.tally import Tally, Violation
 from tests.support.processes import Fork
 

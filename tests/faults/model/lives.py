@@ -9,8 +9,9 @@ from typing import Any
 import crudjt
 from crudjt import _filesystem
 from crudjt._core.changes import SESSION
+from tests.faults.model.history import Event, FileJournal, History, State, look, read_journal
+from tests.faults.model.workload import Workload
 from tests.faults.tally import Violation
-from tests.faults.workload import Event, FileJournal, History, State, Workload, look, read_journal
 from tests.support.embedded import ends_exactly, stored
 from tests.support.processes import (
     Fork,

@@ -1,0 +1,1 @@
+"""Disks that fail: recorded, simulated, refused by the operating system, and real."""
