@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.validation import KEEP, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType
 
 Writes = Literal["inline", "thread"]
 """Where an `AsyncStore` of an embedded store does its writes: on the thread of the event loop, or in another."""
@@ -24,8 +24,9 @@ AnyAsyncStore = TypeVar("AnyAsyncStore", bound="AsyncStore")
 class Store(ABC):
     """An open token store. Threads may share it, and forked children may go on using it.
 
-    Every method raises `StoreClosed` after `close`, and another `StoreError` if the store fails. Durations are in
-    seconds, whole or not. Data is a dict of what MessagePack carries; tuples come back as lists.
+    Every method raises `StoreClosed` after `close`, and another `StoreError` if the store fails. A duration is a number
+    of seconds, whole or not, or a `datetime.timedelta`. Data is a dict of what MessagePack carries; tuples come back as
+    lists.
     """
 
     @property
@@ -49,19 +50,19 @@ class Store(ABC):
     def create(
         self,
         data: dict[Any, Any],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> str:
         """Create a session and return its token: 22 random URL-safe characters.
 
         Args:
             data: the data of the session.
-            ttl: the absolute lifetime, in seconds; ``None`` for no end.
+            ttl: the absolute lifetime, in seconds or as a `timedelta`; ``None`` for no end.
             max_reads: how often the session can be read, over all processes; ``None`` for any number.
-            idle: the session ends when it is not read for so many seconds.
+            idle: the session ends when it is not read for so long.
             subject: the owner of the session, such as a user id; for `sessions` and `revoke`.
 
         Raises:
@@ -85,10 +86,10 @@ class Store(ABC):
         self,
         token: str,
         data: dict[Any, Any],
-        ttl: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
         max_reads: int | KeepType | None = KEEP,
         *,
-        idle: float | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
         """Replace the data of a live session, and each limit that is given; return whether there was such a session.
@@ -111,7 +112,9 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
+    def touch(
+        self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
+    ) -> bool:
         """Change the limits of a live session and restart its idle timeout; return whether there was such a session.
 
         The data and its version stay. Limits as in `update`.
@@ -124,8 +127,8 @@ class Store(ABC):
         *,
         data: dict[Any, Any] | None = None,
         subject: str | KeepType | None = KEEP,
-        ttl: float | KeepType | None = KEEP,
-        idle: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
     ) -> str | None:
         """Move a live session to a new token and return it; ``None`` if there is no such session.
 
@@ -177,10 +180,10 @@ class Store(ABC):
     def create_many(
         self,
         data: Iterable[dict[Any, Any]],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> list[str]:
         """Create a session for each item of `data`, all or none; return their tokens in order.
@@ -284,10 +287,10 @@ class AsyncStore(ABC):
     async def create(
         self,
         data: dict[Any, Any],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> str:
         """Create a session and return its token; see `Store.create`."""
@@ -305,17 +308,17 @@ class AsyncStore(ABC):
         self,
         token: str,
         data: dict[Any, Any],
-        ttl: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
         max_reads: int | KeepType | None = KEEP,
         *,
-        idle: float | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
         """Replace the data of a live session; return whether there was one. See `Store.update`."""
 
     @abstractmethod
     async def touch(
-        self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP
+        self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
     ) -> bool:
         """Change the limits of a live session; return whether there was one. See `Store.touch`."""
 
@@ -326,8 +329,8 @@ class AsyncStore(ABC):
         *,
         data: dict[Any, Any] | None = None,
         subject: str | KeepType | None = KEEP,
-        ttl: float | KeepType | None = KEEP,
-        idle: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
     ) -> str | None:
         """Move a live session to a new token and return it, or ``None``; see `Store.rotate`."""
 
@@ -355,10 +358,10 @@ class AsyncStore(ABC):
     async def create_many(
         self,
         data: Iterable[dict[Any, Any]],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> list[str]:
         """Create a session for each item of `data`, all or none; return their tokens in order."""

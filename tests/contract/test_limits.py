@@ -34,6 +34,53 @@ def reads_left(store: crudjt.Store, token: str) -> int | None:
     return session.reads_left
 
 
+# Durations as timedelta
+
+
+def limited_by_timedelta(store: crudjt.Store) -> list[str]:
+    """Return tokens with a ttl of 60 s and an idle timeout of 30 s, given as `timedelta` to each method."""
+    minute, half = timedelta(minutes=1), timedelta(seconds=30)
+    tokens = [store.create({}, minute, idle=half), *store.create_many([{}], minute, idle=half)]
+    updated, touched, old = store.create({}), store.create({}), store.create({})
+    assert store.update(updated, {}, minute, idle=half)
+    assert store.touch(touched, minute, idle=half)
+    rotated = store.rotate(old, ttl=minute, idle=half)
+    assert rotated is not None
+    return [*tokens, updated, touched, rotated]
+
+
+def test_a_timedelta_is_as_good_as_seconds(store: crudjt.Store, clock: FakeClock) -> None:
+    tokens = limited_by_timedelta(store)
+    assert [expires_in(store, token) for token in tokens] == [30] * 5
+    clock.advance(29)
+    for token in tokens:
+        read(store, token)
+    clock.advance(29)
+    assert [expires_in(store, token) for token in tokens] == [1] * 5
+    for token in tokens:
+        read(store, token)
+    clock.advance(2)
+    assert [store.peek(token) for token in tokens] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("ttl", "milliseconds"),
+    [
+        (timedelta(milliseconds=1), 1),
+        (timedelta(microseconds=1), 1),
+        (timedelta(microseconds=2499), 2),
+        (timedelta(days=1, milliseconds=7), 86_400_007),
+        (timedelta(days=1000 * 366), 1000 * 366 * 86_400_000),
+    ],
+)
+def test_a_timedelta_is_rounded_to_milliseconds_and_never_to_nothing(
+    store: crudjt.Store, ttl: timedelta, milliseconds: int
+) -> None:
+    left = expires_in(store, store.create({}, ttl))
+    assert left is not None
+    assert round(left * 1000) == milliseconds
+
+
 # ttl
 
 

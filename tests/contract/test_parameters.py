@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 import crudjt
 from crudjt import KEEP
 
-DURATIONS = [0, -1, -0.5, math.nan, math.inf, -math.inf, 10**12, 2**80, True, "60", b"60", [60], object()]
+NUMBERS = [0, -1, -0.5, math.nan, math.inf, -math.inf, 10**12, 2**80, True, "60", b"60", [60], object()]
+DURATIONS = [*NUMBERS, timedelta(), timedelta(seconds=-1), timedelta.max]
 READS = [0, -1, 1.0, 1.5, math.nan, 2**63, True, "5", [5]]
 VERSIONS = [0, -1, 1.0, True, "1", KEEP]
 SUBJECTS = [5, b"x", True, ["x"], "", "x" * 1025, "é" * 513, "\ud800"]

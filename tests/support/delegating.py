@@ -1,11 +1,14 @@
 """A backend that hands every call to another store. It shares no code with the embedded one, and looks into nothing."""
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from os import PathLike
 from typing import Any
 
 import crudjt
 from crudjt import KEEP, KeepType
+
+Duration = float | timedelta
 
 
 class DelegatingStore(crudjt.Store):
@@ -29,10 +32,10 @@ class DelegatingStore(crudjt.Store):
     def create(
         self,
         data: dict[Any, Any],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> str:
         return self._target.create(data, ttl, max_reads, idle=idle, subject=subject)
@@ -47,15 +50,17 @@ class DelegatingStore(crudjt.Store):
         self,
         token: str,
         data: dict[Any, Any],
-        ttl: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
         max_reads: int | KeepType | None = KEEP,
         *,
-        idle: float | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
         return self._target.update(token, data, ttl, max_reads, idle=idle, if_version=if_version)
 
-    def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
+    def touch(
+        self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
+    ) -> bool:
         return self._target.touch(token, ttl, idle=idle)
 
     def rotate(
@@ -64,8 +69,8 @@ class DelegatingStore(crudjt.Store):
         *,
         data: dict[Any, Any] | None = None,
         subject: str | KeepType | None = KEEP,
-        ttl: float | KeepType | None = KEEP,
-        idle: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
     ) -> str | None:
         return self._target.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle)
 
@@ -84,10 +89,10 @@ class DelegatingStore(crudjt.Store):
     def create_many(
         self,
         data: Iterable[dict[Any, Any]],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> list[str]:
         return self._target.create_many(data, ttl, max_reads, idle=idle, subject=subject)

@@ -79,9 +79,9 @@ TEXTS: list[tuple[type[Exception], str, Callable[[crudjt.Store], object]]] = [
         create({"a": "x" * 5001}),
     ),
     # Limits and subjects
-    (TYPE, "ttl must be a number of seconds or None, not str", create(ttl="60")),
+    (TYPE, "ttl must be a number of seconds, a timedelta or None, not str", create(ttl="60")),
     (VALUE, "ttl must be above 0 and at most 31622400000 seconds (1000 years), not 0", create(ttl=0)),
-    (TYPE, "idle must be a number of seconds or None, not bool", create(idle=True)),
+    (TYPE, "idle must be a number of seconds, a timedelta or None, not bool", create(idle=True)),
     (TYPE, "max_reads must be an int or None, not float", create(max_reads=1.5)),
     (VALUE, "max_reads must be from 1 to 9223372036854775807, not 0", create(max_reads=0)),
     (TYPE, "subject must be a str, not bytes", create(subject=SECRET.encode())),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from enum import Enum
 from typing import Final, Literal, NamedTuple
 
@@ -30,6 +31,9 @@ KEEP: Final = Keep.KEEP
 
 KeepType = Literal[Keep.KEEP]
 
+Duration = float | timedelta
+"""A duration as callers give it; a number is in seconds."""
+
 
 class StoredLimits(NamedTuple):
     """The limits of a new session; durations in milliseconds, 0 for none."""
@@ -53,12 +57,16 @@ class NewLimits(NamedTuple):
 NO_NEW_LIMITS = NewLimits(KEEP, KEEP, KEEP)
 
 
-def milliseconds(parameter: str, seconds: float | None) -> int:
+def milliseconds(parameter: str, seconds: Duration | None) -> int:
     """Return a duration in whole milliseconds, at least one; 0 for ``None``."""
     if seconds is None:
         return 0
+    if isinstance(seconds, timedelta):
+        seconds = seconds.total_seconds()
     if isinstance(seconds, bool) or not isinstance(seconds, _NUMBERS):
-        raise InvalidType(parameter, f"{parameter} must be a number of seconds or None, not {type(seconds).__name__}")
+        raise InvalidType(
+            parameter, f"{parameter} must be a number of seconds, a timedelta or None, not {type(seconds).__name__}"
+        )
     if not 0 < seconds <= MAX_SECONDS:  # NaN fails, too
         raise InvalidParameter(
             parameter, f"{parameter} must be above 0 and at most {MAX_SECONDS} seconds (1000 years), not {seconds!r}"
@@ -77,7 +85,7 @@ def reads(max_reads: int | None) -> int:
     return max_reads
 
 
-def new_limits(ttl: float | None, idle: float | None, max_reads: int | None) -> StoredLimits:
+def new_limits(ttl: Duration | None, idle: Duration | None, max_reads: int | None) -> StoredLimits:
     """Return the limits of a new session."""
     if ttl is idle is max_reads is None:
         return NO_LIMITS
@@ -85,7 +93,7 @@ def new_limits(ttl: float | None, idle: float | None, max_reads: int | None) -> 
 
 
 def changed_limits(
-    ttl: float | KeepType | None, idle: float | KeepType | None, max_reads: int | KeepType | None
+    ttl: Duration | KeepType | None, idle: Duration | KeepType | None, max_reads: int | KeepType | None
 ) -> NewLimits:
     """Return what is to become of a session's limits."""
     if ttl is idle is max_reads is KEEP:

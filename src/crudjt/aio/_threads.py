@@ -7,7 +7,7 @@ from typing import Any
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import ThreadPools, listed
-from crudjt._core.validation import KEEP, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType
 from crudjt.base import AsyncStore, Store
 
 
@@ -37,10 +37,10 @@ class ThreadedAsyncStore(AsyncStore):
     async def create(
         self,
         data: dict[Any, Any],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> str:
         return await self._run(self._store.create, data, ttl, max_reads, idle=idle, subject=subject)
@@ -55,16 +55,16 @@ class ThreadedAsyncStore(AsyncStore):
         self,
         token: str,
         data: dict[Any, Any],
-        ttl: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
         max_reads: int | KeepType | None = KEEP,
         *,
-        idle: float | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
         return await self._run(self._store.update, token, data, ttl, max_reads, idle=idle, if_version=if_version)
 
     async def touch(
-        self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP
+        self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
     ) -> bool:
         return await self._run(self._store.touch, token, ttl, idle=idle)
 
@@ -74,8 +74,8 @@ class ThreadedAsyncStore(AsyncStore):
         *,
         data: dict[Any, Any] | None = None,
         subject: str | KeepType | None = KEEP,
-        ttl: float | KeepType | None = KEEP,
-        idle: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
     ) -> str | None:
         return await self._run(self._store.rotate, token, data=data, subject=subject, ttl=ttl, idle=idle)
 
@@ -101,10 +101,10 @@ class ThreadedAsyncStore(AsyncStore):
     async def create_many(
         self,
         data: Iterable[dict[Any, Any]],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> list[str]:
         return await self._run(self._store.create_many, listed(data), ttl, max_reads, idle=idle, subject=subject)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from crudjt._core.session import Session, reading_writes
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import ThreadPools, is_small, listed
-from crudjt._core.validation import KEEP, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType
 from crudjt.base import AsyncStore, Writes
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ class AsyncEmbeddedStore(AsyncStore):
     async def create(
         self,
         data: dict[Any, Any],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> str:
         return await self._write(self._store.create, data, ttl, max_reads, idle=idle, subject=subject)
@@ -81,16 +81,16 @@ class AsyncEmbeddedStore(AsyncStore):
         self,
         token: str,
         data: dict[Any, Any],
-        ttl: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
         max_reads: int | KeepType | None = KEEP,
         *,
-        idle: float | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
         return await self._write(self._store.update, token, data, ttl, max_reads, idle=idle, if_version=if_version)
 
     async def touch(
-        self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP
+        self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
     ) -> bool:
         return await self._write(self._store.touch, token, ttl, idle=idle)
 
@@ -100,8 +100,8 @@ class AsyncEmbeddedStore(AsyncStore):
         *,
         data: dict[Any, Any] | None = None,
         subject: str | KeepType | None = KEEP,
-        ttl: float | KeepType | None = KEEP,
-        idle: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
     ) -> str | None:
         return await self._write(self._store.rotate, token, data=data, subject=subject, ttl=ttl, idle=idle)
 
@@ -125,10 +125,10 @@ class AsyncEmbeddedStore(AsyncStore):
     async def create_many(
         self,
         data: Iterable[dict[Any, Any]],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> list[str]:
         return await self._write_many(self._store.create_many, data, ttl, max_reads, idle=idle, subject=subject)

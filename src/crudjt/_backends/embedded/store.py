@@ -38,6 +38,7 @@ from crudjt._core.stats import Stats
 from crudjt._core.tokens import random_place, token_block
 from crudjt._core.validation import (
     KEEP,
+    Duration,
     KeepType,
     NewLimits,
     changed_limits,
@@ -113,10 +114,10 @@ class EmbeddedStore(Store):
     def create(
         self,
         data: dict[Any, Any],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> str:
         sessions = self._sessions
@@ -185,10 +186,10 @@ class EmbeddedStore(Store):
         self,
         token: str,
         data: dict[Any, Any],
-        ttl: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
         max_reads: int | KeepType | None = KEEP,
         *,
-        idle: float | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
         packed = pack(data, self._max_data_bytes)
@@ -196,7 +197,9 @@ class EmbeddedStore(Store):
             checked_version(if_version)
         return self._change(token, packed, changed_limits(ttl, idle, max_reads), if_version)
 
-    def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
+    def touch(
+        self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
+    ) -> bool:
         return self._change(token, None, changed_limits(ttl, idle, KEEP), None)
 
     def rotate(
@@ -205,8 +208,8 @@ class EmbeddedStore(Store):
         *,
         data: dict[Any, Any] | None = None,
         subject: str | KeepType | None = KEEP,
-        ttl: float | KeepType | None = KEEP,
-        idle: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
     ) -> str | None:
         packed = None if data is None else pack(data, self._max_data_bytes)
         if subject is not KEEP and subject is not None:
@@ -265,10 +268,10 @@ class EmbeddedStore(Store):
     def create_many(
         self,
         data: Iterable[dict[Any, Any]],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> list[str]:
         if not isinstance(data, Iterable):

@@ -27,6 +27,7 @@ from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import PAGE, ThreadPools, is_small, listed
 from crudjt._core.validation import (
     KEEP,
+    Duration,
     KeepType,
 )
 from crudjt.base import AsyncStore, Store
@@ -120,10 +121,10 @@ class AsyncRemoteStore(AsyncStore):
     async def create(
         self,
         data: dict[Any, Any],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> str:
         return await self._ask(requests.create(data, ttl, max_reads, idle, subject))
@@ -138,16 +139,16 @@ class AsyncRemoteStore(AsyncStore):
         self,
         token: str,
         data: dict[Any, Any],
-        ttl: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
         max_reads: int | KeepType | None = KEEP,
         *,
-        idle: float | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
         return await self._ask(requests.update(token, data, ttl, max_reads, idle, if_version))
 
     async def touch(
-        self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP
+        self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
     ) -> bool:
         return await self._ask(requests.touch(token, ttl, idle))
 
@@ -157,8 +158,8 @@ class AsyncRemoteStore(AsyncStore):
         *,
         data: dict[Any, Any] | None = None,
         subject: str | KeepType | None = KEEP,
-        ttl: float | KeepType | None = KEEP,
-        idle: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
     ) -> str | None:
         return await self._ask(requests.rotate(token, data, subject, ttl, idle))
 
@@ -185,10 +186,10 @@ class AsyncRemoteStore(AsyncStore):
     async def create_many(
         self,
         data: Iterable[dict[Any, Any]],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> list[str]:
         return await self._ask_many(requests.create_many, data, ttl, max_reads, idle, subject)

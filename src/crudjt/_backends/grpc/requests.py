@@ -16,6 +16,7 @@ from crudjt._core.stats import Stats
 from crudjt._core.tokens import token_block
 from crudjt._core.validation import (
     KEEP,
+    Duration,
     KeepType,
     checked_handle,
     checked_subject,
@@ -62,7 +63,7 @@ class Request(Generic[Answer]):
 
 
 def create(
-    data: dict[Any, Any], ttl: float | None, max_reads: int | None, idle: float | None, subject: str | None
+    data: dict[Any, Any], ttl: Duration | None, max_reads: int | None, idle: Duration | None, subject: str | None
 ) -> Request[str]:
     """Return the request of `Store.create`."""
     packed = _pack(data)
@@ -83,9 +84,9 @@ def peek(token: str) -> Request[Session | None]:
 def update(
     token: str,
     data: dict[Any, Any],
-    ttl: float | KeepType | None,
+    ttl: Duration | KeepType | None,
     max_reads: int | KeepType | None,
-    idle: float | KeepType | None,
+    idle: Duration | KeepType | None,
     if_version: int | None,
 ) -> Request[bool]:
     """Return the request of `Store.update`."""
@@ -103,7 +104,7 @@ def update(
     return Request("Update", request, _found)
 
 
-def touch(token: str, ttl: float | KeepType | None, idle: float | KeepType | None) -> Request[bool]:
+def touch(token: str, ttl: Duration | KeepType | None, idle: Duration | KeepType | None) -> Request[bool]:
     """Return the request of `Store.touch`."""
     request = pb.TouchRequest(
         token=_checked_token(token), ttl=_changed_duration("ttl", ttl), idle=_changed_duration("idle", idle)
@@ -115,8 +116,8 @@ def rotate(
     token: str,
     data: dict[Any, Any] | None,
     subject: str | KeepType | None,
-    ttl: float | KeepType | None,
-    idle: float | KeepType | None,
+    ttl: Duration | KeepType | None,
+    idle: Duration | KeepType | None,
 ) -> Request[str | None]:
     """Return the request of `Store.rotate`."""
     request = pb.RotateRequest(
@@ -162,9 +163,9 @@ def revoke_id(id: str) -> Request[bool]:  # noqa: A002 - named as Session.id is
 
 def create_many(
     data: Iterable[dict[Any, Any]],
-    ttl: float | None,
+    ttl: Duration | None,
     max_reads: int | None,
-    idle: float | None,
+    idle: Duration | None,
     subject: str | None,
 ) -> Request[list[str]]:
     """Return the request of `Store.create_many`."""
@@ -237,7 +238,7 @@ def _optional_subject(subject: str | None) -> str | None:
     return None if subject is None else checked_subject(subject)
 
 
-def _limits(ttl: float | None, idle: float | None, max_reads: int | None) -> pb.Limits:
+def _limits(ttl: Duration | None, idle: Duration | None, max_reads: int | None) -> pb.Limits:
     return pb.Limits(
         ttl_ms=milliseconds("ttl", ttl) or None,
         idle_ms=milliseconds("idle", idle) or None,
@@ -249,7 +250,7 @@ def _change(value: int) -> pb.Change:
     return pb.Change(value=value or None)
 
 
-def _changed_duration(parameter: str, seconds: float | KeepType | None) -> pb.Change | None:
+def _changed_duration(parameter: str, seconds: Duration | KeepType | None) -> pb.Change | None:
     return None if seconds is KEEP else _change(milliseconds(parameter, seconds))
 
 

@@ -18,6 +18,7 @@ from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import (
     KEEP,
+    Duration,
     KeepType,
 )
 from crudjt._rpc.proto.v1 import store_pb2 as pb
@@ -56,10 +57,10 @@ class RemoteStore(Store):
     def create(
         self,
         data: dict[Any, Any],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> str:
         return self._ask(requests.create(data, ttl, max_reads, idle, subject))
@@ -74,15 +75,17 @@ class RemoteStore(Store):
         self,
         token: str,
         data: dict[Any, Any],
-        ttl: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
         max_reads: int | KeepType | None = KEEP,
         *,
-        idle: float | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
         return self._ask(requests.update(token, data, ttl, max_reads, idle, if_version))
 
-    def touch(self, token: str, ttl: float | KeepType | None = KEEP, *, idle: float | KeepType | None = KEEP) -> bool:
+    def touch(
+        self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
+    ) -> bool:
         return self._ask(requests.touch(token, ttl, idle))
 
     def rotate(
@@ -91,8 +94,8 @@ class RemoteStore(Store):
         *,
         data: dict[Any, Any] | None = None,
         subject: str | KeepType | None = KEEP,
-        ttl: float | KeepType | None = KEEP,
-        idle: float | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
     ) -> str | None:
         return self._ask(requests.rotate(token, data, subject, ttl, idle))
 
@@ -118,10 +121,10 @@ class RemoteStore(Store):
     def create_many(
         self,
         data: Iterable[dict[Any, Any]],
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_reads: int | None = None,
         *,
-        idle: float | None = None,
+        idle: Duration | None = None,
         subject: str | None = None,
     ) -> list[str]:
         return self._ask(requests.create_many(data, ttl, max_reads, idle, subject))
