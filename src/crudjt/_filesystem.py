@@ -10,11 +10,14 @@ import hashlib
 import mmap
 import os
 import shutil
+import stat
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from crudjt.errors import InvalidParameter
 
 PAGE_BYTES = 4096
 FILE_MODE = 0o600
@@ -249,3 +252,24 @@ def unlock(descriptor: int) -> None:
 def remove_tree(path: Path) -> None:
     """Remove a directory of ours that is not needed any more."""
     shutil.rmtree(path, ignore_errors=True)
+
+
+def read_parameter_file(parameter: str, path: str | os.PathLike[str]) -> bytes:
+    """Return the content of a file that a parameter names.
+
+    Raises:
+        InvalidParameter: it cannot be read. The message leaves the path out, since callers have passed a secret in
+            place of the path to it.
+
+    """
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise InvalidParameter(parameter, f"cannot read the file that {parameter} names: {reason}") from None
+
+
+def readable_by_others(path: Path) -> int | None:
+    """Return the mode of a regular file that group or others may use, ``None`` for other files."""
+    mode = path.stat().st_mode
+    return stat.S_IMODE(mode) if stat.S_ISREG(mode) and mode & 0o077 else None

@@ -128,7 +128,7 @@ TEXTS: list[tuple[type[Exception], str, Callable[[crudjt.Store], object]]] = [
     (VALUE, "durability must be 'interval' or 'full', not 'none'", opened(durability="none")),
     (
         VALUE,
-        "secret_key is only for a directory; 'grpc://host' is a server, which has its own",
+        "secret_key is not for a location with grpc:, which takes access_token, timeout, tls_ca, tls_cert, tls_key",
         opened("grpc://host", secret_key=SECRET),
     ),
     (VALUE, "tls_cert and tls_key must be given together", opened("grpcs://host", tls_cert="file")),

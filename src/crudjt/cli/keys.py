@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import stat
 import tempfile
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from crudjt._core.keyring import (
     generate_secret_key,
 )
 from crudjt.errors import InvalidParameter
-
-_NOT_FOR_OTHERS = 0o077
 
 
 def secret_keys(given: Path | None) -> list[str]:
@@ -48,7 +45,6 @@ def _own_path() -> Path:
 
 def _read(path: Path) -> list[str]:
     try:
-        status = path.stat()
         texts = path.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
@@ -59,8 +55,8 @@ def _read(path: Path) -> list[str]:
         decode_secret_keys(texts)
     except InvalidParameter as error:
         raise InvalidParameter("secret_key", f"{path}: {error}") from None
-    if stat.S_ISREG(status.st_mode) and status.st_mode & _NOT_FOR_OTHERS:
-        mode = stat.S_IMODE(status.st_mode)
+    mode = _filesystem.readable_by_others(path)
+    if mode is not None:
         click.echo(f"Warning: others may use the secret key in {path} (mode {mode:04o}); chmod 600 it", err=True)
     return texts
 

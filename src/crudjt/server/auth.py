@@ -3,7 +3,6 @@
 import hmac
 import logging
 import ssl
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import TypeAlias
 
 import grpc
 
+from crudjt._filesystem import read_parameter_file, readable_by_others
 from crudjt._rpc.addresses import ACCESS_TOKEN
 from crudjt.errors import InvalidParameter, InvalidType
 from crudjt.server.handlers import Handler
 
 MIN_ACCESS_TOKEN_CHARACTERS = 22  # of Base64: 128 bits and a little
-_NOT_FOR_OTHERS = 0o077
 _RULE = (
     f"each must be at least {MIN_ACCESS_TOKEN_CHARACTERS} printable ASCII characters without spaces (to make one: "
     "openssl rand -base64 32)"
@@ -52,7 +51,7 @@ class TLS:
             InvalidParameter: a file cannot be read, is not what it should be, or the key is of another certificate.
 
         """
-        certificate, key = _content("tls_cert", self.certificate), _content("tls_key", self.key)
+        certificate, key = read_parameter_file("tls_cert", self.certificate), read_parameter_file("tls_key", self.key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
@@ -64,7 +63,7 @@ class TLS:
             ) from None
         if self.client_ca is None:
             return certificate, key, None
-        authorities = _content("client_ca", self.client_ca)
+        authorities = read_parameter_file("client_ca", self.client_ca)
         try:
             context.load_verify_locations(self.client_ca)
         except ssl.SSLError:
@@ -77,13 +76,6 @@ class TLS:
         return grpc.ssl_server_credentials(
             [(key, certificate)], authorities, require_client_auth=authorities is not None
         )
-
-
-def _content(parameter: str, path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidParameter(parameter, f"cannot read {parameter} from {path}: {error.strerror}") from None
 
 
 def checked_access_tokens(access_tokens: Sequence[str]) -> list[bytes]:
@@ -112,16 +104,16 @@ def read_access_tokens(path: Path) -> list[str]:
         InvalidParameter: the file cannot be read, or holds none, or one that could be guessed.
 
     """
+    content = read_parameter_file("access_token_file", path)
     try:
-        mode = path.stat().st_mode
-        tokens = path.read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise InvalidParameter("access_token_file", f"cannot read access_token_file {path}: {reason}") from None
+        tokens = content.decode().split()
+    except UnicodeDecodeError:
+        raise InvalidParameter("access_token_file", f"access_token_file {path} is not UTF-8 text") from None
     if not tokens:
         raise InvalidParameter("access_token_file", f"access_token_file {path} is empty; write one token on each line")
-    if stat.S_ISREG(mode) and mode & _NOT_FOR_OTHERS:
-        _logger.warning("others may use the access tokens in %s (mode %04o); chmod 600 it", path, stat.S_IMODE(mode))
+    mode = readable_by_others(path)
+    if mode is not None:
+        _logger.warning("others may use the access tokens in %s (mode %04o); chmod 600 it", path, mode)
     checked_access_tokens(tokens)
     return tokens
 

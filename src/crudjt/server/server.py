@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 
+from crudjt._rpc.chunking import MAX_MESSAGE_BYTES
 from crudjt.errors import StoreError
 from crudjt.server.auth import (
     TLS,
@@ -38,7 +39,7 @@ from crudjt.server.services import (
 )
 from crudjt.server.services.batch import batch_of
 from crudjt.server.services.method import Method
-from crudjt.server.transport import MAX_MESSAGE_BYTES, transport_options
+from crudjt.server.transport import transport_options
 
 SERVICES = {each.NAME: each.METHODS for each in (store_service, token_service)}
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import grpc
 
-MAX_MESSAGE_BYTES = 4 * 1024**2
 MAX_STREAMS = 256  # of one connection
 MAX_METADATA_BYTES = 16 * 1024
 

@@ -3,9 +3,9 @@
 import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from crudjt._filesystem import read_parameter_file
 from crudjt._rpc.addresses import (
     ACCESS_TOKEN,
     DEFAULT_PORT,
@@ -137,7 +137,7 @@ def access_token_in(file: File) -> str:
         InvalidParameter: the file cannot be read.
 
     """
-    return (_content("access_token", file) or b"").decode(errors="replace").strip()
+    return read_parameter_file("access_token", file).decode(errors="replace").strip()
 
 
 def _access_token(given: str | None) -> str | None:
@@ -157,11 +157,4 @@ def _access_token(given: str | None) -> str | None:
 
 
 def _content(parameter: str, file: File | None) -> bytes | None:
-    if file is None:
-        return None
-    try:
-        return Path(file).read_bytes()
-    except (OSError, ValueError, TypeError) as error:
-        raise InvalidParameter(
-            parameter, f"cannot read {parameter} ({type(error).__name__}); name a readable file"
-        ) from None
+    return None if file is None else read_parameter_file(parameter, file)
