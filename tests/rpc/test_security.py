@@ -18,7 +18,7 @@ from crudjt.server.auth import (
 from crudjt.server.server import Server
 from crudjt.testing import temporary_store
 from tests.support.certificates import Authority, Pair
-from tests.support.servers import CHECK, bearer, call, plaintext, refusal, serves
+from tests.support.servers import CHECK, bearer, call, described_methods, plaintext, refusal, serves
 
 ACCESS_TOKEN = "an-access-token-of-enough-characters"
 OTHER_TOKEN = "another-access-token-of-enough-characters"
@@ -235,12 +235,19 @@ def test_without_a_valid_access_token_every_call_is_unauthenticated(
         assert ACCESS_TOKEN not in str(status.details())
 
 
+def test_health_checks_alone_need_no_access_token(guarded: Any) -> None:
+    """No other method can be called or seen described without one."""
+    listed = described_methods(guarded, metadata=bearer(ACCESS_TOKEN))
+    methods = {f"/{service}/{name}" for service, names in listed.items() for name in names}
+    reflection = "/grpc.reflection.{}.ServerReflection/ServerReflectionInfo"
+    assert methods > {CHECK, STATS, reflection.format("v1"), reflection.format("v1alpha")}
+    for method in methods - {CHECK}:
+        assert refusal(guarded, method).code() is grpc.StatusCode.UNAUTHENTICATED, method
+    assert serves(guarded)
+
+
 def test_the_scheme_may_be_written_in_any_case(guarded: Any) -> None:
     call(guarded, STATS, metadata=(("authorization", f"bearer {ACCESS_TOKEN}"),))
-
-
-def test_a_health_check_needs_no_access_token(guarded: Any) -> None:
-    assert serves(guarded)
 
 
 @pytest.mark.parametrize("tokens", [["short" * 4], ["with space " * 3], ["umlaut-ä" * 5], [12345], [""], "x" * 30])

@@ -5,13 +5,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 import crudjt
 from crudjt._rpc.proto.v1 import store_pb2
@@ -30,6 +30,7 @@ from tests.support.servers import (
     STORE_SERVICE,
     TOKEN_SERVICE,
     call,
+    described_methods,
     plaintext,
     refusal,
     serves,
@@ -211,10 +212,18 @@ def test_health_cannot_be_watched(channel: Any) -> None:
     assert refusal(channel, "/grpc.health.v1.Health/Watch").code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_reflection_explains_every_service(channel: Any) -> None:
-    database = ProtoReflectionDescriptorDatabase(channel)
-    assert set(database.get_services()) >= {*SERVICES, "grpc.health.v1.Health"}
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_describes_the_methods_that_are_served_and_no_other(channel: Any, version: str) -> None:
+    listed = described_methods(channel, version)
+    assert listed.keys() == {
+        *SERVICES, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }  # fmt: skip
     for service, methods in SERVICES.items():
-        file = database.FindFileContainingSymbol(service)
-        [described] = [each for each in file.service if f"{file.package}.{each.name}" == service]
-        assert {each.name for each in described.method} - {"Batch"} == methods.keys()
+        assert listed[service] - {"Batch"} == methods.keys()
+    for service, names in listed.items():
+        for name in names:
+            answers = channel.stream_stream(f"/{service}/{name}")(iter([]), timeout=PATIENCE)
+            with suppress(grpc.RpcError):
+                list(answers)
+            assert answers.code() is not grpc.StatusCode.UNIMPLEMENTED

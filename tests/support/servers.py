@@ -14,7 +14,9 @@ from typing import Any, cast
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 import crudjt
 
@@ -47,6 +49,24 @@ def serves(channel: Any, service: str = "", **options: Any) -> bool:
     """Ask the health service."""
     answer = call(channel, CHECK, HealthCheckRequest(service=service).SerializeToString(), **options)
     return HealthCheckResponse.FromString(answer).status == HealthCheckResponse.SERVING
+
+
+def described_methods(channel: Any, version: str = "v1", **options: Any) -> dict[str, set[str]]:
+    """Ask reflection for the services that are listed, and for the methods of each."""
+    explain = channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")
+
+    def ask(**fields: Any) -> ServerReflectionResponse:
+        request = ServerReflectionRequest(**fields).SerializeToString()
+        [answer] = explain(iter([request]), timeout=PATIENCE, **options)
+        return ServerReflectionResponse.FromString(answer)
+
+    found: dict[str, set[str]] = {}
+    for service in ask(list_services="").list_services_response.service:
+        answer = ask(file_containing_symbol=service.name).file_descriptor_response
+        files = [FileDescriptorProto.FromString(file) for file in answer.file_descriptor_proto]
+        [described] = [each for file in files for each in file.service if f"{file.package}.{each.name}" == service.name]
+        found[service.name] = {method.name for method in described.method}
+    return found
 
 
 def bearer(token: str) -> tuple[tuple[str, str], ...]:

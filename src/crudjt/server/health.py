@@ -1,20 +1,16 @@
-"""The standard services beside our own: health (grpc.health.v1) and reflection."""
+"""The standard health service (grpc.health.v1)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
-from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import HealthServicer
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
-from grpc_reflection.v1alpha.reflection import ReflectionServicer
-from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from crudjt.server.handlers import Refused
 from crudjt.server.services.method import Method
 
-_NO_CONTEXT: Any = None  # these two use it for unknown services only, or not at all
+_NO_CONTEXT: Any = None  # the servicer uses it for unknown services only
 
 
 class Health:
@@ -49,18 +45,3 @@ class Health:
         if request.service not in self._names:
             raise Refused(grpc.StatusCode.NOT_FOUND, "there is no such service")
         return self._servicer.Check(request, _NO_CONTEXT)
-
-
-def reflection_methods(services: Iterable[str]) -> dict[str, Method]:
-    """Return the methods of the reflection service, which explains these services to tools such as grpcurl."""
-    servicer: Any = ReflectionServicer([*services, HEALTH, REFLECTION])  # its stubs leave out what it returns
-
-    def explain(_store: object, requests: Iterator[ServerReflectionRequest]) -> Iterator[ServerReflectionResponse]:
-        responses: Iterator[ServerReflectionResponse] = servicer.ServerReflectionInfo(requests, _NO_CONTEXT)
-        return responses
-
-    return {
-        "ServerReflectionInfo": Method(
-            ServerReflectionRequest, ServerReflectionResponse, explain, request_streaming=True, response_streaming=True
-        )
-    }

@@ -7,7 +7,6 @@ from typing import Any
 
 import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
-from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 
 from crudjt._rpc.chunking import MAX_MESSAGE_BYTES
 from crudjt.errors import StoreError
@@ -21,7 +20,7 @@ from crudjt.server.handlers import (
     Dispatcher,
     Observer,
 )
-from crudjt.server.health import Health, reflection_methods
+from crudjt.server.health import Health
 from crudjt.server.listeners.addresses import (
     Address,
     TcpAddress,
@@ -31,6 +30,7 @@ from crudjt.server.listeners.sockets import (
     UnixSocket,
     bind_tcp,
 )
+from crudjt.server.reflection import reflection_services
 from crudjt.server.services import (
     original as token_service,
 )
@@ -108,14 +108,13 @@ class Server:
             ),
             maximum_concurrent_rpcs=max_concurrent_rpcs,
         )
-        handlers = {name: self._dispatcher.handlers(name, methods) for name, methods in services.items()}
-        if store := services.get(store_service.NAME):
-            batch = batch_of(store_service.NAME, store, self._dispatcher.status)
-            handlers[store_service.NAME] |= self._dispatcher.handlers(store_service.NAME, batch)
-        handlers[REFLECTION] = self._dispatcher.handlers(REFLECTION, reflection_methods(services))
-        handlers[HEALTH] = self._dispatcher.handlers(HEALTH, self._health.methods())
-        for name, methods in handlers.items():
-            self._grpc.add_registered_method_handlers(name, methods)
+        served = {name: dict(methods) for name, methods in services.items()}
+        if single := services.get(store_service.NAME):
+            served[store_service.NAME] |= batch_of(store_service.NAME, single, self._dispatcher.status)
+        served[HEALTH] = self._health.methods()
+        served |= reflection_services(served)
+        for name, methods in served.items():
+            self._grpc.add_registered_method_handlers(name, self._dispatcher.handlers(name, methods))
         self._unix_sockets: list[UnixSocket] = []
         self._addresses: list[Address] = []
         self._stopping = threading.Event()
