@@ -1,4 +1,4 @@
-"""Who may call: TLS, and access tokens sent as ``authorization: Bearer …``."""
+"""Authentication of clients: TLS, and access tokens sent as ``authorization: Bearer …``."""
 
 import hmac
 import logging
@@ -21,7 +21,7 @@ _RULE = (
     "openssl rand -base64 32)"
 )
 
-# What an orchestrator asks without a token. It says whether the server serves, and nothing else.
+# Orchestrators call this without a token. It reveals only whether the server serves.
 OPEN_METHODS = frozenset({"/grpc.health.v1.Health/Check"})
 
 MaybeHandler: TypeAlias = "Handler | None"
@@ -36,7 +36,7 @@ class TLS:
     Attributes:
         certificate: the certificate of the server, followed by those of its issuers.
         key: its private key, not encrypted.
-        client_ca: certificates of who issues those of clients; with it, clients must have one.
+        client_ca: CA certificates for client certificates; if given, clients must have one.
 
     """
 
@@ -48,7 +48,7 @@ class TLS:
         """Return the content of certificate, key and client CA.
 
         Raises:
-            InvalidParameter: a file cannot be read, is not what it should be, or the key is of another certificate.
+            InvalidParameter: a file cannot be read or is not PEM, or the key does not match the certificate.
 
         """
         certificate, key = read_parameter_file("tls_cert", self.certificate), read_parameter_file("tls_key", self.key)
@@ -71,7 +71,7 @@ class TLS:
         return certificate, key, authorities
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Return them as gRPC takes them; raises as `read` does."""
+        """Return the credentials for gRPC; raises as `read` does."""
         certificate, key, authorities = self.read()
         return grpc.ssl_server_credentials(
             [(key, certificate)], authorities, require_client_auth=authorities is not None
@@ -79,10 +79,10 @@ class TLS:
 
 
 def checked_access_tokens(access_tokens: Sequence[str]) -> list[bytes]:
-    """Return access tokens as they come over the wire.
+    """Return access tokens as bytes, as they are sent.
 
     Raises:
-        InvalidParameter: one could be guessed, or could not be sent. It is not in the message.
+        InvalidParameter: one is too short, or cannot be sent. The message does not contain it.
 
     """
     if isinstance(access_tokens, str):
@@ -98,10 +98,10 @@ def checked_access_tokens(access_tokens: Sequence[str]) -> list[bytes]:
 
 
 def read_access_tokens(path: Path) -> list[str]:
-    """Return the access tokens of a file: one a line; empty lines do not count. All are good, so they can be replaced.
+    """Return the access tokens of a file, one on each line. All are valid, so that they can be replaced one by one.
 
     Raises:
-        InvalidParameter: the file cannot be read, or holds none, or one that could be guessed.
+        InvalidParameter: the file cannot be read, is empty, or holds one that is too short.
 
     """
     content = read_parameter_file("access_token_file", path)
@@ -119,7 +119,7 @@ def read_access_tokens(path: Path) -> list[str]:
 
 
 class BearerCheck(grpc.ServerInterceptor):
-    """Lets only those through who send one of the access tokens."""
+    """Interceptor that refuses calls without a valid access token."""
 
     def __init__(self, access_tokens: Sequence[bytes]) -> None:
         """Take the tokens; there is at least one."""
@@ -141,7 +141,7 @@ class BearerCheck(grpc.ServerInterceptor):
         if len(sent) != 1 or not isinstance(sent[0], str):
             return False
         scheme, _, given = sent[0].partition(" ")
-        # All are compared, so that the time does not tell which was near.
+        # Compare with all, so that the time reveals nothing.
         matches = [hmac.compare_digest(given.encode(), expected) for expected in self._expected]
         return scheme.lower() == "bearer" and any(matches)
 

@@ -1,7 +1,7 @@
-"""From the methods of a service to handlers of gRPC: what is the same for every call happens here, once.
+"""Turn the methods of a service into gRPC handlers: parsing, error status, metrics and slow clients.
 
-A call is: the message that was sent, parsed; the method; its answer, or its error as a status. Each is handled as a
-stream of requests, also where there is only one: so the call of a client that is slow to send can be given up.
+Every call is handled as a stream of requests, even if it has only one, so that the call of a client that is slow to
+send can be cancelled.
 """
 
 import logging
@@ -34,38 +34,38 @@ _logger = logging.getLogger("crudjt.server")
 
 
 class Refused(Exception):
-    """A call that ends with a status of its own, before or beside the store."""
+    """Ends a call with its own status, for errors that are not of the store."""
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
-        """Take what the client is told."""
+        """Take the status code and the details for the client."""
         super().__init__(details)
         self.code = code
         self.details = details
 
 
 class Observer(Protocol):
-    """Whom a server tells what it does: see `crudjt.server.metrics`."""
+    """Metrics hooks that the server calls; see `crudjt.server.metrics`."""
 
     def observed(self, store: Any) -> Any:
-        """Return a store that does the same, and reports it."""
+        """Return a store that does the same and reports each operation."""
 
     def count_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
-        """Take note of a call that has ended."""
+        """Record a call that has ended; `seconds` is how long it took."""
 
 
 class Dispatcher:
     """Handles the calls of any services on one store.
 
     Args:
-        store: what the methods get.
-        observer: told of what methods do with the store, and of each call when it has ended.
-        client_timeout: for how many seconds a client may neither send what it must nor take what it is sent; `give_up`
-            cancels its call then. What the store is at for a call is never cut short.
+        store: passed to the methods.
+        observer: receives each operation on the store and each call that has ended.
+        client_timeout: seconds that a client may take to send a request or to receive a response, before `give_up`
+            cancels its call. An operation of the store is never interrupted.
 
     """
 
     def __init__(self, store: Any, observer: Observer | None, client_timeout: float) -> None:
-        """Prepare; it holds nothing that must be closed."""
+        """Prepare; nothing has to be closed."""
         self._store = store if observer is None else observer.observed(store)
         self._observer = observer
         self._client_timeout = client_timeout
@@ -85,9 +85,9 @@ class Dispatcher:
 
     @contextmanager
     def call(self, name: str, context: grpc.ServicerContext) -> Generator["ActiveCall"]:
-        """Turn whatever is raised within the block into the status of the call, and report it."""
+        """Convert an exception in the block to the status of the call, and report the call."""
         started = time.monotonic()
-        code = grpc.StatusCode.CANCELLED  # what it stays if the client leaves
+        code = grpc.StatusCode.CANCELLED  # if the client disconnects
         call = ActiveCall(context)
         self._calls.add(call)
         try:
@@ -123,7 +123,7 @@ class Dispatcher:
         return grpc.stream_unary_rpc_method_handler(answer)
 
     def status(self, name: str, error: Exception) -> tuple[grpc.StatusCode, str, Metadata]:
-        """Return how the call of that name ends that raised, and log what ails the store or this server."""
+        """Return the status of a call that raised `error`; log errors of the store and of this server."""
         if isinstance(error, Refused):
             return error.code, error.details, ()
         if not isinstance(error, CrudjtError):
@@ -134,7 +134,7 @@ class Dispatcher:
         return status_of(error)
 
     def _report(self, error: StoreError) -> None:
-        """Log what ails the store; a store that fails does so at every call, so each kind is named once a minute."""
+        """Log an error of the store: each kind once a minute at most, since a failed store raises in every call."""
         now = time.monotonic()
         if now >= self._next_line.get(type(error), now):
             self._next_line[type(error)] = now + _SECONDS_BETWEEN_LINES
@@ -142,16 +142,16 @@ class Dispatcher:
 
 
 class ActiveCall:
-    """One call that runs."""
+    """A running call."""
 
     def __init__(self, context: grpc.ServicerContext) -> None:
-        """Begin by not waiting."""
+        """Start in the state of not waiting."""
         self.context = context
         self.waiting_since: float = math.inf
 
     @contextmanager
     def waiting(self) -> Generator[None]:
-        """Mark a block in which the client is waited for."""
+        """Mark a block that waits for the client."""
         self.waiting_since = time.monotonic()
         try:
             yield
@@ -161,18 +161,18 @@ class ActiveCall:
     def argument(self, method: Method, messages: Iterator[bytes]) -> Any:
         """Return what the method takes: a request, or an iterator of them.
 
-        gRPC raises in place of a request when it knows that the client has left, so such a call is not begun. Nor is
-        one whose deadline has passed by the server's clock.
+        A call whose client has disconnected, or whose deadline has passed by the server's clock, is not started: gRPC
+        raises instead of returning a request.
         """
         if method.request_streaming:
             return self._requests(method.request, messages)
         return self.request(method.request, messages)
 
     def request(self, message_type: type[AnyMessage], messages: Iterator[bytes]) -> AnyMessage:
-        """Return the one request of a call that has no more."""
+        """Return the only request of a call."""
         for request in self._requests(message_type, messages):
             if self.context.time_remaining() == 0:
-                raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "it was too late to begin")
+                raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call started")
             return request
         raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "no request was sent")
 
@@ -190,6 +190,6 @@ class ActiveCall:
 
 
 def _whereabouts(error: Exception) -> str:
-    """Say what kind of error came from where. Its text may hold a token or data, so it is left out."""
+    """Return the type and the place of an error. Its text is left out, since it may hold a token or data."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {frame.name}, {Path(frame.filename).name}:{frame.lineno}"

@@ -14,17 +14,17 @@ _NO_CONTEXT: Any = None  # the servicer uses it for unknown services only
 
 
 class Health:
-    """Answers whether the server serves: as a whole, and for each of its services, which is the same."""
+    """Health service; the status of the server and of each of its services is the same."""
 
     def __init__(self, services: Iterable[str]) -> None:
-        """Begin as not serving."""
+        """Start as not serving."""
         self._names = frozenset({"", *services})
         self._servicer = HealthServicer()
         self._serving: bool | None = None
         self.say(serving=False)
 
     def say(self, *, serving: bool) -> bool:
-        """State whether the server serves, and return whether that is news."""
+        """Set whether the server serves; return whether that changed."""
         if serving is self._serving:
             return False
         self._serving = serving
@@ -36,12 +36,12 @@ class Health:
     def methods(self) -> dict[str, Method]:
         """Return the methods of the service.
 
-        `Watch` is not among them, as the protocol allows: `HealthServicer` sends to watchers while it holds the lock
-        that the end of another watcher waits for, in the one thread that could finish the sending.
+        `Watch` is left out, as the protocol allows: `HealthServicer` sends to watchers while it holds a lock that
+        another watcher needs to end, which can deadlock.
         """
         return {"Check": Method(HealthCheckRequest, HealthCheckResponse, self._check)}
 
     def _check(self, _store: object, request: HealthCheckRequest) -> HealthCheckResponse:
         if request.service not in self._names:
-            raise Refused(grpc.StatusCode.NOT_FOUND, "there is no such service")
+            raise Refused(grpc.StatusCode.NOT_FOUND, "unknown service")
         return self._servicer.Check(request, _NO_CONTEXT)

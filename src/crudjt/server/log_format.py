@@ -1,6 +1,6 @@
-"""How a server logs: one line for each event on the standard error output, as text or as JSON.
+"""Logging of a server: one line for each event on standard error, as text or JSON.
 
-No line holds a token, a key or data, and no traceback is printed, since the text of a foreign error might.
+No line holds a token, a key or data, and no traceback is printed, since the text of an unknown error might.
 """
 
 import logging
@@ -38,10 +38,10 @@ class _Formatter(logging.Formatter):
 
 
 def log_to_standard_error(log_format: str, level: str) -> None:
-    """Send what is logged in this process, by whatever library, to the standard error output.
+    """Log all messages of this process, of any library, to standard error.
 
     Raises:
-        InvalidParameter: there is no such format or level.
+        InvalidParameter: unknown format or level.
 
     """
     if log_format not in FORMATS:

@@ -1,7 +1,7 @@
-"""Metrics for Prometheus, over all workers. The only module that needs the extra ``metrics``.
+"""Prometheus metrics of all workers. The only module that needs the extra ``metrics``.
 
-Workers count in files of a directory (`PROMETHEUS_MULTIPROC_DIR`, which must be set before this is imported); the
-supervisor adds them up, and asks the store for the rest at each scrape. No label holds a token, a subject or data.
+Workers count in files of a directory (`PROMETHEUS_MULTIPROC_DIR`, which must be set before this module is imported).
+The supervisor adds them up and reads the store's statistics at each scrape. No label holds a token, a subject or data.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -19,7 +19,7 @@ from crudjt.base import Store
 from crudjt.errors import InvalidParameter, StoreError
 from crudjt.server.listeners.addresses import TcpAddress
 
-# What answers None or False where there is no such session, and what does not.
+# Operations that return None or False for an unknown session, and all others.
 _LOOKUPS = frozenset({"read", "peek", "update", "touch", "rotate", "delete", "revoke_id"})
 _OTHERS = frozenset(
     {"create", "create_many", "read_many", "delete_many", "sessions", "revoke", "sweep", "sync", "backup"}
@@ -29,11 +29,11 @@ _BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 
 
 
 class Metrics:
-    """What one worker counts."""
+    """The counters of one worker."""
 
     def __init__(self) -> None:
         """Make the counters."""
-        registry = CollectorRegistry()  # of no use by itself: what counts goes to the files
+        registry = CollectorRegistry()  # not exported: the values go to the files
         self._operations = Counter(
             "crudjt_operations",
             "Operations on the store, by kind and result: done, missing (no such session), or the name of an error.",
@@ -66,10 +66,10 @@ class Metrics:
 
 
 class ObservedStore:
-    """A store whose operations are counted; in all else it is that store."""
+    """Wraps a store and counts its operations."""
 
     def __init__(self, store: Store, count: Callable[[str, str], None]) -> None:
-        """Take an open store and who counts: kind, result."""
+        """Take an open store, and a function that counts an operation and its result."""
         self._store = store
         for name in _LOOKUPS | _OTHERS:
             setattr(self, name, _observed(name, getattr(store, name), count))
@@ -92,14 +92,14 @@ def _observed(name: str, operation: Callable[..., Any], count: Callable[[str, st
 
 
 class StoreCollector(Collector):
-    """What the store itself says, asked at each scrape."""
+    """The statistics of the store, read at each scrape."""
 
     def __init__(self, store: Store) -> None:
         """Take an open store."""
         self._store = store
 
     def collect(self) -> Iterator[Metric]:
-        """Yield gauges; of a store that does not answer, that alone."""
+        """Yield gauges; only ``crudjt_store_up`` if the store fails."""
         try:
             stats = self._store.stats()
         except StoreError:
@@ -128,10 +128,10 @@ def _seconds(moment: datetime | None) -> float:
 
 @contextmanager
 def metrics_served(address: TcpAddress, store: Store, directory: str) -> Generator[TcpAddress]:
-    """Serve the metrics of all workers at ``/metrics`` for a block; yields the address with its actual port.
+    """Serve the metrics of all workers at ``/metrics`` during a block; yield the address with its actual port.
 
     Raises:
-        InvalidParameter: the address cannot be had.
+        InvalidParameter: the address is not available.
 
     """
     registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""`Server`: a store served over gRPC, in the protocol of the original and in our own."""
+"""`Server`: serve a store over gRPC, in `crudjt.v1` and in the protocol of the original."""
 
 import logging
 import threading
@@ -49,31 +49,30 @@ CLIENT_TIMEOUT_SECONDS = 30.0
 GRACE_SECONDS = 10.0
 
 _PROBE_SECONDS = 1.0
-_NO_TOKEN = "A" * 22  # nobody's: it stands for an id that nobody has
+_NO_TOKEN = "A" * 22  # well-formed, but of no session
 
 _logger = logging.getLogger("crudjt.server")
 
 
 class Server:
-    """Serves an open store, which stays the caller's to close, after `stop`.
+    """Serves an open store. The caller closes the store, after `stop`.
 
     Args:
         store: the store.
         listen: addresses, as in `crudjt.server.listeners.addresses`.
-        tls: what TCP addresses need to be reached from other hosts; with it, all of them speak TLS. Unix sockets never
-            do.
-        access_tokens: one of these must be sent with every call but ``grpc.health.v1.Health/Check``.
-        services: what to serve, by name.
-        threads: how many calls run at a time at most, waiting ones included; see `crudjt.server.executor`.
-        max_concurrent_rpcs: how many may run and wait; those above are refused with ``RESOURCE_EXHAUSTED``.
-        max_message_bytes: how large a request may be; a response may be twice as large.
-        client_timeout: seconds for which a client may neither send what it must nor take what it is sent, before its
-            call is cancelled.
-        share_ports: let other processes of this user that do the same listen on the same ports (``SO_REUSEPORT``).
-        observer: told of every call and operation, for metrics.
+        tls: encrypts all TCP addresses; required for addresses that other hosts can reach. Unix sockets never use TLS.
+        access_tokens: every call but ``grpc.health.v1.Health/Check`` must send one of these.
+        services: the services to offer, by name.
+        threads: limit of calls that run at once, including blocked ones; see `crudjt.server.executor`.
+        max_concurrent_rpcs: limit of calls that run or wait; more are refused with ``RESOURCE_EXHAUSTED``.
+        max_message_bytes: limit of a request; a response may be twice as large.
+        client_timeout: seconds that a client may take to send a request or to receive a response, before its call is
+            cancelled.
+        share_ports: allow other processes of this user to listen on the same ports (``SO_REUSEPORT``).
+        observer: receives every call and operation, for metrics.
 
     Raises:
-        InvalidParameter: an address is not usable, or not without TLS or an access token.
+        InvalidParameter: an address is malformed, or requires TLS and an access token.
 
     """
 
@@ -123,14 +122,14 @@ class Server:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where it listens, with actual ports; empty before `start`."""
+        """The addresses that it listens on, with actual ports; empty before `start`."""
         return tuple(map(str, self._addresses))
 
     def start(self) -> None:
-        """Listen on every address, and serve from threads of its own.
+        """Listen on every address, and serve in background threads.
 
         Raises:
-            InvalidParameter: one cannot be listened on; then none is.
+            InvalidParameter: it cannot listen on one of them; then it listens on none.
 
         """
         try:
@@ -145,7 +144,7 @@ class Server:
         _logger.info("serving on %s", ", ".join(self.addresses))
 
     def stop(self, grace: float = GRACE_SECONDS) -> None:
-        """Refuse new calls, and return when those that run have ended, or `grace` seconds later; may be repeated."""
+        """Refuse new calls; return when running calls have ended, at most `grace` seconds later. Idempotent."""
         if self._stopping.is_set():
             self._stopped.wait()
             return
@@ -165,7 +164,7 @@ class Server:
             self._addresses.append(address)
 
     def _watch(self) -> None:
-        """Give up on clients that are too slow, and tell the health service how the store is."""
+        """Cancel calls of slow clients, and update the health service."""
         while not self._stopping.wait(_PROBE_SECONDS):
             self._dispatcher.give_up()
             failure = self._failure()
@@ -184,5 +183,5 @@ class Server:
 
 
 def probe(store: Any) -> None:
-    """Look up a session that is not there; raises a `StoreError` if the store cannot say so."""
+    """Look up a session that does not exist; raises `StoreError` if the store fails."""
     store.peek(_NO_TOKEN)

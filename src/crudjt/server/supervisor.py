@@ -1,4 +1,4 @@
-"""The supervisor: it holds the ports, starts the workers, and starts another for each that dies."""
+"""Supervisor process: reserve the ports, start the workers, and restart each that dies."""
 
 import logging
 import multiprocessing
@@ -26,15 +26,15 @@ from crudjt.server.worker import STOP_SIGNALS, WorkerSettings, run_worker
 _SPAWN = multiprocessing.get_context("spawn")
 _START_SECONDS = 60.0
 _TICK_SECONDS = 1.0
-_SECONDS_BETWEEN_STARTS = 1.0  # of one worker, so that one that cannot live is no busy loop
-_END_SECONDS = 10.0  # beyond the grace of the calls, for closing the store
+_SECONDS_BETWEEN_STARTS = 1.0  # of one worker, so that one that always fails is no busy loop
+_END_SECONDS = 10.0  # after the grace period of calls, to close the store
 _WAKING = STOP_SIGNALS | {signal.SIGCHLD}
 
 _logger = logging.getLogger("crudjt.server")
 
 
 def block_signals() -> None:
-    """Leave the signals of this process to `Supervisor.run`. To be called before there are threads."""
+    """Block the signals that `Supervisor.run` waits for. Call this before any thread starts."""
     resource_tracker.ensure_running()  # multiprocessing would start it with the first worker, and unblock them again
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAKING)
 
@@ -43,10 +43,10 @@ class Supervisor:
     """Runs some workers on the same addresses.
 
     Args:
-        store: the store, open in this process: it is looked at once a second.
-        settings: those of every worker, but for the addresses.
-        addresses: where to listen. A Unix socket cannot be shared, so the first worker alone has it.
-        workers: how many.
+        store: the store, open in this process; it is probed once a second.
+        settings: the settings of every worker, without the addresses.
+        addresses: addresses to listen on. A Unix socket cannot be shared, so only the first worker has it.
+        workers: number of workers.
 
     """
 
@@ -58,11 +58,11 @@ class Supervisor:
         self._workers = workers
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT comes; running calls are finished then.
+        """Serve until SIGTERM or SIGINT, then finish running calls.
 
         Raises:
-            InvalidParameter: an address cannot be had.
-            StoreFailed: the disk failed: all processes must end before the store can be recovered.
+            InvalidParameter: an address is not available.
+            StoreFailed: the disk failed; all processes must end before the store can be recovered.
             StoreError: a worker cannot open the store.
 
         """
@@ -103,7 +103,7 @@ class Supervisor:
 
 
 class _Worker:
-    """A worker, and whoever comes in its place."""
+    """A worker process and its replacements."""
 
     def __init__(self, number: int, settings: WorkerSettings) -> None:
         self._number = number
@@ -119,7 +119,7 @@ class _Worker:
         theirs.close()
 
     def wait_until_it_serves(self) -> None:
-        """Return when it serves, or raise what keeps it from it."""
+        """Return when it serves, or raise the error that prevents it."""
         if not self._pipe.poll(_START_SECONDS):
             raise TimeoutError(f"worker {self._number} did not start in {_START_SECONDS:.0f} seconds")
         if error := _received(self._pipe):
@@ -127,7 +127,7 @@ class _Worker:
         self._heard = self._serves = True
 
     def look_after(self) -> None:
-        """Say how its start went, and start another if it has died; not too soon after the last."""
+        """Log the result of its start, and restart it if it has died."""
         if not self._heard and self._pipe.poll():
             self._heard = True
             if error := _received(self._pipe):
@@ -163,7 +163,7 @@ def _end(exit_code: int | None) -> str:
 
 
 def _stop(workers: Sequence[_Worker]) -> None:
-    """Let every worker finish what it is at; kill one that cannot."""
+    """Stop every worker after its running calls; kill one that does not end in time."""
     for worker in workers:
         worker.process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS + _END_SECONDS

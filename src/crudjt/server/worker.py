@@ -1,4 +1,4 @@
-"""A worker: a process that serves a store on ports that it shares with its like."""
+"""A worker process: serves a store on ports that it shares with the other workers."""
 
 import os
 import resource
@@ -22,17 +22,17 @@ METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # the name is prometheus_client's
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings:
-    """All that a worker must know; it goes to it through a pipe.
+    """The settings of a worker; pickled and sent to it.
 
     Attributes:
-        location: the store, as `crudjt.open` takes it.
-        options: its options, as `crudjt.open` takes them.
+        location: the location of the store, for `crudjt.open`.
+        options: the options of the store, for `crudjt.open`.
         listen: addresses, with actual ports.
-        tls: as `Server` takes it, and so the next.
-        access_tokens: texts.
-        metrics_directory: where it leaves its metrics for the supervisor; ``None`` for no metrics.
-        log_format: as `log_to_standard_error` takes it, and so the next.
-        log_level: the least level that is logged.
+        tls: see `Server`.
+        access_tokens: see `Server`.
+        metrics_directory: the directory for its metrics, which the supervisor reads; ``None`` for no metrics.
+        log_format: see `log_to_standard_error`.
+        log_level: the lowest level that is logged.
 
     """
 
@@ -47,11 +47,11 @@ class WorkerSettings:
 
 
 def run_worker(pipe: Connection, settings: WorkerSettings) -> None:
-    """Serve until SIGTERM or SIGINT comes or the supervisor is gone.
+    """Serve until SIGTERM or SIGINT, or until the supervisor ends.
 
-    Sends ``None`` through the pipe when it serves, or the error that keeps it from it.
+    Sends ``None`` through the pipe when it serves, or the error that prevents it.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # before there are threads: only sigwait is to get them
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # before any thread starts, so that only sigwait gets them
     log_to_standard_error(settings.log_format, settings.log_level)
     _allow_many_connections()
     try:
@@ -80,7 +80,7 @@ def run_worker(pipe: Connection, settings: WorkerSettings) -> None:
 
 
 def _follow(pipe: Connection) -> None:
-    """Stop this process when the supervisor has gone, however it went."""
+    """Stop this process when the supervisor ends, for whatever reason."""
     try:
         pipe.recv_bytes()  # nothing is ever sent
     except (EOFError, OSError):
@@ -88,6 +88,6 @@ def _follow(pipe: Connection) -> None:
 
 
 def _allow_many_connections() -> None:
-    """Raise the soft limit of open files, which is often 1024, to the hard one."""
+    """Raise the soft limit of open files, often 1024, to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

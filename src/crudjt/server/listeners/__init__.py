@@ -1,1 +1,1 @@
-"""Where a server listens."""
+"""Addresses and sockets of a server."""

@@ -1,9 +1,9 @@
-"""Where a server listens: addresses, parsed, and the rule of which of them may go without encryption.
+"""Parse addresses to listen on, and check which of them require encryption.
 
     127.0.0.1:50051   [::1]:50051   localhost:0   0.0.0.0:50051   sessions.example:50051   unix:/run/crudjt.sock
 
-Port 0 takes a free port. Only what cannot leave the host - loopback addresses and Unix sockets - may be plaintext;
-every other address needs TLS and an access token.
+Port 0 picks a free port. Loopback addresses and Unix sockets may be plaintext; every other address requires TLS and an
+access token.
 """
 
 import ipaddress
@@ -57,10 +57,10 @@ Address = TcpAddress | UnixAddress
 
 
 def parse_address(text: str, parameter: str = "listen") -> list[Address]:
-    """Return what a text stands for: one address, or all of a host name.
+    """Return the addresses of a text: one, or all of a host name.
 
     Raises:
-        InvalidParameter: it is no address, or the name is unknown; `parameter` is who is to blame.
+        InvalidParameter: malformed address or unknown host name. `parameter` is the name used in the error.
 
     """
     if not isinstance(text, str):
@@ -102,11 +102,10 @@ def _unix(text: str, parameter: str) -> UnixAddress:
 
 
 def checked_addresses(listen: Sequence[str], *, tls: bool, access_tokens: bool) -> list[Address]:
-    """Return what a server is to listen on, if it may with the protection that it has.
+    """Return the addresses to listen on, if TLS and access tokens suffice for them.
 
     Raises:
-        InvalidParameter: there is no address, or one would let tokens and data leave the host in the clear, or let
-            anybody in; then it names what is missing.
+        InvalidParameter: no address, or one that other hosts can reach without TLS and an access token.
 
     """
     if isinstance(listen, str) or not listen:

@@ -1,4 +1,4 @@
-"""From addresses to sockets of a gRPC server, with a clear error where one cannot be had."""
+"""Bind a gRPC server to addresses, with a clear error if one is not available."""
 
 import contextlib
 import os
@@ -26,10 +26,10 @@ def _unavailable(address: Address, reason: str) -> InvalidParameter:
 
 
 def bind_tcp(server: grpc.Server, address: TcpAddress, credentials: grpc.ServerCredentials | None) -> TcpAddress:
-    """Let a server listen on a TCP address, and return it with its actual port.
+    """Bind a server to a TCP address; return the address with its actual port.
 
     Raises:
-        InvalidParameter: somebody else listens there, or it is no address of this host.
+        InvalidParameter: another process listens there, or it is no address of this host.
 
     """
     try:
@@ -37,7 +37,7 @@ def bind_tcp(server: grpc.Server, address: TcpAddress, credentials: grpc.ServerC
             port = server.add_insecure_port(str(address))
         else:
             port = server.add_secure_port(str(address), credentials)
-    except RuntimeError:  # gRPC does not repeat what the operating system said
+    except RuntimeError:  # without the error of the operating system
         with reserved(address):
             raise _unavailable(address, "gRPC refuses the address") from None
     return TcpAddress(address.host, port)
@@ -45,38 +45,38 @@ def bind_tcp(server: grpc.Server, address: TcpAddress, credentials: grpc.ServerC
 
 @contextlib.contextmanager
 def reserved(address: TcpAddress) -> Generator[TcpAddress]:
-    """Hold a TCP address that nobody else has, so that only sockets with SO_REUSEPORT of this user may share it.
+    """Reserve a free TCP address, so that only SO_REUSEPORT sockets of this user can share it.
 
     Raises:
-        InvalidParameter: somebody else has it.
+        InvalidParameter: another process has it.
 
     """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger are no reason to refuse
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # lingering connections are no reason to refuse
         try:
             held.bind((address.host, address.port))
         except OSError as error:
             raise _unavailable(address, error.strerror or str(error)) from None
-        # Only now: before, it would have let the address be shared with whoever has it.
+        # Set after bind: before it, the address could be shared with the process that has it.
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         yield TcpAddress(address.host, held.getsockname()[1])
 
 
 class UnixSocket:
-    """A Unix socket that its owner alone can connect to, from the moment it is there."""
+    """A Unix socket that only its owner can ever connect to."""
 
     def __init__(self, server: grpc.Server, address: UnixAddress) -> None:
-        """Let a server listen on it. A socket that nobody listens on any more is replaced.
+        """Bind a server to it. A socket that no process listens on is replaced.
 
         Raises:
-            InvalidParameter: somebody listens on it, there is something else, or the directory refuses.
+            InvalidParameter: a process listens on it, another kind of file is there, or the directory is not writable.
 
         """
         path = address.path
         _require_absent_or_stale(address)
         try:
-            # Made where nobody else can reach it, and moved: so it never stands there with another mode.
+            # Made in a private directory and moved, so that it never exists there with another mode.
             with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as private:
                 made = Path(private) / "s"
                 if len(os.fsencode(made)) > MAX_SOCKET_PATH_BYTES:
@@ -92,7 +92,7 @@ class UnixSocket:
         self._path = path
 
     def remove(self) -> None:
-        """Remove it, unless another has taken its place."""
+        """Remove it, unless another socket has replaced it."""
         with contextlib.suppress(FileNotFoundError):
             if _identity(self._path) == self._identity:
                 self._path.unlink()

@@ -1,1 +1,1 @@
-"""The services of a server, method by method."""
+"""The gRPC services of a server."""

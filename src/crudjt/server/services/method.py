@@ -1,4 +1,4 @@
-"""What a method of a gRPC service is, before gRPC comes in: message types, and a function of the store.
+"""A method of a gRPC service, without gRPC: message types and a function of the store.
 
 The services list their methods so; what is the same for all of them - threads, access tokens, limits, status codes,
 logs, metrics - is applied to the list in one place.

@@ -25,26 +25,26 @@ _NO_LIMIT = (-1, 0)
 
 
 def create_token(store: Store, request: CreateTokenRequest) -> CreateTokenResponse:
-    """Start a session and answer its token."""
+    """Create a session and return its token."""
     data = semantics.unpack(request.packed_data)
     token = semantics.create(store, data, _limit(request.ttl), _limit(request.silence_read))
     return CreateTokenResponse(token=token)
 
 
 def read_token(store: Store, request: ReadTokenRequest) -> ReadTokenResponse:
-    """Answer data and limits of a session as MessagePack, nil if there is none."""
+    """Return data and limits of a session as MessagePack, nil if there is no session."""
     return ReadTokenResponse(packed_data=msgspec.msgpack.encode(semantics.read(store, request.token)))
 
 
 def update_token(store: Store, request: UpdateTokenRequest) -> UpdateTokenResponse:
-    """Replace data and limits of a session, and answer whether there was one."""
+    """Replace data and limits of a session; return whether it existed."""
     data = semantics.unpack(request.packed_data)
     result = semantics.update(store, request.token, data, _limit(request.ttl), _limit(request.silence_read))
     return UpdateTokenResponse(result=result)
 
 
 def delete_token(store: Store, request: DeleteTokenRequest) -> DeleteTokenResponse:
-    """End a session, and answer whether there was one."""
+    """End a session; return whether it existed."""
     return DeleteTokenResponse(result=semantics.delete(store, request.token))
 
 

@@ -1,4 +1,4 @@
-"""The service `crudjt.v1.Store`: the whole face of `Store`, as ``proto/v1/store.proto`` states it."""
+"""The service `crudjt.v1.Store`: every method of `Store`, as defined in ``proto/v1/store.proto``."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -139,7 +139,7 @@ def _sync(store: Store, _request: pb.SyncRequest) -> pb.SyncResponse:
 
 
 def _backup(store: Store, _request: pb.BackupRequest) -> Iterator[pb.BackupResponse]:
-    """Stream a copy that lies where temporary files do (``TMPDIR``).
+    """Stream a copy of the store, which is made in the directory for temporary files (``TMPDIR``).
 
     Its names are gone before the first byte is sent, so that nothing is left of it, however the call ends.
     """
