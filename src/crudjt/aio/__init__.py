@@ -1,7 +1,11 @@
 """crudjt for asyncio: `AsyncStore`, and `open`.
 
-async with crudjt.aio.open("sessions", secret_key=key) as store:
+```python
+import crudjt.aio
+
+async with crudjt.aio.open("sessions") as store:  # the key is in CRUDJT_SECRET_KEY
     token = await store.create({"user_id": 42}, ttl=3600)
+```
 """
 
 from typing import TYPE_CHECKING, get_args
