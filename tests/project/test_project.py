@@ -56,17 +56,9 @@ def test_no_file_names_a_place_of_one_machine_or_a_registry() -> None:
 
 
 def test_the_documents_link_to_what_exists() -> None:
-    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
-
-
-def test_contributing_says_of_every_part_of_the_package_what_belongs_there() -> None:
-    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| part |")[2].partition("\n\n")[0]
-    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
-    named = {part.partition("/")[0].removesuffix(".py") for row in rows for part in re.findall(r"`([^`]+)`", row)}
-    parts = {path.stem for path in (ROOT / "src" / "crudjt").iterdir() if path.suffix in {"", ".py"}}
-    assert {name for name in parts if not name.startswith("__")} <= named
 
 
 def test_contributing_has_every_layer_of_imports_from_the_highest_to_the_lowest() -> None:
