@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults.mutants import MUTANTS, Mutant, verdicts
+from tests.faults.mutants import BROKEN, CAUGHT, MUTANTS, Mutant, verdicts
 from tests.faults.scenarios import crash_states, damage, histories, interleavings, io_errors, kills, power, strace
-from tests.faults.tally import Scenario, Tally, Unavailable, Violation
+from tests.faults.tally import Scenario, Tally, Unavailable, Violation, play
 
 # By name: what to run, and how many rounds of it take a few seconds.
 SCENARIOS: dict[str, tuple[Scenario, int]] = {
@@ -67,7 +67,7 @@ def go_on(names: list[str], seed: int, minutes: float, rounds: int | None, repor
         for name in [name for name in names if name in tallies]:
             try:
                 begun = time.monotonic()
-                tallies[name].add(play(name, number, rounds))
+                tallies[name].add(play_named(name, number, rounds))
                 seconds[name] += time.monotonic() - begun
             except Unavailable as reason:
                 print(f"{name}: skipped: {reason}")
@@ -97,23 +97,25 @@ def go_on(names: list[str], seed: int, minutes: float, rounds: int | None, repor
     return int(violated is not None)
 
 
-def play(name: str, seed: int, rounds: int | None) -> Tally:
+def play_named(name: str, seed: int, rounds: int | None) -> Tally:
     """Run one scenario."""
     scenario, usual = SCENARIOS[name]
     with place(on_disk=name in ON_DISK) as directory:
-        return scenario(seed, rounds or usual, directory)
+        return play(scenario, seed, rounds or usual, directory)
 
 
 def judge(mutants: list[Mutant], seed: int) -> int:
-    """Print a table of mutants and who caught them."""
-    missed = 0
+    """Print a table of mutants and who caught them; return 1 unless every one was caught by a violation."""
+    caught = 0
     with place() as directory:
-        for verdict in verdicts(seed, directory, mutants):
-            missed += not verdict.caught
-            scenario = verdict.mutant.scenario.__module__.rpartition(".")[2].replace("_", "-")
-            print(f"{'caught' if verdict.caught else 'MISSED'}  {scenario:<14} {verdict.mutant.name}", flush=True)
-    print(f"\n{len(mutants) - missed} of {len(mutants)} mutants were caught, seed {seed}")
-    return int(missed > 0)
+        for mutant, outcome, by in verdicts(seed, directory, mutants):
+            caught += outcome == CAUGHT
+            scenario = mutant.scenario.__module__.rpartition(".")[2].replace("_", "-")
+            print(f"{outcome}  {scenario:<14} {mutant.name}", flush=True)
+            if outcome == BROKEN:
+                print(by, flush=True)
+    print(f"\n{caught} of {len(mutants)} mutants were caught, seed {seed}")
+    return int(caught < len(mutants))
 
 
 if __name__ == "__main__":

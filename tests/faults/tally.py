@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import crudjt
+
 TOKEN_CHARACTERS = 22
 
 
@@ -67,6 +69,14 @@ def hashed(value: Any) -> Any:
     if isinstance(value, str) and len(value) == TOKEN_CHARACTERS:
         return "#" + hashlib.sha256(value.encode()).hexdigest()[:12]
     return value if isinstance(value, int | float | str | None) else repr(value)
+
+
+def play(scenario: Scenario, seed: int, rounds: int, directory: Path) -> Tally:
+    """Run a scenario. A store that refuses what no scenario lets it refuse is a violation."""
+    try:
+        return scenario(seed, rounds, directory)
+    except crudjt.StoreError as error:
+        raise Violation(f"the store refused to work: {type(error).__name__}: {error}") from error
 
 
 class Unavailable(Exception):

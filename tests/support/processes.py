@@ -9,11 +9,11 @@ import shutil
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 import pytest
 
@@ -38,6 +38,22 @@ class Failure(NamedTuple):
     """What a process sends in place of an answer when it raised."""
 
     trace: str
+    classes: list[str]  # of the exception, by name, the most special first
+
+
+class ForkFailure(AssertionError):
+    """A forked process raised, was ended by a signal other than SIGKILL, or did not end in time.
+
+    Attributes:
+        cause: which of them.
+        classes: the names of the classes of what it raised.
+
+    """
+
+    def __init__(self, message: str, cause: Literal["raised", "signal", "time"], classes: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.classes = list(classes)
 
 
 class Ended(NamedTuple):
@@ -111,9 +127,13 @@ class Worker:
 def _run(pipe: Connection, function: Callable[..., None], *arguments: object) -> None:
     try:
         function(pipe, *arguments)
-    except BaseException:
-        pipe.send(Failure(traceback.format_exc()))
+    except BaseException as error:
+        pipe.send(_failure(error))
         raise
+
+
+def _failure(error: BaseException) -> Failure:
+    return Failure(traceback.format_exc(), [each.__name__ for each in type(error).__mro__])
 
 
 class StoreProcess(Worker):
@@ -167,13 +187,15 @@ class Fork:
         else:
             self.kill()
             self._reap()
-            raise AssertionError(f"the forked process did not end in {seconds} seconds")
+            raise ForkFailure(f"the forked process did not end in {seconds} seconds", "time")
         status = self._reap()
         if os.WIFSIGNALED(status):
-            assert os.WTERMSIG(status) == signal.SIGKILL, f"ended by signal {os.WTERMSIG(status)}"
+            if os.WTERMSIG(status) != signal.SIGKILL:
+                raise ForkFailure(f"ended by signal {os.WTERMSIG(status)}", "signal")
             return Ended(killed=True, result=None)
         result = pickle.loads(content)
-        assert not isinstance(result, Failure), result.trace
+        if isinstance(result, Failure):
+            raise ForkFailure(result.trace, "raised", result.classes)
         return Ended(killed=False, result=result)
 
     def kill(self) -> None:
@@ -203,8 +225,8 @@ def _live_as_child(writing: int, function: Callable[..., Any], arguments: tuple[
     try:
         try:
             result = function(*arguments)
-        except BaseException:  # noqa: BLE001 - raised by whoever waits
-            result = Failure(traceback.format_exc())
+        except BaseException as error:  # noqa: BLE001 - raised by whoever waits
+            result = _failure(error)
         with open(writing, "wb") as pipe:
             pickle.dump(result, pipe)
         code = 0

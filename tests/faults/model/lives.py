@@ -15,6 +15,7 @@ from tests.faults.tally import Violation
 from tests.support.embedded import ends_exactly, stored
 from tests.support.processes import (
     Fork,
+    ForkFailure,
     replayed_content,
 )
 
@@ -112,18 +113,29 @@ class Lives:
             known = sum(len(state) for state in {**self.settled, **states}.values())
             if not sessions == known == store.stats().sessions:
                 raise Violation(f"{sessions} sessions, {store.stats().sessions} by count, {known} by their owners")
-            if replayed_content(self.path, self.secret_key, self.journals / "copy") != content:
+            try:
+                replayed = replayed_content(self.path, self.secret_key, self.journals / "copy")
+            except AssertionError as error:
+                raise Violation("a replay of the log counts other sessions than it makes") from error
+            if replayed != content:
                 raise Violation("the log does not say what the view says")
         return states
 
 
 def finished(fork: Fork, history: list[Any]) -> Any:
-    """Return the result of a process that must not have failed; what it raised is a violation."""
+    """Return the result of a process that must not have failed.
+
+    Raises:
+        Violation: the store broke a promise to it or refused to work, or the process died by a signal or hung.
+        ForkFailure: it raised anything else, which says nothing of the store.
+
+    """
     try:
-        ended = fork.wait()
-    except AssertionError as error:
-        raise Violation(str(error), history) from error
-    return ended.result
+        return fork.wait().result
+    except ForkFailure as failure:
+        if failure.cause == "raised" and not {"Violation", "StoreError"} & set(failure.classes):
+            raise
+        raise Violation(str(failure), history) from failure
 
 
 def fork_as(pid: int | None, function: Callable[..., Any], *arguments: Any) -> Fork:

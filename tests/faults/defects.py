@@ -1,0 +1,355 @@
+"""Deliberate defects of the store. Each is a function that puts others in the place of some, in this process for good.
+
+They replace whole functions, or what a function calls while it runs. None depends on the text of the source.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crudjt import _filesystem
+from crudjt._backends.embedded.engine import compaction, control_block, engine, opening, recovery, segment
+from crudjt._backends.embedded.engine.control_block import CACHE_PAIRS, ControlBlock
+from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.engine.log import LiveLog
+from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, Damage, Entry, SegmentReader, SegmentWriter
+from crudjt._backends.embedded.engine.view import View
+from crudjt._backends.embedded.store import EmbeddedStore
+from crudjt._core.changes import DELETE
+from crudjt._core.operations import Sessions
+
+_FIRST_BEGIN = control_block._CACHE_WORDS  # of the read cache's pairs of words
+_FIRST_END = _FIRST_BEGIN + CACHE_PAIRS
+
+
+def replace(owner: Any, name: str, value: Any) -> None:
+    """Put something else in the place of what is there."""
+    assert hasattr(owner, name), f"{owner} has no {name} any more"
+    setattr(owner, name, value)
+
+
+def around(owner: Any, name: str, function: Callable[..., Any]) -> None:
+    """Put `function` in the place of one; it gets that one as its first argument."""
+    original = getattr(owner, name)
+    replace(owner, name, lambda *arguments, **keywords: function(original, *arguments, **keywords))
+
+
+@contextmanager
+def set_for_a_block(owner: Any, name: str, value: Any) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, value)
+        yield
+
+
+def leave_out(owner: Any, name: str, of_owner: Any, of_name: str) -> None:
+    """Let one function do nothing while another calls it."""
+
+    def call(original: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        with set_for_a_block(owner, name, lambda *_arguments, **_keywords: None):
+            return original(*arguments, **keywords)
+
+    around(of_owner, of_name, call)
+
+
+class Through:
+    """Another object, but for what a subclass does in another way."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._inner[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._inner[key] = value
+
+
+# The read cache
+
+
+class _EndEarly(Through):
+    """Words of the control block: the end word of a pair is written with its begin word."""
+
+    def __setitem__(self, word: int, number: int) -> None:
+        self._inner[word] = number
+        if _FIRST_BEGIN <= word < _FIRST_END:
+            self._inner[word + CACHE_PAIRS] = number
+
+
+class _BeginLate(Through):
+    """Words of the control block: the begin word of a pair is written with its end word."""
+
+    def __setitem__(self, word: int, number: int) -> None:
+        if _FIRST_BEGIN <= word < _FIRST_END:
+            return
+        self._inner[word] = number
+        if word >= _FIRST_END:
+            self._inner[word - CACHE_PAIRS] = number
+
+
+class _AlwaysEqual(Through):
+    """Words of the control block: both of a pair seem to be what the begin word is."""
+
+    def __getitem__(self, word: int) -> int:
+        return int(self._inner[word - CACHE_PAIRS if word >= _FIRST_END else word])
+
+
+def _write_with_words(kind: type[Through]) -> None:
+    def write(original: Callable[..., Any], self: Engine, *arguments: Any) -> Any:
+        with set_for_a_block(self, "words", kind(self.words)):
+            return original(self, *arguments)
+
+    around(Engine, "write", write)
+
+
+def end_word_before_the_commit() -> None:
+    _write_with_words(_EndEarly)
+
+
+def begin_word_after_the_commit() -> None:
+    _write_with_words(_BeginLate)
+
+
+def cache_filled_unchecked() -> None:
+    def read_view(original: Callable[..., Any], self: EmbeddedStore, token: str) -> Any:
+        with set_for_a_block(self, "_words", _AlwaysEqual(self._words)):
+            return original(self, token)
+
+    around(EmbeddedStore, "_read_view", read_view)
+
+
+def cache_used_unchecked() -> None:
+    def read(original: Callable[..., Any], self: EmbeddedStore, token: str) -> Any:
+        entry = self._cached(token)
+        if entry is not None:
+            entry.noted = self._words[entry.word]
+        return original(self, token)
+
+    around(EmbeddedStore, "read", read)
+
+
+# Files and directories
+
+
+def no_directory_synced() -> None:
+    replace(_filesystem, "sync_directory", lambda _path: None)
+
+
+def only_the_last_directory_synced() -> None:
+    def make_directories(path: Path, mode: int = _filesystem.DIRECTORY_MODE) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _filesystem.make_directory(path, mode)
+
+    replace(_filesystem, "make_directories", make_directories)
+
+
+def file_renamed_before_its_sync() -> None:
+    leave_out(_filesystem, "sync_data", _filesystem, "replace_file")
+
+
+def base_renamed_before_its_sync() -> None:
+    for user in (recovery, compaction):
+        leave_out(_filesystem, "sync_data", user, "write_base")
+
+
+def segments_gone_before_the_manifest() -> None:
+    def write_base(original: Callable[..., Any], view: View, directory: Path, begin: Any) -> Any:
+        base = original(view, directory, begin)
+        recovery.remove_obsolete(directory.parent, base)
+        return base
+
+    around(compaction, "write_base", write_base)
+
+
+# The log
+
+
+def failed_write_not_cut_off() -> None:
+    replace(SegmentWriter, "cut", lambda _self, _end: False)
+
+
+def dead_writer_not_cut_off() -> None:
+    replace(LiveLog, "cut_unfinished", lambda _self, _number: None)
+
+
+def cut_not_synced() -> None:
+    leave_out(LiveLog, "sync", LiveLog, "cut_unfinished")
+
+
+def room_not_looked_at() -> None:
+    def append(original: Callable[..., Any], self: MappedSegmentWriter, entry: bytes, offset: int) -> None:
+        end = offset + len(entry)
+        if end > self._end:
+            original(self, entry, offset)
+        else:
+            self._window[offset - self._start : end - self._start] = entry
+
+    around(MappedSegmentWriter, "append", append)
+
+
+def room_not_given_back() -> None:
+    replace(MappedSegmentWriter, "cut", SegmentWriter.cut)
+
+
+def zeros_taken_for_room() -> None:
+    def check_tail(original: Callable[..., Any], reader: SegmentReader, _end: int, **keywords: Any) -> None:
+        original(reader, len(reader.content), **keywords)
+
+    around(recovery, "check_tail", check_tail)
+
+
+class _EqualToAll(int):
+    """A CRC that no other differs from."""
+
+    __hash__ = int.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+def entry_accepted_without_crc() -> None:
+    def entry_at(original: Callable[..., Any], self: SegmentReader, offset: int) -> Any:
+        with set_for_a_block(segment, "crc32", lambda _body, _salt: _EqualToAll()):
+            return original(self, offset)
+
+    around(SegmentReader, "entry_at", entry_at)
+
+
+def sequence_unchecked() -> None:
+    def entries(self: SegmentReader) -> Iterator[Entry]:
+        offset = HEADER_BLOCK_BYTES
+        while offset < self.filled:
+            entry = self.entry_at(offset)
+            if isinstance(entry, Damage):
+                self.damage = entry
+                return
+            yield entry
+            offset = entry.end
+
+    replace(SegmentReader, "entries", entries)
+
+
+def delete_not_logged() -> None:
+    def encode_entry(original: Callable[..., Any], sequence: int, changes: Any, salt: int) -> Any:
+        return original(sequence, [change for change in changes if change[0] != DELETE], salt)
+
+    around(engine, "encode_entry", encode_entry)
+
+
+def log_written_after_the_commit() -> None:
+    late: list[Callable[[], None]] = []
+
+    class Committing(Through):
+        def commit(self) -> None:
+            self._inner.commit()
+            while late:
+                late.pop()()
+
+    def view(original: Callable[..., Any], self: View, *arguments: Any) -> None:
+        original(self, *arguments)
+        begin = self.begin
+
+        def begin_committing(*of: Any, **keywords: Any) -> Any:
+            transaction = begin(*of, **keywords)
+            return Committing(transaction) if of else transaction  # a read passes none
+
+        replace(self, "begin", begin_committing)
+
+    def append(original: Callable[..., Any], *arguments: Any) -> None:
+        late.append(partial(original, *arguments))
+
+    around(View, "__init__", view)
+    around(MappedSegmentWriter, "append", append)
+
+
+def log_end_in_one_slot() -> None:
+    for name in ("_STATE_OFFSETS", "_SLOT_OFFSETS"):
+        replace(control_block, name, (getattr(control_block, name)[0],) * 2)
+
+
+# Syncs and recovery
+
+
+def sync_tried_again_after_a_failure() -> None:
+    leave_out(ControlBlock, "fail", LiveLog, "sync")
+
+
+def mark_before_the_sync() -> None:
+    def sync(original: Callable[..., Any], self: LiveLog, target: Any) -> None:
+        with suppress(FileNotFoundError):
+            self.writer(target.segment).mark_synced(target.end)
+        original(self, target)
+
+    around(LiveLog, "sync", sync)
+
+
+def doubtful_segment_marked_as_synced() -> None:
+    def settle_tail(original: Callable[..., Any], *arguments: Any, doubtful: bool) -> None:
+        original(*arguments, doubtful=False)
+
+    around(recovery, "_settle_tail", settle_tail)
+
+
+def nothing_written_again_after_a_failed_sync() -> None:
+    def rebuild(original: Callable[..., Any], directory: Path, found: Any, *, fresh_base: bool) -> Any:
+        with set_for_a_block(recovery, "write_base", lambda *_arguments: found.base):
+            return original(directory, found, fresh_base=fresh_base)
+
+    around(opening, "rebuild", rebuild)
+
+
+def torn_tail_not_cut_off() -> None:
+    leave_out(SegmentWriter, "cut", recovery, "_settle_tail")
+
+
+def full_durability_does_not_wait() -> None:
+    def write(original: Callable[..., Any], self: Engine, decide: Any, arguments: Any, durable: bool = False) -> Any:
+        return original(self, decide, arguments, False)
+
+    around(Engine, "write", write)
+
+
+# Operations
+
+
+def rotate_in_two_transactions() -> None:
+    def rotate(self: EmbeddedStore, token: str) -> str | None:
+        later: list[Any] = []
+
+        def first(reader: Any) -> tuple[str | None, list[Any]]:
+            new, changes = self._sessions.rotate(reader, token, None, self._clock())
+            later.extend(changes[:1])
+            return new, list(changes[1:])
+
+        new: str | None = self._write(first)
+        if later:
+            self._write(lambda _reader: (None, later))
+        return new
+
+    replace(EmbeddedStore, "rotate", rotate)
+
+
+def refused_write_not_undone() -> None:
+    class CommitsWhatItAborts(Through):
+        def abort(self) -> None:
+            self._inner.commit()
+
+    def abort(original: Callable[..., Any], self: Engine, transaction: Any, error: BaseException) -> None:
+        original(self, CommitsWhatItAborts(transaction), error)
+
+    around(Engine, "_abort", abort)
+
+
+def header_believed_unopened() -> None:
+    leave_out(Sessions, "open", Sessions, "find_live")
