@@ -26,7 +26,7 @@ def refuses() -> None:
 
 
 def dies() -> None:
-    os.kill(os.getpid(), signal.SIGBUS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def has_a_bug() -> None:
@@ -46,7 +46,7 @@ def hangs() -> None:
 ENDS: list[tuple[Callable[[], None], str, str]] = [
     (violates, CAUGHT, "a promise"),
     (refuses, CAUGHT, "the store refused to work: StoreCorrupt"),
-    (dies, CAUGHT, f"signal {signal.SIGBUS.value}"),
+    (dies, CAUGHT, f"signal {signal.SIGTERM.value}"),
     (nothing, MISSED, ""),
     (hangs, MISSED, "did not end in 0.5 seconds"),
     (has_a_bug, BROKEN, "AttributeError: _durable"),
