@@ -129,6 +129,7 @@ class Store(ABC):
         subject: str | KeepType | None = KEEP,
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
     ) -> str | None:
         """Move a live session to a new token and return it; ``None`` if there is no such session.
 
@@ -140,11 +141,14 @@ class Store(ABC):
         Args:
             token: the token of the session.
             data: the new data, which raises `Session.version` as `update` does; ``None`` keeps data and version.
-            subject: the new owner, ``None`` for none; `KEEP` keeps the owner.
+            subject: the new owner, ``None`` for none; `KEEP` keeps the owner. Any other value, also the owner that it
+                has, begins the session again: `Session.created_at` is the time of this call.
             ttl: as in `update`.
             idle: as in `update`.
+            if_version: as in `update`.
 
         Raises:
+            VersionConflict: the session has been updated since `if_version`.
             InvalidParameter: a parameter is out of range; `DataTooLarge` if it is the size of `data`.
 
         """
@@ -331,6 +335,7 @@ class AsyncStore(ABC):
         subject: str | KeepType | None = KEEP,
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
     ) -> str | None:
         """Move a live session to a new token and return it, or ``None``; see `Store.rotate`."""
 

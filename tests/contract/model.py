@@ -110,7 +110,7 @@ class Model:
         if new is not None:
             assert new not in self.sessions
             known = self.sessions.pop(token)
-            self.sessions[new] = known if subject is KEEP else replace(known, subject=subject)
+            self.sessions[new] = known if subject is KEEP else replace(known, subject=subject, created=now)
 
     @staticmethod
     def _relimited(before: Known, after: Known, now: int) -> Known:

@@ -1,5 +1,7 @@
 """A login is one transaction: rotate gives a session its new token, owner, data and limits together."""
 
+from datetime import timedelta
+
 import pytest
 
 import crudjt
@@ -30,7 +32,7 @@ def test_a_login_changes_token_owner_data_and_limits_together(open_store: OpenSt
         assert store.peek(anonymous) is None
         session = read(store, token)
         assert session.data == {"cart": [7], "user_id": 42}
-        assert (session.subject, session.version, session.created_at) == ("42", 2, created)
+        assert (session.subject, session.version, session.created_at) == ("42", 2, created + timedelta(seconds=10))
         assert session.expires_in == 900
         assert handles(store, "42") == [session.id]
         assert store.stats().sessions == 1
@@ -108,6 +110,27 @@ def test_a_login_to_a_session_that_has_ended_creates_nothing(
     assert store.rotate(token, data={"user_id": 1}, subject="ada", ttl=60, idle=30) is None
     assert handles(store, "ada") == []
     assert store.stats().sessions == before
+
+
+def test_a_login_begins_the_session_again_and_a_rotation_does_not(store: crudjt.Store, clock: FakeClock) -> None:
+    token = store.create({}, ttl=100, subject="ada")
+    created = read(store, token).created_at
+    clock.advance(10)
+    token = rotated(store, token, ttl=200)
+    assert read(store, token).created_at == created
+    token = rotated(store, token, subject="ada")
+    assert (read(store, token).created_at - created).total_seconds() == 10
+
+
+def test_a_login_with_a_version_that_is_not_the_current_one_changes_nothing(store: crudjt.Store) -> None:
+    token = store.create({"n": 1})
+    assert store.update(token, {"n": 2})
+    with pytest.raises(crudjt.VersionConflict) as caught:
+        store.rotate(token, data={"n": 3}, subject="ada", if_version=1)
+    assert (caught.value.expected, caught.value.actual) == (1, 2)
+    assert (read(store, token).data, handles(store, "ada")) == ({"n": 2}, [])
+    token = rotated(store, token, data={"n": 3}, subject="ada", if_version=2)
+    assert (read(store, token).data, read(store, token).version) == ({"n": 3}, 3)
 
 
 def test_data_that_is_too_large_changes_nothing(open_store: OpenStore) -> None:

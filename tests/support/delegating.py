@@ -71,8 +71,9 @@ class DelegatingStore(crudjt.Store):
         subject: str | KeepType | None = KEEP,
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
     ) -> str | None:
-        return self._target.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle)
+        return self._target.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
 
     def delete(self, token: str) -> bool:
         return self._target.delete(token)

@@ -11,7 +11,7 @@ SIGNATURES = {
     "peek": "(self, token)",
     "update": "(self, token, data, ttl=KEEP, max_reads=KEEP, *, idle=KEEP, if_version=None)",
     "touch": "(self, token, ttl=KEEP, *, idle=KEEP)",
-    "rotate": "(self, token, *, data=None, subject=KEEP, ttl=KEEP, idle=KEEP)",
+    "rotate": "(self, token, *, data=None, subject=KEEP, ttl=KEEP, idle=KEEP, if_version=None)",
     "delete": "(self, token)",
     "sessions": "(self, subject)",
     "revoke": "(self, subject, *, keep=None)",

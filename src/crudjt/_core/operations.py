@@ -35,6 +35,7 @@ from crudjt._core.record import (
     unlimited,
     unpack_header,
     version_of,
+    with_created,
     with_next_version,
     with_state,
     with_subject_tag,
@@ -172,10 +173,16 @@ class Sessions(Finder):
         packed: bytes | None = None,
         subject: str | KeepType | None = KEEP,
         limits: NewLimits = NO_NEW_LIMITS,
+        if_version: int | None = None,
     ) -> tuple[str | None, Sequence[Change]]:
         """Move a live session to a new token, of the newest key, and give it what is not ``None`` or `KEEP`.
 
-        It goes to the place of a new subject, and otherwise stays where it is.
+        It goes to the place of a new subject, and otherwise stays where it is. A subject that is given is a login, from
+        which its age counts.
+
+        Raises:
+            VersionConflict: the session is not at `if_version`.
+
         """
         current = self._current(reader, token, known)
         if current is None:
@@ -187,8 +194,10 @@ class Sessions(Finder):
             if not header.alive(now_ms):
                 return None, ()
             head = relimited(header, limits, now_ms).packed()
-        if packed is not None:
-            head, data = with_next_version(head), packed
+        if packed is not None or if_version is not None:
+            head, data = _changed(head, data, packed, if_version)
+        if subject is not KEEP:
+            head = with_created(head, now_ns // NS_PER_MS)
         if subject is not KEEP and subject != owner:
             owner = subject
             if owner is None:
@@ -261,3 +270,10 @@ class Sessions(Finder):
                 alive += not has_expired(record, now_ms) or not opens(key, id_, record)
                 changes.append((DELETE, id_, head))
         return alive, changes
+
+
+def _changed(head: bytes, data: bytes, packed: bytes | None, if_version: int | None) -> tuple[bytes, bytes]:
+    """Return the header and the data of a session that is given data, unless that is ``None``."""
+    if if_version is not None and if_version != version_of(head):
+        raise VersionConflict(if_version, version_of(head))
+    return (head, data) if packed is None else (with_next_version(head), packed)

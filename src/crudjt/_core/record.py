@@ -183,6 +183,11 @@ def with_next_version(head: bytes) -> bytes:
     return _pack_version(before, version + 1 & _MAX_VERSION) + head[8:]
 
 
+def with_created(head: bytes, now_ms: int) -> bytes:
+    """Return a header's bytes for a session that begins now."""
+    return head[:8] + now_ms.to_bytes(8, "little") + head[_EXPIRES_OFFSET:]
+
+
 def with_state(head: bytes, expires: int, reads_left: int) -> bytes:
     """Return a header's bytes with another deadline and number of reads left; `head` may be a whole record."""
     return (

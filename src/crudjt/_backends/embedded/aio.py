@@ -102,8 +102,10 @@ class AsyncEmbeddedStore(AsyncStore):
         subject: str | KeepType | None = KEEP,
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
     ) -> str | None:
-        return await self._write(self._store.rotate, token, data=data, subject=subject, ttl=ttl, idle=idle)
+        changes = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
+        return await self._write(self._store.rotate, token, if_version=if_version, **changes)
 
     async def delete(self, token: str) -> bool:
         return await self._write(self._store.delete, token)

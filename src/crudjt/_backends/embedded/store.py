@@ -210,13 +210,17 @@ class EmbeddedStore(Store):
         subject: str | KeepType | None = KEEP,
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
     ) -> str | None:
         packed = None if data is None else pack(data, self._max_data_bytes)
         if subject is not KEEP and subject is not None:
             checked_subject(subject)
+        if if_version is not None:
+            checked_version(if_version)
         limits = changed_limits(ttl, idle, KEEP)
         known, now_ns = self._known(token), self._clock()
-        return self._engine.write(self._sessions.rotate, (token, known, now_ns, packed, subject, limits), self.durable)
+        arguments = token, known, now_ns, packed, subject, limits, if_version
+        return self._engine.write(self._sessions.rotate, arguments, self._durable)
 
     def delete(self, token: str) -> bool:
         known, now_ms = self._known(token), self._now_ms()

@@ -160,8 +160,9 @@ class AsyncRemoteStore(AsyncStore):
         subject: str | KeepType | None = KEEP,
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
     ) -> str | None:
-        return await self._ask(requests.rotate(token, data, subject, ttl, idle))
+        return await self._ask(requests.rotate(token, data, subject, ttl, idle, if_version))
 
     async def delete(self, token: str) -> bool:
         return await self._ask(requests.delete(token))

@@ -118,14 +118,18 @@ def rotate(
     subject: str | KeepType | None,
     ttl: Duration | KeepType | None,
     idle: Duration | KeepType | None,
+    if_version: int | None,
 ) -> Request[str | None]:
     """Return the request of `Store.rotate`."""
+    if if_version is not None:
+        if_version = min(checked_version(if_version), _MAX_VERSION)
     request = pb.RotateRequest(
         token=_checked_token(token),
         data=None if data is None else _pack(data),
         subject=None if subject is KEEP else pb.SubjectChange(value=_optional_subject(subject)),
         ttl=_changed_duration("ttl", ttl),
         idle=_changed_duration("idle", idle),
+        if_version=if_version,
     )
     return Request("Rotate", request, _optional_token)
 

@@ -96,8 +96,9 @@ class RemoteStore(Store):
         subject: str | KeepType | None = KEEP,
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
     ) -> str | None:
-        return self._ask(requests.rotate(token, data, subject, ttl, idle))
+        return self._ask(requests.rotate(token, data, subject, ttl, idle, if_version))
 
     def delete(self, token: str) -> bool:
         return self._ask(requests.delete(token))

@@ -73,6 +73,7 @@ def _rotate(store: Store, request: pb.RotateRequest) -> pb.RotateResponse:
         subject=_optional(request.subject, "value") if request.HasField("subject") else KEEP,
         ttl=_changed_duration(request, "ttl"),
         idle=_changed_duration(request, "idle"),
+        if_version=_optional(request, "if_version"),
     )
     return pb.RotateResponse(token=token)
 

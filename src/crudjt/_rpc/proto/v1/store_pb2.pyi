@@ -127,18 +127,20 @@ class TouchResponse(_message.Message):
     def __init__(self, found: bool = ...) -> None: ...
 
 class RotateRequest(_message.Message):
-    __slots__ = ("token", "data", "subject", "ttl", "idle")
+    __slots__ = ("token", "data", "subject", "ttl", "idle", "if_version")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
     IDLE_FIELD_NUMBER: _ClassVar[int]
+    IF_VERSION_FIELD_NUMBER: _ClassVar[int]
     token: str
     data: bytes
     subject: SubjectChange
     ttl: Change
     idle: Change
-    def __init__(self, token: _Optional[str] = ..., data: _Optional[bytes] = ..., subject: _Optional[_Union[SubjectChange, _Mapping]] = ..., ttl: _Optional[_Union[Change, _Mapping]] = ..., idle: _Optional[_Union[Change, _Mapping]] = ...) -> None: ...
+    if_version: int
+    def __init__(self, token: _Optional[str] = ..., data: _Optional[bytes] = ..., subject: _Optional[_Union[SubjectChange, _Mapping]] = ..., ttl: _Optional[_Union[Change, _Mapping]] = ..., idle: _Optional[_Union[Change, _Mapping]] = ..., if_version: _Optional[int] = ...) -> None: ...
 
 class RotateResponse(_message.Message):
     __slots__ = ("token",)
