@@ -1,0 +1,1 @@
+"""The rules of a browser's session, shared by all adapters."""

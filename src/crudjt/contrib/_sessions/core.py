@@ -1,0 +1,327 @@
+"""The rules of a browser's session as a state machine without I/O: what a request found and left, and what follows.
+
+`save` is a generator. It yields calls of a store as values, is sent their answers, and returns `Done`. A driver carries
+the calls out: `sync.run` on a `Store`, `asgi.run` on an `AsyncStore`. A `VersionConflict` is sent in as an answer; any
+other error of the store is thrown in, and comes out again. A session is created or rotated by the last call only, so
+that no later call can fail and leave a session that no browser knows.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, Literal, NamedTuple
+
+from crudjt._core.session import Session
+from crudjt._core.validation import KEEP, KeepType
+from crudjt.contrib._sessions.merge import merge, own, packed, storable
+from crudjt.errors import CrudjtError, VersionConflict
+
+logger = logging.getLogger("crudjt.contrib")
+
+_MAX_CONFLICTS = 100  # each is another request that has written: a hundred in a row is a fault
+
+Data = dict[Any, Any]
+
+
+class Lifetime(NamedTuple):
+    """How long a session lives from now on, in seconds; ``None`` for no such limit, `KEEP` for the one it has."""
+
+    ttl: float | KeepType | None = KEEP
+    idle: float | KeepType | None = KEEP
+
+
+class Phase(Enum):
+    """When a request saves its session."""
+
+    BEFORE_HEADERS = "a cookie can still be sent"
+    AFTER_HEADERS = "no cookie can be sent any more"
+    FAILED = "the request raised, or answers with a status of 500 or more"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A stored session as a request found it, or left it at its last write.
+
+    Attributes:
+        token: its token.
+        id: its handle; ``None`` if the token was made during this request, since to look it up would cost a read.
+        subject: the subject that it is filed under.
+        version: the version that the request knows.
+        before: its data, packed, before the request changed anything.
+        read: the session as it was read; ``None`` if it began during this request.
+
+    """
+
+    token: str = field(repr=False)
+    id: str | None
+    subject: str | None = field(repr=False)
+    version: int
+    before: bytes = field(repr=False)
+    read: Session | None = None
+
+    @property
+    def age(self) -> float:
+        """Seconds from its beginning to the request, by the clock of the store."""
+        read = self.read
+        if read is None or read.expires_at is None or read.expires_in is None:
+            return 0.0
+        return (read.expires_at - read.created_at).total_seconds() - read.expires_in
+
+
+def found(token: str, session: Session | None) -> Held | None:
+    """Return the session that a cookie names, ``None`` if it names no live one.
+
+    A token with `max_reads` is a link that works once or the like, and never the session of a browser.
+    """
+    if session is None or session.reads_left is not None:
+        logger.info("a cookie was presented that names no live session")
+        return None
+    return Held(token, session.id, session.subject, session.version, packed(session.data), session)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a request left.
+
+    Attributes:
+        data: the session's data.
+        subject: the user it belongs to.
+        lifetime: returns the limits for data that is about to be stored, and the age of the session in seconds, or
+            ``None`` where a session begins.
+        phase: when it is saved.
+        login: the subject was assigned, also to the value it had.
+        rotates: a new token was requested.
+        ends: the session that was found is to end; `data` is what was set afterwards.
+        touches: limits are to be renewed even if the data is unchanged.
+        keeps_empty: a session without data and subject is stored all the same; otherwise it ends, or does not begin.
+
+    """
+
+    data: Data
+    subject: str | None
+    lifetime: Callable[[Mapping[Any, Any], float | None], Lifetime]
+    phase: Phase = Phase.BEFORE_HEADERS
+    login: bool = False
+    rotates: bool = False
+    ends: bool = False
+    touches: bool = False
+    keeps_empty: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to begin a session for."""
+        return not self.data and self.subject is None and not self.keeps_empty
+
+
+@dataclass(frozen=True)
+class Done:
+    """What follows from it.
+
+    Attributes:
+        cookie: what becomes of the browser's cookie: ``"set"`` to `held.token`, or ``"forget"`` it.
+        held: the session as it is stored now; ``None`` if there is none.
+        merged: data to take over into the request's own; ``None`` if that is what is stored.
+        lost: the session was ended elsewhere, so nothing was written.
+
+    """
+
+    cookie: Literal["keep", "set", "forget"]
+    held: Held | None
+    merged: Data | None = None
+    lost: bool = False
+
+
+class Create(NamedTuple):
+    """Start a session."""
+
+    data: Data
+    subject: str | None
+    lifetime: Lifetime
+
+    def on(self, store: Any) -> Any:
+        """Call the store."""
+        return store.create(self.data, self.lifetime.ttl, idle=self.lifetime.idle, subject=self.subject)
+
+
+class Update(NamedTuple):
+    """Replace the data of a session."""
+
+    token: str
+    data: Data
+    lifetime: Lifetime
+    if_version: int
+
+    def on(self, store: Any) -> Any:
+        """Call the store."""
+        ttl, idle = self.lifetime
+        return store.update(self.token, self.data, ttl, idle=idle, if_version=self.if_version)
+
+
+class Touch(NamedTuple):
+    """Give a session new limits."""
+
+    token: str
+    lifetime: Lifetime
+
+    def on(self, store: Any) -> Any:
+        """Call the store."""
+        return store.touch(self.token, self.lifetime.ttl, idle=self.lifetime.idle)
+
+
+class Peek(NamedTuple):
+    """Look at a session."""
+
+    token: str
+
+    def on(self, store: Any) -> Any:
+        """Call the store."""
+        return store.peek(self.token)
+
+
+class Rotate(NamedTuple):
+    """Move a session to a new token, with other data, another subject and other limits, in one transaction."""
+
+    token: str
+    data: Data | None
+    subject: str | KeepType | None
+    lifetime: Lifetime
+    if_version: int | None
+
+    def on(self, store: Any) -> Any:
+        """Call the store."""
+        ttl, idle = self.lifetime
+        return store.rotate(
+            self.token, data=self.data, subject=self.subject, ttl=ttl, idle=idle, if_version=self.if_version
+        )
+
+
+class Delete(NamedTuple):
+    """End a session."""
+
+    token: str
+
+    def on(self, store: Any) -> Any:
+        """Call the store."""
+        return store.delete(self.token)
+
+
+Call = Create | Update | Touch | Peek | Rotate | Delete
+Steps = Generator[Call, Any, Done]
+
+
+def save(held: Held | None, left: Left) -> Steps:
+    """Store what a request left; yield the calls of the store, and return what follows.
+
+    Raises:
+        InvalidParameter: the data cannot be stored. Nothing was written then, but a logout holds.
+        StoreError: the store failed.
+
+    """
+    if left.phase is Phase.FAILED:
+        return (yield from _end(held)) if left.ends and held is not None else Done("keep", held)
+    if held is None:
+        return Done("keep", None) if left.is_empty else (yield from _begin(left, left.data))
+    if left.ends:
+        return (yield from _replace(held, left))
+    late = left.phase is Phase.AFTER_HEADERS
+    if (left.login or left.rotates) and not late:
+        return (yield from _rotate(held, left))
+    return (yield from _update(held, left))
+
+
+def _begin(left: Left, data: Data, *, otherwise: Literal["keep", "forget"] = "keep") -> Steps:
+    """Start a session with data that may be less than what the request left."""
+    merged = None if data is left.data else data
+    lifetime = left.lifetime(data, None)
+    if left.phase is Phase.AFTER_HEADERS:
+        logger.warning("session data was set after the response had begun; no cookie can be sent, so it is not stored")
+        return Done(otherwise, None, merged)
+    if isinstance(lifetime.ttl, int | float) and lifetime.ttl <= 0:
+        return Done("forget", None, merged)
+    token = yield Create(storable(data), left.subject, lifetime)
+    return Done("set", Held(token, None, left.subject, 1, packed(data)), merged)
+
+
+def _end(held: Held) -> Steps:
+    yield Delete(held.token)
+    return Done("forget", None)
+
+
+def _replace(held: Held, left: Left) -> Steps:
+    """End a session, and begin another where something was set afterwards: both in one transaction."""
+    if left.is_empty or left.phase is Phase.AFTER_HEADERS:
+        done = yield from _end(held)
+        return done if left.is_empty else (yield from _begin(left, left.data, otherwise="forget"))
+    lifetime = left.lifetime(left.data, None)
+    if isinstance(lifetime.ttl, int | float) and lifetime.ttl <= 0:
+        return (yield from _end(held))
+    try:
+        token = yield Rotate(held.token, storable(left.data), left.subject, lifetime, None)
+    except CrudjtError:  # data that is refused, or a full disk: the logout holds all the same
+        yield Delete(held.token)
+        raise
+    if token is None:
+        return (yield from _begin(left, left.data))
+    return Done("set", Held(token, None, left.subject, held.version + 1, packed(left.data)))
+
+
+def _rotate(held: Held, left: Left) -> Steps:
+    """Give a session a new token, and with a login its subject and a new lifetime.
+
+    Data of other requests stays. Where the session has ended, a login begins one with the keys that this request has
+    set and nothing else; without a login nothing is written.
+    """
+    subject: str | KeepType | None = left.subject if left.login else KEEP
+    wanted, version, after = left.data, held.version, packed(left.data)
+    changed = after != held.before
+    for _ in range(_MAX_CONFLICTS):
+        lifetime = left.lifetime(wanted, None if left.login else held.age) if left.login or changed else Lifetime()
+        data, expected = (storable(wanted), version) if changed else (None, None)
+        answer = yield Rotate(held.token, data, subject, lifetime, expected)
+        if isinstance(answer, VersionConflict):
+            conflict, theirs = answer, (yield Peek(held.token))
+            if theirs is None:
+                return (yield from _ended_elsewhere(held, left))
+            version, wanted = theirs.version, merge(held.before, left.data, theirs.data)
+            after = packed(wanted)
+            continue
+        if answer is None:
+            return (yield from _ended_elsewhere(held, left))
+        now = Held(answer, None, left.subject, version + changed, after, None if left.login else held.read)
+        return Done("set", now, None if wanted is left.data else wanted)
+    raise conflict
+
+
+def _update(held: Held, left: Left) -> Steps:
+    """Write the keys that a request changed, over what other requests have stored since it read the session."""
+    wanted, version, after = left.data, held.version, packed(left.data)
+    if after == held.before and after:
+        if not left.touches:
+            return Done("keep", held)
+        alive = yield Touch(held.token, left.lifetime(wanted, held.age))
+        return Done("keep", held) if alive else (yield from _ended_elsewhere(held, left))
+    for _ in range(_MAX_CONFLICTS):
+        answer = yield Update(held.token, storable(wanted), left.lifetime(wanted, held.age), version)
+        if isinstance(answer, VersionConflict):
+            conflict, theirs = answer, (yield Peek(held.token))
+            if theirs is None:
+                return (yield from _ended_elsewhere(held, left))
+            version, wanted = theirs.version, merge(held.before, left.data, theirs.data)
+            after = packed(wanted)
+            continue
+        if not answer:
+            return (yield from _ended_elsewhere(held, left))
+        if not wanted and left.subject is None and not left.keeps_empty:
+            return (yield from _end(held))
+        now = replace(held, version=version + 1, before=after)
+        return Done("keep", now, None if wanted is left.data else wanted)
+    raise conflict
+
+
+def _ended_elsewhere(held: Held, left: Left) -> Steps:
+    """Begin a session if this request logs in, with its own keys alone: what has ended does not return."""
+    if left.login and left.phase is Phase.BEFORE_HEADERS:
+        return (yield from _begin(left, own(held.before, left.data)))
+    logger.info("a session was ended while a request of it was running; what the request changed is not stored")
+    return Done("keep", held, lost=True)
