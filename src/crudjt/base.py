@@ -10,9 +10,11 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from crudjt._core.session import Session
+from crudjt._core.session import Session, new_session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, Duration, KeepType
+
+__all__ = ["AsyncStore", "Store", "Writes", "new_session"]
 
 Writes = Literal["inline", "thread"]
 """Where an `AsyncStore` of an embedded store does its writes: on the thread of the event loop, or in another."""

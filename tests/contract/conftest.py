@@ -10,9 +10,11 @@ import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
+from tests.support.delegating import open_delegating
 from tests.support.loops import (
     Loop,
     open_driven,
+    open_driven_any,
     open_driven_remote,
 )
 from tests.support.remote_server import (
@@ -21,8 +23,17 @@ from tests.support.remote_server import (
 )
 from tests.support.stores import Backend, OpenStore
 
-BACKENDS: dict[str, Backend] = {"embedded": crudjt.open, "remote": ServedStore, "batched": BatchedStore}
-ASYNC_BACKENDS: dict[str, Backend] = {"async": open_driven, "async_remote": open_driven_remote}
+BACKENDS: dict[str, Backend] = {
+    "embedded": crudjt.open,
+    "remote": ServedStore,
+    "batched": BatchedStore,
+    "any": open_delegating,
+}
+ASYNC_BACKENDS: dict[str, Backend] = {
+    "async": open_driven,
+    "async_remote": open_driven_remote,
+    "async_any": open_driven_any,
+}
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,8 @@ def test_the_public_face_of_testing_is_this() -> None:
     assert called(crudjt.testing.FakeClock) == "(seconds=1700000000)"
     assert public(crudjt.testing.FakeClock) == {"advance", "set_back"}
     assert called(crudjt.testing.temporary_store) == "(**options)"
+    assert called(crudjt.testing.StoreContract.open_store) == "(self, clock)"
+    assert {"FakeClock", "StoreContract", "temporary_store"} <= public(crudjt.testing)
 
 
 def test_keep_reads_well_in_signatures() -> None:

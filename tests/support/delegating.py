@@ -1,12 +1,18 @@
 """A backend that hands every call to another store. It shares no code with the embedded one, and looks into nothing."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from importlib.metadata import EntryPoint, EntryPoints
 from os import PathLike
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import pytest
+
 import crudjt
-from crudjt import KEEP, KeepType
+from crudjt import KEEP, KeepType, opening
 
 Duration = float | timedelta
 
@@ -121,3 +127,29 @@ class DelegatingStore(crudjt.Store):
 
     def __repr__(self) -> str:
         return f"<DelegatingStore to {self._target!r}>"
+
+
+def open_delegating(path: Path, **options: Any) -> crudjt.Store:
+    """Open the store at a path behind one that delegates to it."""
+    return DelegatingStore(crudjt.open(path, **options))
+
+
+def register_near(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Install the backend of another package: ``near:PATH`` is the store at a path, behind one that delegates."""
+    module = ModuleType("near_store")
+    contents = {
+        "SCHEMES": ("near",),
+        "OPTIONS": frozenset({"secret_key", "clock"}),
+        "parse": lambda location, options: (Path(location.partition(":")[2]), dict(options)),
+        "open_store": lambda parsed: open_delegating(parsed[0], **parsed[1]),
+    }
+    vars(module).update(contents)
+    monkeypatch.setitem(sys.modules, "near_store", module)
+    register(monkeypatch, "near")
+    return module
+
+
+def register(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    """Make the backend above that of a scheme, as the installation of a package would."""
+    entry_points = EntryPoints([EntryPoint(scheme, "near_store", opening.ENTRY_POINTS)])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: entry_points)

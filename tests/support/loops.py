@@ -8,7 +8,7 @@ from typing import Any
 
 import crudjt.aio
 from crudjt.aio import AsyncStore
-from tests.support.delegating import DelegatingStore
+from tests.support.delegating import DelegatingStore, open_delegating
 from tests.support.interface import SIGNATURES
 from tests.support.remote_server import ServedStore
 
@@ -73,3 +73,8 @@ def open_driven(loop: Loop, path: Path, **options: Any) -> crudjt.Store:
 def open_driven_remote(loop: Loop, path: Path, **options: Any) -> crudjt.Store:
     """Open a store on a server, which ends with it."""
     return DrivenStore(crudjt.aio.wrap(ServedStore(path, **options)), loop)
+
+
+def open_driven_any(loop: Loop, path: Path, **options: Any) -> crudjt.Store:
+    """Open a store of a kind that is only known by its interface, so that each of its calls has a thread."""
+    return DrivenStore(crudjt.aio.wrap(open_delegating(path, **options)), loop)

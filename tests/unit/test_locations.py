@@ -4,7 +4,6 @@ import inspect
 import subprocess
 import sys
 from importlib import import_module
-from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
@@ -14,7 +13,7 @@ import pytest
 import crudjt
 import crudjt.aio
 from crudjt import opening
-from tests.support.delegating import DelegatingStore
+from tests.support.delegating import DelegatingStore, register, register_near
 
 
 @pytest.fixture(autouse=True)
@@ -164,17 +163,7 @@ def test_to_check_a_location_imports_no_driver(location: str) -> None:
 
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A backend of another package, for ``near:NAME``: the directory NAME, behind a store of its own kind."""
-    module: Any = ModuleType("near_store")
-    module.SCHEMES = ("near",)
-    module.OPTIONS = frozenset({"secret_key"})
-    module.parse = lambda location, options: (location.partition(":")[2], options)
-    module.open_store = lambda parsed: DelegatingStore(crudjt.open(parsed[0], **parsed[1]))
-    monkeypatch.setitem(sys.modules, "near_store", module)
-    entry_point = EntryPoint("near", "near_store", opening.ENTRY_POINTS)
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: EntryPoints([entry_point]))
-    backend: ModuleType = module
-    return backend
+    return register_near(monkeypatch)
 
 
 @pytest.mark.usefixtures("backend")
@@ -191,6 +180,5 @@ def test_an_entry_point_adds_the_backend_of_another_package(secret_key: str) -> 
 
 
 def test_no_other_package_takes_a_scheme_of_ours(backend: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry_point = EntryPoint("grpc", "near_store", opening.ENTRY_POINTS)
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: EntryPoints([entry_point]))
+    register(monkeypatch, "grpc")
     assert opening.backend_of("grpc://localhost") is not backend

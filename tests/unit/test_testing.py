@@ -1,17 +1,18 @@
 """`crudjt.testing`: what its docstrings promise to the tests of applications."""
 
 import doctest
+import sys
 from pathlib import Path
 
 import pytest
 
 import crudjt
-import crudjt.testing
-from crudjt.testing import FakeClock, temporary_store
+from crudjt.testing import FakeClock, StoreContract, temporary_store
 
 
-def test_the_example_in_the_docstring_works() -> None:
-    results = doctest.testmod(crudjt.testing)
+@pytest.mark.parametrize("kind", [FakeClock, StoreContract])
+def test_the_example_in_the_docstring_works(kind: type) -> None:
+    results = doctest.testmod(sys.modules[kind.__module__])
     assert results.attempted > 0
     assert results.failed == 0
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from crudjt._core.clock import NS_PER_MS, utc
-from crudjt._core.record import Header, unpack_header, version_of
+from crudjt._core.record import NO_SUBJECT, RECORD_FORMAT, Header, unpack_header, version_of
 
 
 class Envelope(msgspec.Struct, gc=False):
@@ -78,3 +78,31 @@ class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no c
 def reading_writes(session: Session) -> bool:
     """Tell whether to read a session that was peeked at would change it: count a read, or put its idle timeout off."""
     return session._envelope.header.due(session._now_ns // NS_PER_MS)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - users do not see it
+
+
+def new_session(
+    *,
+    id: bytes,  # noqa: A002 - named as Session.id is
+    data: dict[Any, Any],
+    version: int,
+    created_ms: int,
+    now_ns: int,
+    expires_ms: int = 0,
+    reads_left: int | None = None,
+    subject: str | None = None,
+) -> Session:
+    """Return a session for a backend that keeps no records.
+
+    Args:
+        id: the 16 bytes of `Session.id`.
+        data: a dict that no other caller has.
+        version: counts the updates, from 1.
+        created_ms: when the session was created, in milliseconds since 1970 UTC.
+        now_ns: when it was read, in nanoseconds since 1970 UTC.
+        expires_ms: when it ends if it is not read again, in milliseconds since 1970 UTC; 0 for never.
+        reads_left: the reads that remain after this one; ``None`` for any number.
+        subject: its owner.
+
+    """
+    header = Header(RECORD_FORMAT, 0, 0, version, created_ms, expires_ms, 0, 0, reads_left or 0, NO_SUBJECT)
+    return Session(data, reads_left, Envelope(id, header.packed(), subject), now_ns)

@@ -10,8 +10,7 @@ import msgspec
 from crudjt._core.clock import NS_PER_MS, utc
 from crudjt._core.codec import pack
 from crudjt._core.gil import in_batches
-from crudjt._core.record import NO_SUBJECT, RECORD_FORMAT, Header
-from crudjt._core.session import Envelope, Session
+from crudjt._core.session import Session, new_session
 from crudjt._core.stats import Stats
 from crudjt._core.tokens import token_block
 from crudjt._core.validation import (
@@ -306,13 +305,16 @@ def _session(response: Any) -> Session | None:
 
 def to_session(message: pb.Session) -> Session:
     """Return the session that a message holds."""
-    subject = message.subject if message.HasField("subject") else None
-    reads_left = message.reads_left if message.HasField("reads_left") else None
-    header = Header(
-        RECORD_FORMAT, 0, 0, message.version, message.created_ms, message.expires_ms, 0, 0, reads_left or 0, NO_SUBJECT
+    return new_session(
+        id=message.id,
+        data=_decode(message.data),
+        version=message.version,
+        created_ms=message.created_ms,
+        now_ns=message.expires_ms * NS_PER_MS - round(message.expires_in * _NS_PER_SECOND),
+        expires_ms=message.expires_ms,
+        reads_left=message.reads_left if message.HasField("reads_left") else None,
+        subject=message.subject if message.HasField("subject") else None,
     )
-    now_ns = message.expires_ms * NS_PER_MS - round(message.expires_in * _NS_PER_SECOND)
-    return Session(_decode(message.data), reads_left, Envelope(message.id, header.packed(), subject), now_ns)
 
 
 def _time(response: Any, field: str) -> datetime | None:

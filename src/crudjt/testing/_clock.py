@@ -1,18 +1,4 @@
-"""For the tests of applications: a clock that stands still, and stores that vanish."""
-
-import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from crudjt._core.keyring import generate_secret_key
-from crudjt.base import Store
-from crudjt.opening import OpenOptions
-from crudjt.opening import open as open_store
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # in typing since 3.11; no dependency at run time
+"""`FakeClock`: a clock that moves only when it is told to."""
 
 _NS_PER_SECOND = 1_000_000_000
 _START_SECONDS = 1_700_000_000
@@ -21,6 +7,7 @@ _START_SECONDS = 1_700_000_000
 class FakeClock:
     """A clock for ``crudjt.open(clock=…)`` that moves only when it is told to.
 
+    >>> from crudjt.testing import FakeClock, temporary_store
     >>> clock = FakeClock()
     >>> with temporary_store(clock=clock) as store:
     ...     token = store.create({"user_id": 42}, ttl=60)
@@ -50,11 +37,3 @@ class FakeClock:
     def set_back(self, seconds: float) -> None:
         """Step back by `seconds`, as a host's clock does when it is corrected."""
         self._now_ns -= round(seconds * _NS_PER_SECOND)
-
-
-@contextmanager
-def temporary_store(**options: "Unpack[OpenOptions]") -> Generator[Store]:
-    """Keep a store in a temporary directory open for a block; takes what `crudjt.open` takes, but for the location."""
-    options.setdefault("secret_key", generate_secret_key())
-    with tempfile.TemporaryDirectory(prefix="crudjt-") as directory, open_store(Path(directory), **options) as store:
-        yield store

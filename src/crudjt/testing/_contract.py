@@ -1,0 +1,292 @@
+"""`StoreContract`: the tests of what every `crudjt.Store` promises."""
+
+import string
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from crudjt._core.session import Session
+from crudjt.base import Store
+from crudjt.errors import DataTooLarge, InvalidParameter, StoreClosed, VersionConflict
+from crudjt.testing._clock import FakeClock
+
+Error = TypeVar("Error", bound=Exception)
+
+_TOKEN_CHARACTERS = 22
+_TOKEN_ALPHABET = set(string.ascii_letters + string.digits + "-_")
+
+
+class StoreContract:
+    """Tests that every implementation of `crudjt.Store` passes, for the authors of backends.
+
+    Inherit from it in a class that your test runner collects, and implement `open_store`. Each method whose name begins
+    with ``test_`` is a test of one promise.
+
+    >>> import crudjt
+    >>> class TestOurStore(StoreContract):
+    ...     def open_store(self, clock):
+    ...         return crudjt.open("ours://localhost", clock=clock)
+    """
+
+    def open_store(self, clock: FakeClock) -> Store:
+        """Open an empty store whose time is that of a clock; called once in each test, which closes the store."""
+        raise NotImplementedError
+
+    # One session
+
+    def test_a_session_has_the_data_that_it_was_created_with(self) -> None:
+        """Data comes back equal, except that tuples are lists."""
+        data = {"text": "ü", 1: [None, True, 2**63, 1.5, b"\x00"], "map": {"empty": {}}, "pair": (1, 2)}
+        with self.open_store(FakeClock()) as store:
+            session = _alive(store.read(store.create(data)))
+            assert session.data == {**data, "pair": [1, 2]}
+            assert (session.version, session.subject, session.reads_left, session.expires_at) == (1, None, None, None)
+
+    def test_each_caller_has_data_of_its_own(self) -> None:
+        """A change of what was read, or of what was passed, is seen by no other caller."""
+        with self.open_store(FakeClock()) as store:
+            given = {"list": [1]}
+            token = store.create(given)
+            given["list"].append(2)
+            _alive(store.read(token)).data["list"].append(3)
+            assert _alive(store.read(token)).data == {"list": [1]}
+
+    def test_tokens_are_opaque_and_different(self) -> None:
+        """A token has 22 URL-safe characters, and is not the public id of its session."""
+        with self.open_store(FakeClock()) as store:
+            tokens = [store.create({}) for _ in range(50)]
+            assert len(set(tokens)) == len(tokens)
+            assert all(len(token) == _TOKEN_CHARACTERS and set(token) <= _TOKEN_ALPHABET for token in tokens)
+            ids = {_alive(store.peek(token)).id for token in tokens}
+            assert len(ids) == len(tokens)
+            assert all(store.read(id_) is None for id_ in ids)
+
+    def test_an_unknown_token_is_no_error(self) -> None:
+        """Well-formed or not, it has no session in any method."""
+        with self.open_store(FakeClock()) as store:
+            ended = store.create({})
+            assert store.delete(ended) is True
+            for token in (ended, "A" * _TOKEN_CHARACTERS, "", "short", "ü" * _TOKEN_CHARACTERS):
+                assert (store.read(token), store.peek(token), store.rotate(token)) == (None, None, None)
+                assert (store.update(token, {}), store.touch(token, 1), store.delete(token)) == (False, False, False)
+                assert (store.read_many([token]), store.delete_many([token])) == ([None], 0)
+
+    def test_a_session_ends_at_its_absolute_lifetime(self) -> None:
+        """It is gone at exactly its deadline, however often it is read."""
+        clock = FakeClock()
+        with self.open_store(clock) as store:
+            token = store.create({}, ttl=60)
+            clock.advance(59.999)
+            assert store.read(token) is not None
+            clock.advance(0.001)
+            assert store.read(token) is None
+            assert store.update(token, {}, ttl=None) is False
+
+    def test_a_session_ends_when_it_is_idle(self) -> None:
+        """A read restarts the idle timeout, a peek does not; the absolute lifetime stays."""
+        clock = FakeClock()
+        with self.open_store(clock) as store:
+            read, peeked = store.create({}, ttl=100, idle=30), store.create({}, idle=30)
+            for _ in range(3):
+                clock.advance(25)
+                assert store.read(read) is not None
+                store.peek(peeked)
+            assert store.peek(peeked) is None
+            clock.advance(25)
+            assert store.read(read) is None
+
+    def test_a_session_ends_after_its_reads(self) -> None:
+        """A read counts, a peek does not."""
+        with self.open_store(FakeClock()) as store:
+            token = store.create({}, max_reads=2)
+            assert _alive(store.peek(token)).reads_left == 2  # noqa: PLR2004 - as given
+            assert [_alive(store.read(token)).reads_left for _ in range(2)] == [1, 0]
+            assert store.read(token) is None
+
+    def test_an_update_replaces_data_and_the_limits_that_are_given(self) -> None:
+        """`KEEP` leaves a limit as it is, ``None`` removes it."""
+        clock = FakeClock()
+        with self.open_store(clock) as store:
+            token = store.create({"a": 1}, ttl=60, subject="alice")
+            assert store.update(token, {"b": 2}) is True
+            session = _alive(store.peek(token))
+            assert (session.data, session.version, session.subject) == ({"b": 2}, 2, "alice")
+            clock.advance(30)
+            assert store.update(token, {}, ttl=60) is True
+            clock.advance(59)
+            assert store.update(token, {}, ttl=None) is True
+            clock.advance(10**6)
+            assert store.peek(token) is not None
+
+    def test_an_update_of_another_version_changes_nothing(self) -> None:
+        """It raises `VersionConflict` with both versions."""
+        with self.open_store(FakeClock()) as store:
+            token = store.create({"a": 1})
+            assert store.update(token, {"a": 2}, if_version=1) is True
+            error = _raised(VersionConflict, lambda: store.update(token, {"a": 3}, if_version=1))
+            assert (error.expected, error.actual) == (1, 2)
+            assert _alive(store.peek(token)).data == {"a": 2}
+
+    def test_a_touch_changes_limits_alone(self) -> None:
+        """Data and version stay, and the idle timeout restarts."""
+        clock = FakeClock()
+        with self.open_store(clock) as store:
+            token = store.create({"a": 1}, idle=30)
+            clock.advance(20)
+            assert store.touch(token, ttl=100) is True
+            clock.advance(20)
+            session = _alive(store.peek(token))
+            assert (session.data, session.version) == ({"a": 1}, 1)
+            assert store.touch(token, idle=None) is True
+            clock.advance(79)
+            assert store.peek(token) is not None
+            clock.advance(1)
+            assert store.peek(token) is None
+
+    def test_a_rotated_session_has_a_new_token_only(self) -> None:
+        """The old token is dead; data, version, subject and limits stay; the id changes."""
+        clock = FakeClock()
+        with self.open_store(clock) as store:
+            old = store.create({"a": 1}, ttl=60, subject="alice")
+            before = _alive(store.peek(old))
+            new = store.rotate(old)
+            assert new is not None
+            assert store.peek(old) is None
+            after = _alive(store.peek(new))
+            assert (after.data, after.version, after.subject) == (before.data, before.version, before.subject)
+            assert (after.created_at, after.expires_at) == (before.created_at, before.expires_at)
+            assert after.id != before.id
+            assert store.revoke_id(before.id) is False
+
+    def test_a_login_is_one_rotation(self) -> None:
+        """Owner, data and limits change with the token; `KEEP` keeps them, and new data raises the version."""
+        clock = FakeClock()
+        with self.open_store(clock) as store:
+            token = store.create({"cart": 1}, ttl=10)
+            new = store.rotate(token, data={"user": 42}, subject="alice", ttl=60)
+            assert new is not None
+            session = _alive(store.peek(new))
+            assert (session.data, session.version, session.subject) == ({"user": 42}, 2, "alice")
+            assert [each.id for each in store.sessions("alice")] == [session.id]
+            clock.advance(59)
+            assert store.peek(new) is not None
+            assert store.rotate(token, subject="bob") is None
+            last = store.rotate(new, subject=None)
+            assert last is not None
+            assert _alive(store.peek(last)).subject is None
+            assert list(store.sessions("alice")) == []
+
+    # Sessions of a subject
+
+    def test_a_subject_has_its_sessions_and_no_other(self) -> None:
+        """They are listed with their ids, and each can be ended by its id."""
+        with self.open_store(FakeClock()) as store:
+            tokens = [store.create({"n": number}, subject="alice") for number in range(3)]
+            other = store.create({}, subject="alic")
+            listed = {session.id: session.data["n"] for session in store.sessions("alice")}
+            assert listed == {_alive(store.peek(token)).id: number for number, token in enumerate(tokens)}
+            assert store.revoke_id(_alive(store.peek(tokens[0])).id) is True
+            assert store.peek(tokens[0]) is None
+            assert sorted(session.data["n"] for session in store.sessions("alice")) == [1, 2]
+            assert store.peek(other) is not None
+
+    def test_all_sessions_of_a_subject_end_at_once(self) -> None:
+        """Except the one that is kept; the answer is the number of those that were alive."""
+        clock = FakeClock()
+        with self.open_store(clock) as store:
+            expired = store.create({}, ttl=1, subject="alice")
+            clock.advance(1)
+            tokens = store.create_many([{}] * 5, subject="alice")
+            other = store.create({}, subject="bob")
+            assert store.revoke("alice", keep=tokens[2]) == len(tokens) - 1
+            assert [store.peek(token) is not None for token in tokens] == [False, False, True, False, False]
+            assert store.revoke("alice") == 1
+            assert store.revoke("alice") == 0
+            assert store.peek(expired) is None
+            assert store.peek(other) is not None
+
+    # Many sessions
+
+    def test_many_sessions_are_created_read_and_ended_in_order(self) -> None:
+        """Unknown tokens among them have no session."""
+        with self.open_store(FakeClock()) as store:
+            tokens = store.create_many(({"n": number} for number in range(200)), ttl=60, subject="alice")
+            found = store.read_many([*tokens, "unknown"])
+            assert [session and session.data["n"] for session in found] == [*range(200), None]
+            assert store.delete_many([*tokens[:50], tokens[0], "unknown"]) == 50  # noqa: PLR2004 - as many
+            assert sum(session is not None for session in store.read_many(tokens)) == len(tokens) - 50
+
+    def test_many_sessions_are_created_all_or_none(self) -> None:
+        """One item that cannot be stored is enough to create none."""
+        with self.open_store(FakeClock()) as store:
+            broken: Any = [{"n": 1}, "no dict"]
+            _raised(InvalidParameter, lambda: store.create_many(broken, subject="alice"))
+            assert list(store.sessions("alice")) == []
+
+    # The store
+
+    def test_bad_parameters_are_refused_by_name_and_change_nothing(self) -> None:
+        """`InvalidParameter` names the parameter."""
+        anything: Any
+        with self.open_store(FakeClock()) as store:
+            token = store.create({"a": 1}, subject="alice")
+            for name, value in (("ttl", 0), ("ttl", -1), ("idle", float("nan")), ("max_reads", 0), ("subject", "")):
+                anything = {name: value}
+                error = _raised(InvalidParameter, partial(store.create, {}, **anything))
+                assert error.parameter == name
+            for anything in ("text", None, [1]):
+                assert _raised(InvalidParameter, partial(store.update, token, anything)).parameter == "data"
+            for anything in (None, 5, b"A" * _TOKEN_CHARACTERS):
+                assert _raised(InvalidParameter, partial(store.read, anything)).parameter == "token"
+            assert [session.data for session in store.sessions("alice")] == [{"a": 1}]
+
+    def test_data_above_the_limit_is_refused(self) -> None:
+        """The limit is `max_data_bytes`, where the store knows it."""
+        with self.open_store(FakeClock()) as store:
+            limit = store.max_data_bytes
+            if limit is not None:
+                error = _raised(DataTooLarge, lambda: store.create({"x": "y" * limit}, subject="alice"))
+                assert error.limit == limit
+                assert list(store.sessions("alice")) == []
+
+    def test_expired_sessions_are_swept(self) -> None:
+        """The answer is how many there were; sessions that are alive stay."""
+        clock = FakeClock()
+        with self.open_store(clock) as store:
+            store.create_many([{}] * 3, ttl=1)
+            token = store.create({})
+            clock.advance(1)
+            assert store.sweep() == 3  # noqa: PLR2004 - as many
+            assert store.stats().sessions == 1
+            assert store.peek(token) is not None
+            store.sync()
+
+    def test_a_closed_store_refuses_every_call(self) -> None:
+        """With `StoreClosed`; closing it again does nothing."""
+        store = self.open_store(FakeClock())
+        assert isinstance(store, Store)
+        token = store.create({})
+        store.close()
+        store.close()
+        calls: list[Callable[[], object]] = [
+            lambda: store.create({}), lambda: store.read(token), lambda: store.peek(token),
+            lambda: store.update(token, {}), lambda: store.touch(token), lambda: store.rotate(token),
+            lambda: store.delete(token), lambda: list(store.sessions("alice")), lambda: store.revoke("alice"),
+            lambda: store.revoke_id("0" * 32), lambda: store.create_many([{}]), lambda: store.read_many([token]),
+            lambda: store.delete_many([token]), store.stats, store.sweep, store.sync,
+        ]  # fmt: skip
+        for call in calls:
+            _raised(StoreClosed, call)
+
+
+def _alive(session: Session | None) -> Session:
+    assert session is not None, "the session should be alive"
+    return session
+
+
+def _raised(kind: type[Error], call: Callable[[], object]) -> Error:
+    try:
+        call()
+    except kind as error:
+        return error
+    raise AssertionError(f"{kind.__name__} should have been raised")
