@@ -42,7 +42,14 @@ def loop() -> Iterator[Loop]:
         yield loop
 
 
-@pytest.fixture(params=sorted(BACKENDS | ASYNC_BACKENDS))
+# Their fast tests are those of the published contract.
+SLOW = {"any", "async_any"}
+PARAMETERS = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in sorted(BACKENDS | ASYNC_BACKENDS)
+]
+
+
+@pytest.fixture(params=PARAMETERS)
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param in ASYNC_BACKENDS:
         return partial(ASYNC_BACKENDS[request.param], request.getfixturevalue("loop"))
