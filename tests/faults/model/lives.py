@@ -135,7 +135,8 @@ def finished(fork: Fork, history: list[Any]) -> Any:
     except ForkFailure as failure:
         if failure.cause == "raised" and not {"Violation", "StoreError"} & set(failure.classes):
             raise
-        raise Violation(str(failure), history) from failure
+        promise = str(failure).strip().splitlines()[-1]
+        raise Violation(promise, [*history, str(failure)]) from failure
 
 
 def fork_as(pid: int | None, function: Callable[..., Any], *arguments: Any) -> Fork:

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 import crudjt
-from tests.faults.model.history import Begun, Done, Effect, Facts, Journal, State, applied, subjects
+from tests.faults.model.history import Begun, Done, Effect, Facts, Journal, State, applied, look, subjects
 from tests.faults.tally import Violation
 from tests.support.embedded import commits_failing, compact, disk_has_failed
 
@@ -63,6 +63,7 @@ class Workload:
             if not self._tolerant or disk_has_failed(self.store):
                 raise
             self.journal(Done({}, synced=False))
+            self._require_unchanged(name)
             return None
         if expected is not ANY and result != expected:
             raise Violation(f"{name} answered {result!r} instead of {expected!r}", [(name, effect)])
@@ -82,6 +83,12 @@ class Workload:
         self.journal(Done(effect, synced=self.full or name == "sync"))
         self.state = applied(self.state, effect)
         return result
+
+    def _require_unchanged(self, refused: str) -> None:
+        """Raise a `Violation` if an operation that was refused has changed anything."""
+        seen = look(self.store, self.name, [facts.token for facts in self.state.values() if facts.token])
+        if not seen.shows(self.state):
+            raise Violation(f"{refused} was refused and has changed something", [self.state, seen])
 
     def _new(self, reads: int | None = None) -> tuple[str, Facts]:
         self._count += 1
