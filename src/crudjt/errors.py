@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree under one root.
+"""All errors of this package, as one tree.
 
     CrudjtError
     ├── InvalidParameter (also a ValueError)    a value the caller passed
@@ -29,7 +29,7 @@ class CrudjtError(Exception):
     """The root of every error this package raises on purpose. Each can be pickled and copied."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Say how to make it again: its constructor takes other arguments than the message, so it is not called."""
+        """Return how to rebuild it without its constructor, which takes other arguments than the message."""
         return _made_again, (type(self), self.args, vars(self))
 
 
@@ -57,7 +57,7 @@ class DataTooLarge(InvalidParameter):
     """The data packs to more bytes than ``max_data_bytes``."""
 
     def __init__(self, size: int, limit: int) -> None:
-        """Both in bytes of MessagePack."""
+        """Take the size and the limit, in bytes of MessagePack."""
         super().__init__(
             "data", f"data takes {size} bytes in MessagePack, and at most {limit} are allowed (max_data_bytes)"
         )
@@ -69,7 +69,7 @@ class VersionConflict(CrudjtError):
     """The session was updated since the version the caller named."""
 
     def __init__(self, expected: int, actual: int) -> None:
-        """``expected`` is the caller's ``if_version``, ``actual`` the stored version."""
+        """Take the caller's ``if_version`` and the stored version."""
         super().__init__(f"the session is at version {actual}, not {expected}")
         self.expected = expected
         self.actual = actual
@@ -86,25 +86,25 @@ class MissingDependency(CrudjtError, ImportError):
 
 
 class StoreError(CrudjtError):
-    """The store cannot do what was asked; says nothing about the token."""
+    """The store failed; this says nothing about the token."""
 
 
 class StoreClosed(StoreError):
     """The store was used after it was closed."""
 
     def __init__(self) -> None:
-        """Take nothing: the message is always the same."""
+        """Take no arguments: the message is always the same."""
         super().__init__("the store is closed")
 
 
 class StoreUnavailable(StoreError):
-    """A remote store gave no answer: the connection was lost, the server is down or overloaded, or time ran out.
+    """A remote store did not answer: connection lost, server down or overloaded, or time limit exceeded.
 
-    What was asked may have been carried out or not, and is never asked again by itself. The next call connects anew.
+    The operation may have been carried out or not; it is not repeated. The next call connects again.
     """
 
     def __init__(self, location: str, reason: str) -> None:
-        """``location`` as it was given to `crudjt.open`; ``reason`` says what happened, in words."""
+        """Take the location as given to `crudjt.open`, and the reason in words."""
         super().__init__(f"{location}: {reason}")
         self.location = location
         self.reason = reason
@@ -114,7 +114,7 @@ class StoreBusy(StoreError):
     """Other processes hold the store in a way that excludes this one."""
 
     def __init__(self, path: Path, reason: str, waited: float) -> None:
-        """``waited`` in seconds."""
+        """Take the path, the reason, and the seconds that were waited."""
         super().__init__(f"{path}: {reason} (waited {waited:.1f} s)")
         self.path = path
         self.reason = reason
@@ -122,10 +122,10 @@ class StoreBusy(StoreError):
 
 
 class StoreFull(StoreError):
-    """There is no room for the change: it was not made, and nothing else was lost."""
+    """There is no space for the change; it was not made, and nothing was lost."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        """``reason`` says whether the disk or ``max_size`` is the limit."""
+        """Take the path, and whether the disk or ``max_size`` is the limit."""
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
@@ -135,7 +135,7 @@ class StoreFailed(StoreError):
     """The disk failed; every process must close the store, and the next to open it recovers it."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        """``reason`` names the operation that failed."""
+        """Take the path, and the operation that failed."""
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
@@ -145,7 +145,7 @@ class StoreInaccessible(StoreError):
     """The location cannot hold a store, or this process may not use it."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        """``path`` is text where it names a remote store; ``reason`` says what stands in the way, in words."""
+        """Take the path, or the location of a remote store, and the reason in words."""
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
@@ -155,7 +155,7 @@ class StoreFormatError(StoreError):
     """The store was written in a format that this version does not know."""
 
     def __init__(self, path: Path, found: int, supported: int) -> None:
-        """Both format numbers, as in ``docs/format.md``."""
+        """Take the path and both format numbers, as in ``docs/format.md``."""
         super().__init__(f"{path}: format {found} is newer than this version of crudjt knows ({supported}); upgrade it")
         self.path = path
         self.found = found
@@ -166,7 +166,7 @@ class StoreCorrupt(StoreError):
     """Stored bytes are damaged. ``crudjt doctor`` explains and repairs."""
 
     def __init__(self, path: Path, offset: int, reason: str) -> None:
-        """``offset`` is the position in bytes of the first damaged structure in ``path``."""
+        """Take the file, the offset in bytes of the first damaged structure, and the reason."""
         super().__init__(f"{path}, offset {offset}: {reason}; see: crudjt doctor")
         self.path = path
         self.offset = offset

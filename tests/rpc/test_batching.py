@@ -18,7 +18,7 @@ import pytest
 import crudjt
 from crudjt._backends.grpc import coalescing
 from crudjt._backends.grpc.coalescing import (
-    UNDER_WAY,
+    MAX_CALLS,
     Batching,
 )
 from crudjt._rpc.chunking import (
@@ -93,10 +93,10 @@ def counting() -> Counting:
 @contextmanager
 def crowd(remote: crudjt.Store, operations: list[Callable[[], Any]]) -> Iterator[list["Future[Any]"]]:
     """Ask for changes in a thread each, all of which wait in the client when the block begins: the gate is closed."""
-    with ThreadPoolExecutor(UNDER_WAY + len(operations)) as threads:
-        for _ in range(UNDER_WAY):
+    with ThreadPoolExecutor(MAX_CALLS + len(operations)) as threads:
+        for _ in range(MAX_CALLS):
             threads.submit(remote.delete, STALLING)
-        assert eventually(lambda: lane(remote) is not None and lane(remote)._under_way == UNDER_WAY, PATIENCE)
+        assert eventually(lambda: lane(remote) is not None and lane(remote)._running == MAX_CALLS, PATIENCE)
         futures = [threads.submit(operation) for operation in operations]
         assert reaches(lane(remote), waiting=len(operations))
         yield futures
@@ -141,7 +141,7 @@ def test_what_many_threads_ask_goes_out_in_one_call_and_each_gets_its_own_answer
             *updated, created, rotated, touched, deleted, absent = [future.result(PATIENCE) for future in futures]
     assert updated == [True] * 10
     assert (touched, deleted, absent) == (True, True, False)
-    assert counting.calls == {"Delete": UNDER_WAY, "Batch": 1}
+    assert counting.calls == {"Delete": MAX_CALLS, "Batch": 1}
     assert [each and each.data["n"] for each in map(store.peek, tokens)] == [*range(100, 108), None, None]
     assert [each and each.expires_at for each in [store.peek(tokens[7])]] == [None]
     new, moved = store.peek(created), store.peek(rotated)
@@ -200,10 +200,10 @@ def test_large_answers_do_not_make_a_message_that_is_too_large(serve: Serve, gat
 
     methods = {**METHODS, "Read": METHODS["Read"]._replace(call=answer)}
     with crudjt.open(serve(methods, observer=counting), timeout=PATIENCE) as remote, ThreadPoolExecutor(20) as threads:
-        for _ in range(UNDER_WAY):
+        for _ in range(MAX_CALLS):
             threads.submit(remote.read, STALLING)
         reads = remote._connection._batching  # type: ignore[attr-defined] # nothing else tells that they wait
-        assert eventually(lambda: bool(reads) and reads["Read"]._under_way == UNDER_WAY, PATIENCE)
+        assert eventually(lambda: bool(reads) and reads["Read"]._running == MAX_CALLS, PATIENCE)
         futures = []
         for number, token in enumerate(data):
             futures.append(threads.submit(remote.read, token))
@@ -372,9 +372,9 @@ def calls() -> Iterator[Calls]:
 def full(turns: Batching, *tokens: str) -> Iterator[list["Future[Any]"]]:
     """Let as many calls be under way as may be, and others wait, in order."""
     with ThreadPoolExecutor(20) as threads:
-        for _ in range(UNDER_WAY):
+        for _ in range(MAX_CALLS):
             threads.submit(delete, turns, "first")
-        assert eventually(lambda: turns._under_way == UNDER_WAY, PATIENCE)
+        assert eventually(lambda: turns._running == MAX_CALLS, PATIENCE)
         futures = []
         for number, token in enumerate(tokens):
             futures.append(threads.submit(delete, turns, token))
@@ -394,7 +394,7 @@ def test_what_waits_longer_than_it_may_is_not_sent(calls: Calls) -> None:
             delete(turns, "late", 0.01)
         calls.may_end.release(100)
         assert [future.result(PATIENCE) for future in futures] == [True, True]
-    assert calls.batches == [*[["first"]] * UNDER_WAY, ["a", "b"]]
+    assert calls.batches == [*[["first"]] * MAX_CALLS, ["a", "b"]]
 
 
 def test_an_answer_without_outcomes_is_an_error_to_all(calls: Calls) -> None:
@@ -425,8 +425,8 @@ def test_two_threads_do_not_wait_for_each_other(calls: Calls) -> None:
 def test_while_much_goes_out_together_one_call_at_a_time_is_made(calls: Calls) -> None:
     turns = Batching(calls)
     with full(turns, "a", "b"), ThreadPoolExecutor(1) as threads:
-        calls.may_end.release(UNDER_WAY)
-        assert eventually(lambda: (calls.batches[-1], turns._under_way) == (["a", "b"], 1), PATIENCE)
+        calls.may_end.release(MAX_CALLS)
+        assert eventually(lambda: (calls.batches[-1], turns._running) == (["a", "b"], 1), PATIENCE)
         late = threads.submit(delete, turns, "late")
         assert reaches(turns, waiting=1)
         calls.may_end.release(2)

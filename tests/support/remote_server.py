@@ -11,7 +11,7 @@ from crudjt._backends.grpc.channel import Connection
 from crudjt._backends.grpc.coalescing import (
     OPERATIONS,
     Batching,
-    _Asked,
+    _Operation,
 )
 from crudjt._backends.grpc.location import remote
 from crudjt._backends.grpc.store import RemoteStore
@@ -61,8 +61,8 @@ class _BatchedConnection(Connection):
 
 class _InCompany(Batching):
     def ask(self, name: str, request: Any, timeout: float) -> Any:
-        other = _Asked("Peek", pb.PeekRequest(token="A" * 22))
-        outcome, *of_other = self._outcomes([_Asked(name, request), other], timeout)
+        other = _Operation("Peek", pb.PeekRequest(token="A" * 22))
+        outcome, *of_other = self._outcomes([_Operation(name, request), other], timeout)
         assert of_other in ([pb.PeekResponse()], [])  # none where the first took long
         return outcome
 

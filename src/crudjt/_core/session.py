@@ -41,7 +41,7 @@ class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no c
 
     @property
     def subject(self) -> str | None:
-        """Whom the session belongs to, as given to `create`."""
+        """The owner of the session, as given to `create`."""
         return self._envelope.subject
 
     @property
@@ -56,7 +56,7 @@ class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no c
 
     @property
     def expires_at(self) -> datetime | None:
-        """When the session ends if nobody touches it, in UTC; ``None`` for never."""
+        """When the session ends if it is not used again, in UTC; ``None`` for never."""
         expires = self._envelope.header.expires
         return utc(expires) if expires else None
 

@@ -1,4 +1,4 @@
-"""A client of ``token.TokenService``: the four calls, sent to a master, ours or the original's."""
+"""A client of ``token.TokenService``: the four calls, sent to a master of this package or of the original."""
 
 import logging
 import os
@@ -35,10 +35,10 @@ _METHODS: dict[str, tuple[type[Message], type[Message]]] = {
 
 
 class TokenClient:
-    """Sends what `crudjt._original.semantics` would do; what that refuses is refused here, unsent.
+    """Sends the calls of `crudjt._original.semantics`. Invalid arguments are refused before sending.
 
-    Threads may share it. A forked child connects anew. A lost connection is made again by the next call; no call is
-    repeated, since the master may have carried it out.
+    Threads may share it. A forked child makes its own connection. A lost connection is made again by the next call; no
+    call is repeated, since the master may have carried it out.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -50,7 +50,7 @@ class TokenClient:
         self._connect()
 
     def create(self, data: Any, ttl: Any, silence_read: Any) -> str:
-        """Start a session and return its token."""
+        """Create a session and return its token."""
         checked = semantics.checked_session(data, ttl, silence_read)
         request = token_pb2.CreateTokenRequest(
             packed_data=checked.packed, ttl=_sent(checked.ttl), silence_read=_sent(checked.silence_read)
@@ -59,7 +59,7 @@ class TokenClient:
         return token
 
     def read(self, token: Any) -> semantics.OriginalAnswer | None:
-        """Return data and limits of a session, counting the read; ``None`` if there is none."""
+        """Return data and limits of a session and count the read; ``None`` if it does not exist."""
         request = token_pb2.ReadTokenRequest(token=semantics.checked_token(token))
         packed = self._call("ReadToken", request).packed_data
         answer: semantics.OriginalAnswer | None = msgspec.msgpack.decode(packed)
@@ -113,7 +113,7 @@ class TokenClient:
             raise StoreClosed from None
 
     def _translated(self, error: Any) -> CrudjtError:
-        """Return the error that our master sent, or what the status code of another comes to."""
+        """Return the error that a master of this package sent, or the one for the status code of the original."""
         for key, value in error.trailing_metadata() or ():
             if key == ERROR_KEY and (known := error_of(value)) is not None:
                 return known

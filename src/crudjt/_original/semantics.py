@@ -1,4 +1,4 @@
-"""What the original engine's four calls mean, as functions of a `Store`: its parameters, its limits, its words.
+"""The four calls of the original engine as functions of a `Store`, with its parameters, limits and messages.
 
 `CRUDJT` calls them in the process of the master, ``token.TokenService`` for clients, and both answer the same. A
 ``ttl`` is in whole seconds, ``silence_read`` counts the reads a token is good for, ``None`` is no limit.
@@ -20,13 +20,13 @@ from crudjt.errors import InvalidParameter, InvalidType
 ORIGINAL_MAX_DATA_BYTES = 256
 
 _END_OF_LIMITS = 2**64
-_LONGEST_SPELLING = 9  # MessagePack may spell in nine bytes what one byte can say: a number below 128
+_LONGEST_SPELLING = 9  # MessagePack can encode a number below 128 in one byte or in nine
 
 OriginalAnswer = dict[str, Any]
 
 
 class CheckedSession(NamedTuple):
-    """What a session is to be, in the original's terms."""
+    """Checked parameters of a session, in the original's terms."""
 
     packed: bytes
     ttl: int | None

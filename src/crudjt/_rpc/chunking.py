@@ -1,4 +1,4 @@
-"""Long lists travel in parts: how large a part is, and how much one call may be in all."""
+"""Split long lists into messages, within the limits of a message and of a call."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -19,7 +19,7 @@ MAX_BYTES = 64 * 1024**2
 
 
 def in_parts(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Yield the items in lists of at most `PART_ITEMS` and, where more than one is in a list, `PART_BYTES`."""
+    """Yield lists of at most `PART_ITEMS` items and, if they have more than one item, `PART_BYTES` bytes."""
     part: list[Item] = []
     part_bytes = 0
     for item in items:
@@ -34,7 +34,7 @@ def in_parts(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[lis
 
 
 def within_one_call(parameter: str, items: Iterable[Item], size: Callable[[Item], int]) -> list[Item]:
-    """Return the items as a list, reading no more of them than one call may hold.
+    """Return the items as a list; read no more of them than one call may hold.
 
     Raises:
         InvalidParameter: more than `MAX_ITEMS` or `MAX_BYTES`.

@@ -1,7 +1,7 @@
-"""How errors travel: one table from each error to its status code and its message, for both ends of a connection.
+"""Encode errors for gRPC: one table from error class to status code and message, for clients and servers.
 
-The message, `crudjt.v1.Error`, goes beside the status code in the trailing metadata, so that the client raises the same
-error with the same fields. Paths are the server's. No error holds a token, a key or data, and so no detail does.
+The message, `crudjt.v1.Error`, is sent in the trailing metadata, so that the client raises the same error with the
+same fields. Paths are the server's. No error, and so no detail, holds a token, a key or a value of data.
 """
 
 from pathlib import Path
@@ -20,12 +20,12 @@ Metadata = tuple[tuple[str, bytes], ...]
 
 
 class Form(NamedTuple):
-    """How one class of error travels.
+    """The encoding of one class of errors.
 
     Attributes:
         code: the status code.
         field: the field of `crudjt.v1.Error` that is set.
-        arguments: of the constructor, in order, which attributes and fields of the message are named after.
+        arguments: names of the constructor's arguments, which are also attributes and fields of the message.
 
     """
 
@@ -53,9 +53,9 @@ _CLASSES = {form.field: kind for kind, form in FORMS.items()}
 
 
 def status_of(error: BaseException) -> tuple[grpc.StatusCode, str, Metadata]:
-    """Return how a call ends that raised: its status code, its details, and its trailing metadata.
+    """Return the status code, details and trailing metadata of a call that raised `error`.
 
-    What is no error of ours is a fault of the server, of which the client is told nothing.
+    Other errors than `CrudjtError` are faults of the server; the client gets no details.
     """
     form = next((FORMS[kind] for kind in type(error).__mro__ if kind in FORMS), None)
     if form is None:
@@ -70,11 +70,11 @@ def status_of(error: BaseException) -> tuple[grpc.StatusCode, str, Metadata]:
 
 
 def _text(value: object) -> str:
-    return str(value).encode(errors="replace").decode()  # a path may hold what is no text
+    return str(value).encode(errors="replace").decode()  # a path may not be valid text
 
 
 def error_of(encoded: bytes) -> CrudjtError | None:
-    """Return the error that `status_of` encoded; ``None`` if it is of a kind that this version does not know."""
+    """Return the error that `status_of` encoded; ``None`` if this version does not know its kind."""
     try:
         return error_in(store_pb2.Error.FromString(encoded))
     except DecodeError:
@@ -82,7 +82,7 @@ def error_of(encoded: bytes) -> CrudjtError | None:
 
 
 def error_in(message: store_pb2.Error) -> CrudjtError | None:
-    """Return the error that a message holds; ``None`` if it is of a kind that this version does not know."""
+    """Return the error of a message; ``None`` if this version does not know its kind."""
     field = message.WhichOneof("error")
     kind = _CLASSES.get(field or "")
     if kind is None:

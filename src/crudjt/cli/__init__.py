@@ -1,3 +1,3 @@
-"""The shell command `crudjt`. What it takes, prints and exits with is in ``docs/cli.md``."""
+"""The shell command `crudjt`; its reference is ``docs/cli.md``."""
 
 from crudjt.cli.commands import main as main

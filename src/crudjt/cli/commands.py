@@ -1,4 +1,4 @@
-"""The commands. Each calls one method of the store and shows the result; nothing is decided here."""
+"""The commands. Each calls one method of the store and prints the result."""
 
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -108,7 +108,7 @@ def keygen(settings: Settings) -> None:
 @ttl_option(None, "End the session after this long.")
 @max_reads_option(None, "End it after this many reads.")
 @idle_option(None, "End it when it is not read for this long.")
-@click.option("--subject", metavar="TEXT", help="Whom it belongs to, for 'sessions' and 'revoke'.")
+@click.option("--subject", metavar="TEXT", help="Owner (user id), for 'sessions' and 'revoke'.")
 @json_option
 @click.pass_obj
 def create(
@@ -139,7 +139,7 @@ def read(settings: Settings, token: str) -> None:
 @json_option
 @click.pass_obj
 def peek(settings: Settings, token: str) -> None:
-    """Print the data of a session, not counting it as a read."""
+    """Print the data of a session without counting a read."""
     with settings.open() as store:
         session = store.peek(token)
     show_session(settings, session)
@@ -181,7 +181,7 @@ def update(
 def touch(settings: Settings, token: str, ttl: float | KeepType | None, idle: float | KeepType | None) -> None:
     """Give a session new limits.
 
-    Its data stays, and its idle timeout begins anew.
+    The data stays, and the idle timeout restarts.
     """
     with settings.open() as store:
         done = store.touch(token, ttl, idle=idle)
@@ -280,7 +280,7 @@ def sweep(settings: Settings) -> None:
 def backup(settings: Settings, path: Path) -> None:
     """Copy the store to a new directory.
 
-    The copy is of one moment, others may use the store meanwhile, and it opens as a store with the same key.
+    The copy is consistent, and other processes may use the store while it is made. It opens with the same key.
     """
     with settings.open() as store:
         store.backup(path)
@@ -288,13 +288,13 @@ def backup(settings: Settings, path: Path) -> None:
 
 
 @main.command()
-@click.option("--repair", is_flag=True, help="Save all that can be read; the damaged files are kept aside.")
+@click.option("--repair", is_flag=True, help="Recover all readable sessions; damaged files are kept.")
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, repair: bool) -> None:
     """Check the files of the store against each other.
 
-    Says what it finds in words, and needs no secret key.
+    Reports the findings as text; needs no secret key.
     """
     settings: Settings = ctx.obj
     report = (repair_store if repair else examine)(settings.directory)

@@ -1,4 +1,4 @@
-"""What all commands have in common: the settings of the group, and the one place where errors become exit codes.
+"""Settings that all commands share, and the conversion of errors to exit codes.
 
 The exit codes:
 
@@ -123,12 +123,12 @@ class Settings:
 
 
 class NoSuchSession(click.ClickException):
-    """There is nothing behind a token or a handle."""
+    """A token or a handle that names no live session."""
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str = "token") -> None:
-        """Name what was given, and not its value."""
+        """Take what was given, "token" or "handle", without its value."""
         super().__init__(f"no such session: this {what} is unknown, or its session has ended")
 
 
@@ -145,10 +145,10 @@ class _StoreFailure(click.ClickException):
 
 
 class Commands(click.Group):
-    """A group whose errors have the exit codes above, and never repeat a token."""
+    """Command group that maps errors to the exit codes above and never prints a token in an error."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:

@@ -1,6 +1,6 @@
-"""The data of a session as JSON and back, with nothing lost.
+"""Convert the data of a session to JSON and back, without loss.
 
-MessagePack carries more than JSON does. What JSON has no word for is written as an object with one name:
+MessagePack has types that JSON lacks. They are written as an object with one name:
 
     {"$bytes": "AAEC"}                      bytes, in Base64
     {"$timestamp": "2026-01-31T12:00:00Z"}  a point in time, ISO 8601 with a zone
@@ -26,10 +26,10 @@ _ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def parse(text: str | bytes) -> Any:
-    """Return the value that a JSON document stands for.
+    """Return the value of a JSON document.
 
     Raises:
-        InvalidParameter: it is no JSON, or uses one of the objects above wrongly. The document is not in the message.
+        InvalidParameter: not JSON, or one of the objects above is malformed. The document is not in the message.
 
     """
     try:
@@ -42,7 +42,7 @@ def parse(text: str | bytes) -> Any:
 
 
 def to_json(value: Any) -> Any:
-    """Return what stands for a value in a JSON document."""
+    """Return the JSON form of a value."""
     if _is_map(value):
         if not _has_text_keys(value) or _looks_special(value):
             return {"$map": [[to_json(key), to_json(item)] for key, item in value.items()]}

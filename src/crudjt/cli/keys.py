@@ -1,4 +1,4 @@
-"""Where the command finds its secret key, and how it makes one for a user who has none."""
+"""Find the secret key for the command, and make one for a user who has none."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ def secret_keys(given: Path | None) -> list[str]:
     """Return the secret keys: of the file given, else of the environment, else the user's own.
 
     Raises:
-        InvalidParameter: what is named cannot be used, or no key can be made.
+        InvalidParameter: the named key is invalid, or no key can be made.
 
     """
     if given is not None:
@@ -62,10 +62,10 @@ def _read(path: Path) -> list[str]:
 
 
 def _make(path: Path) -> None:
-    """Make a key for a user who has none, unless another process is quicker; say so.
+    """Make a key for a user who has none, unless another process is quicker; print a notice.
 
-    The file gets its name only when it is whole and on disk, and only if nobody has that name: whoever comes to see
-    it sees the one key, and a store never outlives it in a power failure.
+    The file gets its name only when it is complete and on disk, and only if that name is free. So every process sees
+    the same key, and a store never survives a power failure that its key does not.
     """
     try:
         path.parent.parent.mkdir(mode=_filesystem.DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def _make(path: Path) -> None:
                 _filesystem.sync_directory(path.parent)
                 click.echo(
                     f"Made a new secret key: {path}\n"
-                    "Back it up, apart from the store: without it, nobody can read what the store holds.",
+                    "Back it up, apart from the store: without it, the sessions cannot be read.",
                     err=True,
                 )
         finally:

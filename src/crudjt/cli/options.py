@@ -1,4 +1,4 @@
-"""The arguments and options that several commands take, and how their text is understood.
+"""Arguments and options that several commands take, and their parsing.
 
 A message about bad input names the parameter and never repeats the value: a token may stand in any place.
 """

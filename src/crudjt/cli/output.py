@@ -1,4 +1,4 @@
-"""How results look, as a document and as text."""
+"""Print results as JSON or text."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from crudjt.cli.context import (
 
 
 def show_session(settings: Settings, session: Session | None) -> None:
-    """Print what a token stands for: as text, its data alone."""
+    """Print a session; as text, only its data."""
     if session is None:
         raise NoSuchSession
     settings.show(_document(session), _data(session))
 
 
 def show_line(settings: Settings, session: Session) -> None:
-    """Print one session of many, as columns with tabs between."""
+    """Print one session of a list, as columns with tabs between."""
     times = msgspec.to_builtins((session.created_at, session.expires_at or "never"))
     reads_left = "unlimited" if session.reads_left is None else session.reads_left
     columns = (session.id, session.version, *times, reads_left, _data(session))
@@ -29,14 +29,14 @@ def show_line(settings: Settings, session: Session) -> None:
 
 
 def show_done(settings: Settings, deed: str, *, done: bool, what: str = "token") -> None:
-    """Report a deed that prints nothing as text; `what` named the session."""
+    """Report a change that prints nothing as text; `what` named the session."""
     if not done:
         raise NoSuchSession(what)
     settings.show({deed: True})
 
 
 def show_report(settings: Settings, report: Report) -> None:
-    """Print what was found out about the files of a store."""
+    """Print the findings about the files of a store."""
     findings = [
         {"healthy": each.healthy, "path": str(each.path), "offset": each.offset, "text": each.text}
         for each in report.findings

@@ -1,4 +1,4 @@
-"""The commands of the server: `serve` runs it, `health` asks it. gRPC is imported only when one of them runs."""
+"""The commands `serve` and `health`. gRPC is imported only when one of them runs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +22,7 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def _option(name: str, text: str, **attributes: Any) -> Callable[..., Any]:
-    """Return an option that the environment can give too: ``--log-format`` is ``CRUDJT_LOG_FORMAT``."""
+    """Return an option that can also come from the environment: ``--log-format`` is ``CRUDJT_LOG_FORMAT``."""
     variable = f"CRUDJT_{name.removeprefix('--').replace('-', '_').upper()}"
     return click.option(name, envvar=variable, help=f"{text}  [{variable}]", **attributes)
 
@@ -45,9 +45,9 @@ def _file_option(name: str, text: str) -> Callable[..., Any]:
 @_option("--log-level", "Least level to log; info if not given.", type=click.Choice(_LOG_LEVELS), default="info")
 @click.pass_obj
 def serve(settings: Settings, /, store: str | None, path: Path | None, **options: Any) -> None:
-    """Serve the store over gRPC until SIGTERM or SIGINT comes.
+    """Serve the store over gRPC until SIGTERM or SIGINT.
 
-    Listens on 127.0.0.1:50051 unless told otherwise. Addresses that other hosts can reach need TLS and access tokens.
+    Listens on 127.0.0.1:50051 by default. Addresses that other hosts can reach require TLS and access tokens.
     """
     require_extra("grpc")
     location = one_location(store, path)

@@ -1,4 +1,4 @@
-"""What `serve` and `health` do, once their options are read."""
+"""Implementation of `serve` and `health`."""
 
 import logging
 import os
@@ -38,7 +38,7 @@ _logger = logging.getLogger("crudjt.server")
 
 _HEALTH_SECONDS = 5.0
 
-# What the container of the original engine reads.
+# Settings of the original engine's container.
 _ORIGINAL_HOST_VARIABLE = "CRUDJT_DOCKER_HOST"
 _ORIGINAL_PORT_VARIABLE = "CRUDJT_DOCKER_PORT"
 _ORIGINAL_KEY_FILE = Path("secrets/secret_key.txt")
@@ -57,14 +57,14 @@ def run_server(
     log_format: str,
     log_level: str,
 ) -> None:
-    """Check everything, open the store, and serve it until a signal comes. The parameters are the options of `serve`.
+    """Check all options, open the store, and serve it until a signal. The parameters are the options of `serve`.
 
     Raises:
         InvalidParameter: an option cannot be used, or an address cannot be had.
         StoreError: the store cannot be opened, or has failed.
 
     """
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines would not have the format of ours
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines have another format
     # Its newer way of listening wakes another thread for each message: a fifth of a call's cost in the workers.
     os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
     log_to_standard_error(log_format, log_level)
@@ -99,7 +99,7 @@ def run_server(
 
 
 def _refuse_server(settings: Settings) -> None:
-    """Refuse the location of a server, which serves its store itself."""
+    """Refuse the location of a server: only a directory can be served."""
     if isinstance(settings.place, str) and settings.place.partition(":")[0].lower() in SERVER_SCHEMES:
         raise click.UsageError("--store is the location of a server; serve needs the store itself")
 

@@ -1,4 +1,4 @@
-"""`AsyncRemoteStore`: a store that a server keeps, called over gRPC with ``await``."""
+"""`AsyncRemoteStore`: a store on a server, called over gRPC with ``await``."""
 
 import asyncio
 import os
@@ -35,10 +35,10 @@ from crudjt.errors import StoreClosed
 
 
 class AsyncConnection:
-    """Carries out calls of `crudjt.v1.Store`. Connects by itself, anew in each event loop and forked child."""
+    """Sends calls of `crudjt.v1.Store`. Connects on use, separately in each event loop and forked child."""
 
     def __init__(self, remote: Remote) -> None:
-        """Remember where to; nothing is sent."""
+        """Store the target; nothing is sent."""
         self._remote = remote
         self._metadata = metadata_for(remote)
         self._pid = 0
@@ -54,7 +54,7 @@ class AsyncConnection:
         """Send a request and return its answer.
 
         Raises:
-            CrudjtError: what the server raised; `StoreUnavailable` where there was no answer.
+            CrudjtError: the error that the server raised; `StoreUnavailable` if it did not answer.
 
         """
         method = self._methods()[request.method]
@@ -65,11 +65,11 @@ class AsyncConnection:
             self.require_open()
             raise meaning(error, self._remote.location) from error
         except (asyncio.CancelledError, asyncio.InvalidStateError, grpc.aio.UsageError):
-            self.require_open()  # that which closing does to the calls under way
+            self.require_open()  # closing raises these in running calls
             raise
 
     async def close(self) -> None:
-        """Disconnect, for good."""
+        """Disconnect permanently."""
         self.closed = True
         known = self._channels.pop(asyncio.get_running_loop(), None)
         if known is not None and self._pid == os.getpid():
@@ -91,14 +91,14 @@ class AsyncConnection:
 
 
 class AsyncRemoteStore(AsyncStore):
-    """A store that a server keeps, for asyncio.
+    """A store on a server, for asyncio.
 
     A call that gets no answer raises `StoreUnavailable` and is not repeated: it may have been carried out, and so may
     one that is cancelled.
     """
 
     def __init__(self, store: Store, remote: Remote) -> None:
-        """Take a store on a server, and where that is; `crudjt.aio.open` is the way to call this."""
+        """Take a store on a server and its target; use `crudjt.aio.open` instead."""
         self._store = store
         self._threads = ThreadPools()
         self._connection = AsyncConnection(remote)
@@ -222,11 +222,11 @@ class AsyncRemoteStore(AsyncStore):
         await self._threads.close(self._store.close)
 
     def __repr__(self) -> str:
-        """Return the location and state, and nothing that is stored."""
+        """Return the location and state, without any data."""
         return f"<AsyncRemoteStore of {self._store!r}>"
 
     async def _ask_many(self, make: Callable[..., Request[Answer]], items: Iterable[Any], *limits: Any) -> Answer:
-        # To build the messages of thousands, and to read the answers, takes long.
+        # Building thousands of messages, and reading the answers, takes long.
         items = listed(items)
         if is_small(items):
             return await self._ask(make(items, *limits))

@@ -1,4 +1,4 @@
-"""A copy of a store that comes over the network, written to a directory."""
+"""Write a backup of a store that a server streams."""
 
 import os
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from crudjt.errors import StoreInaccessible
 
 
 class CopyWriter:
-    """Carries out the steps of a `crudjt.v1.BackupResponse` stream in a directory."""
+    """Applies the steps of a `crudjt.v1.BackupResponse` stream to a directory."""
 
     def __init__(self, directory: Path) -> None:
         """Take a directory that exists."""
@@ -18,11 +18,11 @@ class CopyWriter:
         self._file: BinaryIO | None = None
 
     def write(self, steps: Iterable[Any]) -> None:
-        """Write all of it; when it returns, the files are on disk.
+        """Write all steps; return when the files are on disk.
 
         Raises:
-            OSError: the disk refused.
-            StoreInaccessible: the server sends what is no copy of a store, such as a path that leads elsewhere.
+            OSError: a write failed.
+            StoreInaccessible: the stream is invalid, for instance a path that leaves the directory.
 
         """
         try:
@@ -53,5 +53,5 @@ class CopyWriter:
     def _inside(self, name: str) -> Path:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
-            raise StoreInaccessible(self._directory, "the server sends no copy of a store")
+            raise StoreInaccessible(self._directory, "invalid backup stream from the server")
         return self._directory / path

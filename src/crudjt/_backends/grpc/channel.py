@@ -1,4 +1,4 @@
-"""The connection to a remote store: channel, calls, and what gRPC's errors mean to the caller."""
+"""The connection to a remote store: channel, calls, and the translation of gRPC's errors."""
 
 import os
 import threading
@@ -26,29 +26,29 @@ _SERVICE = store_pb2.DESCRIPTOR.services_by_name["Store"]
 
 _OPTIONS = [
     *CHANNEL_OPTIONS,
-    # Notice a server that is gone without a word, in calls that have no time limit.
+    # Detect a vanished server, in calls that have no time limit.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # A batch of answers ends with that which exceeds a part.
+    # The last response of a batch may exceed the size of a part.
     ("grpc.max_receive_message_length", 2 * MAX_MESSAGE_BYTES),
 ]
 
-_READS = frozenset({"Read", "Peek"})  # they need not wait for each other's locks, as changes must
+_READS = frozenset({"Read", "Peek"})  # batched apart from changes, which wait for locks
 
-_NO_ANSWER = "there was no answer in time"
+_NO_ANSWER = "no answer in time"
 _REASONS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: _NO_ANSWER,
-    grpc.StatusCode.UNIMPLEMENTED: "there is no crudjt.v1.Store",
+    grpc.StatusCode.UNIMPLEMENTED: "the server has no crudjt.v1.Store",
 }
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
 class Connection:
-    """Calls the methods of `crudjt.v1.Store` by name. Connects by itself, at the first call and whenever it must."""
+    """Calls the methods of `crudjt.v1.Store` by name. Connects at the first call, and again after a failure or fork."""
 
     def __init__(self, remote: Remote) -> None:
-        """Remember where to; nothing is sent."""
+        """Store the target; nothing is sent."""
         self.location = remote.location
         self.remote = remote
         self.closed = False
@@ -65,10 +65,10 @@ class Connection:
             raise StoreClosed
 
     def call(self, name: str, request: Any) -> Any:
-        """Return the response of a method that has one.
+        """Call a method and return its response.
 
         Raises:
-            CrudjtError: what the server raised; `StoreUnavailable` where there was no answer.
+            CrudjtError: the error that the server raised; `StoreUnavailable` if it did not answer.
 
         """
         if self._pid != os.getpid() or self.closed:
@@ -83,7 +83,7 @@ class Connection:
             raise StoreUnavailable(self.location, _NO_ANSWER) from error
         except InterruptedError as error:
             raise StoreUnavailable(self.location, str(error)) from error
-        except ValueError:  # closed by another thread since
+        except ValueError:  # closed by another thread
             self.require_open()
             raise
         if isinstance(response, store_pb2.Failure):
@@ -94,7 +94,7 @@ class Connection:
         return self._methods[name](request, timeout=timeout, metadata=self._metadata)
 
     def stream(self, name: str, request: Any, *, forever: bool = False) -> Iterator[Any]:
-        """Yield the responses of a method that has many; `forever` takes the time limit away. Raises as `call`."""
+        """Yield the responses of a streaming method; `forever` removes the time limit. Raises as `call` does."""
         method = self._method(name)
         responses = None
         try:
@@ -107,10 +107,10 @@ class Connection:
             raise
         finally:
             if responses is not None:
-                responses.cancel()  # for a caller who leaves before the end
+                responses.cancel()  # if the caller stops early
 
     def close(self) -> None:
-        """Disconnect, for good."""
+        """Disconnect permanently."""
         with self._lock:
             self.closed = True
             if self._channel is not None and self._pid == os.getpid():
@@ -123,7 +123,7 @@ class Connection:
         return self._methods[name]
 
     def _connect(self) -> None:
-        """Make a channel, for this process alone: one that was inherited through a fork belongs to the parent."""
+        """Make a channel for this process; one that was inherited through a fork belongs to the parent."""
         with self._lock:
             self.require_open()
             if self._pid == os.getpid():
@@ -135,7 +135,7 @@ class Connection:
             self._pid = os.getpid()
 
     def _failure(self, failure: store_pb2.Failure) -> CrudjtError:
-        """Return our error for what one of several operations came to."""
+        """Return the error of one operation of a batch."""
         theirs = error_in(failure.error) if failure.HasField("error") else None
         code = _CODES.get(failure.code, grpc.StatusCode.UNKNOWN)
         return theirs or StoreUnavailable(self.location, f"{failure.details} ({code.name})")
@@ -145,12 +145,12 @@ class Connection:
 
 
 def metadata_for(remote: Remote) -> tuple[tuple[str, str], ...] | None:
-    """Return what goes beside each call: the access token, if there is one."""
+    """Return the metadata of each call: the access token, if there is one."""
     return (("authorization", f"Bearer {remote.access_token}"),) if remote.access_token else None
 
 
 def channel_to(remote: Remote, kind: Any = grpc) -> Any:
-    """Return a channel that connects at its first call; `kind` is the module it is of, `grpc` or `grpc.aio`."""
+    """Return a channel that connects at its first call; `kind` is its module, `grpc` or `grpc.aio`."""
     if remote.tls:
         credentials = grpc.ssl_channel_credentials(remote.ca, remote.key, remote.certificate)
         return kind.secure_channel(remote.target, credentials, _OPTIONS)
@@ -158,12 +158,12 @@ def channel_to(remote: Remote, kind: Any = grpc) -> Any:
 
 
 def methods_of(channel: Any) -> dict[str, Callable[..., Any]]:
-    """Return the methods of `crudjt.v1.Store` by name, as a channel calls them."""
+    """Return the callables of a channel for the methods of `crudjt.v1.Store`, by name."""
     return {method.name: _callable(channel, method) for method in _SERVICE.methods}
 
 
 def meaning(error: Any, location: str) -> CrudjtError:
-    """Return our error for one of gRPC's."""
+    """Return the `CrudjtError` for an error of gRPC."""
     for key, value in error.trailing_metadata() or ():
         if key == ERROR_KEY and (theirs := error_of(value)) is not None:
             return theirs

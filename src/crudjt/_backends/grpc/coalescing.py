@@ -1,9 +1,9 @@
-"""`Batching`: what threads ask while calls of others are under way goes out together, in one call.
+"""`Batching`: combine the operations of concurrent threads in one call.
 
-A call costs the client far more than the message in it, and the threads of a process pay one after the other. So only
-a few calls are under way at a time. A thread that comes meanwhile waits until one of them ends; then one of those who
-wait sends what all of them ask, and hands out the outcomes. Where that has been more than one operation of late, one
-call at a time is made, so that much goes with it. A thread that comes alone calls by itself, at once.
+A call costs the client far more than the message in it, and the GIL makes threads pay one after the other. So only a
+few calls run at a time. A thread that arrives while they run waits until one ends; then one of the waiting threads
+sends the operations of all of them, and distributes the outcomes. If recent calls had several operations, only one call
+runs at a time, so that batches grow. A thread that is alone calls at once.
 """
 
 import threading
@@ -18,54 +18,54 @@ from crudjt._rpc.chunking import (
 )
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 
-UNDER_WAY = 3
+MAX_CALLS = 3
 
 _LARGE_BATCH = 1.5  # operations in one call
 _DECAY = 0.9  # of the recent batch size, for each call
-_PAUSE_SECONDS = 0.0001  # after a batch, in which those who have just got their outcomes may ask for more
+_PAUSE_SECONDS = 0.0001  # after a batch, so that threads that just got an outcome can join the next one
 _ENDED = "the call ended without an answer"
 
-# The methods of the service that may be operations of a batch, and what they are named there.
+# The methods that may be operations of a batch, and their fields in the message `Operation`.
 OPERATIONS = {field.name.capitalize(): field.name for field in pb.Operation.DESCRIPTOR.fields}
 
 
 class Batching:
-    """Carries out operations of many threads.
+    """Runs the operations of many threads.
 
     Args:
-        call: makes a call: name of the method, request, seconds that it may take.
+        call: makes a call: name of the method, request, time limit in seconds.
 
     """
 
     def __init__(self, call: Callable[[str, Any, float], Any]) -> None:
-        """Begin with nothing under way."""
+        """Start without running calls."""
         self._call = call
-        self._lock = threading.Lock()  # of all that follows, and of who sends what
-        self._waiting: deque[_Asked] = deque()
-        self._under_way = 0  # calls; at least one while anybody waits
+        self._lock = threading.Lock()  # guards all that follows, and the fields of waiting operations
+        self._waiting: deque[_Operation] = deque()
+        self._running = 0  # running calls; at least one while any thread waits
         self._recent_size = 1.0  # operations in recent calls
 
     def ask(self, name: str, request: Any, timeout: float) -> Any:
         """Return the response to an operation, or a `Failure`.
 
         Args:
-            name: of its method, one of `OPERATIONS`.
-            request: what that method takes.
-            timeout: seconds within which there is an answer or an error.
+            name: the method, one of `OPERATIONS`.
+            request: the request of the method.
+            timeout: limit in seconds.
 
         Raises:
-            TimeoutError: there was no answer in time.
-            InterruptedError: the call in which this went out ended without an outcome for anybody.
-            Exception: what the call raised, in which this went out.
+            TimeoutError: no answer in time.
+            InterruptedError: the call that sent the operation ended without any outcome.
+            Exception: the error of the call that sent the operation.
 
         """
         asked = None
         with self._lock:
-            if self._under_way < self._at_a_time():
-                self._under_way += 1
+            if self._running < self._limit():
+                self._running += 1
                 self._remember(1)
             else:
-                asked = _Asked(name, request)
+                asked = _Operation(name, request)
                 self._waiting.append(asked)
         if asked is not None:
             return self._answer(asked, timeout)
@@ -74,8 +74,8 @@ class Batching:
         finally:
             self._pass_on()
 
-    def _answer(self, asked: "_Asked", timeout: float) -> Any:
-        """Wait for the outcome; meanwhile, it may be this thread's turn to send what all of them ask."""
+    def _answer(self, asked: "_Operation", timeout: float) -> Any:
+        """Wait for the outcome; send the operations of all waiting threads if it is this thread's turn."""
         latest = time.monotonic() + timeout
         try:
             while asked.outcome is None:
@@ -91,12 +91,12 @@ class Batching:
             raise asked.outcome
         return asked.outcome
 
-    def _send(self, together: "Sequence[_Asked]", timeout: float) -> None:
-        """Make one call for several; what it leaves out is the first to go out next."""
+    def _send(self, together: "Sequence[_Operation]", timeout: float) -> None:
+        """Send several operations in one call; those without an outcome are the first of the next one."""
         outcomes: Sequence[Any] = [InterruptedError(_ENDED)] * len(together)
         try:
             outcomes = self._outcomes(together, timeout)
-        except Exception as error:  # noqa: BLE001 - each who asked is told
+        except Exception as error:  # noqa: BLE001 - raised in each thread that asked
             outcomes = [error] * len(together)
         finally:
             with self._lock:
@@ -108,7 +108,7 @@ class Batching:
                 time.sleep(_PAUSE_SECONDS)
             self._pass_on()
 
-    def _outcomes(self, together: "Sequence[_Asked]", timeout: float) -> list[Any]:
+    def _outcomes(self, together: "Sequence[_Operation]", timeout: float) -> list[Any]:
         if len(together) == 1:
             return [self._call(together[0].name, together[0].request, timeout)]
         operations = [pb.Operation(**{OPERATIONS[asked.name]: asked.request}) for asked in together]
@@ -121,32 +121,32 @@ class Batching:
             raise InterruptedError(_ENDED)
         return outcomes
 
-    def _at_a_time(self) -> int:
-        return 1 if self._recent_size > _LARGE_BATCH else UNDER_WAY
+    def _limit(self) -> int:
+        return 1 if self._recent_size > _LARGE_BATCH else MAX_CALLS
 
     def _remember(self, operations: int) -> None:
         self._recent_size = max(operations, self._recent_size * _DECAY)
 
     def _pass_on(self) -> None:
-        """End a call: who waits may make another."""
+        """End a call, and give the waiting operations to one of their threads."""
         with self._lock:
-            together: list[_Asked] = []
+            together: list[_Operation] = []
             size = 0
-            while self._under_way <= self._at_a_time() and self._waiting and len(together) < MAX_OPERATIONS:
+            while self._running <= self._limit() and self._waiting and len(together) < MAX_OPERATIONS:
                 size += self._waiting[0].size
                 if together and size > PART_BYTES:
                     break
                 together.append(self._waiting.popleft())
             if not together:
-                self._under_way -= 1
+                self._running -= 1
                 return
             self._remember(len(together))
-            sender = together[-1]  # who came last has the most time left
+            sender = together[-1]  # the last one has the most time left
             sender.together = together
         sender.turn.release()
 
-    def _leave(self, asked: "_Asked") -> None:
-        """Take back what was not sent, if anything; it may be this thread's turn to send."""
+    def _leave(self, asked: "_Operation") -> None:
+        """Stop waiting; put back operations that this thread was to send, and give them to another thread."""
         with self._lock:
             together, asked.together = asked.together, ()
             asked.left = True
@@ -156,18 +156,18 @@ class Batching:
         if together:
             self._pass_on()
 
-    def _put_back(self, unsent: "Sequence[_Asked]") -> None:
+    def _put_back(self, unsent: "Sequence[_Operation]") -> None:
         self._waiting.extendleft(asked for asked in reversed(unsent) if not asked.left)
 
 
-class _Asked:
-    """What a thread asks, and waits for.
+class _Operation:
+    """An operation that a thread waits for.
 
     Attributes:
-        turn: released when there is something to do for the thread: an outcome to take, or others' operations to send.
-        together: what it is to send.
+        turn: released when the thread has an outcome to take or operations to send.
+        together: the operations that it must send.
         outcome: the response, a `Failure`, or an error.
-        left: whether it waits no longer.
+        left: whether the thread has stopped waiting.
 
     """
 
@@ -178,5 +178,5 @@ class _Asked:
         self.turn = threading.Lock()
         self.turn.acquire()
         self.left = False
-        self.together: Sequence[_Asked] = ()
+        self.together: Sequence[_Operation] = ()
         self.outcome: Any = None

@@ -1,4 +1,4 @@
-"""Where a remote store is, and what it takes to connect: checked before anything of gRPC is imported."""
+"""Parse the location and options of a remote store, before gRPC is imported."""
 
 import os
 import re
@@ -32,13 +32,13 @@ class Remote:
     """A remote store.
 
     Attributes:
-        location: as it was given.
-        target: the same, as gRPC spells it.
+        location: as given to `crudjt.open`.
+        target: the location in gRPC's syntax.
         tls: whether the connection is encrypted.
-        timeout: seconds that a call may take.
-        access_token: what the server asks for, if it does.
-        ca: certificates to trust, in PEM; ``None`` for those that everybody trusts.
-        certificate: our own, in PEM, for a server that asks for it, and `key`, its key.
+        timeout: limit of a call, in seconds.
+        access_token: sent with every call, if given.
+        ca: CA certificates in PEM; ``None`` for gRPC's default root certificates.
+        certificate: client certificate in PEM, with its key in `key`.
 
     """
 
@@ -62,10 +62,10 @@ def remote(
     timeout: float = DEFAULT_TIMEOUT,
     allow_plaintext: bool = False,
 ) -> Remote:
-    """Return the remote store at a location, with what it takes to connect.
+    """Return the checked location and options of a remote store.
 
     Raises:
-        InvalidParameter: a parameter, or the environment in its place, is not usable. An access token is never in it.
+        InvalidParameter: a parameter, or its environment variable, is invalid. The message never has an access token.
 
     """
     scheme, target, loopback = _parsed(location)
@@ -107,7 +107,7 @@ def remote(
 
 
 def _parsed(location: str) -> tuple[str, str, bool]:
-    """Return scheme, target, and whether it stays on this host."""
+    """Return scheme, target, and whether the target is on this host."""
     scheme, _, rest = location.partition(":")
     if scheme.lower() == "unix":
         path = rest.removeprefix("//")

@@ -1,4 +1,4 @@
-"""`RemoteStore`: a store that a server keeps, called over gRPC."""
+"""`RemoteStore`: a store on a server, called over gRPC."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -30,14 +30,14 @@ if TYPE_CHECKING:  # asyncio and grpc.aio take long to import
 
 
 class RemoteStore(Store):
-    """A store that a server keeps.
+    """A store on a server.
 
     A call that gets no answer raises `StoreUnavailable` and is not repeated: it may have been carried out. The next
     call connects again. A forked child makes its own connection, at its first call.
     """
 
     def __init__(self, connection: Connection) -> None:
-        """Take a connection; `crudjt.open` is the way to call this."""
+        """Take a connection; use `crudjt.open` instead."""
         self._connection = connection
 
     @property
@@ -106,7 +106,7 @@ class RemoteStore(Store):
     # Sessions of a subject
 
     def sessions(self, subject: str) -> Iterator[Session]:
-        # All are read at the first step, so that a slow caller keeps no thread of the server busy.
+        # Read all of them at the first step, so that a slow caller keeps no thread of the server busy.
         for message in self._ask(requests.sessions(subject)):
             self._connection.require_open()
             yield requests.to_session(message)
@@ -177,7 +177,7 @@ class RemoteStore(Store):
         return AsyncRemoteStore(self, self._connection.remote)
 
     def __repr__(self) -> str:
-        """Return the location and state, and nothing that is stored."""
+        """Return the location and state, without any data."""
         state = "closed" if self._connection.closed else "open"
         return f"<RemoteStore {self._connection.location!r} {state}>"
 

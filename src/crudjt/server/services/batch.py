@@ -1,7 +1,7 @@
 """`crudjt.v1.Store.Batch`: several operations on single sessions in one call, for clients with many threads.
 
-It ends early where going on would make somebody wait: when it has taken a while, when the answer has become large, or
-when the store fails. The client is told how far it came, and sends the rest again.
+It ends early after some time, when the answer is large, or when the store fails, so that no operation waits long for
+the others. The client sees how many outcomes it got, and sends the rest again.
 """
 
 import time
@@ -31,12 +31,12 @@ Status = tuple[grpc.StatusCode, str, Metadata]
 def batch_of(
     service: str, methods: Mapping[str, Method], status_of: Callable[[str, Exception], Status]
 ) -> dict[str, Method]:
-    """Return the method that carries out several of those of a service, by its name.
+    """Return the method that runs several operations of a service, by its name.
 
     Args:
         service: the name of the service, for the log.
         methods: its methods.
-        status_of: says how a call ends that raises, and logs what must be; takes the name of the call.
+        status_of: returns the status of an error, and logs it if needed; takes the name of the call and the error.
 
     """
 
@@ -59,7 +59,7 @@ def batch_of(
                 return
 
     def outcome_of(store: Any, operation: pb.Operation) -> tuple[pb.Outcome, bool]:
-        """Return what an operation came to, and whether the store failed."""
+        """Run an operation; return its outcome, and whether the store failed."""
         kind = operation.WhichOneof("operation")
         if kind is None:
             return pb.Outcome(failure=_UNKNOWN), False

@@ -1,7 +1,7 @@
 """A method of a gRPC service, without gRPC: message types and a function of the store.
 
-The services list their methods so; what is the same for all of them - threads, access tokens, limits, status codes,
-logs, metrics - is applied to the list in one place.
+Services list their methods in this form. Threads, access tokens, limits, status codes, logs and metrics are added in
+one place for all of them.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ class Method(NamedTuple):
     Attributes:
         request: the type of a request.
         response: the type of a response.
-        call: takes the store and the request, or an iterator of requests where they are streamed; returns the response,
-            or yields responses where they are streamed. Raises the errors of `crudjt.errors`, and knows no gRPC.
+        call: takes the store and the request, or an iterator of requests if they are streamed; returns the response, or
+            yields responses if they are streamed. Raises the errors of `crudjt.errors`.
         request_streaming: whether the client sends many requests in one call.
         response_streaming: whether the server sends many responses in one call.
 
