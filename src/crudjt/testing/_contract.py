@@ -36,7 +36,7 @@ class StoreContract:
 
     def test_a_session_has_the_data_that_it_was_created_with(self) -> None:
         """Data comes back equal, except that tuples are lists."""
-        data = {"text": "ü", 1: [None, True, 2**63, 1.5, b"\x00"], "map": {"empty": {}}, "pair": (1, 2)}
+        data: dict[Any, Any] = {"text": "ü", 1: [None, True, 2**63, 1.5, b"\x00"], "map": {"empty": {}}, "pair": (1, 2)}
         with self.open_store(FakeClock()) as store:
             session = _alive(store.read(store.create(data)))
             assert session.data == {**data, "pair": [1, 2]}
@@ -196,7 +196,7 @@ class StoreContract:
         with self.open_store(clock) as store:
             expired = store.create({}, ttl=1, subject="alice")
             clock.advance(1)
-            tokens = store.create_many([{}] * 5, subject="alice")
+            tokens = store.create_many([{"n": 1}] * 5, subject="alice")
             other = store.create({}, subject="bob")
             assert store.revoke("alice", keep=tokens[2]) == len(tokens) - 1
             assert [store.peek(token) is not None for token in tokens] == [False, False, True, False, False]
@@ -253,7 +253,7 @@ class StoreContract:
         """The answer is how many there were; sessions that are alive stay."""
         clock = FakeClock()
         with self.open_store(clock) as store:
-            store.create_many([{}] * 3, ttl=1)
+            store.create_many([{"n": 1}] * 3, ttl=1)
             token = store.create({})
             clock.advance(1)
             assert store.sweep() == 3  # noqa: PLR2004 - as many
