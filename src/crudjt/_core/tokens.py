@@ -63,12 +63,13 @@ class TokenCipher(threading.local):
     def __init__(self, key: bytes) -> None:
         """Take a key of 32 bytes."""
         cipher = Cipher(algorithms.AES256(key), modes.ECB())  # noqa: S305 - one block of 16 unique bytes
-        self._encipher = cipher.encryptor().update
-        self.id: Callable[[bytes], bytes] = cipher.decryptor().update
+        encipher = cipher.encryptor().update
 
-    def token(self, id_: bytes) -> str:
-        """Return the token of a 16-byte id."""
-        return b2a_base64(self._encipher(id_))[:TOKEN_CHARACTERS].translate(_TO_URL_SAFE).decode()
+        def token(id_: bytes) -> str:
+            return b2a_base64(encipher(id_))[:TOKEN_CHARACTERS].translate(_TO_URL_SAFE).decode()
+
+        self.token: Callable[[bytes], str] = token
+        self.id: Callable[[bytes], bytes] = cipher.decryptor().update
 
 
 def token_block(token: str, parameter: str = "token") -> bytes | None:

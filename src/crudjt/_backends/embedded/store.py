@@ -40,7 +40,6 @@ from crudjt._core.validation import (
     KEEP,
     Duration,
     KeepType,
-    NewLimits,
     changed_limits,
     checked_handle,
     checked_subject,
@@ -195,12 +194,18 @@ class EmbeddedStore(Store):
         packed = pack(data, self._max_data_bytes)
         if if_version is not None:
             checked_version(if_version)
-        return self._change(token, packed, changed_limits(ttl, idle, max_reads), if_version)
+        limits = changed_limits(ttl, idle, max_reads)
+        known, now_ms = self._known(token), self._clock() // NS_PER_MS
+        return self._engine.write(
+            self._sessions.change, (token, known, packed, limits, if_version, now_ms), self._durable
+        )
 
     def touch(
         self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
     ) -> bool:
-        return self._change(token, None, changed_limits(ttl, idle, KEEP), None)
+        limits = changed_limits(ttl, idle, KEEP)
+        known, now_ms = self._known(token), self._clock() // NS_PER_MS
+        return self._engine.write(self._sessions.change, (token, known, None, limits, None, now_ms), self._durable)
 
     def rotate(
         self,
@@ -223,7 +228,7 @@ class EmbeddedStore(Store):
         return self._engine.write(self._sessions.rotate, arguments, self._durable)
 
     def delete(self, token: str) -> bool:
-        known, now_ms = self._known(token), self._now_ms()
+        known, now_ms = self._known(token), self._clock() // NS_PER_MS
         return self._engine.write(self._sessions.end, (token, known, now_ms), self._durable)
 
     # Sessions of a subject
@@ -351,12 +356,6 @@ class EmbeddedStore(Store):
 
     def _write(self, decide: Decision[Result], *arguments: Any) -> Result:
         return self._engine.write(decide, arguments, self._durable)
-
-    def _change(self, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None) -> bool:
-        known, now_ms = self._known(token), self._now_ms()
-        return self._engine.write(
-            self._sessions.change, (token, known, packed, limits, if_version, now_ms), self._durable
-        )
 
 
 def _damaged(directory: Path, id_: bytes) -> StoreCorrupt:

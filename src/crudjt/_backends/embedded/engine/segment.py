@@ -61,6 +61,7 @@ _pack_length_and_crc = Struct("<II").pack
 _PUT = Struct("<B16sI")
 _pack_one_put = Struct("<QB16sI").pack
 _pack_one_delete = Struct("<QB16s16s").pack
+_pack_delete_and_put = Struct("<QB16s16sB16sI").pack
 _DELETE = Struct("<B16s16s")
 _HEADER_COPIES = (0, 2048)
 _MARK_OFFSET = 1024
@@ -122,6 +123,11 @@ def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> byt
             body = _pack_one_delete(sequence, kind, id_, record[TAG_OFFSET : TAG_OFFSET + 16])
         else:
             body = _pack_one_put(sequence, kind, id_, len(record)) + record
+        return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
+    if len(changes) == 2 and changes[0][0] == DELETE != changes[1][0]:  # noqa: PLR2004 - a rotation, in half the time
+        (kind, id_, record), (new_kind, new_id, new) = changes
+        tag = record[TAG_OFFSET : TAG_OFFSET + 16]
+        body = _pack_delete_and_put(sequence, kind, id_, tag, new_kind, new_id, len(new)) + new
         return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
     parts = [sequence.to_bytes(_SEQUENCE_BYTES, "little")]
     for kind, id_, record in in_batches(changes):
