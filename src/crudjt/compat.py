@@ -88,7 +88,8 @@ class _Master:
         It must have stopped before its thread pool is shut down, or it would not find its end. That happens before
         `atexit` has its turn, in the reverse order of registration; so this comes after the pool was made.
         """
-        threading._register_atexit(self.stop_serving)  # type: ignore[attr-defined] # noqa: SLF001 - no other is early enough
+        hooks: Any = threading  # its hook is private, and no other is early enough
+        hooks._register_atexit(self.stop_serving)  # noqa: SLF001 - as above
 
 
 class _Process:

@@ -99,8 +99,9 @@ class Server:
         self._dispatcher = Dispatcher(store, observer, client_timeout)
         self._health = Health(services)
         self._pool = AdaptiveThreadPool(threads, "crudjt-rpc")
+        executor: Any = self._pool  # gRPC takes any executor, and its stubs a ThreadPoolExecutor
         self._grpc = grpc.server(
-            self._pool,  # type: ignore[arg-type] # it takes any executor
+            executor,
             interceptors=[BearerCheck(tokens)] if tokens else [],
             options=transport_options(
                 listeners=len(self._wanted), share_ports=share_ports, max_message_bytes=max_message_bytes

@@ -323,8 +323,10 @@ class EmbeddedStore(Store):
         engine = self._engine
         if isinstance(engine, _Closed):
             return
-        self._engine = self._cache = self._sessions = _Closed()  # type: ignore[assignment] # so that every use raises
-        self._cached = _refuse  # type: ignore[assignment] # as above
+        closed: Any = _Closed()  # takes the place of any part, so that every use raises
+        refuse: Any = _refuse
+        self._engine = self._cache = self._sessions = closed
+        self._cached = refuse
         registry.release(engine, self._options)
 
     def asynchronous(self, *, writes: Writes = "thread") -> "AsyncEmbeddedStore":
