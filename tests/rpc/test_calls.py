@@ -22,6 +22,7 @@ from crudjt._rpc.proto.v1 import store_pb2
 from crudjt.server import transport
 from crudjt.server.handlers import Dispatcher
 from crudjt.server.server import (
+    MAX_HELD_BYTES,
     SERVICES,
     Server,
 )
@@ -239,7 +240,7 @@ class TooLate:
 
 
 def test_the_clock_of_the_server_tells_too_that_it_is_too_late_to_begin(store: crudjt.Store, played: Played) -> None:
-    handlers = Dispatcher(store, None, PATIENCE).handlers("test.Played", played.methods())
+    handlers = Dispatcher(store, None, PATIENCE, MAX_HELD_BYTES).handlers("test.Played", played.methods())
     answer: Any = handlers["Answer"].stream_unary
     with pytest.raises(ConnectionAbortedError) as raised:
         answer(iter([b""]), TooLate())

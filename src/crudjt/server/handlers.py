@@ -21,11 +21,13 @@ from crudjt._rpc.errors import (
     status_of,
 )
 from crudjt.errors import CrudjtError, StoreError
+from crudjt.server.budget import Budget
 from crudjt.server.services.method import Method
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _SECONDS_BETWEEN_LINES = 60.0
+_TOO_MUCH = "the calls of all clients hold too many bytes of requests; try again later, or send less in one call"
 _INTERNAL = "internal error; the log of the server says which"
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -61,14 +63,16 @@ class Dispatcher:
         observer: receives each operation on the store and each call that has ended.
         client_timeout: seconds that a client may take to send a request or to receive a response, before `give_up`
             cancels its call. An operation of the store is never interrupted.
+        max_held_bytes: limit of the bytes of requests that all calls hold together.
 
     """
 
-    def __init__(self, store: Any, observer: Observer | None, client_timeout: float) -> None:
+    def __init__(self, store: Any, observer: Observer | None, client_timeout: float, max_held_bytes: int) -> None:
         """Prepare; nothing has to be closed."""
         self._store = store if observer is None else observer.observed(store)
         self._observer = observer
         self._client_timeout = client_timeout
+        self._budget = Budget(max_held_bytes)
         self._calls: set[ActiveCall] = set()
         self._next_line: dict[type, float] = {}
 
@@ -88,7 +92,7 @@ class Dispatcher:
         """Convert an exception in the block to the status of the call, and report the call."""
         started = time.monotonic()
         code = grpc.StatusCode.CANCELLED  # if the client disconnects
-        call = ActiveCall(context)
+        call = ActiveCall(context, self._budget)
         self._calls.add(call)
         try:
             yield call
@@ -101,6 +105,7 @@ class Dispatcher:
             context.abort(code, details)
         finally:
             self._calls.discard(call)
+            self._budget.release(call.held_bytes)
             seconds = time.monotonic() - started
             _logger.debug("%s %s %.6f s", name, code.name, seconds)
             if self._observer is not None:
@@ -144,9 +149,11 @@ class Dispatcher:
 class ActiveCall:
     """A running call."""
 
-    def __init__(self, context: grpc.ServicerContext) -> None:
+    def __init__(self, context: grpc.ServicerContext, budget: Budget) -> None:
         """Start in the state of not waiting."""
         self.context = context
+        self.held_bytes = 0  # taken from the budget, until the call ends
+        self._budget = budget
         self.waiting_since: float = math.inf
 
     @contextmanager
@@ -165,23 +172,28 @@ class ActiveCall:
         raises instead of returning a request.
         """
         if method.request_streaming:
-            return self._requests(method.request, messages)
+            return self._requests(method.request, messages, streamed=True)
         return self.request(method.request, messages)
 
     def request(self, message_type: type[AnyMessage], messages: Iterator[bytes]) -> AnyMessage:
         """Return the only request of a call."""
-        for request in self._requests(message_type, messages):
+        for request in self._requests(message_type, messages, streamed=False):
             if self.context.time_remaining() == 0:
                 raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call started")
             return request
         raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "no request was sent")
 
-    def _requests(self, message_type: type[AnyMessage], messages: Iterator[bytes]) -> Iterator[AnyMessage]:
+    def _requests(
+        self, message_type: type[AnyMessage], messages: Iterator[bytes], *, streamed: bool
+    ) -> Iterator[AnyMessage]:
         while True:
             with self.waiting():
                 message = next(messages, None)
             if message is None:
                 return
+            if not self._budget.take(len(message), streamed=streamed):
+                raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_MUCH)
+            self.held_bytes += len(message)
             try:
                 yield message_type.FromString(message)
             except DecodeError:

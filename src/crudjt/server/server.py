@@ -45,6 +45,7 @@ SERVICES = {each.NAME: each.METHODS for each in (store_service, token_service)}
 
 THREADS = 64
 MAX_CONCURRENT_RPCS = 1000
+MAX_HELD_BYTES = 256 * 1024**2
 CLIENT_TIMEOUT_SECONDS = 30.0
 GRACE_SECONDS = 10.0
 
@@ -66,6 +67,8 @@ class Server:
         threads: limit of calls that run at once, including blocked ones; see `crudjt.server.executor`.
         max_concurrent_rpcs: limit of calls that run or wait; more are refused with ``RESOURCE_EXHAUSTED``.
         max_message_bytes: limit of a request; a response may be twice as large.
+        max_held_bytes: limit of the bytes of requests that all calls hold together, each until it ends; half of it for
+            calls that stream their requests. More are refused with ``RESOURCE_EXHAUSTED``.
         client_timeout: seconds that a client may take to send a request or to receive a response, before its call is
             cancelled.
         share_ports: allow other processes of this user to listen on the same ports (``SO_REUSEPORT``).
@@ -87,6 +90,7 @@ class Server:
         threads: int = THREADS,
         max_concurrent_rpcs: int = MAX_CONCURRENT_RPCS,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_held_bytes: int = MAX_HELD_BYTES,
         client_timeout: float = CLIENT_TIMEOUT_SECONDS,
         share_ports: bool = False,
         observer: Observer | None = None,
@@ -96,7 +100,7 @@ class Server:
         tokens = checked_access_tokens(access_tokens)
         self._wanted = checked_addresses(listen, tls=tls is not None, access_tokens=bool(tokens))
         self._credentials = None if tls is None else tls.credentials()
-        self._dispatcher = Dispatcher(store, observer, client_timeout)
+        self._dispatcher = Dispatcher(store, observer, client_timeout, max_held_bytes)
         self._health = Health(services)
         self._pool = AdaptiveThreadPool(threads, "crudjt-rpc")
         executor: Any = self._pool  # gRPC takes any executor, and its stubs a ThreadPoolExecutor

@@ -19,6 +19,7 @@ from crudjt._core.validation import (
     KeepType,
 )
 from crudjt._rpc.chunking import (
+    MAX_REQUEST_DATA_BYTES,
     PART_BYTES,
     in_parts,
     within_one_call,
@@ -30,6 +31,7 @@ from crudjt.server.services.method import Method
 
 _MILLISECOND = timedelta(milliseconds=1)
 _MS_PER_SECOND = 1000
+_READ_MANY_BYTES = 8 * 1024**2  # of data that one transaction of a ReadMany may read, at most
 
 _Changing = pb.UpdateRequest | pb.TouchRequest | pb.RotateRequest
 
@@ -106,10 +108,13 @@ def _create_many(store: Store, requests: Iterator[pb.CreateManyRequest]) -> Iter
 
 
 def _read_many(store: Store, requests: Iterator[pb.ReadManyRequest]) -> Iterator[pb.ReadManyResponse]:
-    sessions = store.read_many(_tokens(requests))
-    results = (pb.ReadResponse(session=_session(session)) for session in sessions)
-    for part in in_parts(results, pb.ReadResponse.ByteSize):
-        yield pb.ReadManyResponse(results=part)
+    tokens = _tokens(requests)
+    count = max(_READ_MANY_BYTES // (store.max_data_bytes or MAX_REQUEST_DATA_BYTES), 1)
+    for start in range(0, len(tokens), count):
+        sessions = store.read_many(tokens[start : start + count])
+        results = (pb.ReadResponse(session=_session(session)) for session in sessions)
+        for part in in_parts(results, pb.ReadResponse.ByteSize):
+            yield pb.ReadManyResponse(results=part)
 
 
 def _delete_many(store: Store, requests: Iterator[pb.DeleteManyRequest]) -> pb.DeleteManyResponse:
