@@ -22,11 +22,11 @@ from crudjt.errors import InvalidParameter
 PAGE_BYTES = 4096
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
-_PARENTS_MODE = 0o777  # as the umask allows: what else lies there is not ours
+_PARENTS_MODE = 0o777  # minus the umask; other files may be there, too
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MOUNTS = Path("/proc/self/mountinfo")
-_ZEROS_BYTES = 64 * 1024  # with a megabyte at once, it takes as long as without
+_ZEROS_BYTES = 64 * 1024  # a megabyte at once takes as long as no zeros at all
 _COPY_CHUNK_BYTES = 1024**2
 
 # lmdb.h: "Do not use LMDB databases on remote filesystems". flock and coherent shared mappings are at stake.
@@ -52,7 +52,7 @@ class Boot(NamedTuple):
     time: int
 
     def started_with(self, other: "Boot") -> bool:
-        """Tell whether the two times can be of one boot, allowing for a slewed clock."""
+        """Tell whether two times can be of one boot, given a slewed clock."""
         return abs(self.time - other.time) <= 5  # noqa: PLR2004 - seconds
 
 
@@ -112,12 +112,12 @@ def truncate(descriptor: int, size: int) -> None:
 
 
 def sync_data(descriptor: int) -> None:
-    """Return when the content and size of a file are on disk. A failure is final: never call again (fsyncgate)."""
+    """Sync content and size of a file to disk. A failure is final: never call again (fsyncgate)."""
     os.fdatasync(descriptor)
 
 
 def sync_directory(path: Path) -> None:
-    """Return when the names in a directory are on disk; a rename is lost without it."""
+    """Sync the names in a directory to disk; without it, a rename may be lost."""
     with opened(path, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
         os.fsync(descriptor)
 
@@ -136,7 +136,7 @@ def make_directories(path: Path, mode: int = DIRECTORY_MODE) -> None:
 
 
 def publish(temporary: Path, final: Path) -> None:
-    """Give a file that is complete and synced its final name, durably and at once."""
+    """Give a complete and synced file its final name, atomically and durably."""
     temporary.rename(final)
     sync_directory(final.parent)
 
@@ -153,7 +153,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def removed_on_failure(temporary: Path) -> Generator[None]:
-    """Make sure that a file which could not be finished takes no room."""
+    """Remove a file if the block fails."""
     try:
         yield
     except BaseException:
@@ -169,7 +169,7 @@ def remove(path: Path) -> None:
 def allocate(descriptor: int, offset: int, size: int, directory: Path) -> None:
     """Reserve disk blocks, so that writing them through a mapping cannot fail.
 
-    A failing fallocate keeps what it got (ext4) and leaves the disk full, so the free space is looked at first.
+    A failing fallocate keeps what it got (ext4) and leaves the disk full, so the free space is checked first.
 
     Raises:
         OSError: ``ENOSPC`` where there is not enough.
@@ -181,19 +181,19 @@ def allocate(descriptor: int, offset: int, size: int, directory: Path) -> None:
 
 
 def fill_with_zeros(descriptor: int, offset: int, size: int) -> None:
-    """Write zeros where nothing is yet, for the sake of who writes there through a mapping.
+    """Write zeros to unused space, so that later writes through a mapping are fast.
 
-    To touch an allocated page for the first time takes ext4 4 to 5 µs; where the kernel's cache has it already, in a
-    piece of many pages, it takes a fifth of that, these writes included. A short write does no harm.
+    The first access to an allocated page takes 4 to 5 µs on ext4. With the page in the kernel's cache, in a piece of
+    many pages, it takes a fifth of that, including these writes. A short write does no harm.
     """
     for start in range(offset, offset + size, _ZEROS_BYTES):
         os.pwrite(descriptor, bytes(min(_ZEROS_BYTES, offset + size - start)), start)
 
 
 def mapped_to_read(path: Path) -> bytes | mmap.mmap:
-    """Return the content of a file that nobody makes shorter while it is in use, without holding it in memory.
+    """Return the content of a file as a map. No process may shorten the file while the map is in use.
 
-    It is read through once, since a bad sector that a map meets first is no error but the death of the process.
+    It is read once, since a bad sector raises an error when read, and kills the process when mapped.
     """
     with opened(path) as descriptor:
         size = os.fstat(descriptor).st_size
@@ -205,8 +205,8 @@ def mapped_to_read(path: Path) -> bytes | mmap.mmap:
 def map_window(descriptor: int, offset: int, size: int) -> mmap.mmap:
     """Map a part of a file to write it; `offset` is a multiple of ``mmap.ALLOCATIONGRANULARITY``.
 
-    Other processes see what is copied into the map at once, and `sync_data` brings it to the disk. To touch it where
-    the file has become shorter is the death of the process (SIGBUS).
+    Other processes see what is copied into the map at once, and `sync_data` brings it to the disk. Access beyond the
+    end of the file kills the process (SIGBUS).
     """
     return mmap.mmap(descriptor, size, offset=offset)
 
@@ -235,7 +235,7 @@ def digest_file(path: Path) -> tuple[int, str]:
 
 
 def lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
-    """Take or convert an flock; return whether it was got. It ends with the last copy of the descriptor."""
+    """Take or convert an flock; return whether it succeeded. It ends with the last copy of the descriptor."""
     operation = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB)
     try:
         fcntl.flock(descriptor, operation)
@@ -245,12 +245,12 @@ def lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
 
 
 def unlock(descriptor: int) -> None:
-    """Give an flock up in every process that shares the descriptor."""
+    """Release an flock, in every process that shares the descriptor."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory of ours that is not needed any more."""
+    """Remove a directory that is no longer needed."""
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
-"""`CRUDJT`: the face of the original engine, so that code written for it runs unchanged.
+"""`CRUDJT`: the interface of the original engine, so that code written for it runs unchanged.
 
-One process starts the master, others connect to it, and all make the same four calls; ``docs/original.md`` lists what
-they answer. gRPC is imported by the first of them that needs it, not with this module.
+One process starts the master, others connect to it, and all make the same four calls; ``docs/original.md`` lists the
+results. gRPC is imported by the first of them that needs it, not with this module.
 """
 
 import base64
@@ -30,7 +30,7 @@ _PROTECTED = (
 
 
 class _Calls(Protocol):
-    """What master and client have in common."""
+    """The calls that a master and a client share."""
 
     @abstractmethod
     def create(self, data: Any, ttl: Any, silence_read: Any) -> str:
@@ -48,13 +48,13 @@ class _Calls(Protocol):
         """As `CRUDJT.delete`."""
 
     def close(self) -> None:
-        """Give up what it holds."""
+        """Release all resources."""
 
 
 class _Master:
-    """The store, open in this process, and a server that lends it to others.
+    """The store, open in this process, and a server that shares it with other processes.
 
-    A forked child goes on with the store; the server stays with the parent.
+    A forked child can use the store; the server stays in the parent.
     """
 
     def __init__(self, store: Store, server: "Server") -> None:
@@ -85,15 +85,15 @@ class _Master:
     def stop_serving_at_exit(self) -> None:
         """Stop the server when the main thread ends; the store stays open for the others, and is closed at exit.
 
-        It must have stopped before its thread pool is shut down, or it would not find its end. That happens before
-        `atexit` has its turn, in the reverse order of registration; so this comes after the pool was made.
+        Must run before the pool's own exit hook, or shutdown deadlocks. Those hooks run before `atexit`, in the reverse
+        order of registration; so this is registered after the pool was made.
         """
         hooks: Any = threading  # its hook is private, and no other is early enough
         hooks._register_atexit(self.stop_serving)  # noqa: SLF001 - as above
 
 
 class _Process:
-    """What this process is: master, client, or neither yet."""
+    """The role of this process: master, client, or none yet."""
 
     def __init__(self) -> None:
         self.changing = threading.Lock()
@@ -119,7 +119,7 @@ _process = _Process()
 
 
 class CRUDJT:
-    """The original's face: the four calls, for whatever `CRUDJT.Config` has made of this process.
+    """The original's interface: four calls, on the master or client that `CRUDJT.Config` has started.
 
     Every call raises ``ValueError`` for a value that is not allowed, and before `Config.start_master` or
     `Config.connect_to_master`; it raises `crudjt.StoreError` where the store or the connection fails.
@@ -130,9 +130,9 @@ class CRUDJT:
         """Start a session and return its token.
 
         Args:
-            data: what the token is to stand for; at most 256 bytes of MessagePack.
+            data: a dict of at most 256 bytes in MessagePack.
             ttl: the lifetime in seconds; ``None`` for no end.
-            silence_read: how many reads the token is good for; ``None`` for any number.
+            silence_read: number of reads the token is valid for; ``None`` for any number.
 
         """
         return _process.started.create(data, ttl, silence_read)
@@ -157,7 +157,7 @@ class CRUDJT:
         return _process.started.delete(token)
 
     class Config:
-        """What this process is: the master of a store, or a client of one."""
+        """Makes this process the master of a store, or a client of one."""
 
         @staticmethod
         def start_master(
@@ -170,18 +170,18 @@ class CRUDJT:
             """Open the store in this process, and serve it to others from a background thread.
 
             The server stops, and the store is synced and closed, when the process ends or `shutdown_server` is called.
-            Processes that can open the directory themselves may do so meanwhile, with `crudjt.open`.
+            Other processes may open the directory at the same time, with `crudjt.open`.
 
             Args:
                 secret_key: Base64 of 32, 48 or 64 bytes.
                 store_jt_path: a directory; ``None`` looks for one as `crudjt.open` does.
                 grpc_host: a loopback address.
-                grpc_port: a port that nobody uses.
+                grpc_port: a free port.
 
             Raises:
                 ValueError: a parameter is not allowed, or this process is a master already.
                 MissingDependency: gRPC is not installed.
-                StoreError: the store cannot be opened, or the port not be used.
+                StoreError: the store cannot be opened, or the port is in use.
 
             """
             check_secret_key(secret_key)
@@ -201,7 +201,7 @@ class CRUDJT:
 
         @staticmethod
         def connect_to_master(*, grpc_host: str = DEFAULT_HOST, grpc_port: int = DEFAULT_PORT) -> None:
-            """Send the calls of this process to a master, ours or the original's; the first call connects.
+            """Send the calls of this process to a master, of this package or the original; the first call connects.
 
             Raises:
                 ValueError: this process is a master.
@@ -249,7 +249,7 @@ def check_secret_key(secret_key: Any) -> None:
 
 
 def _serve(store: Store, host: str, port: int) -> "Server":
-    """Return a server of the store that answers already."""
+    """Return a running server of the store."""
     from crudjt.server.listeners.addresses import parse_address  # noqa: PLC0415 - as the next
     from crudjt.server.server import Server  # noqa: PLC0415 - imports grpc
 

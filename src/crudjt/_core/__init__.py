@@ -1,1 +1,1 @@
-"""Rules without I/O: values in, values out."""
+"""Session logic without I/O."""

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class Reader(Protocol):
-    """What a decision may read: the records as of the last commit."""
+    """Read access of a decision: the records as of the last commit."""
 
     @abstractmethod
     def get(self, key: bytes) -> bytes | None:

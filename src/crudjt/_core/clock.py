@@ -1,7 +1,7 @@
-"""The one source of time.
+"""The source of time.
 
-A clock is a callable that answers nanoseconds since 1970-01-01 UTC, as an integer: deadlines compare exactly. Each
-operation reads it once and passes the answer down. `crudjt.testing.FakeClock` is the other clock.
+A clock is a callable that returns nanoseconds since 1970-01-01 UTC, as an integer, so that deadlines compare exactly.
+Each operation reads it once and passes the time on. `crudjt.testing.FakeClock` is the other clock.
 """
 
 import time

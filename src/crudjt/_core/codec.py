@@ -1,4 +1,4 @@
-"""The data of a session as MessagePack: what may be stored, so that it can be read again on every Python."""
+"""Encode the data of a session as MessagePack, and refuse data that some Python could not read again."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import msgspec
 from crudjt._core.unpackable import MAX_DEPTH, as_dict_hint, too_deep, unpackable
 from crudjt.errors import DataTooLarge, InvalidType
 
-_NESTING = frozenset({dict, list, tuple})  # as which they are unpacked
+_NESTING = frozenset({dict, list, tuple})  # types that unpacking returns
 _CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])  # the first bytes of maps and lists
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -30,12 +30,12 @@ def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
         raise InvalidType("data", f"data must be a dict, not {type(data).__name__}{as_dict_hint(data)}")
     try:
         packed = _encode(data)
-        unpacked = unpack(packed)  # a map as a key, or raw bytes, may pack and never be read again
+        unpacked = unpack(packed)  # some data packs and does not unpack, such as a map as a key
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise unpackable(data, error) from None
     if len(packed) > max_data_bytes:
         raise DataTooLarge(len(packed), max_data_bytes)
-    # Each level takes a byte that text in ASCII has not.
+    # Each level takes a byte that is not ASCII.
     if len(packed) > MAX_DEPTH and len(packed) - len(packed.translate(None, _CONTAINERS)) > MAX_DEPTH:
         _check_depth(unpacked)
     return packed

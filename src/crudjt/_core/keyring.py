@@ -29,7 +29,7 @@ _RULE = "a secret key is Base64 of 32, 48 or 64 bytes (to make one: crudjt keyge
 
 
 class Key:
-    """The subkeys of one secret key in one store. Never shows what it holds."""
+    """The subkeys of one secret key in one store. Its repr shows none of them."""
 
     def __init__(self, secret: bytes, salt: bytes) -> None:
         """Derive every subkey at once."""
@@ -45,7 +45,7 @@ class Key:
         self._salt = salt
 
     def subject_tag(self, subject: str) -> bytes:
-        """Return the keyed hash that files a session under its subject."""
+        """Return the keyed hash under which the sessions of a subject are indexed."""
         return self._subject_hash(subject.encode())[:SUBJECT_TAG_BYTES]
 
     def seal_placement_key(self, placement_key: bytes) -> str:
@@ -127,10 +127,10 @@ def decode_secret_keys(secret_key: str | Sequence[str]) -> list[bytes]:
     """Return the bytes of one secret key or of several.
 
     Raises:
-        InvalidParameter: none is given, or one is not Base64 of an allowed size. The key is not in the message.
+        InvalidParameter: empty, or one is not Base64 of an allowed size. The key is not in the message.
 
     """
-    given: object = secret_key  # what a caller really gave
+    given: object = secret_key  # the type at run time
     if isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
         raise _wrong_type(given)
     texts = [given] if isinstance(given, str) else list(given)

@@ -31,10 +31,10 @@ class Found(NamedTuple):
 
 
 class Finder:
-    """Finds and opens what is stored under the keys of one store."""
+    """Finds and decrypts the records of one store."""
 
     def __init__(self, keyring: Keyring, damaged: DamageError) -> None:
-        """Take the keys, and what makes the error for a damaged record."""
+        """Take the keys, and the function that makes the error for a damaged record."""
         self.keyring = keyring
         self._keys = keyring.newest_first
         self._damaged = damaged
@@ -43,7 +43,7 @@ class Finder:
         """Return the session of a token, expired or not.
 
         Raises:
-            InvalidParameter: the token is not text.
+            InvalidType: the token is not a str.
 
         """
         located = self.locate(get, token)
@@ -84,7 +84,7 @@ class Finder:
             raise self._damaged(id_) from None
 
     def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[bytes, bytes, str | None]:
-        """Return header, packed data and subject of a record; raise if it was changed on disk."""
+        """Return header, packed data and subject of a record; raise if the record was changed on disk."""
         try:
             head, payload = unseal(key.cipher, id_, record)
         except DamagedRecord:
@@ -99,7 +99,7 @@ class Finder:
         return self.opened(found.key, found.id, found.record)[1:]
 
     def session(self, found: Found, now_ns: int) -> Session:
-        """Return a session as its owner sees it."""
+        """Return the `Session` for a caller."""
         packed, subject = self.open(found)
         envelope = Envelope(found.id, found.record[:HEADER_BYTES], subject)
         return Session(unpack(packed), found.header.reads_left or None, envelope, now_ns)

@@ -1,4 +1,4 @@
-"""What each operation changes: pure functions from a `Reader`, arguments and the time to the changes to write.
+"""Pure functions: from a `Reader`, arguments and the time to the changes to write.
 
 Each is a `Decision`: it returns its result and the changes that make it true, and a backend commits them all or none.
 Nothing here writes, reads the clock, or knows which backend calls it.
@@ -65,7 +65,7 @@ class Sessions(Finder):
     def insert(
         self, packed: bytes, subject: str | None, limits: StoredLimits, now_ns: int, place: bytes | None = None
     ) -> tuple[str, Change]:
-        """Return the token of a new session, and the change that begins it; `place` is for one without a subject."""
+        """Return the token of a new session, and the change that creates it; `place` is for one without a subject."""
         key, now_ms = self._newest, now_ns // NS_PER_MS
         flags, tag = 0, NO_SUBJECT
         if subject is not None:
@@ -84,7 +84,7 @@ class Sessions(Finder):
         return key.tokens.token(id_), (INSERT, id_, head + key.cipher.seal(packed, id_ + head))
 
     def take(self, reader: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
-        """Read sessions, counting the read and sliding the idle deadline."""
+        """Read sessions; count the read and restart the idle timeout."""
         now_ms = now_ns // NS_PER_MS
         taken: dict[bytes, Found] = {}
         changes: dict[bytes, Change] = {}
@@ -116,7 +116,7 @@ class Sessions(Finder):
         return results[0], changes
 
     def taken(self, found: Found, packed: bytes, subject: str | None, now_ns: int) -> tuple[Session, Change]:
-        """Return what a read that is due gives of a session, and makes of it."""
+        """Return the result of a read that changes the record, and the change."""
         key, id_, record, header = found
         expires, reads_left = header.expires, header.reads_left - 1 if header.reads_left else None
         if header.idle:
@@ -139,7 +139,7 @@ class Sessions(Finder):
         if_version: int | None,
         now_ms: int,
     ) -> tuple[bool, Sequence[Change]]:
-        """Give a live session new data, unless `packed` is ``None``, and new limits.
+        """Replace the data of a live session, unless `packed` is ``None``, and its limits.
 
         Raises:
             VersionConflict: the session is not at `if_version`.
@@ -176,10 +176,10 @@ class Sessions(Finder):
         limits: NewLimits = NO_NEW_LIMITS,
         if_version: int | None = None,
     ) -> tuple[str | None, Sequence[Change]]:
-        """Move a live session to a new token, of the newest key, and give it what is not ``None`` or `KEEP`.
+        """Move a live session to a new token, of the newest key, and change what is not ``None`` or `KEEP`.
 
-        It goes to the place of a new subject, and otherwise stays where it is. A subject that is given is a login, from
-        which its age counts.
+        It moves to the place of a new subject, and otherwise stays. A given subject is a login, which restarts the age
+        of the session.
 
         Raises:
             VersionConflict: the session is not at `if_version`.
@@ -274,7 +274,7 @@ class Sessions(Finder):
 
 
 def _changed(head: bytes, data: bytes, packed: bytes | None, if_version: int | None) -> tuple[bytes, bytes]:
-    """Return the header and the data of a session that is given data, unless that is ``None``."""
+    """Return the header and the data after an update; `packed` ``None`` keeps both."""
     if if_version is not None and if_version != version_of(head):
         raise VersionConflict(if_version, version_of(head))
     return (head, data) if packed is None else (with_next_version(head), packed)

@@ -1,4 +1,4 @@
-"""How a store is to behave: one frozen object, validated once."""
+"""The options of a store: one frozen object, validated once."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -20,14 +20,14 @@ class Options:
     """Everything `crudjt.open` takes besides location and secret key.
 
     Attributes:
-        durability: ``"interval"`` answers at once and syncs to disk every ``sync_interval``; ``"full"`` answers only
+        durability: ``"interval"`` returns at once and syncs to disk every ``sync_interval``; ``"full"`` returns only
             after the change is on disk. Neither loses anything when processes die; they differ when the power fails.
         sync_interval: seconds between two syncs to disk.
         sweep_interval: seconds between two removals of expired sessions.
         max_size: bytes the view of live sessions may grow to; the store's largest ever value stays in force, and
             ``None`` keeps it (16 GiB for a new store). A larger value takes effect when no other process has the
             store open. It is address space, not disk space.
-        max_data_bytes: how large the data of one session may be, in bytes of MessagePack.
+        max_data_bytes: limit of the data of one session, in bytes of MessagePack.
         clock: the source of time, in nanoseconds since 1970.
 
     Raises:
@@ -43,7 +43,7 @@ class Options:
     clock: Clock = system_clock
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work, by name."""
+        """Check every value."""
         if self.durability not in get_args(Durability):
             raise InvalidParameter("durability", f"durability must be 'interval' or 'full', not {self.durability!r}")
         _require_number("sync_interval", self.sync_interval, 0.001, 3600, "seconds")

@@ -1,4 +1,4 @@
-"""Records: what the store keeps of a session, and the `Session` its owner sees.
+"""Records: the stored form of a session.
 
 A record is a header in the clear and a sealed payload (``docs/format.md``):
 
@@ -102,7 +102,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
         return not self.expires or now_ms < self.expires
 
     def still_until(self) -> int:
-        """Return when a read may change the record or find it gone, 0 for never.
+        """Return the time until which a cached copy may be served without a write (0: forever).
 
         A read moves the idle deadline only where it moves by a tenth of the idle timeout, so that reading costs at
         most one write per tenth.
@@ -167,7 +167,7 @@ def unlimited(head: bytes) -> bool:
 
 
 def has_expired(head: bytes, now_ms: int) -> bool:
-    """Tell whether a deadline has passed, from a header's bytes; only a record that opens is to be believed."""
+    """Tell whether a deadline has passed, from a header's bytes, which are not authenticated yet."""
     expires = int.from_bytes(head[_EXPIRES_OFFSET:_HARD_EXPIRY_OFFSET], "little")
     return 0 < expires <= now_ms
 
@@ -184,7 +184,7 @@ def with_next_version(head: bytes) -> bytes:
 
 
 def with_created(head: bytes, now_ms: int) -> bytes:
-    """Return a header's bytes for a session that begins now."""
+    """Return the header's bytes of a new session."""
     return head[:8] + now_ms.to_bytes(8, "little") + head[_EXPIRES_OFFSET:]
 
 
@@ -205,7 +205,7 @@ def with_subject_tag(head: bytes, tag: bytes) -> bytes:
 
 
 def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]:
-    """Return a record's header, which can be believed from then on, and its payload.
+    """Return a record's header, now authenticated, and its payload.
 
     Raises:
         DamagedRecord: changed on disk, moved from another id, or sealed with another key.

@@ -1,4 +1,4 @@
-"""`Session`: what a token identified when it was read."""
+"""`Session`: the session of a token, as it was when read."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from crudjt._core.record import NO_SUBJECT, RECORD_FORMAT, Header, unpack_header
 
 
 class Envelope(msgspec.Struct, gc=False):
-    """What there is to a session besides its data. The header is taken apart only for those who ask."""
+    """Session metadata. The header is parsed on first use."""
 
     id: bytes
     head: bytes
@@ -23,7 +23,7 @@ class Envelope(msgspec.Struct, gc=False):
 
 
 class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no cycle, unless `data` is made to
-    """What a token stood for at the moment it was read.
+    """A session as it was when read.
 
     Immutable; `data` is the caller's own copy. `reads_left` counts the reads that remain after this one, ``None`` for
     unlimited.
@@ -71,12 +71,12 @@ class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no c
         return f"<Session {self.id} version={self.version}>"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Show rich no more than `repr` shows; the inherited one would show the data."""
+        """Return nothing more than `repr` for rich; the inherited method would show the data."""
         return [("id", self.id), ("version", self.version)]
 
 
 def reading_writes(session: Session) -> bool:
-    """Tell whether to read a session that was peeked at would change it: count a read, or put its idle timeout off."""
+    """Tell whether a read of a session that was peeked at would write: count a read or restart the idle timeout."""
     return session._envelope.header.due(session._now_ns // NS_PER_MS)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - users do not see it
 
 

@@ -6,10 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """The state of a store at one moment, seen from any process.
+    """The state of a store at one time, the same from any process.
 
     Attributes:
-        sessions: how many are stored; expired ones count until they are swept.
+        sessions: number of stored sessions; expired ones count until they are swept.
         log_bytes: log that a recovery would read.
         unsynced_bytes: log that is not known to be on disk yet.
         view_bytes: pages of the view that hold live data.

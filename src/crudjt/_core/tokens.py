@@ -1,8 +1,8 @@
 """Tokens and ids.
 
-An id is what the store files a session under: 8 bytes of nanoseconds, 2 of place and 6 random ones. New ids ascend, so
+An id is the key of a session in the store: 8 bytes of nanoseconds, 2 of place and 6 random ones. New ids ascend, so
 that the tree grows at its end, in full pages. All sessions of a subject have one place, so that a cluster can keep them
-together; without a subject the place is random. A token is what its owner holds: the id enciphered with AES-256 as one
+together; without a subject the place is random. A token is the id enciphered with AES-256 as one
 block, in URL-safe Base64 (RFC 4648, section 5) without padding, always 22 characters. It looks random, means nothing,
 is never stored, and cannot be computed from a stolen store without the secret key.
 """
@@ -73,9 +73,9 @@ class TokenCipher(threading.local):
 
 
 def token_block(token: str, parameter: str = "token") -> bytes | None:
-    """Return the 16 bytes a token spells, or ``None`` where it is not spelled as tokens are.
+    """Decode a token to 16 bytes; ``None`` if it is not canonical base64url.
 
-    Each block has one spelling: other alphabets, padding and stray bits are refused.
+    Each block has one encoding: other alphabets, padding and stray bits are refused.
 
     Raises:
         InvalidType: it is not a str.
@@ -91,4 +91,4 @@ def token_block(token: str, parameter: str = "token") -> bytes | None:
         block = a2b_base64(token.encode("latin-1").translate(_FROM_URL_SAFE) + b"==")
     except (Base64Error, UnicodeEncodeError):
         return None
-    return block if len(block) == ID_BYTES else None  # what is in no alphabet was skipped
+    return block if len(block) == ID_BYTES else None  # characters of no alphabet were skipped

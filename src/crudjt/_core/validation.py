@@ -1,4 +1,4 @@
-"""What callers say of a session - how long, how often, whose - checked and in the units of a record."""
+"""Validate ttl, idle, max_reads and subject; convert them to stored units."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ MAX_SECONDS = 1000 * 366 * 86_400
 MAX_READS = 2**63 - 1
 MAX_SUBJECT_BYTES = 1024
 
-_NUMBERS = (int, float)  # ``int | float`` would be made anew by each call
+_NUMBERS = (int, float)  # each call would make ``int | float`` again
 _HANDLE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -22,7 +22,7 @@ class Keep(Enum):
     KEEP = "KEEP"
 
     def __repr__(self) -> str:
-        """Read well in signatures."""
+        """Return the name, for signatures."""
         return "KEEP"
 
 
@@ -47,7 +47,7 @@ NO_LIMITS = StoredLimits(0, 0, 0)
 
 
 class NewLimits(NamedTuple):
-    """What a caller wishes of a session's limits: as in `StoredLimits`, or `KEEP`."""
+    """Changed limits of a session: as in `StoredLimits`, or `KEEP`."""
 
     ttl: int | KeepType
     idle: int | KeepType
@@ -95,7 +95,7 @@ def new_limits(ttl: Duration | None, idle: Duration | None, max_reads: int | Non
 def changed_limits(
     ttl: Duration | KeepType | None, idle: Duration | KeepType | None, max_reads: int | KeepType | None
 ) -> NewLimits:
-    """Return what is to become of a session's limits."""
+    """Return the changes to a session's limits."""
     if ttl is idle is max_reads is KEEP:
         return NO_NEW_LIMITS
     return NewLimits(
@@ -106,7 +106,7 @@ def changed_limits(
 
 
 def checked_subject(subject: object) -> str:
-    """Return a subject that can be filed under. Its text is never in an error."""
+    """Return a valid subject. Its text is never in an error."""
     if not isinstance(subject, str):
         raise InvalidType("subject", f"subject must be a str, not {type(subject).__name__}")
     if not subject:
@@ -132,7 +132,7 @@ def checked_version(if_version: int) -> int:
 
 
 def checked_handle(id: str) -> bytes:  # noqa: A002 - named as Session.id is
-    """Return the id that a handle spells."""
+    """Return the id of a handle."""
     if not isinstance(id, str):
         raise InvalidType("id", f"id must be a str (Session.id), not {type(id).__name__}")
     if not _HANDLE.fullmatch(id):
@@ -141,7 +141,7 @@ def checked_handle(id: str) -> bytes:  # noqa: A002 - named as Session.id is
 
 
 def list_of_tokens(tokens: Iterable[str]) -> list[str]:
-    """Return what must be an iterable of tokens as a list."""
+    """Return an iterable of tokens as a list."""
     if isinstance(tokens, str):
         raise InvalidType("tokens", "tokens must be an iterable of tokens, not a str")
     if not isinstance(tokens, Iterable):

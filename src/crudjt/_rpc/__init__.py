@@ -1,1 +1,1 @@
-"""What both ends of a gRPC connection share."""
+"""Code that clients and servers of gRPC share."""

@@ -159,7 +159,7 @@ class AsyncEmbeddedStore(AsyncStore):
         await self._threads.close(self._store.close)
 
     def __repr__(self) -> str:
-        """Return the location and state, and nothing that is stored."""
+        """Return the location and state, without any data."""
         return f"<AsyncEmbeddedStore of {self._store!r}>"
 
     async def _write(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:

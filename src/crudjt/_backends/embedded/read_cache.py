@@ -5,7 +5,7 @@ before it commits, and ``end`` after. A reader notes the pair before it reads th
 both words were equal; it uses what it kept only while ``begin`` still equals what it noted.
 
 Why that is enough: what was read before a commit was noted before it too, and from before that commit on ``begin``
-differs from the note for good, since it is set under the write lock and transaction ids only grow. A writer that
+differs from the note permanently, since it is set under the write lock and transaction ids only grow. A writer that
 dies, or is late, leaves a pair unequal: that costs misses until the next write to the pair, never a stale hit.
 """
 
@@ -14,24 +14,24 @@ from collections import OrderedDict
 from crudjt._core.session import Envelope
 
 ENTRIES = 40_000
-_CHANCES = 8  # bounds what one read may have to do for the others
+_MAX_SECOND_CHANCES = 8  # entries re-queued per insertion
 
 
 class Cached(Envelope, gc=False):
-    """An unsealed session of unlimited reads. It is the envelope of the sessions it serves: one object less to touch.
+    """A decrypted session with unlimited reads. Also the envelope of the sessions it serves.
 
     Nothing in it burdens the garbage collector: forty thousand entries would make every collection of the application
     slow. The data stays packed: to decode it for each caller takes no longer than to copy a map that lies all over
     memory.
     """
 
-    key: int  # which of the ring, from the newest on
+    key: int  # index in the ring, from the newest on
     words: memoryview  # of the control block
     word: int  # where its pair begins in the control block
-    noted: int  # what both words were
-    until_ns: int  # from when on it has to be looked at again, 0 for never
+    noted: int  # the value of both words
+    until_ns: int  # when it expires from the cache, 0 for never
     packed: bytes  # the data, to be decoded for each caller
-    used: bool = False  # set by a hit, and taken back when its turn to go has come
+    used: bool = False  # set by a hit, cleared when it is the oldest
 
     def holds(self) -> bool:
         """Tell whether no process has changed the session; under the write lock, that stays so until the commit."""
@@ -43,7 +43,7 @@ class Cached(Envelope, gc=False):
 
 
 class ReadCache:
-    """Tokens to sessions; of those that nobody has used since they came, the oldest go first.
+    """Cache from token to session, with second-chance (CLOCK) eviction.
 
     A hit sets a flag and moves nothing: the links of an ordered map lie far apart in memory, and following them took a
     fifth of a cached read. `get` is the mapping's own method, since a call of ours would take a tenth.
@@ -59,7 +59,7 @@ class ReadCache:
         entries = self._entries
         entries[token] = entry
         if len(entries) > ENTRIES:
-            for _ in range(_CHANCES):
+            for _ in range(_MAX_SECOND_CHANCES):
                 oldest, candidate = entries.popitem(last=False)
                 if not candidate.used:
                     return
@@ -68,5 +68,5 @@ class ReadCache:
             entries.popitem(last=False)
 
     def drop(self, token: str) -> None:
-        """Forget a token whose entry is of no more use."""
+        """Remove the entry of a token."""
         self._entries.pop(token, None)

@@ -59,7 +59,7 @@ _BATCH = 500
 
 
 class _Closed:
-    """Stands where the parts of a store stood before it was closed."""
+    """Replaces the engine after close(): any use raises StoreClosed."""
 
     def __getattr__(self, _name: str) -> NoReturn:
         raise StoreClosed
@@ -73,7 +73,7 @@ class EmbeddedStore(Store):
     """A store in a directory. Reads are cached in the process; writes go through one lock for all processes."""
 
     def __init__(self, directory: Path, secrets: Sequence[bytes], options: Options) -> None:
-        """Open or create the store in a directory; `crudjt.open` is the way to call this."""
+        """Open or create the store in a directory; use `crudjt.open` instead."""
         engine = registry.acquire(directory, options)
         try:
             keyring = Keyring(secrets, engine.salt)
@@ -248,7 +248,7 @@ class EmbeddedStore(Store):
         checked_subject(subject)
         block = None if keep is None else token_block(keep, "keep")
         ended, tried = 0, set[bytes]()
-        # Again until nothing new turns up: a session that is rotated meanwhile may move to where it was looked for.
+        # Repeat until nothing new is found: a session that is rotated during the scan may move to a scanned place.
         while True:
             before = len(tried)
             for key, tag, ids in self._filed(subject):
@@ -264,7 +264,7 @@ class EmbeddedStore(Store):
         return self._write(self._sessions.remove_id, checked_handle(id), self._now_ms())
 
     def _filed(self, subject: str) -> Iterator[tuple[Key, bytes, list[bytes]]]:
-        """Yield the ids filed under a subject, by key and tag; each list is read in one transaction."""
+        """Yield the ids of a subject, by key and tag; each list is read in one transaction."""
         for key in self._sessions.keyring.newest_first:
             tag = key.subject_tag(subject)
             start = prefix = SUBJECT + tag
@@ -335,7 +335,7 @@ class EmbeddedStore(Store):
         return AsyncEmbeddedStore(self, writes=writes)
 
     def __repr__(self) -> str:
-        """Return the location and state, and nothing that is stored."""
+        """Return the location and state, without any data."""
         state = "closed" if isinstance(self._engine, _Closed) else "open"
         return f"<EmbeddedStore {str(self._directory)!r} {state}>"
 
@@ -346,7 +346,7 @@ class EmbeddedStore(Store):
         return clock() // NS_PER_MS
 
     def _known(self, token: str) -> Cached | None:
-        """Return what the cache has of a session that is about to change, which is the end of the entry's use."""
+        """Remove and return the cache entry of a session that is about to change."""
         cached = self._cached
         try:
             entry = cached(token)

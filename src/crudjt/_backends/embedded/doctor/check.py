@@ -1,7 +1,7 @@
 """The doctor: checks the files of a store against each other, without a key and without changing anything.
 
-A store may be in use meanwhile. Then the log is judged up to where the control block says it ended in one snapshot of
-the view, and compaction waits, so that no file goes away under the examination.
+A store may be in use during the check. Then the log is checked up to its end as of one snapshot of the view, according
+to the control block, and compaction waits, so that no file is removed during the check.
 """
 
 import threading
@@ -60,7 +60,7 @@ _examining = threading.Lock()  # LMDB opens a tree once in a process
 
 
 class Finding(NamedTuple):
-    """One thing that was checked; `offset` in bytes, where there is one."""
+    """One result of the check; `offset` in bytes, if there is one."""
 
     healthy: bool
     path: Path
@@ -70,7 +70,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What was found out about the files of a store."""
+    """The findings about the files of a store."""
 
     findings: list[Finding]
 
@@ -86,7 +86,7 @@ def examine(directory: Path) -> Report:
     Raises:
         StoreInaccessible: there is no store, or no permission to read it.
         StoreFormatError: a newer version wrote it.
-        StoreBusy: it is being recovered, repaired, compacted or swept all the time.
+        StoreBusy: other processes kept recovering, repairing, compacting or sweeping it.
 
     """
     check_is_store(directory)
@@ -102,10 +102,10 @@ class Examination:
 
     Attributes:
         findings: in the order in which they were made.
-        manifest: ``None`` where it is missing or damaged.
-        sessions: what base and log say, as long as they are whole.
-        log_is_whole: base and log together say what the store holds.
-        view_is_whole: the view, by itself, says it.
+        manifest: ``None`` if it is missing or damaged.
+        sessions: the sessions of base and log, as long as both are intact.
+        log_is_whole: base and log are intact and hold all sessions.
+        view_is_whole: the view is intact and holds all sessions.
 
     """
 
@@ -279,7 +279,7 @@ class Examination:
             return
         if self.log_is_whole:
             raise StoreCorrupt(reader.path, 0, f"the segment does not follow entry {self._sequence}")
-        self._sequence = header.first_sequence - 1  # what came before is damaged, and was reported
+        self._sequence = header.first_sequence - 1  # the entries before are damaged, and were reported
 
     def _replay(self, reader: SegmentReader) -> tuple[int, int]:
         """Apply a segment to `sessions`; return how many entries it has and where the last ends."""

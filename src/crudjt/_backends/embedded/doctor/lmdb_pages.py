@@ -1,7 +1,7 @@
 """Read a tree that may be damaged, page by page, without LMDB.
 
-LMDB trusts its pages and may end the process over a bad one. So a tree that is looked at with suspicion is read here,
-from the file, with every bound checked. What is used of LMDB's format (0.9, pages of 4096 bytes, little-endian):
+LMDB trusts its pages, and a bad one may crash the process. So a suspect tree is read here, from the file, with every
+bound checked. The parts of LMDB's format that are used (0.9, pages of 4096 bytes, little-endian):
 
     page        number (8), padding (2), flags (2), lower (2), upper (2); then offsets of nodes (2 each) up to `lower`
     meta page   pages 0 and 1, after the head: magic, version, address, map size, two trees of 48 bytes, last page,
@@ -50,7 +50,7 @@ class Node(NamedTuple):
 
 
 class Tree:
-    """The file of a view or of a base, read with suspicion; `damage` collects what could not be read."""
+    """The file of a view or of a base, read with all checks; `damage` collects the unreadable parts."""
 
     def __init__(self, path: Path) -> None:
         """Open the file; pair with `close`."""
@@ -64,7 +64,7 @@ class Tree:
         os.close(self._descriptor)
 
     def metas(self) -> list[Meta]:
-        """Return the states that are whole, the newest first."""
+        """Return the intact states, the newest first."""
         found: list[Meta] = []
         for number in range(2):
             page = os.pread(self._descriptor, _filesystem.PAGE_BYTES, number * _filesystem.PAGE_BYTES)
@@ -76,7 +76,7 @@ class Tree:
         return sorted(found, reverse=True)
 
     def items(self, meta: Meta) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the items of one state in the order of their keys, leaving out pages that are damaged."""
+        """Yield the items of one state in the order of their keys, without damaged pages."""
         if meta.root != _EMPTY_ROOT:
             yield from self._below(meta.root, 0)
 

@@ -1,4 +1,4 @@
-"""Keeping a store still while its files are looked at: from recovery, from compaction, or from every other process."""
+"""Locks that keep other processes from opening, recovering or compacting the store during a check."""
 
 import os
 import time
@@ -18,7 +18,7 @@ _POLL_SECONDS = 0.01
 
 
 def check_is_store(directory: Path) -> None:
-    """Accept a directory that holds a store or what is left of one.
+    """Check that a directory holds a store or the remains of one.
 
     Raises:
         StoreInaccessible: it does not.
@@ -37,10 +37,10 @@ def check_is_store(directory: Path) -> None:
 
 @contextmanager
 def at_rest(directory: Path, *, alone: bool = False) -> Generator[None]:
-    """Keep others from recovering the store for a block; with `alone`, from having it open at all.
+    """Keep other processes from recovering the store during a block; with `alone`, from having it open.
 
     Raises:
-        StoreBusy: they do.
+        StoreBusy: another process does so now.
 
     """
     with ExitStack() as stack:
@@ -53,7 +53,7 @@ def at_rest(directory: Path, *, alone: bool = False) -> Generator[None]:
 
 @contextmanager
 def maintenance_waits(directory: Path) -> Generator[None]:
-    """Keep others from compacting, which removes files, for a block."""
+    """Keep other processes from compacting, which removes files, during a block."""
     with ExitStack() as stack:
         if (directory / BASE_DIRECTORY).is_dir():
             _wait_for_lock(stack, directory / BASE_DIRECTORY, os.O_RDONLY, exclusive=False)

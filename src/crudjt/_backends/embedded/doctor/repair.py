@@ -1,4 +1,4 @@
-"""The repair: saves what can be read of a damaged store into a new base, and keeps the damaged files aside.
+"""Repair: save all readable sessions of a damaged store into a new base, and keep the damaged files aside.
 
 Nothing of the old store is touched before the new base is on disk and the manifest names it, in one step. A repair that
 dies before that step has changed nothing, one that dies after it has left a store that opens. Either way it can be run
@@ -61,14 +61,14 @@ _BATCH = 500
 
 
 def repair(directory: Path) -> Report:
-    """Make a damaged store healthy again, with all that can be read; a healthy one stays as it is.
+    """Repair a damaged store with all readable sessions; leave a healthy store unchanged.
 
-    The report says in numbers what was saved and what was lost, and then how the store is now.
+    The report counts saved and lost entries, and then describes the store after the repair.
 
     Raises:
         StoreInaccessible: there is no store, or no permission to change it.
         StoreBusy: a process has it open.
-        StoreCorrupt: not even one header of the log is readable, so that nothing could be made of what is left.
+        StoreCorrupt: no header of the log is readable, so nothing can be recovered.
         StoreFull: no room for the new files; nothing was changed.
 
     """
@@ -108,7 +108,7 @@ def _repair_alone(directory: Path) -> Report:
 
 @dataclass
 class _Saved:
-    """What could be read, and a count of what could not."""
+    """The readable sessions, and counts of the unreadable parts."""
 
     manifest: Manifest
     sessions: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
@@ -117,7 +117,7 @@ class _Saved:
     may_revive: bool = False
 
     def texts(self) -> Iterator[str]:
-        """Yield what the report says of it."""
+        """Yield the lines of the report."""
         yield f"saved {len(self.sessions):,} sessions"
         yield from (f"lost {loss}" for loss in self.losses)
         if not self.losses:
@@ -127,7 +127,7 @@ class _Saved:
 
 
 def _save(directory: Path, examination: Examination) -> _Saved:
-    """Collect the sessions from the best source: base and log, or the view of this boot, or the ruins of all three."""
+    """Collect the sessions from the best source: base and log, the view of this boot, or the remains of all three."""
     log = directory / LOG_DIRECTORY
     readers = {number: read_segment(segment_path(log, number)) for number in segment_numbers(log)}
     saved = _Saved(_known_facts(directory, examination, readers))
@@ -148,7 +148,7 @@ def _save(directory: Path, examination: Examination) -> _Saved:
 
 
 def _known_facts(directory: Path, examination: Examination, readers: dict[int, SegmentReader | None]) -> Manifest:
-    """Return the manifest, made from what the segments say where it is lost or of another store."""
+    """Return the manifest, rebuilt from the segments if it is lost or of another store."""
     salts = Counter(reader.header.store_salt.hex() for reader in readers.values() if reader)
     del salts[""]
     found = examination.manifest
@@ -184,7 +184,7 @@ def _base_numbers(directory: Path) -> list[int]:
 def _salvage_base(
     directory: Path, saved: _Saved, examination: Examination, readers: dict[int, SegmentReader | None]
 ) -> int:
-    """Take what the base holds; return the first segment to apply over it."""
+    """Collect the sessions of the base; return the first segment to replay over it."""
     base = saved.manifest.base
     if base is not None:
         number, sessions = base.segment, base.sessions
@@ -209,7 +209,7 @@ def _salvage_base(
 
 
 def _replay(log: Path, saved: _Saved, readers: dict[int, SegmentReader | None], first: int) -> set[bytes]:
-    """Apply every readable entry from segment `first` on; return what was deleted, which never comes back."""
+    """Apply every readable entry from segment `first` on; return the deleted ids, which must not come back."""
     deleted: set[bytes] = set()
     numbers = [number for number in readers if number >= first]
     for number in range(first or 1, max([saved.manifest.segment, *numbers]) + 1):
@@ -297,7 +297,7 @@ def _fill(view: View, sessions: dict[bytes, bytes]) -> None:
 
 
 def _keep_aside(directory: Path, report: Report, number: int) -> list[str]:
-    """Give every damaged file a second name in a directory of its own, which stays when the first name goes."""
+    """Link every damaged file into a separate directory, so that it remains when the original is removed."""
     damaged = {finding.path for finding in report.findings if not finding.healthy and finding.path.is_file()}
     if not damaged:
         return []

@@ -25,7 +25,7 @@ class Hole(NamedTuple):
 
 
 def surviving_entries(reader: SegmentReader, holes: list[Hole]) -> Iterator[Entry]:
-    """Yield every whole entry of a segment in order, and note what lies between."""
+    """Yield every intact entry of a segment in order, and record the gaps between them."""
     offset, sequence = HEADER_BLOCK_BYTES, reader.header.first_sequence
     end = max(reader.filled, min(reader.synced_end, len(reader.content)))  # zeros before the mark are lost entries
     while offset < end:

@@ -1,4 +1,4 @@
-"""What a view holds, checked in one pass: each record by itself, and all against subjects, count and log."""
+"""Check a view in one pass: each record by itself, and all against subjects, count and log."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from crudjt._core.record import (
 
 
 class ViewContents:
-    """What a pass over the view counted; `expected` loses what was found, and may be ``None``."""
+    """Counts from one pass over the view. Entries found are removed from `expected`, which may be ``None``."""
 
     def __init__(self, tree: Tree, meta: Meta, expected: dict[bytes, bytes] | None) -> None:
         self.sessions = self.subjects = 0
@@ -45,7 +45,7 @@ class ViewContents:
                 self._unindexed += 1
 
     def faults(self, counted: int) -> Iterator[str]:
-        """Yield what is wrong, as ends of a sentence that begins with "the view"."""
+        """Yield the faults, as ends of a sentence that begins with "the view"."""
         if self._unreadable:
             yield f"holds {self._unreadable:,} records whose head is damaged"
         if self._unindexed:

@@ -1,4 +1,4 @@
-"""The embedded engine: a log that is the truth, and a view of it that every process maps.
+"""The embedded engine: an authoritative log, and a view of it that every process maps.
 
-Nothing in here knows gRPC, click or a framework.
+It imports no gRPC, click or framework.
 """

@@ -1,7 +1,7 @@
-"""The background threads of an open store: one syncs, one sweeps, compacts and frees the reader slots of the dead.
+"""The background threads of an open store: one syncs, one sweeps, compacts and frees reader slots of dead processes.
 
-Every process with the store open has them, and each does the work of all: what a killed process left unsynced, the
-others sync. They are two because a sweep or a compaction may take minutes, and a sync must not wait for it.
+Every process with the store open has them, and each works for all processes: changes of a killed process are synced by
+the others. There are two threads, since a sweep or a compaction may take minutes, and a sync must not wait for it.
 """
 
 import logging
@@ -27,11 +27,11 @@ logger = logging.getLogger("crudjt")
 
 
 class _Stopped(Exception):
-    """The thread is to end before its round does."""
+    """Ends a round early, and the thread with it."""
 
 
 class _Rounds:
-    """A thread that makes a round every `interval()` seconds."""
+    """A thread that runs a round every `interval()` seconds."""
 
     def __init__(self, name: str, make_round: Callable[[], None], interval: Callable[[], float]) -> None:
         """Prepare; nothing runs before `start`."""
@@ -44,17 +44,17 @@ class _Rounds:
         self.wake = self._waking.set
 
     def ask_to_stop(self) -> None:
-        """Let it end soon."""
+        """Request the end of the thread."""
         self._stopping.set()
         self._waking.set()
 
     def join(self) -> None:
-        """Return when the thread has ended; what it is at, it finishes."""
+        """Wait for the end of the thread, which finishes its current step."""
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_SECONDS)
 
     def pause(self, seconds: float) -> None:
-        """Wait within a round. Raises `_Stopped` where the round is to end here."""
+        """Wait within a round; raise `_Stopped` if the thread should end."""
         if self._stopping.wait(seconds):
             raise _Stopped
 
@@ -68,12 +68,12 @@ class _Rounds:
         except _Stopped:
             pass
         except (StoreClosed, StoreFailed) as error:
-            # Every call of the store says the same from now on; a trace would add nothing.
+            # Every call raises the same error from now on; a trace would add nothing.
             logger.error("%s stops: %s", self._thread.name, error)  # noqa: TRY400
 
 
 class BackgroundThreads:
-    """The threads of one engine; `options` says what its stores ask for now."""
+    """The threads of one engine; `options` returns the current options of its stores."""
 
     def __init__(self, engine: Engine, options: Callable[[], Options]) -> None:
         """Prepare; nothing runs before `start`."""
@@ -89,26 +89,26 @@ class BackgroundThreads:
         self._not_before = 0.0
 
     def start(self) -> None:
-        """Begin to take care. A store that is empty needs no sweep."""
+        """Start the threads. An empty store needs no sweep."""
         if not self._engine.log_end().sessions:
             self._engine.words[WORD_SWEPT_AT] = self._options().clock() // NS_PER_MS
         for thread in self._threads:
             thread.start()
 
     def reconsider(self) -> None:
-        """Look at the options again, which may ask for shorter intervals now."""
+        """Read the options again, which may have shorter intervals now."""
         for thread in self._threads:
             thread.wake()
 
     def stop(self) -> None:
-        """Return when the threads have ended. A sync or a compaction is finished, a sweep is not."""
+        """Wait for the end of the threads. A running sync or compaction finishes, a sweep does not."""
         for thread in self._threads:
             thread.ask_to_stop()
         for thread in self._threads:
             thread.join()
 
     def _sync(self) -> None:
-        """Sync; where this process cannot, for want of a descriptor, say, the next round tries again."""
+        """Sync; if this process cannot, for instance without a free descriptor, the next round tries again."""
         try:
             sequence = self._engine.log_end().sequence
             if self._engine.words[WORD_SYNCED_SEQUENCE] < sequence:

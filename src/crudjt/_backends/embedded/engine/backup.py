@@ -1,4 +1,4 @@
-"""Copy a live store, as of one moment."""
+"""Make a consistent copy of a live store."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ _FIRST_SEGMENT = 1
 
 
 def backup(engine: Engine, target: Path) -> None:
-    """Make a copy of a live store, as of one moment, that opens as a store.
+    """Make a consistent copy of a live store, which opens as a store.
 
     Raises:
         StoreInaccessible: the target exists.

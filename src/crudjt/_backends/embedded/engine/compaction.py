@@ -1,4 +1,4 @@
-"""Compaction: replace the log so far by a snapshot of the view."""
+"""Compaction: replace the log by a snapshot of the view."""
 
 import msgspec
 
@@ -28,7 +28,7 @@ def compaction_is_due(engine: Engine) -> bool:
 
 
 def compact(engine: Engine, now_ms: int) -> bool:
-    """Replace the log so far by a snapshot; return False where another process is at it.
+    """Replace the log by a snapshot; return False if another process is doing so.
 
     Raises:
         StoreFull: no room for the snapshot; nothing was changed.
@@ -40,7 +40,7 @@ def compact(engine: Engine, now_ms: int) -> bool:
         remove_leftovers(engine.directory)
         if _filesystem.free_bytes(engine.directory) < engine.view.used_bytes:
             raise StoreFull(engine.directory, "the disk has no room for a snapshot")
-        engine.sync()  # what is on disk by now, nobody will wait for under the write lock
+        engine.sync()  # synced now, so that no writer waits for it under the write lock
         try:
             with engine.copying:
                 base = write_base(engine.view, engine.base_directory, engine.start_segment)

@@ -1,8 +1,8 @@
 """The control block: a small file that every process maps, with named fields of 8 bytes.
 
-It is valid for one boot: whoever rebuilds the view makes a new one. A store of one aligned 8-byte word is atomic;
+It is valid for one boot: a rebuild of the view makes a new one. A store of one aligned 8-byte word is atomic;
 nothing wider is, so every invariant below is kept by the order of single words (x86-64 keeps the order of stores;
-elsewhere the LMDB write mutex and whatever the processes talk through do).
+elsewhere the LMDB write mutex does).
 
 Where the log ends is kept twice, by parity of the LMDB transaction id. A write transaction has the id of the last
 committed one plus one; it reads the slot of the last and fills its own. A writer that dies before its commit leaves its
@@ -20,7 +20,7 @@ from crudjt import _filesystem
 MAGIC = 0x33304C5254434A54  # "TJCTRL03"
 
 WORD_MAGIC = 0
-WORD_FAILED = 1  # 1 after a failed sync or truncation: every process refuses to go on
+WORD_FAILED = 1  # 1 after a failed sync or truncation: every process stops
 WORD_ATTENTION = 2  # transaction id by which a writer must look at the view's free room again; 0 after a failure
 WORD_ALLOCATED = 3  # bytes of the view's data file that are allocated on disk
 WORD_SYNCED_SEQUENCE = 4  # last log entry known to be on disk
@@ -110,7 +110,7 @@ class ControlBlock:
         return self.words[SLOT_WORDS[transaction & 1]] == transaction
 
     def fill_slot(self, transaction: int, segment: int, end: int, sequence: int, sessions: int) -> None:
-        """State where the log ends once `transaction` is committed; the transaction's id goes first."""
+        """Write the log end as of `transaction` to its slot; the transaction's id is written first."""
         _SLOT.pack_into(self._map, _SLOT_OFFSETS[transaction & 1], transaction, segment, end, sequence, sessions)
 
     def close(self) -> None:

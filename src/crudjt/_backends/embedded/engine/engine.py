@@ -1,8 +1,8 @@
-"""The engine of one open store in one process: what a write transaction is, and how it comes to the disk.
+"""The engine of one open store in one process: write transactions and their sync to disk.
 
 A write transaction is, in this order: begin; read what is needed and decide; change the view; append one entry to the
-log; state the new log end; commit. Whatever fails before the commit leaves log and view as they were. Whoever dies
-before it leaves a view without the change, and an entry past the log end that the next writer cuts off.
+log; state the new log end; commit. A failure before the commit leaves log and view as they were. A process
+that dies before it leaves a view without the change, and an entry past the log end that the next writer cuts off.
 """
 
 import os
@@ -74,7 +74,7 @@ class Engine(OpenDirectory):
     def write(  # noqa: C901, PLR0912, PLR0915 - begin to commit stays in one function: storage facts in docs/decisions.md
         self, decide: Decision[Result] | None, arguments: Sequence[Any], durable: bool = False
     ) -> Result | None:
-        """Run one write transaction and return what `decide` says.
+        """Run one write transaction and return the result of `decide`.
 
         `decide` gets a `Reader` and the arguments, and returns a result and the changes to make, at most one for an id;
         a list of them is used up. It must not change anything itself. Where there is nothing to decide, it is ``None``,
@@ -113,7 +113,7 @@ class Engine(OpenDirectory):
                     limit = self._make_room(number, changes)
                 ends: list[int] = []
                 for kind, id_, record in changes:
-                    if kind == INSERT:  # nobody can have cached what did not exist
+                    if kind == INSERT:  # no process can have cached a new session
                         put_new(transaction, id_, record)
                         sessions += 1
                         continue
@@ -187,7 +187,7 @@ class Engine(OpenDirectory):
             raise self._translated(error) from error
 
     def _attend(self, number: int) -> None:
-        """Do what few transactions have to: refuse where the disk failed, and mend what a dead writer left."""
+        """Handle rare states: refuse after a disk failure, and clean up after a dead writer."""
         words = self.words
         if words[control_block.WORD_FAILED]:
             self._refuse()
@@ -202,7 +202,7 @@ class Engine(OpenDirectory):
         room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
         words[control_block.WORD_ALLOCATED] = room.allocated
         words[WORD_ATTENTION] = number + room.writes
-        if words[control_block.WORD_FAILED]:  # noted just now by a sync that failed
+        if words[control_block.WORD_FAILED]:  # set by a sync that has just failed
             words[WORD_ATTENTION] = 0
             self._refuse()
         return room.limit
@@ -235,7 +235,7 @@ class Engine(OpenDirectory):
     # Syncing
 
     def sync(self) -> None:
-        """Return when all that was committed before the call is on disk."""
+        """Sync all changes that were committed before the call."""
         if self.words[control_block.WORD_FAILED]:
             self._refuse()
         self.sync_to(self.log_end().sequence)
@@ -260,7 +260,7 @@ class Engine(OpenDirectory):
     def _make_locks(self) -> None:
         """Make the locks between the threads of this process."""
         self._writing = threading.Lock()
-        self.copying = threading.Lock()  # held by whoever copies a snapshot, from its beginning on
+        self.copying = threading.Lock()  # held while a snapshot is copied
         self._syncing = threading.Lock()
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.01
 
 
 class Noted(NamedTuple):
-    """What the manifest says of a keyring."""
+    """The entries of a keyring in the manifest."""
 
     known: bool  # one of its keys was used before, or the store is new
     placement: Placement

@@ -1,4 +1,4 @@
-"""The log of a live store, as one process sees it: the segment that is written, and how it comes to the disk."""
+"""The log of a live store in one process: the current segment, and its sync to disk."""
 
 import os
 from pathlib import Path
@@ -77,7 +77,7 @@ class LiveLog:
             found = SegmentReader(segment_path(self.directory, segment)).entry_at(end)
             whole = isinstance(found, Entry)
         except (OSError, StoreError):
-            whole = True  # it cannot be told
+            whole = True  # unknown
         if whole:
             self._control.fail()
 
@@ -86,7 +86,7 @@ class LiveLog:
         try:
             writer = self.writer(target.segment)
         except FileNotFoundError:
-            return  # another process has ended it, and synced it, meanwhile
+            return  # another process has ended and synced it
         except OSError as error:
             raise full_or_failed(self._store, error) from error
         try:
@@ -104,14 +104,14 @@ class LiveLog:
         self.current = None
 
     def close(self) -> None:
-        """Let go of the segment, and of its map."""
+        """Close the segment and its map."""
         if self.current is not None:
             self.current.close()
             self.current = None
 
 
 def full_or_failed(store: Path, error: OSError) -> StoreError:
-    """Return our error for a write that the operating system refused."""
+    """Return the `StoreError` for a write that the operating system refused."""
     if error.errno in _filesystem.DISK_FULL_ERRNOS:
         return StoreFull(store, "the disk is full")
     return StoreFailed(store, f"writing failed: {os.strerror(error.errno or 0)}")

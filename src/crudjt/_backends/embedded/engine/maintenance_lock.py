@@ -13,15 +13,15 @@ from crudjt._backends.embedded.engine.log import (
 
 @contextmanager
 def exclusively(engine: Engine) -> Generator[bool]:
-    """Tell whether this process may maintain the store now; it is the only one for as long as the block lasts.
+    """Try to take the lock for a block; yield whether it succeeded.
 
-    What the operating system refuses in the block is raised as an error of ours.
+    An `OSError` in the block is raised as a `StoreError`.
     """
     try:
         with _filesystem.opened(engine.base_directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
             try:
                 yield _filesystem.lock(descriptor, exclusive=True)
             finally:
-                _filesystem.unlock(descriptor)  # a child that was forked meanwhile would hold it on
+                _filesystem.unlock(descriptor)  # else a child that was forked in the block would keep it
     except OSError as error:
         raise full_or_failed(engine.directory, error) from error

@@ -1,4 +1,4 @@
-"""The manifest: what a store is, in one small file that is replaced as a whole.
+"""The manifest: the facts about a store, in one small file that is replaced as a whole.
 
 Two lines of text: a JSON object, and the CRC-32 of its bytes in hexadecimal.
 """
@@ -16,7 +16,7 @@ NAME = "manifest"
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
-    """The snapshot that recovery starts from, with what proves it whole."""
+    """The snapshot that recovery starts from, with its checksum."""
 
     segment: int  # the first segment to replay over it
     sequence: int  # the last entry it holds
@@ -39,7 +39,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         segment: the newest segment when this was written. It and those before it, back to the base or to the first,
             must be there.
         doubtful: whether a sync to disk has failed, so that what the files show may exist in memory only. Recovery
-            writes everything anew.
+            rewrites everything.
 
     """
 

@@ -1,8 +1,8 @@
-"""Opening a store directory: who may, and whether its view is good or has to be made again first.
+"""Open a store directory, and rebuild its view first if necessary.
 
-Who opens a store tries for the lock in exclusive mode. With it, nobody else has the store open: the view is checked,
-and made again if it is of another boot or the disk failed. Without it, somebody has the store open, which proves that
-the view lives, unless that process runs under another boot id.
+Opening tries to take the lock in exclusive mode. If it succeeds, no other process has the store open: the view is
+checked, and rebuilt if it is of another boot or the disk failed. If not, another process has the store open, which
+proves that the view is valid, unless that process runs under another boot id.
 """
 
 import errno
@@ -45,7 +45,7 @@ _UNUSABLE_ERRNOS = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS})
 
 
 def open_engine(directory: Path, max_size: int | None) -> Engine:
-    """Open a store, making or recovering it first where needed.
+    """Open a store; create or recover it first if needed.
 
     Raises:
         StoreInaccessible: the directory cannot be used.
@@ -136,7 +136,7 @@ def _control(directory: Path) -> ControlBlock | None:
 
 
 def _check_alone(directory: Path, max_size: int | None) -> None:
-    """Make a store ready while nobody else has it open."""
+    """Prepare a store that no other process has open."""
     found = _load(directory)
     if found is None:
         if segment_numbers(directory / LOG_DIRECTORY) or any((directory / BASE_DIRECTORY).glob("*.mdb")):

@@ -1,4 +1,4 @@
-"""An open store directory as it is read: a view that all processes share, and where the log ends."""
+"""Read an open store directory: the view that all processes share, and the end of the log."""
 
 import threading
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
 
 
 class OpenDirectory:
-    """The reading half of an `Engine`: what needs no writer's lock.
+    """The reading half of an `Engine`: all that needs no write lock.
 
     `begin` starts a transaction of the view. It is an attribute, not a method: `close` replaces it, and so does a
     forked child.

@@ -1,4 +1,4 @@
-"""Recovery: the view of a store made again, from base and log."""
+"""Recovery: rebuild the view of a store from base and log."""
 
 import logging
 import os
@@ -49,7 +49,7 @@ logger = logging.getLogger("crudjt")
 
 @dataclass
 class _Replayed:
-    """How far a rebuild has come."""
+    """The progress of a rebuild."""
 
     sequence: int
     sessions: int
@@ -63,7 +63,7 @@ class _Replayed:
 
 
 def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
-    """Make the view again; return the manifest that says so. Needs the lock in exclusive mode.
+    """Rebuild the view; return the new manifest. Needs the lock in exclusive mode.
 
     With `fresh_base`, write everything to new files as well: after a failed sync, what is read back from the old ones
     may exist in memory only (PostgreSQL, "fsyncgate").
@@ -278,7 +278,7 @@ def remove_obsolete(directory: Path, base: Base | None) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove files that a dying process left half made."""
+    """Remove incomplete files of dead processes."""
     for name in (LOG_DIRECTORY, BASE_DIRECTORY):
         for path in (directory / name).glob("*.tmp"):
             _filesystem.remove(path)

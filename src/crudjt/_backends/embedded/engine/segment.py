@@ -1,4 +1,4 @@
-"""The log: every change of the store, in commit order. It is the truth; the view can be made from it again.
+"""The log: every change of the store, in commit order. It is authoritative; the view can be rebuilt from it.
 
 A segment is a file ``log/NNNNNNNNNN.log``: a header block of 4096 bytes, then entries without a gap. Zeros may follow:
 room that was allocated ahead. No entry begins with zeros; one may end with some.
@@ -74,7 +74,7 @@ assert _ENTRY.size == 16  # noqa: PLR2004 - as the table says
 
 
 class SegmentHeader(NamedTuple):
-    """What a segment says of itself."""
+    """The header of a segment."""
 
     number: int
     first_sequence: int
@@ -164,7 +164,7 @@ def _encode_mark(synced_end: int, crc_salt: int) -> bytes:
 
 
 class SegmentWriter:
-    """An open segment of a live store: appended to under the write lock, synced by anybody."""
+    """An open segment of a live store: appended to under the write lock, synced by any process."""
 
     def __init__(self, directory: Path, number: int) -> None:
         """Open an existing segment.
@@ -237,7 +237,7 @@ def _whole_copies(block: bytes | mmap) -> list[bytes]:
 
 
 class SegmentReader:
-    """A segment as recovery and `doctor` read it: whole, and with suspicion.
+    """Reads a whole segment with all checks, for recovery and `doctor`.
 
     Attributes:
         content: the bytes of the file.

@@ -20,11 +20,11 @@ from crudjt._core.record import (
 _SWEEP_BATCH = 64  # read in one transaction: while it lasts, writers must leave the pages alone that others free
 
 
-_PAUSES = 20  # for each moment of work
+_PAUSES = 20  # times the duration of the work
 
 
 def sweep(engine: Engine, clock: Clock, pause: Callable[[float], None] = lambda _seconds: None) -> int:
-    """Remove what has expired, in small transactions; return how many sessions went.
+    """Remove expired sessions, in small transactions; return how many.
 
     Returns 0 at once where another process is at it. After each batch, `pause` is called with the seconds to wait so
     that the sweep takes a twentieth of a processor, for the sake of others; what it raises ends the sweep.

@@ -54,7 +54,7 @@ _SPARE_READS = 8  # kept for so many threads that read at once: to begin a new o
 
 
 class Room(NamedTuple):
-    """What is there for coming transactions."""
+    """Space available to the next transactions."""
 
     allocated: int  # bytes of the file that are allocated on disk
     writes: int  # how many transactions of up to two small changes, this one included, need not ask again
@@ -223,7 +223,7 @@ class View:
         self.env.close()
 
     def abandon(self) -> None:
-        """Leave an inherited tree alone for good, in a forked child.
+        """Abandon an inherited tree permanently, in a forked child.
 
         Closing it here would free reader slots that the parent is using, and would wait for ever for a write
         transaction of a thread that the fork did not copy. So it stays open in memory, unreachable, even past the end
@@ -265,7 +265,7 @@ def opened_to_read(directory: Path, map_size: int) -> Generator[Callable[[], Sna
 
 
 class _OpenTrees:
-    """What py-lmdb knows of the trees that are open: it refuses to open a file twice in one process."""
+    """py-lmdb's registry of open trees, by which it refuses to open a file twice in one process."""
 
     def leave_to_parent(self) -> None:
         """Tell py-lmdb of a new process: what its parent has open, or was just opening, this one may open."""
@@ -284,7 +284,7 @@ guard(_open_trees)
 
 
 def translated(error: lmdb.Error, directory: Path) -> StoreError:
-    """Return our error for one of LMDB's."""
+    """Return the `StoreError` for an error of LMDB."""
     if isinstance(error, lmdb.MapFullError):
         return StoreFull(directory, "the store has reached max_size")
     if isinstance(error, lmdb.DiskError):
