@@ -44,12 +44,20 @@ def loop() -> Iterator[Loop]:
 
 # Their fast tests are those of the published contract.
 SLOW = {"any", "async_any"}
-PARAMETERS = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in sorted(BACKENDS | ASYNC_BACKENDS)
-]
+# Tables of arguments: how a store checks and packs them is one code, but for what goes through a server.
+TABLE = ("embedded", "remote")
 
 
-@pytest.fixture(params=PARAMETERS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test over every backend, and a table of arguments over some."""
+    if "backend" in metafunc.fixturenames:
+        table = metafunc.definition.get_closest_marker("table")
+        names = TABLE if table else sorted(BACKENDS | ASYNC_BACKENDS)
+        marked = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in names]
+        metafunc.parametrize("backend", marked, indirect=True)
+
+
+@pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param in ASYNC_BACKENDS:
         return partial(ASYNC_BACKENDS[request.param], request.getfixturevalue("loop"))

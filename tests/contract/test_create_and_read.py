@@ -90,6 +90,7 @@ def test_unknown_tokens_are_none_and_false(store: crudjt.Store) -> None:
     assert store.delete(token) is False
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     "value",
     [
@@ -139,6 +140,7 @@ def test_what_create_accepts_read_gives_back(store: crudjt.Store, data: dict[Any
     assert read(store, token).data == data
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     "data",
     [
@@ -157,6 +159,7 @@ def test_what_is_no_messagepack_map_is_refused_by_name(store: crudjt.Store, data
     assert read(store, token).data == {"a": 1}
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     "data",
     [
@@ -200,6 +203,7 @@ def nested(kind: str, depth: int) -> dict[str, Any]:
     return {"top": inside}
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("kind", NESTED)
 def test_data_may_be_nested_256_deep_on_every_python(store: crudjt.Store, kind: str) -> None:
     data = nested(kind, DEEPEST)
@@ -208,6 +212,7 @@ def test_data_may_be_nested_256_deep_on_every_python(store: crudjt.Store, kind: 
     assert store.update(token, data)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("kind", NESTED)
 @pytest.mark.parametrize("depth", [DEEPEST + 1, 300])
 def test_data_that_is_nested_deeper_is_refused_in_words(store: crudjt.Store, kind: str, depth: int) -> None:
@@ -309,6 +314,7 @@ def test_changing_the_data_that_was_given_changes_nothing_stored(store: crudjt.S
     assert read(store, token).data == {"list": [1, 2]}
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     "name",
     ["data", "id", "subject", "version", "created_at", "expires_at", "expires_in", "reads_left", "unheard_of"],

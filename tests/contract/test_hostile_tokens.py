@@ -18,12 +18,14 @@ WITH_FIXTURES = settings(
 )  # one store serves all examples: none of them changes it
 
 
+@pytest.mark.table
 @WITH_FIXTURES
 @given(token=st.text(max_size=60) | st.text(min_size=22, max_size=22) | st.text(URL_SAFE, min_size=20, max_size=24))
 def test_no_text_that_was_not_given_out_is_a_token(store: crudjt.Store, token: str) -> None:
     assert_unknown(store, token)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     "token",
     [
@@ -52,6 +54,7 @@ def other_spellings(token: str) -> list[str]:
     return [*stray_bits, *white_space, *padding, standard + "==", *([standard] if standard != token else [])]
 
 
+@pytest.mark.table
 def test_each_other_spelling_of_a_token_is_unknown(store: crudjt.Store) -> None:
     """Also while the token itself sits in the cache. Fifty tokens make sure of ``-`` and ``_``, which have twins."""
     tokens = [store.create({"n": number}) for number in range(50)]
@@ -71,6 +74,7 @@ def test_the_last_character_is_one_of_four(store: crudjt.Store) -> None:
     assert {store.create({})[-1] for _ in range(200)} == set("AQgw")
 
 
+@pytest.mark.table
 @WITH_FIXTURES
 @given(at=st.integers(0, 21), character=st.sampled_from(URL_SAFE + "+/=. \u00e9"))
 def test_a_token_with_another_character_is_unknown(store: crudjt.Store, at: int, character: str) -> None:
@@ -93,6 +97,7 @@ def test_a_changed_token_is_unknown(store: crudjt.Store, change: Callable[[str],
     assert_unknown(store, change(token))
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     "token",
     [None, 5, 1.5, True, b"A" * 22, bytearray(22), ["A" * 22], ("A" * 22,), {"a": 1}, {"A" * 22}, object(), str],
