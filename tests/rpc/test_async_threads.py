@@ -38,7 +38,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
 
         monkeypatch.setattr(requests, name, noted)
 
-    for name in ("_pack", "_spelled", "to_session"):
+    for name in ("_pack", "_checked_token", "to_session"):
         note(name)
     return seen
 
@@ -56,7 +56,7 @@ def test_messages_of_many_sessions_are_made_and_read_in_threads(
         await store.close()
 
     loop.run(use())
-    assert threads == {"_pack": {where}, "_spelled": {where}, "to_session": {where}}
+    assert threads == {"_pack": {where}, "_checked_token": {where}, "to_session": {where}}
 
 
 def test_a_list_of_sessions_is_read_in_threads_a_page_at_a_time(
