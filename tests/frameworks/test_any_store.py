@@ -128,6 +128,7 @@ def test_the_command_opens_it_by_its_location(location: str, path: Path) -> None
 
 def test_flask_keeps_its_sessions_there(any_store: crudjt.Store) -> None:
     app = flask.Flask(__name__)
+    app.config["CRUDJT_SUBJECT_KEY"] = "_user_id"
     crudjt.contrib.flask.Sessions(app, store=any_store)
 
     @app.get("/login")
@@ -142,16 +143,16 @@ def test_flask_keeps_its_sessions_there(any_store: crudjt.Store) -> None:
 
 def test_flask_opens_it_by_its_location(location: str) -> None:
     app = flask.Flask(__name__)
-    app.config["CRUDJT_LOCATION"] = location
+    app.config.update(CRUDJT_LOCATION=location, CRUDJT_SUBJECT_KEY=None)
     crudjt.contrib.flask.Sessions(app)
     with app.app_context(), crudjt.contrib.flask.current_store() as store:
         assert isinstance(store, DelegatingStore)
 
 
 def test_django_opens_it_by_its_location_and_keeps_its_sessions_there(location: str, path: Path) -> None:
-    from tests.frameworks.django import project  # noqa: PLC0415 - sets Django up, once
+    from tests.support import django_project  # noqa: PLC0415 - sets Django up, once
 
-    assert project.urlpatterns
+    assert django_project.urlpatterns
     from django.test import override_settings  # noqa: PLC0415 - as above
 
     from crudjt.contrib.django import SessionStore, get_store  # noqa: PLC0415 - as above

@@ -79,7 +79,7 @@ def test_session_data_that_is_set_anew_replaces_what_was_there(client: TestClien
     before = cookie(client)
     client.post("/set", json={"c": 3})
     assert client.get("/").json() == {"c": 3}
-    assert cookie(client) == before
+    assert cookie(client) != before  # it may be a login, and no key of the user is configured
 
 
 def test_clearing_ends_the_session_and_takes_the_cookie_away(client: TestClient[Litestar], store: crudjt.Store) -> None:
@@ -121,5 +121,5 @@ def test_a_setting_that_cannot_work_is_refused(store: crudjt.Store) -> None:
     async def nothing(*_: Any) -> None:
         pass
 
-    with pytest.raises(crudjt.InvalidParameter, match="max_age and idle_timeout"):
-        SessionMiddleware(nothing, store, max_age=None)
+    with pytest.raises(crudjt.InvalidParameter, match="idle_timeout"):
+        SessionMiddleware(nothing, store, idle_timeout=0)

@@ -8,6 +8,7 @@ import crudjt
 from crudjt import opening
 
 PREFIX = "CRUDJT_"
+_SOON = 0.001  # seconds: a limit has to be above 0
 
 OPEN = {f"{PREFIX}{name.upper()}": name for name in inspect.signature(crudjt.open).parameters if name != "clock"}
 """The settings that go to `crudjt.open`, and its parameters."""
@@ -64,3 +65,13 @@ def timeout(setting: Callable[[str], Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise crudjt.InvalidParameter(name, f"{name} must be seconds, above 0, or None, not {value!r}")
     return float(value)
+
+
+def remaining(absolute: float | None, age: float) -> float | None:
+    """Return the seconds that a session of an age may still live."""
+    return None if absolute is None else max(absolute - age, _SOON)
+
+
+def shortest(*durations: float | None) -> float | None:
+    """Return the shortest of the durations that are given."""
+    return min((each for each in durations if each is not None), default=None)

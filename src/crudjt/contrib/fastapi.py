@@ -1,4 +1,4 @@
-"""Bearer tokens for FastAPI: dependencies that give the session of a request, with their scheme in OpenAPI.
+"""Sessions for FastAPI: bearer tokens by dependencies, with their scheme in OpenAPI, and cookies by a middleware.
 
     use_store(app, crudjt.aio.open("sessions"))
 
@@ -6,16 +6,39 @@
     async def me(session: RequiredSession) -> dict[str, Any]:
         return session.data
 
-A token is what `Store.create` returned; the client sends it as ``Authorization: Bearer TOKEN`` (RFC 6750).
+A token is what `Store.create` returned; the client sends it as ``Authorization: Bearer TOKEN`` (RFC 6750). For
+browsers, `SessionMiddleware` keeps the token in a cookie: ``app.add_middleware(SessionMiddleware, store=store)``.
 """
 
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException, Request, status
+from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 import crudjt
-from crudjt.aio import AsyncStore, wrap
+from crudjt import AsyncStore
+from crudjt.aio import wrap
+from crudjt.contrib._sessions.asgi import SessionMiddleware, end_session, enter, revoke_user, session_in, sessions_of
+from crudjt.contrib._sessions.browser import BrowserSession
+
+__all__ = [
+    "BearerToken",
+    "BrowserSession",
+    "CurrentSession",
+    "CurrentStore",
+    "RequiredSession",
+    "SessionMiddleware",
+    "bearer_token",
+    "current_session",
+    "current_store",
+    "end_session",
+    "require_session",
+    "revoke_user",
+    "session_of",
+    "sessions_of",
+    "use_store",
+]
 
 _scheme = HTTPBearer(
     scheme_name="session",
@@ -26,7 +49,7 @@ _scheme = HTTPBearer(
 
 
 def use_store(app: FastAPI, store: crudjt.Store | AsyncStore) -> AsyncStore:
-    """Let the dependencies of an application use an open store; who opened it closes it. Returns it as they have it."""
+    """Let the dependencies use an open store, which the caller closes; return it as an `AsyncStore`."""
     used = wrap(store)
     app.state.crudjt = used
     return used
@@ -45,6 +68,16 @@ async def current_store(request: Request) -> AsyncStore:
     return store
 
 
+def session_of(connection: HTTPConnection) -> BrowserSession:
+    """Return the session of a cookie, as a dependency too: ``request.session``, by its own type.
+
+    Raises:
+        RuntimeError: the middleware is missing.
+
+    """
+    return session_in(connection.scope)
+
+
 async def bearer_token(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)],
 ) -> str | None:
@@ -60,7 +93,10 @@ async def current_session(
     A token with a limited number of reads is a link or the like, and no session.
     """
     session = None if token is None else await store.read(token)
-    return None if session is None or session.reads_left is not None else session
+    live = None if session is None or session.reads_left is not None else session
+    if token is not None:
+        enter(store, bearer=token if live is not None else None)
+    return live
 
 
 async def require_session(

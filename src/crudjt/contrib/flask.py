@@ -3,40 +3,56 @@
 The cookie holds the token, the data stays in the store. A cookie that the store did not mint is never adopted.
 """
 
+import re
+import weakref
 from collections.abc import Mapping
-from dataclasses import replace
+from importlib.metadata import version
 from typing import Any, cast
 
-from flask import Flask, Request, Response, current_app
+from flask import Flask, Request, Response, current_app, request
 from flask import session as flask_session
-from flask.sessions import SecureCookieSession, SessionInterface, SessionMixin
+from flask.sessions import SessionInterface, SessionMixin
 
 import crudjt
-from crudjt.contrib._saving import Held, Limits, begin, end_own, found, logger, read_session, remaining, save, shortest
-from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, PREFIX, open_configured, timeout, unknown
+from crudjt.contrib._sessions import sync
+from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.core import Done, Held, Lifetime, Phase, found, save
+from crudjt.contrib._settings import (
+    ABSOLUTE_TIMEOUT,
+    IDLE_TIMEOUT,
+    PREFIX,
+    open_configured,
+    remaining,
+    shortest,
+    timeout,
+    unknown,
+)
+
+if tuple(map(int, re.findall(r"\d+", version("flask"))[:3])) < (3, 1, 3):
+    raise ImportError(
+        f"crudjt.contrib.flask needs Flask 3.1.3 or newer, and Flask {version('flask')} is installed: "
+        "pip install --upgrade 'flask>=3.1.3'"
+    )
 
 EXTENSION = "crudjt"
 COOKIE_SECURE = f"{PREFIX}COOKIE_SECURE"
 SUBJECT_KEY = f"{PREFIX}SUBJECT_KEY"
-DEFAULT_SUBJECT_KEY = "_user_id"
+_ENVIRON = "crudjt.session"
 
 
-class StoredSession(SecureCookieSession):
-    """`flask.session`: a dict, as always. It is written at the end of a request that has set or removed a key.
-
-    What was changed within a value is seen only after ``session.modified = True``, as with Flask's own.
+class StoredSession(BrowserSession, SessionMixin):
+    """`flask.session`: a dict, as always. It is stored if a request changed it, also deep inside its values.
 
     Attributes:
-        held: how it is stored, ``None`` if it is not.
-        rotates: whether it gets a new token at the end of the request.
+        modified: whether keys were set or removed. Set it to renew the lifetime of a session that is unchanged.
 
     """
 
-    def __init__(self, initial: Mapping[str, Any] | None = None, held: Held | None = None) -> None:
-        """Take the data of a stored session, or nothing."""
-        super().__init__(initial)
-        self.held = held
-        self.rotates = False
+    accessed = False
+    modified = False
+
+    failed = False
+    """Whether the answer is an error of the server: what was changed is not stored."""
 
     @property
     def new(self) -> bool:  # type: ignore[override] # a plain attribute there
@@ -44,31 +60,27 @@ class StoredSession(SecureCookieSession):
         return self.held is None
 
     @property
-    def handle(self) -> str | None:
-        """Its public name, as in a list of a user's sessions: no token. ``None`` if it is not stored."""
-        if self.held is None:
-            return None
-        session = current_store().peek(self.held.token)
+    def id(self) -> str | None:
+        """The handle, as `Session.id`: no token. ``None`` until it is stored, and from a login until the response."""
+        held = self._current()
+        if held is None or held.id is not None:
+            return None if held is None else held.id
+        session = current_store().peek(held.token)
         return None if session is None else session.id
 
-    def rotate(self) -> None:
-        """Give it a new token at the end of the request, and kill the old one: whenever rights change.
-
-        A change of the user does so by itself.
-        """
-        self.rotates = self.modified = True
-
-    def __repr__(self) -> str:
-        """Show no data."""
-        return f"<StoredSession {'new' if self.new else 'stored'}>"
+    @property
+    def handle(self) -> str | None:
+        """An older name of `id`."""
+        return self.id
 
 
 class Sessions(SessionInterface):
     """The sessions of an application, or of several with `init_app`."""
 
     def __init__(self, app: Flask | None = None, *, store: crudjt.Store | None = None) -> None:
-        """Take an open store, or open the one that the configuration describes. Who opens a store closes it."""
+        """Take an open store, which the caller closes, or open the one that the configuration describes."""
         self._store = store
+        self._opened: list[weakref.finalize[Any, Flask]] = []
         if app is not None:
             self.init_app(app)
 
@@ -82,15 +94,32 @@ class Sessions(SessionInterface):
         """
         names = unknown(app.config, COOKIE_SECURE, SUBJECT_KEY)
         if names:
+            listed = ", ".join(names)
+            raise crudjt.InvalidParameter(listed, f"there is no setting {listed}; the documentation lists their names")
+        if SUBJECT_KEY not in app.config:
             raise crudjt.InvalidParameter(
-                ", ".join(names), f"unknown setting {', '.join(names)}; see the documentation for the names"
+                SUBJECT_KEY,
+                f"{SUBJECT_KEY} is not set: set it to the key of the session that holds the user's id ('_user_id' with "
+                "Flask-Login), so that a login gets a new token; or to None, if no user logs in or the application "
+                "assigns session.subject",
             )
         app.config.setdefault(COOKIE_SECURE, True)
-        app.config.setdefault(SUBJECT_KEY, DEFAULT_SUBJECT_KEY)
         for name in (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT):
             timeout(app.config.get, name)
-        app.extensions[EXTENSION] = open_configured(app.config.get) if self._store is None else self._store
+        store = self._store
+        if store is None:
+            store = open_configured(app.config.get)
+            close = weakref.finalize(app, store.close)
+            close.atexit = False
+            self._opened.append(close)
+        app.extensions[EXTENSION] = store
         app.session_interface = self
+        app.teardown_request(_save_late)
+
+    def close(self) -> None:
+        """Close the stores that were opened for applications. It is done too when an application is collected."""
+        while self._opened:
+            self._opened.pop()()
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Send the cookie over TLS only, unless ``CRUDJT_COOKIE_SECURE`` is false and Flask's setting is not on."""
@@ -103,46 +132,32 @@ class Sessions(SessionInterface):
     def open_session(self, app: Flask, request: Request) -> StoredSession:
         """Return the session of the cookie, an empty one if it names none that is alive."""
         token = request.cookies.get(self.get_cookie_name(app))
-        session = read_session(_store_of(app), token) if token else None
-        if token is None or session is None:
-            return StoredSession()
-        return StoredSession(session.data, found(token, session))
+        session = _store_of(app).read(token) if token else None
+        held = found(token, session) if token else None
+        data = session.data if held is not None and session is not None else None
+        opened = request.environ[_ENVIRON] = StoredSession(data, held, app.config[SUBJECT_KEY])
+        return opened
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Store what has changed, and set the cookie where that is due.
-
-        A session that has ended meanwhile stays ended; its cookie is left alone, since the browser may have another by
-        now.
-        """
+        """Store what has changed, and set or remove the cookie where that is due."""
         assert isinstance(session, StoredSession)
-        if session.accessed:
+        refreshes = self.should_set_cookie(app, session)
+        if session.accessed or refreshes:
             response.vary.add("Cookie")
-        if not session:
-            self._end(app, session, response)
-            return
-        if not self.should_set_cookie(app, session):
-            return
-        response.vary.add("Cookie")
-        held = _written(app, session)
-        if held is None:
-            logger.info("a session ended before a request of it did")
-            return
-        if session.held is None or held.token != session.held.token:
-            response.headers.setdefault("Cache-Control", "no-store")  # nobody else may get this token
-        session.held, session.rotates = held, False
-        response.set_cookie(
-            self.get_cookie_name(app), held.token, expires=self.get_expiration_time(app, session), **self._cookie(app)
-        )
-
-    def _end(self, app: Flask, session: StoredSession, response: Response) -> None:
-        """End a session that the request has emptied."""
-        if not session.modified:
-            return
-        held = session.held
-        if held is not None:
-            _store_of(app).delete(held.token)
-        response.delete_cookie(self.get_cookie_name(app), **self._cookie(app))
-        response.vary.add("Cookie")
+        failed = session.failed = response.status_code >= 500  # noqa: PLR2004 - server errors
+        done = _saved(app, session, Phase.FAILED if failed else Phase.BEFORE_HEADERS)
+        held = done.held
+        if done.cookie == "forget":
+            response.delete_cookie(self.get_cookie_name(app), **self._cookie(app))
+        elif held is not None and (done.cookie == "set" or (refreshes and not failed and not done.lost)):
+            if done.cookie == "set":
+                response.headers.setdefault("Cache-Control", "no-store")  # no cache may keep this token
+            response.set_cookie(
+                self.get_cookie_name(app),
+                held.token,
+                expires=self.get_expiration_time(app, session),
+                **self._cookie(app),
+            )
 
     def _cookie(self, app: Flask) -> dict[str, Any]:
         return {
@@ -156,7 +171,7 @@ class Sessions(SessionInterface):
 
 
 def current_session() -> StoredSession:
-    """Return `flask.session` as what it is: for type checkers, which do not know of `rotate` and `handle`."""
+    """Return `flask.session` by its own type, for type checkers."""
     return cast(StoredSession, flask_session)
 
 
@@ -167,20 +182,23 @@ def current_store() -> crudjt.Store:
 
 def sessions_of(user: object) -> list[crudjt.Session]:
     """Return the live sessions of a user's id: handles and data, never tokens."""
-    return list(current_store().sessions(str(user)))
+    return sync.sessions_of(current_store(), str(user))
 
 
 def end_session(user: object, handle: str) -> bool:
-    """End one session of a user's id by its handle; return whether the user had it. Somebody else's stays untouched."""
-    return end_own(current_store(), str(user), handle)
+    """End one session of a user's id by its handle; return whether the user had it. Sessions of other users stay."""
+    return sync.end_session(current_store(), str(user), handle)
 
 
-def revoke_user(user: object, *, keep: StoredSession | None = None) -> int:
-    """Log a user out everywhere, but in the session `keep`; return how many sessions have ended.
+def revoke_user(user: object, keep_current: bool = False) -> int:
+    """Log a user out everywhere; return how many sessions have ended. It holds in every process from the next request.
 
-    `keep` is `current_session`, to stay logged in here. It holds for every process at once, from the next request on.
+    Args:
+        user: the user's id.
+        keep_current: whether the session of the current request stays.
+
     """
-    held = None if keep is None else keep.held
+    held = current_session().held if keep_current else None
     return current_store().revoke(str(user), keep=None if held is None else held.token)
 
 
@@ -189,30 +207,29 @@ def _store_of(app: Flask) -> crudjt.Store:
     return store
 
 
-def _written(app: Flask, session: StoredSession) -> Held | None:
-    """Store a session that is not empty; return it as it is stored, ``None`` if it has ended meanwhile."""
-    store, held = _store_of(app), session.held
-    user = session.get(app.config[SUBJECT_KEY])
-    subject = None if user is None or user == "" else str(user)
-    limits = _limits(app, session, 0.0 if held is None else held.age)
-    if held is None:
-        return begin(store, session, subject, limits)
-    if held.before.changed(session) or held.subject != subject:
-        saved = save(store, held, session, subject, limits)
-    elif session.modified:
-        saved = held if store.touch(held.token, limits.ttl, idle=limits.idle) else None
-    else:
-        return held
-    if saved is None or saved.token != held.token or not session.rotates:
-        return saved
-    token = store.rotate(held.token)
-    return None if token is None else replace(saved, token=token)
+def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
+    """Store a session; one that was not looked at cannot have changed."""
+    held: Held | None = session.held
+    if not session.accessed and not session.modified:
+        return Done("keep", held)
+    left = session.left(lambda data, age: _lifetime(app, data, age or 0.0), phase, touches=session.modified)
+    done = sync.run(_store_of(app), save(held, left))
+    session.take(done)
+    return done
 
 
-def _limits(app: Flask, session: StoredSession, age: float) -> Limits:
+def _save_late(error: BaseException | None) -> None:
+    """Store what a stream changed after the headers; of a request that failed, carry out the logout only."""
+    session = request.environ.get(_ENVIRON)  # to look at flask.session would be an access
+    if session is not None:
+        late = Phase.FAILED if error is not None or session.failed else Phase.AFTER_HEADERS
+        _saved(current_app, session, late)
+
+
+def _lifetime(app: Flask, data: Mapping[Any, Any], age: float) -> Lifetime:
     """Return how long a session lives: as Flask's own, which slide only if they are permanent."""
     lifetime = app.permanent_session_lifetime.total_seconds()
     idle, absolute = timeout(app.config.get, IDLE_TIMEOUT), timeout(app.config.get, ABSOLUTE_TIMEOUT)
-    if session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]:
-        return Limits(remaining(absolute, age), shortest(idle, lifetime))
-    return Limits(shortest(lifetime, remaining(absolute, age)), idle)
+    if data.get("_permanent") and app.config["SESSION_REFRESH_EACH_REQUEST"]:
+        return Lifetime(remaining(absolute, age), shortest(idle, lifetime))
+    return Lifetime(shortest(lifetime, remaining(absolute, age)), idle)

@@ -1,27 +1,141 @@
-"""Sessions of Litestar: a middleware that gives each request its `request.session`.
+"""Sessions of Litestar, below Litestar's own session middleware, so that what builds on that works too.
 
     Litestar(handlers, middleware=[DefineMiddleware(SessionMiddleware, store=crudjt.aio.open("sessions"))])
 
-It stands in the place of Litestar's own server-side sessions, which choose the keys of their store themselves, and take
-any that a cookie brings: here the store mints each token, and no other is adopted.
+The cookie holds the token, the data stays in the store. Litestar's own server-side sessions take any identifier that a
+cookie brings; here the store mints each token, and no other is adopted.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from litestar.connection import ASGIConnection
-from litestar.datastructures import MutableScopeHeaders
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.middleware import DefineMiddleware
+from litestar.middleware.session import base
+from litestar.types import ASGIApp, Empty, Message, Receive, Scope, Scopes, Send
 
 import crudjt
-from crudjt.aio import AsyncStore
-from crudjt.contrib._asgi import BrowserSession
-from crudjt.contrib._cookie import WITH_HEADERS, CookieSessions, SameSite
+from crudjt import AsyncStore
+from crudjt.contrib._sessions.asgi import (
+    TWO_WEEKS,
+    WITH_HEADERS,
+    Sessions,
+    add_headers,
+    end_session,
+    enter,
+    leave,
+    phase_of,
+    revoke_user,
+    session_in,
+    sessions_of,
+)
+from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.cookie import SameSite
+from crudjt.contrib._sessions.core import Phase
 
-__all__ = ["BrowserSession", "SessionMiddleware"]
+__all__ = [
+    "BrowserSession",
+    "SessionBackend",
+    "SessionConfig",
+    "SessionMiddleware",
+    "end_session",
+    "revoke_user",
+    "session_of",
+    "sessions_of",
+]
+
+Connection = ASGIConnection[Any, Any, Any, Any]
 
 
-class SessionMiddleware:
+def session_of(connection: Connection) -> BrowserSession:
+    """Return the session of a request or a websocket: ``request.session``, by its own type.
+
+    Raises:
+        RuntimeError: the middleware is missing.
+
+    """
+    _take_over(connection.scope)
+    return session_in(connection.scope)
+
+
+class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
+    """Loads and stores sessions for Litestar's session middleware and its test client."""
+
+    def get_session_id(self, connection: Connection) -> str | None:
+        """Return the handle of the session, which is no token; ``None`` before it is stored."""
+        session = connection.scope.get("session")
+        return session.id if isinstance(session, BrowserSession) else None
+
+    async def load_from_connection(self, connection: Connection) -> BrowserSession:
+        """Return the session that the cookie of a connection names, or an empty one."""
+        sessions = self.config.sessions
+        return await sessions.load(connection.cookies.get(sessions.cookie.name))
+
+    async def store_in_message(self, scope_session: Any, message: Message, connection: Connection) -> None:
+        """Store a session, and set or remove the cookie in the message that begins a response."""
+        session = scope_session
+        if not isinstance(session, BrowserSession):  # as the test client has it
+            session = await self.load_from_connection(connection)
+            _replace(session, scope_session)
+        cookie = await self.config.sessions.save(session, phase_of(message))
+        add_headers(message, cookie)
+        if cookie:
+            self.config.sessions.warn_if_insecure(connection.scope.get("scheme"))
+
+
+@dataclass
+class SessionConfig(base.BaseBackendConfig[SessionBackend]):
+    """For what takes a configuration of session middleware: `SessionAuth`, and Litestar's test client.
+
+    The fields are the parameters of `SessionMiddleware`, under the names that Litestar gives them.
+    """
+
+    _backend_class = SessionBackend
+
+    store: crudjt.Store | AsyncStore
+    key: str = "session"
+    max_age: int | None = TWO_WEEKS  # type: ignore[assignment] # None is no number there
+    idle_timeout: float | None = None
+    path: str = "/"
+    samesite: Literal["lax", "strict", "none"] = "lax"
+    secure: bool = True
+    httponly: bool = field(default=True, init=False)
+    domain: str | None = None
+    partitioned: bool = False
+    subject_key: str | None = ""
+    scopes: Scopes = field(default_factory=lambda: {ScopeType.HTTP, ScopeType.WEBSOCKET})
+    exclude: str | list[str] | None = None
+    exclude_opt_key: str = "skip_session"
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            InvalidParameter: one cannot be used.
+
+        """
+        self.sessions = Sessions(
+            self.store,
+            session_cookie=self.key,
+            max_age=self.max_age,
+            path=self.path,
+            same_site=self.samesite,
+            https_only=self.secure,
+            domain=self.domain,
+            partitioned=self.partitioned,
+            idle_timeout=self.idle_timeout,
+            subject_key=self.subject_key,
+        )
+
+    @property
+    def middleware(self) -> DefineMiddleware:
+        """The middleware, for a list of them."""
+        return DefineMiddleware(SessionMiddleware, backend=SessionBackend(self))
+
+
+class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
     """Gives each request and each websocket its `request.session`, a `BrowserSession`.
 
     ``request.set_session(…)`` puts other data into it, ``request.clear_session()`` ends it.
@@ -30,69 +144,110 @@ class SessionMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        store: crudjt.Store | AsyncStore,
+        store: crudjt.Store | AsyncStore | None = None,
         *,
+        backend: SessionBackend | None = None,
         session_cookie: str = "session",
-        max_age: int | None = 14 * 24 * 60 * 60,
+        max_age: int | None = TWO_WEEKS,
         idle_timeout: float | None = None,
         path: str = "/",
         same_site: SameSite = "lax",
         https_only: bool = True,
         domain: str | None = None,
         partitioned: bool = False,
+        subject_key: str | None = "",
+        exclude: str | list[str] | None = None,
+        exclude_opt_key: str = "skip_session",
     ) -> None:
-        """Wrap an application; the parameters are those of `crudjt.contrib.starlette.SessionMiddleware`.
+        """Wrap an application.
+
+        Args:
+            app: the application.
+            store: an open store. The caller closes it.
+            backend: in place of all other parameters.
+            session_cookie: as in `crudjt.contrib.starlette.SessionMiddleware`, like those that follow.
+            max_age: as there.
+            idle_timeout: as there.
+            path: as there.
+            same_site: as there.
+            https_only: as there.
+            domain: as there.
+            partitioned: as there.
+            subject_key: as there.
+            exclude: patterns of paths without sessions.
+            exclude_opt_key: the option of a handler that has no session.
 
         Raises:
             InvalidParameter: a parameter cannot be used.
 
         """
-        self.app = app
-        self._sessions = CookieSessions(
-            store,
-            name=session_cookie,
-            max_age=max_age,
-            idle_timeout=idle_timeout,
-            path=path,
-            same_site=same_site,
-            https_only=https_only,
-            domain=domain,
-            partitioned=partitioned,
-        )
+        if backend is None:
+            backend = SessionBackend(
+                SessionConfig(
+                    store,  # type: ignore[arg-type] # None is refused there
+                    key=session_cookie,
+                    max_age=max_age,
+                    idle_timeout=idle_timeout,
+                    path=path,
+                    samesite=same_site,
+                    secure=https_only,
+                    domain=domain,
+                    partitioned=partitioned,
+                    subject_key=subject_key,
+                    exclude=exclude,
+                    exclude_opt_key=exclude_opt_key,
+                )
+            )
+        super().__init__(app, backend)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        if scope["type"] not in {"http", "websocket"}:
-            await self.app(scope, receive, send)
-            return
-        sessions = self._sessions
-        connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
-        session = await sessions.load(connection.cookies.get(sessions.name))
+        sessions = self.backend.config.sessions
+        connection: Connection = ASGIConnection(scope, receive, send)
+        session = await self.backend.load_from_connection(connection)
         scope["session"] = session
+        scope["state"][_LOADED] = session
+        connection._connection_state.session_id = session.id  # noqa: SLF001 - as Litestar's own middleware
+        failed = False
 
         async def send_with_cookie(message: Message) -> None:
+            nonlocal failed
             if message["type"] in WITH_HEADERS:
-                _take(scope, session)
-                cookie = await sessions.save(session)
-                headers = MutableScopeHeaders.from_message(message)
-                headers.extend_header_value("Vary", "Cookie")
-                if cookie:
-                    headers.add("Set-Cookie", cookie)
-                    headers.setdefault("Cache-Control", "no-store")
+                _take_over(scope)
+                failed = phase_of(message) is Phase.FAILED
+                await self.backend.store_in_message(session, message, connection)
             await send(message)
 
-        await self.app(scope, receive, send_with_cookie)
-        _take(scope, session)
-        await sessions.save_late(session)
+        token = enter(sessions.store, session)
+        try:
+            await self.app(scope, receive, send_with_cookie)
+        except BaseException:
+            _take_over(scope)
+            await sessions.end(session)
+            raise
+        else:
+            _take_over(scope)
+            await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS)
+        finally:
+            leave(token)
 
 
-def _take(scope: Scope, session: BrowserSession) -> None:
-    """Take over what the application has put in the place of the session."""
-    current: Any = scope["session"]
-    if current is session:
-        return
-    if isinstance(current, Mapping):
-        session.replace(current)
-    else:
+_LOADED = "crudjt_session"
+
+
+def _take_over(scope: Scope) -> None:
+    """Put what the application has set in place of the session into the session."""
+    session = scope["state"].get(_LOADED)
+    current: Any = scope.get("session")
+    if session is not None and current is not session:
+        _replace(session, current)
+        scope["session"] = session
+
+
+def _replace(session: BrowserSession, current: Any) -> None:
+    if current is Empty or current is None:
         session.clear()
-    scope["session"] = session
+    elif isinstance(current, Mapping):
+        session.replace(current)
+    else:  # a model or a dataclass
+        session.replace(SessionBackend.deserialize_data(SessionBackend.serialize_data(current)))

@@ -4,7 +4,7 @@ import pytest
 
 import crudjt
 from crudjt.contrib.django import _store
-from tests.frameworks.django.project import urlpatterns
+from tests.support.django_project import urlpatterns
 
 
 @pytest.fixture

@@ -8,14 +8,16 @@ from typing import Any
 import django
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import CommandError, call_command
+from django.http import HttpRequest
 from django.test import Client, override_settings
 
 import crudjt
-from crudjt.contrib.django import SessionStore, _store, end_session, get_store, revoke_user, sessions_of
+from crudjt.contrib.django import SessionStore, _store, end_session, get_store, revoke_user, session_of, sessions_of
 from crudjt.testing import FakeClock
-from tests.frameworks.django.project import PASSWORD
+from tests.support.django_project import PASSWORD
 
 COOKIE = "sessionid"
 UNKNOWN = "A" * 22
@@ -112,7 +114,7 @@ def test_a_store_that_fails_is_no_logout(ada: User, in_use: crudjt.Store) -> Non
 def test_a_user_is_logged_out_everywhere_in_one_call(ada: User) -> None:
     here, there = browser(), browser()
     assert len(list(sessions_of(ada))) == 2
-    assert revoke_user(ada, keep=key_of(here)) == 1
+    assert here.get("/elsewhere").content == b"1"
     assert (user_seen(here), user_seen(there)) == ("ada", "")
     assert revoke_user(ada.pk) == 1
     assert user_seen(here) == ""
@@ -121,16 +123,45 @@ def test_a_user_is_logged_out_everywhere_in_one_call(ada: User) -> None:
 def test_a_user_ends_own_sessions_by_their_handles_and_no_others(ada: User) -> None:
     grace = User.objects.create_user("grace", password=PASSWORD)
     client = browser()
-    handle = SessionStore(key_of(client)).handle
-    assert handle == next(sessions_of(ada)).id
+    handle = SessionStore(key_of(client)).id
+    assert handle is not None
+    assert handle == sessions_of(ada)[0].id
     assert not end_session(grace, handle)
     assert not end_session(ada, "0" * 32)
     assert not end_session(ada, "no handle")
     assert user_seen(client) == "ada"
     assert end_session(ada, handle)
     assert user_seen(client) == ""
-    assert SessionStore(key_of(client)).handle is None
-    assert SessionStore().handle is None
+    assert SessionStore(key_of(client)).id is None
+    assert SessionStore().id is None
+
+
+def test_to_keep_the_current_session_needs_a_request(ada: User) -> None:
+    with pytest.raises(RuntimeError, match="no request is being served"):
+        revoke_user(ada, keep_current=True)
+
+
+def test_the_key_is_final_when_login_returns_and_when_its_signal_is_sent(ada: User) -> None:
+    seen: list[str | None] = []
+
+    def note(request: Any, **_: Any) -> None:
+        seen.append(request.session.session_key)
+
+    user_logged_in.connect(note)
+    try:
+        client = browser()
+        first = key_of(client)
+        client.get("/login", {"user": "ada"})
+    finally:
+        user_logged_in.disconnect(note)
+    assert seen == [first, key_of(client)]
+    assert first != key_of(client)
+
+
+def test_the_session_of_a_request_has_its_own_type() -> None:
+    request = HttpRequest()
+    request.session = SessionStore()
+    assert session_of(request).id is None
 
 
 # The settings
@@ -227,7 +258,7 @@ def test_the_command_and_clearsessions_remove_expired_sessions(
 def test_the_command_lists_a_users_sessions_by_their_handles(ada: User) -> None:
     client = browser()
     listed = output("list", "ada")
-    assert listed.startswith(f"{SessionStore(key_of(client)).handle}  since 2")
+    assert listed.startswith(f"{SessionStore(key_of(client)).id}  since 2")
     assert key_of(client) not in listed
 
 

@@ -7,4 +7,5 @@ from crudjt.contrib.django._backend import SessionStore as SessionStore
 from crudjt.contrib.django._store import get_store as get_store
 from crudjt.contrib.django._users import end_session as end_session
 from crudjt.contrib.django._users import revoke_user as revoke_user
+from crudjt.contrib.django._users import session_of as session_of
 from crudjt.contrib.django._users import sessions_of as sessions_of

@@ -1,95 +1,183 @@
-"""`SessionStore`: what Django's session framework asks of a session engine."""
+"""`SessionStore`: what Django's session framework requires of a session engine."""
 
-from collections.abc import Callable
-from dataclasses import replace
+import inspect
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.signals import request_finished
 
-from crudjt.contrib._saving import Held, Limits, begin, found, read_session, remaining, save, shortest
-from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, timeout
+from crudjt.contrib._sessions import sync
+from crudjt.contrib._sessions.browser import subject_of
+from crudjt.contrib._sessions.core import Done, Held, Left, Lifetime, Phase, Steps, found, save
+from crudjt.contrib._sessions.merge import adopt
+from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, remaining, shortest, timeout
 from crudjt.contrib.django._store import get_store, setting
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
+_MISSING: Any = object()
+_BEGINS = SessionMiddleware.process_request.__code__
+_ENDS = SessionMiddleware.process_response.__code__
+
 
 class SessionStore(SessionBase):
     """A session of Django in the store. Its key is the token: only the store mints one, and an unknown one is dropped.
 
-    The id of the user who is logged in is the session's subject. When it changes, so does the key; also when the same
-    user logs in again.
+    The id of the user who is logged in is the session's subject. To set it is to log in: the session gets a new key at
+    once, also when the same user logs in again. To remove it is to log out: the session ends at once.
     """
 
     _session: dict[str, Any]  # a property of SessionBase, loads once; the stubs of Django leave it out
+    _session_cache: dict[str, Any]
     _held: Held | None = None
-    _logged_in = False
+    _begun = False
+    _expired = False
+
+    def __init__(self, session_key: str | None = None) -> None:
+        """Take the key of a cookie."""
+        super().__init__(session_key)
+        if _called_by(_BEGINS):
+            _current.set(self)
+
+    @property
+    def id(self) -> str | None:
+        """The handle, as `Session.id`: no key. ``None`` if the session is not stored."""
+        key = self.session_key
+        if key is None:
+            return None
+        held = self._held
+        if held is not None and held.token == key and held.id is not None:
+            return held.id
+        session = get_store().peek(key)
+        return None if session is None else session.id
 
     @property
     def handle(self) -> str | None:
-        """The session's public name, as in a list of a user's sessions: no key. ``None`` if it is not stored."""
-        key = self.session_key
-        session = None if key is None else get_store().peek(key)
-        return None if session is None else session.id
+        """An older name of `id`."""
+        return self.id
+
+    def rotate(self) -> None:
+        """Give the session a new key, as `cycle_key`; the old key is dead. Call it when rights change."""
+        self.cycle_key()
+
+    # The data
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Set a value; that of the user's id is a login."""
-        self._logged_in = self._logged_in or key == SESSION_KEY
-        super().__setitem__(key, value)
+        if key != SESSION_KEY:
+            super().__setitem__(key, value)
+        elif subject_of(value) is None:
+            self.pop(key, None)
+            super().__setitem__(key, value)
+        else:
+            self._log_in(value)
 
     async def aset(self, key: str, value: Any) -> None:
-        """Do as ``session[key] = value``, which finds the data loaded already."""
-        await self.aget(key)
-        self[key] = value
+        """Do as ``session[key] = value``."""
+        await self.aget(key)  # so that it is loaded
+        if key == SESSION_KEY:
+            await _off_the_loop(self.__setitem__, key, value)
+        else:
+            self[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        """Remove a value; that of the user's id is a logout."""
+        super().__delitem__(key)
+        if key == SESSION_KEY:
+            self.flush()
+
+    def pop(self, key: str, default: Any = _MISSING) -> Any:
+        """Remove a value and return it; that of the user's id is a logout."""
+        if default is not _MISSING and key not in self._session:
+            return default
+        value = self._session[key]
+        del self[key]
+        return value
+
+    async def apop(self, key: str, default: Any = _MISSING) -> Any:
+        """Do as `pop`."""
+        return await _off_the_loop(self.pop, key, default)
+
+    def update(self, dict_: Any) -> None:  # type: ignore[override] # the stubs have overloads
+        """Set several values."""
+        for key, value in dict(dict_).items():
+            self[key] = value
+
+    async def aupdate(self, dict_: Any) -> None:
+        """Do as `update`."""
+        for key, value in dict(dict_).items():
+            await self.aset(key, value)
+
+    def clear(self) -> None:
+        """End the session, as `flush`. What is set afterwards begins another."""
+        self.flush()
+
+    def flush(self) -> None:
+        """End the session: log out."""
+        super().clear()
+        self.delete()
+        self._session_key = None
+        self._held = None
+
+    async def aflush(self) -> None:
+        """Do as `flush`."""
+        await _off_the_loop(self.flush)
+
+    def is_empty(self) -> bool:
+        """Return whether there is neither a key nor data."""
+        if _called_by(_ENDS):  # the first thing that Django's middleware does to a response
+            self._begun = True
+        return super().is_empty()
+
+    # The store
 
     def load(self) -> dict[str, Any]:
         """Return the data; an unknown key is forgotten, so that it is never adopted."""
         key = self.session_key
-        session = None if key is None else read_session(get_store(), key)
-        if key is None or session is None:
+        session = get_store().read(key) if key else None
+        self._held = found(key, session) if key else None
+        if self._held is None or session is None:
             self._session_key = None
             return {}
-        self._held = found(key, session)
         return session.data
 
     def exists(self, session_key: str | None) -> bool:
-        """Tell whether a key names a live session."""
+        """Return whether a key names a live session."""
         return session_key is not None and get_store().peek(session_key) is not None
 
     def create(self) -> None:
         """Store the data as a new session, under a new key."""
-        self._session_key = None  # so that nothing is loaded, and no key is taken over
-        data = self._session
-        self._hold(begin(get_store(), data, _subject(data), self._limits(0.0)))
-        self._logged_in = False
-        self._end_if_expired()
+        self._session_key = self._held = None  # so that nothing is loaded, and no key is taken over
+        self._run(save(None, self._left()))
         self.modified = True
 
     def save(self, must_create: bool = False) -> None:
         """Store what has changed; with `must_create`, as a new session.
 
-        Requests that run at the same time keep each other's keys: the last to write wins key by key.
+        Requests that run concurrently keep each other's keys: on one key the last writer wins.
 
         Raises:
-            UpdateError: the session has ended meanwhile. It stays ended.
+            UpdateError: the session has ended since it was loaded. It stays ended.
 
         """
+        self.keys()  # loads it, and so forgets an unknown key
         if must_create or self.session_key is None:
-            self.create()
+            if self._begun and not _called_by(_ENDS):
+                self._run(save(None, self._left(Phase.AFTER_HEADERS)))
+            else:
+                self.create()
             return
-        data = self._session
-        held = self._held_now()
-        saved = None if held is None else save(get_store(), held, data, _subject(data), self._limits(held.age))
-        if saved is None:
+        held = self._held
+        if held is None or held.token != self.session_key:
             raise UpdateError
-        again = self._logged_in and held is not None and saved.token == held.token
-        self._hold(saved)
-        self._logged_in = False
-        if again:
-            self.cycle_key()
-        self._end_if_expired()
+        if self._run(save(held, self._left(touches=True))).lost:
+            raise UpdateError
 
     def delete(self, session_key: str | None = None) -> None:
         """End the session of a key, or this one."""
@@ -100,18 +188,19 @@ class SessionStore(SessionBase):
     def cycle_key(self) -> None:
         """Give the session a new key and keep its data; the old key is dead from then on.
 
-        A session that has ended meanwhile keeps its dead key, so that saving it fails.
+        A session that has ended since it was loaded keeps its dead key, so that saving it fails.
+
+        Raises:
+            RuntimeError: the response has begun, so no cookie with a new key can be sent.
+
         """
+        self._require_headers()
         self.keys()  # loads it, and so forgets an unknown key
-        key = self.session_key
-        if key is None:
+        held = self._held
+        if held is None:
             self.create()
             return
-        rotated = get_store().rotate(key)
-        if rotated is not None:
-            self._session_key = rotated
-            if self._held is not None:
-                self._held = replace(self._held, token=rotated)
+        self._run(save(held, self._left(rotates=True)))
         self.modified = True
 
     @classmethod
@@ -148,30 +237,92 @@ class SessionStore(SessionBase):
         """Do as `clear_expired`."""
         await _off_the_loop(cls.clear_expired)
 
-    def _hold(self, held: Held) -> None:
-        self._held, self._session_key = held, held.token
+    # The rules
 
-    def _held_now(self) -> Held | None:
-        """Return the stored session, also where `clear` has put empty data in its place unread."""
-        key = self.session_key
-        if key is None or (self._held is not None and self._held.token == key):
-            return None if key is None else self._held
-        session = get_store().peek(key)
-        return None if session is None else found(key, session)
+    def _log_in(self, value: Any) -> None:
+        """Move the session to a new key that belongs to a user, at once: the key is final when `login` returns."""
+        self._require_headers()
+        data = self._session
+        if SESSION_KEY in data and subject_of(data[SESSION_KEY]) not in (None, subject_of(value)):
+            self.flush()
+            data = self._session
+        before = data.get(SESSION_KEY, _MISSING)
+        super().__setitem__(SESSION_KEY, value)
+        try:
+            self._run(save(self._held, self._left(login=True)))
+        except BaseException:
+            if before is _MISSING:
+                data.pop(SESSION_KEY, None)
+            raise
 
-    def _limits(self, age: float) -> Limits:
-        lifetime = max(self.get_expiry_age(), 1)
-        ttl = shortest(lifetime, remaining(timeout(setting, ABSOLUTE_TIMEOUT), age))
-        return Limits(ttl, timeout(setting, IDLE_TIMEOUT))
+    def _left(
+        self,
+        phase: Phase = Phase.BEFORE_HEADERS,
+        *,
+        login: bool = False,
+        rotates: bool = False,
+        touches: bool = False,
+    ) -> Left:
+        data = self._session
+        subject = subject_of(data.get(SESSION_KEY))
+        return Left(data, subject, self._lifetime, phase, login, rotates, touches=touches, keeps_empty=True)
 
-    def _end_if_expired(self) -> None:
-        if self.get_expiry_age() <= 0:
+    def _run(self, steps: Steps) -> Done:
+        done = sync.run(get_store(), steps)
+        held = self._held = done.held
+        if held is not None:
+            self._session_key = held.token
+        if done.merged is not None:
+            adopt(self._session, done.merged)
+        if self._expired:
             self.delete()
+        return done
+
+    def _lifetime(self, data: Mapping[Any, Any], age: float | None) -> Lifetime:
+        """Return Django's limits and ours; an expiry that has passed ends the session once it is saved."""
+        lifetime = self.get_expiry_age(expiry=data.get("_session_expiry"))
+        self._expired = lifetime <= 0
+        ttl = shortest(max(lifetime, 1), remaining(timeout(setting, ABSOLUTE_TIMEOUT), age or 0.0))
+        return Lifetime(ttl, timeout(setting, IDLE_TIMEOUT))
+
+    def _require_headers(self) -> None:
+        if self._begun:
+            raise RuntimeError("the response has begun: a cookie with a new key can no longer be sent")
 
 
-def _subject(data: dict[str, Any]) -> str | None:
-    user = data.get(SESSION_KEY)
-    return None if user is None or user == "" else str(user)
+# The current request
+
+_current: ContextVar[SessionStore | None] = ContextVar("crudjt_session", default=None)
+
+
+def current_session() -> SessionStore:
+    """Return the session of the request that is being served.
+
+    Raises:
+        RuntimeError: no request is being served, or Django's session middleware is missing.
+
+    """
+    session = _current.get()
+    if session is None:
+        raise RuntimeError("no request is being served, or SessionMiddleware is not in MIDDLEWARE")
+    return session
+
+
+def _forget(**_: object) -> None:
+    _current.set(None)
+
+
+request_finished.connect(_forget)
+
+
+def _called_by(code: object) -> bool:
+    """Return whether the method that calls this was called by a method of Django's session middleware.
+
+    Django has no hook for the moment at which a response begins, and none for the current request.
+    """
+    frame = inspect.currentframe()
+    caller = frame.f_back.f_back if frame is not None and frame.f_back is not None else None
+    return caller is not None and caller.f_code is code
 
 
 async def _off_the_loop(

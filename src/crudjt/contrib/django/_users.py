@@ -1,35 +1,43 @@
-"""The sessions of a user: to list them, to end one, to end all."""
+"""The sessions of a user: to list them, to end one, to end all; and the session of a request by its own type."""
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Model
+from django.http import HttpRequest
 
 import crudjt
-from crudjt.contrib._saving import end_own
+from crudjt.contrib._sessions import sync
+from crudjt.contrib.django._backend import SessionStore, current_session
 from crudjt.contrib.django._store import get_store
 
 
-def sessions_of(user: Any) -> Iterator[crudjt.Session]:
-    """Yield the live sessions of a user, or of a user's primary key: handles and data, never keys."""
-    return get_store().sessions(_subject(user))
+def session_of(request: HttpRequest) -> SessionStore:
+    """Return ``request.session`` by its own type, for type checkers."""
+    return cast(SessionStore, request.session)
+
+
+def sessions_of(user: Any) -> list[crudjt.Session]:
+    """Return the live sessions of a user, or of a user's primary key: handles and data, never keys."""
+    return sync.sessions_of(get_store(), _subject(user))
 
 
 def end_session(user: Any, handle: str) -> bool:
-    """End one session of a user by its handle; return whether the user had it. Somebody else's stays untouched."""
-    return end_own(get_store(), _subject(user), handle)
+    """End one session of a user by its handle; return whether the user had it. Sessions of other users stay."""
+    return sync.end_session(get_store(), _subject(user), handle)
 
 
-def revoke_user(user: Any, keep: str | None = None) -> int:
-    """Log a user out everywhere, but in the session of the key `keep`; return how many sessions have ended.
-
-    It holds for every process at once, from the next request on.
+def revoke_user(user: Any, keep_current: bool = False) -> int:
+    """Log a user out everywhere; return how many sessions have ended. It holds in every process from the next request.
 
     Args:
-        user: the user, or the primary key of one, who need not exist any more.
-        keep: ``request.session.session_key``, to stay logged in here.
+        user: the user, or the primary key of one, who may be deleted.
+        keep_current: whether the session of the request that is being served stays.
+
+    Raises:
+        RuntimeError: `keep_current`, and no request is being served.
 
     """
+    keep = current_session().session_key if keep_current else None
     return get_store().revoke(_subject(user), keep=keep)
 
 

@@ -6,8 +6,10 @@ import django
 from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
 from django.core.management import call_command
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
+
+from crudjt.contrib.django import revoke_user
 
 PASSWORD = "correct horse battery staple"
 
@@ -49,7 +51,26 @@ async def count(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(await session.aget("count")))
 
 
+def log_out_elsewhere(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(revoke_user(request.user, keep_current=True)))
+
+
+jobs: dict[str, Any] = {}
+"""What requests to ``/job`` do to their sessions: see `tests.support.session_sites`."""
+
+
+def do_job(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """Do what a test says."""
+    job = jobs[request.headers["x-job"]]
+    job.do(request.session)
+    if job.late:
+        return StreamingHttpResponse(job.parts(request.session), status=job.status)
+    return HttpResponse(status=job.status)
+
+
 urlpatterns = [
+    path("job", do_job),
+    path("elsewhere", log_out_elsewhere),
     path("show", show),
     path("login", log_in),
     path("logout", log_out),

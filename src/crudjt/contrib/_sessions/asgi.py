@@ -1,0 +1,324 @@
+"""The session core on an `AsyncStore`, and the parts that all ASGI adapters share."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import ContextVar, Token
+from typing import Any, NamedTuple
+
+import crudjt
+from crudjt import AsyncStore
+from crudjt._core.validation import MAX_SECONDS
+from crudjt.aio import wrap
+from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.cookie import Cookie, SameSite, check_seconds
+from crudjt.contrib._sessions.core import Done, Lifetime, Phase, Steps, found, save
+from crudjt.errors import VersionConflict
+
+logger = logging.getLogger("crudjt.contrib")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+TWO_WEEKS = 14 * 24 * 60 * 60
+
+WITH_HEADERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+"""The messages that may set a cookie."""
+
+
+async def run(store: AsyncStore, steps: Steps) -> Done:
+    """Carry out the calls that the core yields."""
+    try:
+        call = next(steps)
+        while True:
+            try:
+                answer = await call.on(store)
+            except VersionConflict as conflict:
+                answer = conflict
+            except Exception as error:  # noqa: BLE001 - the core decides what follows, and raises it again
+                call = steps.throw(error)
+                continue
+            call = steps.send(answer)
+    except StopIteration as end:
+        done: Done = end.value
+        return done
+
+
+class Sessions:
+    """The sessions of an application: a store, a cookie and limits."""
+
+    def __init__(
+        self,
+        store: crudjt.Store | AsyncStore,
+        *,
+        session_cookie: str = "session",
+        max_age: int | None = TWO_WEEKS,
+        path: str = "/",
+        same_site: SameSite = "lax",
+        https_only: bool = True,
+        domain: str | None = None,
+        partitioned: bool = False,
+        idle_timeout: float | None = None,
+        subject_key: str | None = "",
+    ) -> None:
+        """Take the parameters of `SessionMiddleware`, which explains them.
+
+        Raises:
+            InvalidParameter: a parameter cannot be used.
+
+        """
+        if not isinstance(store, crudjt.Store | AsyncStore):
+            raise crudjt.InvalidType("store", f"store must be a Store or an AsyncStore, not {type(store).__name__}")
+        check_seconds("max_age", max_age, -MAX_SECONDS)
+        check_seconds("idle_timeout", idle_timeout, 1)
+        key: object = subject_key
+        if not isinstance(key, str | None):
+            raise crudjt.InvalidType("subject_key", f"subject_key must be a str or None, not {type(key).__name__}")
+        self.store = wrap(store)
+        self.cookie = Cookie(
+            name=session_cookie,
+            max_age=max_age,
+            path=path,
+            same_site=same_site,
+            https_only=https_only,
+            domain=domain,
+            partitioned=partitioned,
+        )
+        if subject_key == "":
+            logger.warning(
+                "no subject_key is given: a session gets a new token at login only if the application assigns "
+                "session.subject. Pass the key of the user's id, or subject_key=None if it does"
+            )
+        self._subject_key = subject_key or None
+        self._new = Lifetime(max_age, idle_timeout)
+        self._kept = Lifetime()
+        self._warned = not https_only
+
+    async def load(self, token: str | None) -> BrowserSession:
+        """Return the session of the value of a cookie, an empty one if it names none that is alive."""
+        session = await self.store.read(token) if token else None
+        held = found(token, session) if token else None
+        data = session.data if held is not None and session is not None else None
+        return BrowserSession(data, held, self._subject_key)
+
+    async def save(self, session: BrowserSession, phase: Phase) -> str | None:
+        """Store what was changed; return the cookie to set, ``None`` for no change."""
+        done = await run(self.store, save(session.held, session.left(self._lifetime, phase)))
+        session.take(done)
+        if done.cookie == "keep":
+            return None
+        return self.cookie.set(done.held.token) if done.cookie == "set" and done.held else self.cookie.forget()
+
+    async def end(self, session: BrowserSession) -> None:
+        """Carry out the logout of a request that failed, if there was one, even if the request is cancelled."""
+        left = session.left(self._lifetime, Phase.FAILED)
+        if left.ends and session.held is not None:
+            session.take(await asyncio.shield(run(self.store, save(session.held, left))))
+
+    def warn_if_insecure(self, scheme: str | None) -> None:
+        """Warn once that a cookie for TLS is sent over plain HTTP, so that clients do not send it back."""
+        if not self._warned and scheme in {"http", "ws"}:
+            self._warned = True
+            logger.warning(
+                "the session cookie is Secure, but the request came over plain HTTP: clients will not send it back. "
+                "In tests use base_url='https://…'; behind a proxy pass on X-Forwarded-Proto"
+            )
+
+    def _lifetime(self, _data: Mapping[Any, Any], age: float | None) -> Lifetime:
+        return self._new if age is None else self._kept
+
+
+class SessionMiddleware:
+    """Gives each request and each websocket its ``session``, a `BrowserSession`."""
+
+    def __init__(
+        self,
+        app: Application,
+        store: crudjt.Store | AsyncStore,
+        session_cookie: str = "session",
+        max_age: int | None = TWO_WEEKS,
+        path: str = "/",
+        same_site: SameSite = "lax",
+        https_only: bool = True,
+        domain: str | None = None,
+        partitioned: bool = False,
+        *,
+        idle_timeout: float | None = None,
+        subject_key: str | None = "",
+    ) -> None:
+        """Wrap an application.
+
+        Args:
+            app: the application.
+            store: an open store. The caller closes it.
+            session_cookie: the name of the cookie; ``"__Host-session"`` keeps other hosts of a domain from setting it.
+            max_age: seconds that a session lives at most, from login, and its cookie. ``None``: no such end, and the
+                cookie goes with the browser. 0 or less: no session outlives its request.
+            path: of the cookie.
+            same_site: of the cookie.
+            https_only: whether the cookie is sent over TLS only.
+            domain: of the cookie; ``None`` for this host alone.
+            partitioned: of the cookie.
+            idle_timeout: seconds without a request after which a session ends; ``None`` for no such end.
+            subject_key: the key of the session that holds the user's id. To set it is to log in, to remove it is to log
+                out. ``None``: the application assigns ``session.subject`` at login. If it is not given, that holds too,
+                and the log says so at the start.
+
+        Raises:
+            InvalidParameter: a parameter cannot be used.
+
+        """
+        self.app = app
+        self._sessions = Sessions(
+            store,
+            session_cookie=session_cookie,
+            max_age=max_age,
+            path=path,
+            same_site=same_site,
+            https_only=https_only,
+            domain=domain,
+            partitioned=partitioned,
+            idle_timeout=idle_timeout,
+            subject_key=subject_key,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        sessions = self._sessions
+        session = await sessions.load(sessions.cookie.value(scope["headers"]))
+        scope["session"] = session
+        failed = False
+
+        async def send_with_cookie(message: Message) -> None:
+            nonlocal failed
+            if message["type"] in WITH_HEADERS:
+                phase = phase_of(message)
+                failed = phase is Phase.FAILED
+                cookie = await sessions.save(session, phase)
+                if cookie or session.accessed:
+                    add_headers(message, cookie)
+                if cookie:
+                    sessions.warn_if_insecure(scope.get("scheme"))
+            await send(message)
+
+        token = enter(sessions.store, session)
+        try:
+            await self.app(scope, receive, send_with_cookie)
+        except BaseException:
+            await sessions.end(session)
+            raise
+        else:
+            await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS)
+        finally:
+            leave(token)
+
+
+def phase_of(message: Mapping[str, Any]) -> Phase:
+    """Return what a message that begins a response says of the request."""
+    return Phase.FAILED if message.get("status", 200) >= 500 else Phase.BEFORE_HEADERS  # noqa: PLR2004 - server errors
+
+
+def add_headers(message: Any, cookie: str | None) -> None:
+    """Add the cookie to the message that begins a response, and say that the response depends on it."""
+    headers = message.setdefault("headers", [])
+    if not isinstance(headers, list):
+        headers = message["headers"] = list(headers)
+    vary = [index for index, (name, _) in enumerate(headers) if name.lower() == b"vary"]
+    varies = b", ".join(headers[index][1] for index in vary)
+    if not {b"cookie", b"*"} & {each.strip().lower() for each in varies.split(b",")}:
+        if vary:
+            headers[vary[-1]] = (b"vary", headers[vary[-1]][1] + b", Cookie")
+        else:
+            headers.append((b"vary", b"Cookie"))
+    if cookie is not None:
+        headers.append((b"set-cookie", cookie.encode("latin-1")))
+        if not any(name.lower() == b"cache-control" for name, _ in headers):
+            headers.append((b"cache-control", b"no-store"))
+
+
+# The sessions of a user
+
+
+class _Request(NamedTuple):
+    """The request that the current context serves."""
+
+    store: AsyncStore
+    session: BrowserSession | None
+    bearer: str | None
+
+
+_request: ContextVar[_Request] = ContextVar("crudjt_request")
+
+
+def enter(store: AsyncStore, session: BrowserSession | None = None, bearer: str | None = None) -> Token[_Request]:
+    """Note what the current request works with, for the functions below: the session of a cookie, or a bearer token."""
+    return _request.set(_Request(store, session, bearer))
+
+
+def leave(token: Token[_Request]) -> None:
+    """Forget what `enter` noted."""
+    _request.reset(token)
+
+
+def _current() -> _Request:
+    try:
+        return _request.get()
+    except LookupError:
+        raise RuntimeError(
+            "no request with a session is being served: add the SessionMiddleware, or call the store itself"
+        ) from None
+
+
+async def sessions_of(user: object) -> list[crudjt.Session]:
+    """Return the live sessions of a user's id: handles and data, never tokens.
+
+    Raises:
+        RuntimeError: no request is being served. Elsewhere, call ``store.sessions(str(user))``.
+
+    """
+    return [session async for session in _current().store.sessions(str(user))]
+
+
+async def end_session(user: object, handle: str) -> bool:
+    """End one session of a user's id by its handle; return whether the user had it. Sessions of other users stay."""
+    store = _current().store
+    async for session in store.sessions(str(user)):
+        if session.id == handle:
+            return await store.revoke_id(handle)
+    return False
+
+
+async def revoke_user(user: object, keep_current: bool = False) -> int:
+    """Log a user out everywhere; return how many sessions have ended. It holds in every process from the next request.
+
+    Args:
+        user: the user's id.
+        keep_current: whether the session of the current request stays.
+
+    """
+    request = _current()
+    held = None if request.session is None else request.session.held
+    token = request.bearer if held is None else held.token
+    return await request.store.revoke(str(user), keep=token if keep_current else None)
+
+
+def session_in(scope: Mapping[str, Any]) -> BrowserSession:
+    """Return the session of a request by its scope.
+
+    Raises:
+        RuntimeError: the middleware is missing.
+
+    """
+    session = scope.get("session")
+    if not isinstance(session, BrowserSession):
+        raise RuntimeError(  # noqa: TRY004 - the application is set up wrong
+            "the request has no session of crudjt: add its SessionMiddleware to the application"
+        )
+    session.accessed = True
+    return session

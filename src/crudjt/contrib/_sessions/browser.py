@@ -1,0 +1,199 @@
+"""The session of a browser as an application sees it: a dict that notes logins, logouts and rotations."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from crudjt.contrib._sessions.core import Done, Held, Left, Lifetime, Phase
+from crudjt.contrib._sessions.merge import adopt
+
+_MISSING: Any = object()
+
+
+def subject_of(value: Any) -> str | None:
+    """Return the subject for a user's id, ``None`` for no user."""
+    return None if value is None or value == "" else str(value)
+
+
+class BrowserSession(dict[str, Any]):
+    """The session of a browser: a dict that is stored if it was changed, also deep inside its values.
+
+    Attributes:
+        accessed: whether the response depends on it.
+        modified: whether keys were set or removed. Set it to renew the lifetime of a session that is unchanged.
+
+    """
+
+    def __init__(
+        self, data: Mapping[str, Any] | None = None, held: Held | None = None, subject_key: str | None = None
+    ) -> None:
+        """Take what is stored, or nothing for a session that is new."""
+        super().__init__(data or {})
+        self.accessed = self.modified = False
+        self._held = held
+        self._subject_key = subject_key
+        self._subject = held.subject if held else None
+        if subject_key is not None and subject_key in self:
+            self._subject = subject_of(self[subject_key])
+        self._login = self._rotates = self._ends = self._begun = False
+
+    @property
+    def subject(self) -> str | None:
+        """The user id that the session is filed under, for `sessions_of` and `revoke_user`.
+
+        To assign it is to log in, also with the value that it has: the session gets a new token, and the old one is
+        dead. What was put into the session before there was a user stays; the data of another user does not. ``None``
+        logs out. With a `subject_key`, it is the value of that key.
+
+        Raises:
+            RuntimeError: the response has begun, so no cookie with a new token can be sent.
+
+        """
+        return self._subject
+
+    @subject.setter
+    def subject(self, subject: str | None) -> None:
+        if self._subject_key is None:
+            self._assign(subject)
+        elif subject is None:
+            self.pop(self._subject_key, None)
+        else:
+            self[self._subject_key] = subject
+
+    @property
+    def id(self) -> str | None:
+        """The handle, as `Session.id`: no token. ``None`` until it is stored, and from a login to the next request."""
+        held = self._current()
+        return None if held is None else held.id
+
+    @property
+    def token(self) -> str | None:
+        """The token; ``None`` until a session is stored, and from a login until the response begins."""
+        held = self._current()
+        return None if held is None else held.token
+
+    def rotate(self) -> None:
+        """Give the session a new token when the response begins; the old one is dead. Call it when rights change.
+
+        Raises:
+            RuntimeError: the response has begun, so no cookie with a new token can be sent.
+
+        """
+        self._require_headers()
+        self._rotates = True
+
+    def clear(self) -> None:
+        """End the session: log out. What is set afterwards begins another session."""
+        super().clear()
+        self._subject = None
+        self._login = self._rotates = False
+        self._ends = self.accessed = self.modified = True
+
+    def replace(self, data: Mapping[str, Any]) -> None:
+        """Replace all data. The session gets a new token if the user is another, or if no key names the user."""
+        key = self._subject_key
+        if key is None and not self._begun:
+            self._rotates = True
+        if key is not None and self._subject is not None and subject_of(data.get(key)) != self._subject:
+            self.clear()
+        for each in self.keys() - data.keys():
+            del self[each]
+        for each, value in data.items():
+            if each == key and self._begun and subject_of(value) == self._subject:
+                super().__setitem__(each, value)  # too late for a login, and none is meant
+            else:
+                self[each] = value
+
+    def mark_accessed(self) -> None:
+        """Note that the response depends on the session; the framework calls it."""
+        self.accessed = True
+
+    # A dict, of which each change is noted
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Set a key; that of the user is a login."""
+        if key == self._subject_key:
+            self._assign(subject_of(value))
+        self.accessed = self.modified = True
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        """Remove a key; that of the user is a logout."""
+        super().__delitem__(key)
+        self.accessed = self.modified = True
+        if key == self._subject_key and self._subject is not None:
+            self.clear()
+
+    def pop(self, key: str, default: Any = _MISSING) -> Any:
+        """Remove a key and return its value."""
+        if default is not _MISSING and key not in self:
+            return default
+        value = self[key]
+        del self[key]
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the last key; return it with its value."""
+        if not self:
+            return super().popitem()
+        key = next(reversed(self))
+        return key, self.pop(key)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key, which is set if it is missing."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, other: Any = (), /, **more: Any) -> None:
+        """Set the keys of a mapping, or of pairs."""
+        pairs: Iterable[tuple[str, Any]] = other.items() if isinstance(other, Mapping) else other
+        for key, value in pairs:
+            self[key] = value
+        for key, value in more.items():
+            self[key] = value
+
+    def __ior__(self, other: Any) -> "BrowserSession":  # type: ignore[override,misc] # as dict, but not generic
+        """Set the keys of a mapping, or of pairs."""
+        self.update(other)
+        return self
+
+    def __repr__(self) -> str:
+        """Return how many keys it holds, and none of them."""
+        return f"<{type(self).__name__} of {len(self)} keys>"
+
+    # For the adapters
+
+    @property
+    def held(self) -> Held | None:
+        """The session as it is stored, also where a login or a logout is about to replace it."""
+        return self._held
+
+    def left(
+        self, lifetime: Callable[[Mapping[Any, Any], float | None], Lifetime], phase: Phase, *, touches: bool = False
+    ) -> Left:
+        """Return what the request leaves, for `core.save`."""
+        self._begun = True
+        return Left(self, self._subject, lifetime, phase, self._login, self._rotates, ends=self._ends, touches=touches)
+
+    def take(self, done: Done) -> None:
+        """Take over what was stored."""
+        self._held = done.held
+        self._login = self._rotates = self._ends = self.modified = False
+        if done.merged is not None:
+            adopt(self, done.merged)
+
+    def _current(self) -> Held | None:
+        return None if self._login or self._rotates or self._ends else self._held
+
+    def _assign(self, subject: str | None) -> None:
+        """Log in, or out."""
+        if subject is not None:
+            self._require_headers()
+        if self._subject is not None and self._subject != subject:
+            self.clear()
+        self._subject = subject
+        self._login = subject is not None
+
+    def _require_headers(self) -> None:
+        if self._begun:
+            raise RuntimeError("the response has begun: a cookie with a new token can no longer be sent")
