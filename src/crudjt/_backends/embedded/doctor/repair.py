@@ -27,7 +27,6 @@ from crudjt._backends.embedded.doctor.locks import (
 from crudjt._backends.embedded.doctor.segment_scan import Hole, read_segment, surviving_entries
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import LogEnd
-from crudjt._backends.embedded.engine.engine import new_pages
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Manifest
 from crudjt._backends.embedded.engine.reader import (
@@ -39,6 +38,7 @@ from crudjt._backends.embedded.engine.recovery import (
     rebuild,
     write_base,
 )
+from crudjt._backends.embedded.engine.room import new_pages
 from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
     SegmentReader,

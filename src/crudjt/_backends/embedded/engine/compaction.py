@@ -5,6 +5,7 @@ import msgspec
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.engine.log import full_or_failed
 from crudjt._backends.embedded.engine.maintenance_lock import exclusively
 from crudjt._backends.embedded.engine.recovery import (
     remove_leftovers,
@@ -35,20 +36,29 @@ def compact(engine: Engine, now_ms: int) -> bool:
 
     """
     with exclusively(engine) as alone:
-        if not alone:
-            return False
-        remove_leftovers(engine.directory)
-        if _filesystem.free_bytes(engine.directory) < engine.view.used_bytes:
-            raise StoreFull(engine.directory, "the disk has no room for a snapshot")
-        engine.sync()  # synced now, so that no writer waits for it under the write lock
-        try:
-            with engine.copying:
-                base = write_base(engine.view, engine.base_directory, engine.start_segment)
-            msgspec.structs.replace(manifest.load(engine.directory), base=base).save(engine.directory)
-        except OSError:
-            remove_obsolete(engine.directory, manifest.load(engine.directory).base)
-            raise
-        remove_obsolete(engine.directory, base)
-        engine.words[control_block.WORD_SEALED_BYTES] = 0
-        engine.words[control_block.WORD_COMPACTED_AT] = now_ms
-        return True
+        if alone:
+            compact_alone(engine, now_ms)
+        return alone
+
+
+def compact_alone(engine: Engine, now_ms: int) -> None:
+    """Replace the log so far by a snapshot, where no other process may maintain the store.
+
+    Raises:
+        StoreFull: as `compact`.
+
+    """
+    remove_leftovers(engine.directory)
+    if _filesystem.free_bytes(engine.directory) < engine.view.used_bytes:
+        raise StoreFull(engine.directory, "the disk has no room for a snapshot")
+    engine.sync()  # synced now, so that no writer waits for it under the write lock
+    try:
+        with engine.copying:
+            base = write_base(engine.view, engine.base_directory, engine.start_segment)
+        msgspec.structs.replace(manifest.load(engine.directory), base=base).save(engine.directory)
+    except OSError as error:
+        remove_obsolete(engine.directory, manifest.load(engine.directory).base)
+        raise full_or_failed(engine.directory, error) from error
+    remove_obsolete(engine.directory, base)
+    engine.words[control_block.WORD_SEALED_BYTES] = 0
+    engine.words[control_block.WORD_COMPACTED_AT] = now_ms

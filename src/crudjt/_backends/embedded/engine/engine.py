@@ -7,14 +7,13 @@ that dies before it leaves a view without the change, and an entry past the log 
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, overload
 
 import msgspec
 
-from crudjt import _filesystem
 from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.control_block import (
     CACHE_PAIRS,
@@ -28,12 +27,19 @@ from crudjt._backends.embedded.engine.log import (
     full_or_failed,
 )
 from crudjt._backends.embedded.engine.reader import OpenDirectory
+from crudjt._backends.embedded.engine.room import CHANGES_PER_WRITE, SMALL_RECORD_BYTES, ends_sessions, new_pages
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, create_segment, encode_entry
-from crudjt._backends.embedded.engine.view import CHANGES_PER_WRITE, SEGMENT_KEY, Snapshot, ViewError, put_new
+from crudjt._backends.embedded.engine.view import (
+    MAX_SIZE_REACHED,
+    SEGMENT_KEY,
+    SizeReached,
+    Snapshot,
+    ViewError,
+    put_new,
+)
 from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Result
 from crudjt._core.gil import (
     free_in_batches,
-    in_batches,
 )
 from crudjt._core.process_guard import own_memory, renew
 from crudjt._core.record import (
@@ -41,11 +47,7 @@ from crudjt._core.record import (
     NO_SUBJECT,
     TAG_OFFSET,
 )
-from crudjt.errors import StoreError, StoreFailed
-
-# LMDB keeps up to 2,013 bytes beside a key of 17 in a leaf; what is larger takes pages of its own.
-_SMALL_RECORD_BYTES = 1900
-_ITEM_BYTES = 128  # of the tree for a session and its subject, besides the record
+from crudjt.errors import StoreError, StoreFailed, StoreFull
 
 
 class Engine(OpenDirectory):
@@ -55,6 +57,7 @@ class Engine(OpenDirectory):
         """Open the parts of a store that is ready; `lock` is the descriptor of its lock, held in shared mode."""
         super().__init__(directory, ready)
         self._lock = lock
+        self.reclaim: Callable[[], bool] = lambda: False  # removes expired sessions; returns whether there were any
         self._log = LiveLog(directory, self.control, preallocates=self.view.preallocates)
         self._make_locks()
 
@@ -87,60 +90,65 @@ class Engine(OpenDirectory):
         """
         if self._view is None or not own_memory[0]:
             self._reach_view()
-        with self._writing:
-            begin_transaction = self.begin  # under the lock, before which `close` has changed it
-            try:
-                transaction = begin_transaction(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
-            except ViewError as error:
-                raise self._translated(error) from error
-            try:
-                number = transaction.id()
-                words, control = self.words, self.control
-                if number >= words[WORD_ATTENTION] or words[SLOT_WORDS[number & 1]] == number:
-                    self._attend(number)
-                segment, end, sequence, sessions = control.slot(number - 1)
-                result, changes = (None, arguments) if decide is None else decide(transaction, *arguments)
-                if not changes:
-                    transaction.abort()
-                    return result
-                limit = 0
-                if (
-                    number >= words[WORD_ATTENTION]
-                    or len(changes) > CHANGES_PER_WRITE
-                    or len(changes[0][2]) > _SMALL_RECORD_BYTES
-                    or len(changes[-1][2]) > _SMALL_RECORD_BYTES
-                ):
-                    limit = self._make_room(number, changes)
-                ends: list[int] = []
-                for kind, id_, record in changes:
-                    if kind == INSERT:  # no process can have cached a new session
-                        put_new(transaction, id_, record)
-                        sessions += 1
-                        continue
-                    begin = begin_word(id_)
-                    words[begin] = number  # before the commit: no cache may hold across it
-                    ends.append(begin + CACHE_PAIRS)
-                    if kind == REPLACE:
-                        transaction.put(SESSION + id_, record)
-                        continue
-                    transaction.delete(SESSION + id_)
-                    sessions -= 1
-                    tag = record[TAG_OFFSET:HEADER_BYTES]
-                    if tag != NO_SUBJECT:
-                        transaction.delete(SUBJECT + tag + id_)
-                if limit:
-                    self.view.check_size(transaction, limit)
-                writer = self._log.current
-                if writer is None or writer.number != segment:
-                    writer = self._log.writer(segment)
-                sequence += 1
-                entry = encode_entry(sequence, changes, writer.crc_salt)
-                control.fill_slot(number, segment, end + len(entry), sequence, sessions)
-                writer.append(entry, end)
-                transaction.commit()
-            except BaseException as error:
-                self._abort(transaction, error)
-                raise
+        try:
+            with self._writing:
+                begin_transaction = self.begin  # under the lock, before which `close` has changed it
+                try:
+                    transaction = begin_transaction(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
+                except ViewError as error:
+                    raise self._translated(error) from error
+                try:
+                    number = transaction.id()
+                    words, control = self.words, self.control
+                    if number >= words[WORD_ATTENTION] or words[SLOT_WORDS[number & 1]] == number:
+                        self._attend(number)
+                    segment, end, sequence, sessions = control.slot(number - 1)
+                    result, changes = (None, arguments) if decide is None else decide(transaction, *arguments)
+                    if not changes:
+                        transaction.abort()
+                        return result
+                    limit = 0
+                    if (
+                        number >= words[WORD_ATTENTION]
+                        or len(changes) > CHANGES_PER_WRITE
+                        or len(changes[0][2]) > SMALL_RECORD_BYTES
+                        or len(changes[-1][2]) > SMALL_RECORD_BYTES
+                    ):
+                        limit = self._make_room(number, changes)
+                    ends: list[int] = []
+                    for kind, id_, record in changes:
+                        if kind == INSERT:  # no process can have cached a new session
+                            put_new(transaction, id_, record)
+                            sessions += 1
+                            continue
+                        begin = begin_word(id_)
+                        words[begin] = number  # before the commit: no cache may hold across it
+                        ends.append(begin + CACHE_PAIRS)
+                        if kind == REPLACE:
+                            transaction.put(SESSION + id_, record)
+                            continue
+                        transaction.delete(SESSION + id_)
+                        sessions -= 1
+                        tag = record[TAG_OFFSET:HEADER_BYTES]
+                        if tag != NO_SUBJECT:
+                            transaction.delete(SUBJECT + tag + id_)
+                    if limit:
+                        self.view.check_size(transaction, limit)
+                    writer = self._log.current
+                    if writer is None or writer.number != segment:
+                        writer = self._log.writer(segment)
+                    sequence += 1
+                    entry = encode_entry(sequence, changes, writer.crc_salt)
+                    control.fill_slot(number, segment, end + len(entry), sequence, sessions)
+                    writer.append(entry, end)
+                    transaction.commit()
+                except BaseException as error:
+                    self._abort(transaction, error)
+                    raise
+        except SizeReached:
+            if not self.reclaim():
+                raise StoreFull(self.directory, MAX_SIZE_REACHED) from None
+            return self.write(decide, arguments, durable)
         for word in ends:
             words[word] = number
         if durable:
@@ -201,11 +209,12 @@ class Engine(OpenDirectory):
         words = self.words
         room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
         words[control_block.WORD_ALLOCATED] = room.allocated
-        words[WORD_ATTENTION] = number + room.writes
+        # Near max_size each transaction looks. If this one is refused, the next has the same number.
+        words[WORD_ATTENTION] = number if room.limit else number + room.writes
         if words[control_block.WORD_FAILED]:  # set by a sync that has just failed
             words[WORD_ATTENTION] = 0
             self._refuse()
-        return room.limit
+        return self.view.limit_of_ending if room.limit and ends_sessions(changes) else room.limit
 
     def _abort(self, transaction: Any, error: BaseException) -> None:
         """End a transaction that failed, and raise our error for one of LMDB's or the disk's.
@@ -283,15 +292,3 @@ class Engine(OpenDirectory):
         self._make_locks()
         self._log.leave_to_parent()
         super().leave_to_parent()
-
-
-def new_pages(changes: Iterable[Change]) -> int:
-    """Return how many pages the content of changes may take; what replaces a small record takes its room."""
-    small = large = 0
-    for kind, _, record in in_batches(changes):
-        size = len(record)
-        if size > _SMALL_RECORD_BYTES and kind in {INSERT, REPLACE}:
-            large += size // _filesystem.PAGE_BYTES + 2
-        elif kind == INSERT:
-            small += size + _ITEM_BYTES
-    return large + -(-2 * small // _filesystem.PAGE_BYTES)  # a page that was split is half full

@@ -16,7 +16,6 @@ from crudjt._backends.embedded.engine.control_block import (
     ControlBlock,
     LogEnd,
 )
-from crudjt._backends.embedded.engine.engine import new_pages
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import (
     Base,
@@ -27,6 +26,7 @@ from crudjt._backends.embedded.engine.reader import (
     CONTROL_FILE,
     VIEW_DIRECTORY,
 )
+from crudjt._backends.embedded.engine.room import new_pages
 from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
     Entry,

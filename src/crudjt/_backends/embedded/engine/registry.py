@@ -16,6 +16,7 @@ from pathlib import Path
 from crudjt._backends.embedded.engine.background import BackgroundThreads
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.opening import open_engine
+from crudjt._backends.embedded.engine.sweep import Reclaimer
 from crudjt._core.options import Options
 from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.errors import CrudjtError
@@ -33,6 +34,7 @@ class SharedEngine:
         self._opened_with = options
         self._starting = threading.Lock()
         engine.on_revival = self.take_care
+        engine.reclaim = Reclaimer(engine, lambda: self.strictest().clock)
 
     def take_care(self) -> None:
         """Start the background threads of this process, or have them look at the options again."""

@@ -1,9 +1,10 @@
 """Remove expired sessions, in small transactions."""
 
+import logging
 import time
 from collections.abc import Callable
 
-from crudjt._backends.embedded.engine import control_block
+from crudjt._backends.embedded.engine import compaction, control_block
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.maintenance_lock import exclusively
 from crudjt._core.changes import DELETE, SESSION, Change, Reader
@@ -16,35 +17,95 @@ from crudjt._core.record import (
     RECORD_FORMAT,
     has_expired,
 )
+from crudjt.errors import StoreFull
 
 _SWEEP_BATCH = 64  # read in one transaction: while it lasts, writers must leave the pages alone that others free
+_PAUSES = 20  # seconds of waiting for each second of work
+_LONGEST_PAUSE_SECONDS = 0.25
+_RECLAIM_SESSIONS = 256  # enough that the next creates need not look again
+_RECLAIM_SECONDS = 0.02  # of one call that is refused otherwise
+_RECLAIM_AGAIN_NS = 10**9  # after a look at every session that found none to remove
 
-
-_PAUSES = 20  # times the duration of the work
+logger = logging.getLogger("crudjt")
 
 
 def sweep(engine: Engine, clock: Clock, pause: Callable[[float], None] = lambda _seconds: None) -> int:
     """Remove expired sessions, in small transactions; return how many.
 
-    Returns 0 at once where another process is at it. After each batch, `pause` is called with the seconds to wait so
-    that the sweep takes a twentieth of a processor, for the sake of others; what it raises ends the sweep.
+    Returns 0 at once where another process is at it. After each batch, a compaction that is due is made, and `pause` is
+    called with the seconds to wait so that the sweep takes a twentieth of a processor; what it raises ends the sweep.
     """
     with exclusively(engine) as alone:
         if not alone:
             return 0
         removed = 0
+        compacts = True
         start = SESSION
-        began = time.perf_counter()
+        began = time.thread_time()
         while items := engine.scan(SESSION, start, _SWEEP_BATCH):
-            now_ms = clock() // NS_PER_MS
-            expired = [key for key, record in items if _expired(record, now_ms)]
-            if expired:
-                removed += engine.write(_remove_expired, (expired, now_ms))
+            removed += _remove(engine, items, clock() // NS_PER_MS)
             start = items[-1][0] + b"\x00"
-            pause((time.perf_counter() - began) * _PAUSES)
-            began = time.perf_counter()
+            # What the thread worked, not what it waited for the interpreter: a busy process must not stop the sweep.
+            worked = time.thread_time() - began
+            if compacts and compaction.compaction_is_due(engine):
+                compacts = _compact(engine, clock)
+            pause(min(worked * _PAUSES, _LONGEST_PAUSE_SECONDS))
+            began = time.thread_time()
         engine.words[control_block.WORD_SWEPT_AT] = clock() // NS_PER_MS
         return removed
+
+
+def _compact(engine: Engine, clock: Clock) -> bool:
+    """Compact within a sweep; return False where there is no room, so that the sweep does not try at each batch."""
+    try:
+        compaction.compact_alone(engine, clock() // NS_PER_MS)
+    except StoreFull as error:
+        logger.warning("a compaction of %s is put off until the sweep has ended: %s", engine.directory, error)
+        return False
+    return True
+
+
+class Reclaimer:
+    """Removes expired sessions from a store that has reached max_size, before a write is refused.
+
+    A call looks at sessions for some milliseconds and goes on where the call before it stopped.
+    """
+
+    def __init__(self, engine: Engine, clock: Callable[[], Clock]) -> None:
+        """Take what returns the clock of the store."""
+        self._engine = engine
+        self._clock = clock
+        self._next = SESSION
+        self._found = True  # whether this pass over all sessions has removed any
+        self._not_before_ns = 0
+
+    def __call__(self) -> bool:
+        """Return whether any session was removed."""
+        now_ns = self._clock()()
+        if 0 < self._not_before_ns - now_ns <= _RECLAIM_AGAIN_NS:
+            return False
+        removed, until = 0, time.monotonic() + _RECLAIM_SECONDS
+        while removed < _RECLAIM_SESSIONS:
+            items = self._engine.scan(SESSION, self._next, _SWEEP_BATCH)
+            if items:
+                gone = _remove(self._engine, items, now_ns // NS_PER_MS)
+                removed += gone
+                self._found |= gone > 0
+                self._next = items[-1][0] + b"\x00"
+            elif self._found:
+                self._next, self._found = SESSION, False
+            else:
+                self._next, self._not_before_ns = SESSION, now_ns + _RECLAIM_AGAIN_NS
+                break
+            if time.monotonic() > until:
+                break
+        return removed > 0
+
+
+def _remove(engine: Engine, items: list[tuple[bytes, bytes]], now_ms: int) -> int:
+    """Remove those of some sessions that have expired; return how many went."""
+    expired = [key for key, record in items if _expired(record, now_ms)]
+    return engine.write(_remove_expired, (expired, now_ms)) if expired else 0
 
 
 def _expired(record: bytes, now_ms: int) -> bool:

@@ -13,12 +13,19 @@ import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lmdb
 import lmdb._envid  # forks: see _OpenTrees
 
 from crudjt import _filesystem
+from crudjt._backends.embedded.engine.room import (
+    PAGES_PER_CHANGE,
+    PAGES_PER_WRITE,
+    WRITES_AHEAD,
+    Room,
+    allocate_ahead,
+)
 from crudjt._core.changes import SESSION, SUBJECT
 from crudjt._core.process_guard import guard
 from crudjt._core.record import (
@@ -37,28 +44,20 @@ ViewError = lmdb.Error
 NoFreeSlot = lmdb.ReadersFullError
 Snapshot = lmdb.Transaction
 
-# A change touches two root-to-leaf paths of at most five pages. A transaction may split each of them, and touches some
-# pages of the free list.
-_PAGES_PER_CHANGE = 10
-CHANGES_PER_WRITE = 2  # up to which a transaction need not ask for room of its own: a rotation replaces and inserts
-_PAGES_PER_WRITE = 36
-_WRITES_AHEAD = 32
-_STEP_BYTES = 1024**2
-_MOST_ZEROS_BYTES = 8 * _STEP_BYTES  # what more a large transaction may need at most, it hardly ever does
 # A transaction copies what it touches: a full store must still be able to delete, and to be made again in large steps.
 MAP_TO_SIZE = 3
+# Pages fill up behind the sessions that rotations move, and are merged once less than a quarter of one is in use. So
+# the tree of a full store grows by up to three quarters where all its sessions are rotated.
+_ENDING_TO_SIZE = 2
+MAX_SIZE_REACHED = "the store has reached max_size"
 
 _LOCK_FILE_BYTES = 128 * 1024  # two thousand reader slots; LMDB takes as many as fit
 _READERS = 1024
 _SPARE_READS = 8  # kept for so many threads that read at once: to begin a new one takes a lock of all processes
 
 
-class Room(NamedTuple):
-    """Space available to the next transactions."""
-
-    allocated: int  # bytes of the file that are allocated on disk
-    writes: int  # how many transactions of up to two small changes, this one included, need not ask again
-    limit: int  # how many pages the tree may have after this one; 0 where it cannot come so far
+class SizeReached(Exception):
+    """A write transaction has brought the tree past `max_size`."""
 
 
 class View:
@@ -74,6 +73,8 @@ class View:
         self.directory = directory
         self.max_size = max_size
         self.map_size = MAP_TO_SIZE * max_size
+        # How many pages the tree may have after a transaction that ends as many sessions as it begins.
+        self.limit_of_ending = _ENDING_TO_SIZE * max_size // _filesystem.PAGE_BYTES
         self.preallocates = _filesystem.file_system(directory) in _filesystem.PREALLOCATING_FILE_SYSTEMS
         lock_file = directory / LMDB_LOCK_FILE
         if not lock_file.exists():
@@ -145,50 +146,25 @@ class View:
         most = self.max_size // _filesystem.PAGE_BYTES
         left = most - used - pages
         limit = max(most, used) if left < 0 else 0
-        writes = min(max(left, 1), _WRITES_AHEAD)
+        writes = min(max(left, 1), WRITES_AHEAD)
         if not self.preallocates:
             return Room(allocated, writes, limit)
         # What is changed is copied, and what is freed is listed, 512 to a page.
-        needed = min(changes * _PAGES_PER_CHANGE, tree) + pages + used // 512 + _PAGES_PER_WRITE
+        needed = min(changes * PAGES_PER_CHANGE, tree) + pages + used // 512 + PAGES_PER_WRITE
         first = int(self.env.info()["last_pgno"]) + 1
-        allocated = self._allocate(allocated, first, needed)
+        allocated = allocate_ahead(self.directory / DATA_FILE, self.map_size, allocated, first, needed)
         ahead = max(allocated // _filesystem.PAGE_BYTES - first - needed, 0)
-        return Room(allocated, min(writes, 1 + ahead // _PAGES_PER_WRITE), limit)
+        return Room(allocated, min(writes, 1 + ahead // PAGES_PER_WRITE), limit)
 
     def check_size(self, transaction: Any, limit: int) -> None:
         """Refuse a write transaction that has brought the tree past `limit` pages.
 
         Raises:
-            StoreFull: it has; nothing was committed.
+            SizeReached: it has; nothing was committed.
 
         """
         if _pages(transaction.stat(self._tree)) > limit:
-            raise StoreFull(self.directory, "the store has reached max_size")
-
-    def _allocate(self, allocated: int, first: int, needed: int) -> int:
-        """Allocate blocks ahead, or where the disk has no room for that, for the pages that are needed at least.
-
-        `first` is the first page of the file that no transaction uses yet.
-        """
-        enough = (first + needed + _WRITES_AHEAD * _PAGES_PER_WRITE) * _filesystem.PAGE_BYTES
-        if allocated >= min(enough, self.map_size):
-            return allocated
-        ahead = -(-enough // _STEP_BYTES) * _STEP_BYTES
-        least = (first + needed) * _filesystem.PAGE_BYTES
-        with _filesystem.opened(self.directory / DATA_FILE, os.O_RDWR) as descriptor:
-            for wanted in (min(ahead, self.map_size), min(least, self.map_size)):
-                if wanted <= allocated:
-                    return allocated
-                try:
-                    _filesystem.allocate(descriptor, allocated, wanted - allocated, self.directory)
-                except OSError as error:
-                    if error.errno not in _filesystem.DISK_FULL_ERRNOS:
-                        raise
-                    continue
-                unused = max(allocated, first * _filesystem.PAGE_BYTES)
-                _filesystem.fill_with_zeros(descriptor, unused, min(wanted - unused, _MOST_ZEROS_BYTES))
-                return wanted
-        raise StoreFull(self.directory, "the disk is full")
+            raise SizeReached
 
     def snapshot(self) -> Snapshot:
         """Return a read transaction for `copy`; it sees what is committed now."""
@@ -286,7 +262,7 @@ guard(_open_trees)
 def translated(error: lmdb.Error, directory: Path) -> StoreError:
     """Return the `StoreError` for an error of LMDB."""
     if isinstance(error, lmdb.MapFullError):
-        return StoreFull(directory, "the store has reached max_size")
+        return StoreFull(directory, MAX_SIZE_REACHED)
     if isinstance(error, lmdb.DiskError):
         return StoreFull(directory, "the disk is full")
     if isinstance(error, lmdb.ReadersFullError):
@@ -298,7 +274,7 @@ def translated(error: lmdb.Error, directory: Path) -> StoreError:
             "new store with a smaller max_size",
         )
     if (
-        _filesystem.free_bytes(directory) < _filesystem.PAGE_BYTES * _PAGES_PER_WRITE
+        _filesystem.free_bytes(directory) < _filesystem.PAGE_BYTES * PAGES_PER_WRITE
     ):  # LMDB calls a short write an I/O error
         return StoreFull(directory, "the disk is full")
     return StoreFailed(directory, f"LMDB failed with {type(error).__name__}")

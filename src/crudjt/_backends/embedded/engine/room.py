@@ -1,0 +1,79 @@
+"""Room in the view: how much the changes of a write transaction take, and blocks of the disk for it."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from crudjt import _filesystem
+from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
+from crudjt._core.gil import in_batches
+from crudjt.errors import StoreFull
+
+# A change touches two root-to-leaf paths of at most five pages. A transaction may split each of them, and touches some
+# pages of the free list.
+PAGES_PER_CHANGE = 10
+CHANGES_PER_WRITE = 2  # up to which a transaction need not ask for room of its own: a rotation replaces and inserts
+PAGES_PER_WRITE = 36
+WRITES_AHEAD = 32
+_STEP_BYTES = 1024**2
+_MOST_ZEROS_BYTES = 8 * _STEP_BYTES  # what more a large transaction may need at most, it hardly ever does
+# LMDB keeps up to 2,013 bytes beside a key of 17 in a leaf; what is larger takes pages of its own.
+SMALL_RECORD_BYTES = 1900
+_ITEM_BYTES = 128  # of the tree for a session and its subject, besides the record
+
+
+class Room(NamedTuple):
+    """Space available to the next transactions."""
+
+    allocated: int  # bytes of the file that are allocated on disk
+    writes: int  # how many transactions of up to two small changes, this one included, need not ask again
+    limit: int  # how many pages the tree may have after this one; 0 where it cannot come so far
+
+
+def new_pages(changes: Iterable[Change]) -> int:
+    """Return how many pages the content of changes may take; what replaces a small record takes its room."""
+    small = large = 0
+    for kind, _, record in in_batches(changes):
+        size = len(record)
+        if size > SMALL_RECORD_BYTES and kind in {INSERT, REPLACE}:
+            large += size // _filesystem.PAGE_BYTES + 2
+        elif kind == INSERT:
+            small += size + _ITEM_BYTES
+    return large + -(-2 * small // _filesystem.PAGE_BYTES)  # a page that was split is half full
+
+
+def ends_sessions(changes: Iterable[Change]) -> bool:
+    """Tell whether changes end as many sessions as they begin, and give no other session new data."""
+    ended = 0
+    for kind, _, _ in in_batches(changes):
+        if kind == REPLACE:
+            return False
+        ended += 1 if kind == DELETE else -1
+    return ended >= 0
+
+
+def allocate_ahead(data_file: Path, map_size: int, allocated: int, first: int, needed: int) -> int:
+    """Allocate blocks ahead, or where the disk has no room for that, for the pages that are needed at least.
+
+    `first` is the first page of the file that no transaction uses yet.
+    """
+    enough = (first + needed + WRITES_AHEAD * PAGES_PER_WRITE) * _filesystem.PAGE_BYTES
+    if allocated >= min(enough, map_size):
+        return allocated
+    ahead = -(-enough // _STEP_BYTES) * _STEP_BYTES
+    least = (first + needed) * _filesystem.PAGE_BYTES
+    with _filesystem.opened(data_file, os.O_RDWR) as descriptor:
+        for wanted in (min(ahead, map_size), min(least, map_size)):
+            if wanted <= allocated:
+                return allocated
+            try:
+                _filesystem.allocate(descriptor, allocated, wanted - allocated, data_file.parent)
+            except OSError as error:
+                if error.errno not in _filesystem.DISK_FULL_ERRNOS:
+                    raise
+                continue
+            unused = max(allocated, first * _filesystem.PAGE_BYTES)
+            _filesystem.fill_with_zeros(descriptor, unused, min(wanted - unused, _MOST_ZEROS_BYTES))
+            return wanted
+    raise StoreFull(data_file.parent, "the disk is full")
