@@ -7,6 +7,18 @@ elsewhere the LMDB write mutex does).
 Where the log ends is kept twice, by parity of the LMDB transaction id. A write transaction has the id of the last
 committed one plus one; it reads the slot of the last and fills its own. A writer that dies before its commit leaves its
 slot half filled and the other untouched, and the next writer, with the same id, starts from the other again.
+
+Any transaction may be refused, fail or die before its commit. So a word that is set before the commit must be true
+without it as well:
+
+- slots: the half of a transaction that did not commit is not looked at, but to find what it left in the log;
+- the begin words of the cache: a value that no commit follows costs misses;
+- WORD_ALLOCATED, WORD_LOG_ALLOCATED: they describe files, are raised after these have grown, and lowered before they
+  are cut;
+- WORD_ATTENTION: raised only where the room was found for transactions that need no look, whether this one is among
+  them or not; near max_size, where a transaction may be refused, it is not raised at all.
+
+All other words are set after the commit, or after the sync, sweep or compaction that they tell of.
 """
 
 import mmap
@@ -21,7 +33,7 @@ MAGIC = 0x33304C5254434A54  # "TJCTRL03"
 
 WORD_MAGIC = 0
 WORD_FAILED = 1  # 1 after a failed sync or truncation: every process stops
-WORD_ATTENTION = 2  # transaction id by which a writer must look at the view's free room again; 0 after a failure
+WORD_ATTENTION = 2  # transaction id from which a writer must look at the view's free room; 0 after a failure
 WORD_ALLOCATED = 3  # bytes of the view's data file that are allocated on disk
 WORD_SYNCED_SEQUENCE = 4  # last log entry known to be on disk
 WORD_SYNCED_END = 5  # its end in the current segment
