@@ -220,7 +220,7 @@ def test_a_sweep_goes_on_where_the_log_cannot_be_compacted(
     path: Path, secret_key: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "MIN_COMPACTION_BYTES", 0)
-    tries = []
+    tries: list[None] = []
 
     def refuse(*_: object) -> None:
         tries.append(None)

@@ -23,7 +23,7 @@ _SWEEP_BATCH = 64  # read in one transaction: while it lasts, writers must leave
 _PAUSES = 20  # seconds of waiting for each second of work
 _LONGEST_PAUSE_SECONDS = 0.25
 _RECLAIM_SESSIONS = 256  # enough that the next creates need not look again
-_RECLAIM_SECONDS = 0.02  # of one call that is refused otherwise
+_RECLAIM_SECONDS = 0.05  # of processor time, for a write that is refused otherwise
 _RECLAIM_AGAIN_NS = 10**9  # after a look at every session that found none to remove
 
 logger = logging.getLogger("crudjt")
@@ -68,7 +68,7 @@ def _compact(engine: Engine, clock: Clock) -> bool:
 class Reclaimer:
     """Removes expired sessions from a store that has reached max_size, before a write is refused.
 
-    A call looks at sessions for some milliseconds and goes on where the call before it stopped.
+    A call works for some milliseconds and goes on where the call before it stopped.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], Clock]) -> None:
@@ -84,7 +84,7 @@ class Reclaimer:
         now_ns = self._clock()()
         if 0 < self._not_before_ns - now_ns <= _RECLAIM_AGAIN_NS:
             return False
-        removed, until = 0, time.monotonic() + _RECLAIM_SECONDS
+        removed, until = 0, time.thread_time() + _RECLAIM_SECONDS
         while removed < _RECLAIM_SESSIONS:
             items = self._engine.scan(SESSION, self._next, _SWEEP_BATCH)
             if items:
@@ -97,7 +97,7 @@ class Reclaimer:
             else:
                 self._next, self._not_before_ns = SESSION, now_ns + _RECLAIM_AGAIN_NS
                 break
-            if time.monotonic() > until:
+            if time.thread_time() > until:
                 break
         return removed > 0
 
