@@ -128,7 +128,10 @@ TEXTS: list[tuple[type[Exception], str, Callable[[crudjt.Store], object]]] = [
     (VALUE, "durability must be 'interval' or 'full', not 'none'", opened(durability="none")),
     (
         VALUE,
-        "secret_key is not for a location with grpc:, which takes access_token, timeout, tls_ca, tls_cert, tls_key",
+        (
+            "secret_key is not for a location with grpc:, which takes access_token, allow_plaintext, timeout, tls_ca, "
+            "tls_cert, tls_key"
+        ),
         opened("grpc://host", secret_key=SECRET),
     ),
     (VALUE, "tls_cert and tls_key must be given together", opened("grpcs://host", tls_cert="file")),
@@ -138,8 +141,8 @@ TEXTS: list[tuple[type[Exception], str, Callable[[crudjt.Store], object]]] = [
         "an access token must not cross the network in plaintext; use TLS: grpcs://host:port",
         opened("grpc://host", access_token=SECRET),
     ),
-    (TYPE, "timeout must be a number of seconds, not str", opened("grpc://host", timeout="1")),
-    (VALUE, "timeout must be above 0 and at most 3600 seconds, not 0", opened("grpc://host", timeout=0)),
+    (TYPE, "timeout must be a number of seconds, not str", opened("grpc://localhost", timeout="1")),
+    (VALUE, "timeout must be above 0 and at most 3600 seconds, not 0", opened("grpc://localhost", timeout=0)),
     # Servers
     (TYPE, "listen must be a str (HOST:PORT, [IPV6]:PORT or unix:/PATH), not int", listening(5)),
     (VALUE, "listen: port 70000 is out of range (0 to 65535)", listening("127.0.0.1:70000")),

@@ -62,9 +62,9 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
 @click.group(cls=Commands)
 @store_option
 @path_option("--secret-key-file", "Else CRUDJT_SECRET_KEY, CRUDJT_SECRET_KEY_FILE or a key of your own.")
-@path_option("--access-token-file", "What the server asks for; else CRUDJT_ACCESS_TOKEN or CRUDJT_ACCESS_TOKEN_FILE.")
+@path_option("--access-token-file", "Access token file; else CRUDJT_ACCESS_TOKEN or CRUDJT_ACCESS_TOKEN_FILE.")
 @path_option("--tls-ca", "Certificates to trust, in PEM.")
-@path_option("--tls-cert", "Our own certificate, in PEM.")
+@path_option("--tls-cert", "Client certificate (PEM).")
 @path_option("--tls-key", "Its key, in PEM.")
 @click.option("--allow-plaintext", is_flag=True, default=None, help="Connect to another host without TLS.")
 @older_path_option

@@ -82,7 +82,7 @@ def found(token: str, session: Session | None) -> Held | None:
 
 @dataclass(frozen=True)
 class Left:
-    """What a request left.
+    """The session as a request left it.
 
     Attributes:
         data: the session's data.
@@ -116,7 +116,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Done:
-    """What follows from it.
+    """The outcome for the response.
 
     Attributes:
         cookie: what becomes of the browser's cookie: ``"set"`` to `held.token`, or ``"forget"`` it.
