@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 
 from crudjt._rpc.chunking import MAX_MESSAGE_BYTES
+from crudjt.base import Store
 from crudjt.errors import StoreError
 from crudjt.server.auth import (
     TLS,
@@ -81,7 +82,7 @@ class Server:
 
     def __init__(
         self,
-        store: Any,
+        store: Store,
         listen: Sequence[str],
         *,
         services: Mapping[str, Mapping[str, Method]] = SERVICES,
@@ -187,6 +188,6 @@ class Server:
         return None
 
 
-def probe(store: Any) -> None:
+def probe(store: Store) -> None:
     """Look up a session that does not exist; raises `StoreError` if the store fails."""
     store.peek(_NO_TOKEN)
