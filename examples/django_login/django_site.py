@@ -51,7 +51,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie  # noqa: E402
 from django.views.decorators.http import require_GET, require_POST  # noqa: E402
 
 import crudjt  # noqa: E402
-from crudjt.contrib.django import end_session, revoke_user, sessions_of  # noqa: E402
+from crudjt.contrib.django import end_session, revoke_user, session_of, sessions_of  # noqa: E402
 
 User: Any = get_user_model()
 # A store of its own: the token of a link is no session, and that of a session no link.
@@ -65,7 +65,7 @@ def show(request: HttpRequest) -> HttpResponse:
     """Show who is logged in, and where else."""
     if not request.user.is_authenticated:
         return HttpResponse(status=401)
-    here = request.session.handle  # type: ignore[attr-defined] # it is our SessionStore
+    here = session_of(request).id
     devices = [
         {"handle": each.id, "device": each.data["device"], "since": str(each.created_at), "here": each.id == here}
         for each in sessions_of(request.user)
@@ -85,7 +85,7 @@ def register(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def log_in(request: HttpRequest) -> HttpResponse:
-    """Log in. The session gets a new key: nobody else can have planted it."""
+    """Log in. The session gets a new key, which no attacker can have planted."""
     user = authenticate(request, username=request.POST["user"], password=request.POST["password"])
     if user is None:
         return HttpResponse(status=403)
@@ -113,7 +113,7 @@ def log_out_everywhere(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def end(request: HttpRequest, handle: str) -> HttpResponse:
-    """Log out on another device. A handle of somebody else's session does nothing."""
+    """Log out on another device. The handle of another user's session does nothing."""
     if not request.user.is_authenticated:
         return HttpResponse(status=401)
     return HttpResponse("ended\n") if end_session(request.user, handle) else HttpResponse(status=404)

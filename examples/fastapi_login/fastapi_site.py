@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 import crudjt.aio
 from crudjt.aio import AsyncStore
-from crudjt.contrib.fastapi import CurrentStore, RequiredSession, use_store
+from crudjt.contrib.fastapi import CurrentStore, RequiredSession, end_session, revoke_user, sessions_of, use_store
 
 SESSION_SECONDS = 12 * 3600
 IDLE_SECONDS = 30 * 60
@@ -64,12 +64,12 @@ Links = Annotated[AsyncStore, Depends(links_of)]
 
 
 @api.get("/")
-async def show(session: RequiredSession, store: CurrentStore) -> dict[str, Any]:
+async def show(session: RequiredSession) -> dict[str, Any]:
     """Show who is logged in, and where else."""
     name = str(session.subject)
     devices = [
         {"handle": each.id, "device": each.data["device"], "since": each.created_at, "here": each.id == session.id}
-        async for each in store.sessions(name)
+        for each in await sessions_of(name)
     ]
     return {"user": name, "sessions": devices, "worker": os.getpid()}
 
@@ -101,18 +101,17 @@ async def logout(session: RequiredSession, store: CurrentStore) -> str:
 
 
 @api.post("/logout-everywhere")
-async def logout_everywhere(session: RequiredSession, store: CurrentStore) -> str:
+async def logout_everywhere(session: RequiredSession) -> str:
     """Log out on every device, and here."""
-    return f"{await store.revoke(str(session.subject))} sessions ended"
+    return f"{await revoke_user(session.subject)} sessions ended"
 
 
 @api.post("/sessions/{handle}/end")
-async def end(handle: str, session: RequiredSession, store: CurrentStore) -> str:
-    """Log out on another device. A handle of somebody else's session does nothing."""
-    async for each in store.sessions(str(session.subject)):
-        if each.id == handle and await store.revoke_id(handle):
-            return "ended"
-    raise HTTPException(404)
+async def end(handle: str, session: RequiredSession) -> str:
+    """Log out on another device. The handle of another user's session does nothing."""
+    if not await end_session(session.subject, handle):
+        raise HTTPException(404)
+    return "ended"
 
 
 @api.post("/forgot")

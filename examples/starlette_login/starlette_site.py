@@ -13,7 +13,6 @@ from asyncio import to_thread
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from accounts import Accounts
@@ -26,7 +25,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import crudjt.aio
-from crudjt.contrib.starlette import BrowserSession, SessionMiddleware
+from crudjt.contrib.starlette import SessionMiddleware, end_session, revoke_user, session_of, sessions_of
 
 LINK_SECONDS = 600
 
@@ -60,10 +59,10 @@ class Site:
 
     async def show(self, request: Request) -> Response:
         """Show who is logged in, and where else."""
-        name, here = user(request), session(request).id
+        name, here = user(request), session_of(request).id
         devices = [
             {"handle": each.id, "device": each.data["device"], "since": str(each.created_at), "here": each.id == here}
-            async for each in self.sessions.sessions(name)
+            for each in await sessions_of(name)
         ]
         return JSONResponse({"user": name, "sessions": devices, "worker": os.getpid()})
 
@@ -75,32 +74,31 @@ class Site:
         return PlainTextResponse("welcome\n")
 
     async def login(self, request: Request) -> Response:
-        """Log in. To set the subject gives the session a new token: nobody else can have planted it."""
+        """Log in. The session gets a new token, which no attacker can have planted."""
         body = await request.json()
         if not await to_thread(self.accounts.knows, body["user"], body["password"]):
             raise HTTPException(403)
-        session(request).subject = body["user"]
-        session(request)["device"] = request.headers.get("user-agent", "")[:100]
+        session = session_of(request)
+        session["user"] = body["user"]
+        session["device"] = request.headers.get("user-agent", "")[:100]
         return PlainTextResponse("hello\n")
 
     async def logout(self, request: Request) -> Response:
         """Log out here."""
-        session(request).clear()
+        session_of(request).clear()
         return PlainTextResponse("goodbye\n")
 
     async def logout_everywhere(self, request: Request) -> Response:
         """Log out on every device, and here."""
-        ended = await self.sessions.revoke(user(request))
-        session(request).clear()
+        ended = await revoke_user(user(request))
+        session_of(request).clear()
         return PlainTextResponse(f"{ended} sessions ended\n")
 
     async def end(self, request: Request) -> Response:
-        """Log out on another device. A handle of somebody else's session does nothing."""
-        handle = request.path_params["handle"]
-        async for each in self.sessions.sessions(user(request)):
-            if each.id == handle and await self.sessions.revoke_id(handle):
-                return PlainTextResponse("ended\n")
-        raise HTTPException(404)
+        """Log out on another device. The handle of another user's session does nothing."""
+        if not await end_session(user(request), request.path_params["handle"]):
+            raise HTTPException(404)
+        return PlainTextResponse("ended\n")
 
     async def forgot(self, request: Request) -> Response:
         """Make a link that sets a new password, once. It belongs into a mail to the user; here it is the answer."""
@@ -115,7 +113,7 @@ class Site:
             raise HTTPException(404)
         name = link.data["user"]
         await to_thread(self.accounts.set_password, name, body["password"])
-        await self.sessions.revoke(name)
+        await revoke_user(name)
         return PlainTextResponse("log in with your new password\n")
 
     @asynccontextmanager
@@ -125,16 +123,9 @@ class Site:
             yield
 
 
-def session(request: Request) -> BrowserSession:
-    """Return the session of a request, by its own type."""
-    found: Any = request.session
-    assert isinstance(found, BrowserSession)
-    return found
-
-
 def user(request: Request) -> str:
     """Return who is logged in; anybody else is sent away."""
-    name = session(request).subject
+    name = session_of(request).subject
     if name is None:
         raise HTTPException(401)
     return name
@@ -159,6 +150,7 @@ def create_app() -> Starlette:
             Middleware(
                 SessionMiddleware,
                 store=site.sessions,
+                subject_key="user",
                 session_cookie="__Host-session",
                 same_site="strict",
                 max_age=12 * 3600,

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt.contrib import django, fastapi, flask, litestar, starlette
 from crudjt.contrib.django import _store
 from crudjt.testing import FakeClock
 from tests.support.session_sites import SITES, FlaskSite, Site, StarletteSite
@@ -368,10 +367,33 @@ def test_first_keys_that_come_too_late_are_not_stored_and_logged(site: Site, cap
 # The helpers
 
 
-def test_all_adapters_have_the_same_helpers() -> None:
-    for adapter in (django, fastapi, flask, litestar, starlette):
-        for name in ("sessions_of", "end_session", "revoke_user"):
-            assert callable(getattr(adapter, name))
+def test_a_user_sees_own_sessions_and_ends_one_but_none_of_another(site: Site) -> None:
+    here = logged_in(site)
+    site.cookie = None
+    site.request(site.log_in("bob"))
+    of_bob = site.cookie
+    [handle] = [session.id for session in site.store.sessions("bob")]
+    site.cookie = here
+    listed = site.request(lambda _session: site.adapter.sessions_of("ada")).result
+    assert [session.id for session in listed] == [site.request(lambda session: session.id).result]
+
+    def end(wanted: str) -> Any:
+        return site.request(lambda _session: site.adapter.end_session("ada", wanted)).result
+
+    assert [end(wrong) for wrong in (handle, "0" * 32, "no handle")] == [False, False, False]
+    assert alive(site, of_bob)
+    assert end(listed[0].id) is True
+    assert not alive(site, here)
+
+
+@pytest.mark.parametrize("keep_current", [False, True])
+def test_a_user_is_logged_out_everywhere_but_here_if_wished(site: Site, keep_current: bool) -> None:
+    there = logged_in(site)
+    site.cookie = None
+    here = logged_in(site)
+    job = site.request(lambda _session: site.adapter.revoke_user("ada", keep_current=keep_current))
+    assert job.result == (1 if keep_current else 2)
+    assert (alive(site, there), alive(site, here)) == (False, keep_current)
 
 
 # Parameters that Starlette has too

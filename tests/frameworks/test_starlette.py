@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 import crudjt
 from crudjt._backends.embedded.aio import AsyncEmbeddedStore
 from crudjt.aio import wrap
-from crudjt.contrib.starlette import SessionMiddleware
+from crudjt.contrib.starlette import SessionMiddleware, revoke_user, session_of
 from crudjt.testing import FakeClock
 from tests.support.asgi import (
     Act,
@@ -412,6 +412,104 @@ def test_a_store_that_fails_is_no_empty_session(site: Site, store: crudjt.Store)
     store.close()
     with pytest.raises(crudjt.StoreClosed):
         site.do(dict)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_logout_holds_if_the_request_is_cancelled(site: Site, store: crudjt.Store, loop: Loop, when: str) -> None:
+    """As when the browser closes the connection."""
+    site.do(ada_logs_in)
+    token = site.browser.cookie or ""
+
+    async def log_out_and_wait(session: Any) -> None:
+        session.clear()
+        await asyncio.Event().wait()
+
+    async def cancelled() -> None:
+        acts = (log_out_and_wait, None) if when == "before" else (dict, log_out_and_wait)
+        browser = Browser(site._middleware(acting(*acts)))
+        browser.cookie = token
+        request = asyncio.create_task(browser.request())
+        await asyncio.sleep(0.01)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+    loop.run(cancelled())
+    assert store.peek(token) is None
+
+
+def test_a_logout_on_a_websocket_holds(site: Site, store: crudjt.Store) -> None:
+    for acts in (
+        {"act": lambda session: session.clear()},
+        {"act": dict, "afterwards": lambda session: session.clear()},
+    ):
+        site.do(ada_logs_in)
+        token = site.browser.cookie or ""
+        site.do(**acts, kind="websocket")
+        assert store.peek(token) is None
+        site.browser.cookie = None
+
+
+def test_a_websocket_that_is_refused_may_begin_a_session(store: crudjt.Store, loop: Loop) -> None:
+    async def refuse(scope: Any, _receive: Any, send: Any) -> None:
+        scope["session"]["reason"] = "full"
+        await send({"type": "websocket.http.response.start", "status": 403, "headers": []})
+
+    browser = Browser(SessionMiddleware(refuse, store, subject_key=None))
+    loop.run(browser.request("websocket"))
+    assert store.peek(browser.cookie or "") is not None
+
+
+def test_a_cookie_is_removed_with_its_attributes(store: crudjt.Store, loop: Loop) -> None:
+    site = Site(store, loop, path="/app", domain="example.org", partitioned=True)
+    site.do(put(a=1))
+    [cookie] = site.do(lambda session: session.clear()).set_cookies
+    assert set(cookie.split("; ")[2:]) == {
+        "path=/app", "httponly", "samesite=lax", "secure", "domain=example.org", "partitioned",
+    }  # fmt: skip
+
+
+def test_a_login_in_place_of_an_anonymous_session_keeps_the_idle_timeout(
+    store: crudjt.Store, clock: FakeClock, loop: Loop
+) -> None:
+    site = Site(store, loop, idle_timeout=60)
+    site.do(put(a=1))
+    site.do(log_in("ada"))
+    clock.advance(60)
+    assert site.data() == {}
+
+
+def test_the_session_of_a_request_without_the_middleware_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="add its SessionMiddleware"):
+        session_of(Request({"type": "http", "headers": []}))
+
+
+def test_the_helpers_need_a_request(loop: Loop) -> None:
+    with pytest.raises(RuntimeError, match="no request with a session is being served"):
+        loop.run(revoke_user("ada"))
+
+
+def test_a_secure_cookie_over_plain_http_is_warned_of_once(
+    store: crudjt.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def visit(request: Request) -> JSONResponse:
+        request.session["visits"] = 1
+        return JSONResponse(None)
+
+    middleware = [Middleware(SessionMiddleware, store=store, subject_key=None)]
+    client = TestClient(Starlette(routes=[Route("/", visit)], middleware=middleware))
+    for _ in range(2):
+        client.get("/")
+    assert caplog.text.count("came over plain HTTP") == 1
+
+
+def test_without_a_subject_key_the_start_says_what_a_login_has_to_do(
+    store: crudjt.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    SessionMiddleware(acting(dict), store, subject_key=None)
+    assert caplog.text == ""
+    SessionMiddleware(acting(dict), store)
+    assert "no subject_key is given" in caplog.text
 
 
 # Expiry

@@ -1,6 +1,7 @@
 """One application for each framework whose single view does to its session what a test says, and a browser for it."""
 
 import contextlib
+import inspect
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,6 +26,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 import crudjt
+import crudjt.contrib.django
 import crudjt.contrib.fastapi
 import crudjt.contrib.flask
 import crudjt.contrib.litestar
@@ -60,6 +62,14 @@ class Job:
         if self.breaks and self.late is None:
             raise Breaks
 
+    async def await_do(self, session: Any) -> None:
+        """Do it in an asynchronous view, in which an act may be a coroutine."""
+        self.result = self.act(session)
+        if inspect.iscoroutine(self.result):
+            self.result = await self.result
+        if self.breaks and self.late is None:
+            raise Breaks
+
     def parts(self, session: Any) -> Iterator[bytes]:
         yield b"first"
         assert self.late is not None
@@ -90,6 +100,7 @@ class Site(ABC):
     gone_status = 200
     saves_late = False
     final_at_login = False
+    adapter: Any
 
     def __init__(self, store: crudjt.Store) -> None:
         self.store = store
@@ -147,6 +158,8 @@ class Site(ABC):
 
 
 class FlaskSite(Site):
+    adapter = crudjt.contrib.flask
+
     def __init__(self, store: crudjt.Store, *, propagates: bool = False) -> None:
         super().__init__(store)
 
@@ -175,6 +188,7 @@ class FlaskSite(Site):
 
 class AsgiSite(Site):
     def send(self, headers: dict[str, str]) -> Answer:
+        self.client.cookies.clear()
         try:
             got = self.client.get("/", headers=headers)
         except Breaks:
@@ -185,12 +199,14 @@ class AsgiSite(Site):
 
 
 class StarletteSite(AsgiSite):
+    adapter = crudjt.contrib.starlette
+
     def __init__(self, store: crudjt.Store, **settings: Any) -> None:
         super().__init__(store)
 
         async def view(request: starlette.requests.Request) -> starlette.responses.Response:
             job = self.jobs[request.headers["x-job"]]
-            job.do(crudjt.contrib.starlette.session_of(request))
+            await job.await_do(crudjt.contrib.starlette.session_of(request))
             if job.late:
                 return StreamingResponse(_parts(job, crudjt.contrib.starlette.session_of(request)), job.status)
             return starlette.responses.Response(b"", job.status)
@@ -203,6 +219,8 @@ class StarletteSite(AsgiSite):
 
 
 class FastApiSite(AsgiSite):
+    adapter = crudjt.contrib.fastapi
+
     def __init__(self, store: crudjt.Store) -> None:
         super().__init__(store)
 
@@ -212,7 +230,7 @@ class FastApiSite(AsgiSite):
         @app.get("/")
         async def view(request: fastapi.Request) -> fastapi.Response:
             job = self.jobs[request.headers["x-job"]]
-            job.do(crudjt.contrib.fastapi.session_of(request))
+            await job.await_do(crudjt.contrib.fastapi.session_of(request))
             if job.late:
                 return StreamingResponse(_parts(job, crudjt.contrib.fastapi.session_of(request)), job.status)
             return fastapi.Response(b"", job.status)
@@ -221,13 +239,15 @@ class FastApiSite(AsgiSite):
 
 
 class LitestarSite(AsgiSite):
+    adapter = crudjt.contrib.litestar
+
     def __init__(self, store: crudjt.Store) -> None:
         super().__init__(store)
 
         @litestar.get("/")
         async def view(request: litestar.Request[Any, Any, Any]) -> Any:
             job = self.jobs[request.headers["x-job"]]
-            job.do(crudjt.contrib.litestar.session_of(request))
+            await job.await_do(crudjt.contrib.litestar.session_of(request))
             if job.late:
                 return Stream(_parts(job, crudjt.contrib.litestar.session_of(request)), status_code=job.status)
             return litestar.Response(b"", status_code=job.status)
@@ -249,6 +269,7 @@ async def _parts(job: Job, session: Any) -> AsyncIterator[bytes]:
 
 
 class DjangoSite(Site):
+    adapter = crudjt.contrib.django
     key = "_auth_user_id"
     cookie_name = "sessionid"
     gone_status = 400
