@@ -1,7 +1,7 @@
 """`Store` and `AsyncStore`: the interface that every backend implements, and its documentation.
 
 A backend implements `Store`, and `AsyncStore` where it can do better than to run a `Store` in threads. Whatever takes a
-store takes either of them, and asks for nothing that is not here.
+store takes either of them, and requires nothing else.
 """
 
 from abc import ABC, abstractmethod

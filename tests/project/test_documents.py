@@ -53,7 +53,7 @@ def test_the_python_blocks_run_in_order_and_return_what_they_say(name: str, tmp_
 def test_no_page_has_python_that_does_not_run() -> None:
     """A block of another language is not run, so these are the only ones."""
     languages = {language for name in PAGES for language in re.findall(r"^ *```(\w+)$", text_of(name), re.MULTILINE)}
-    assert languages <= {"python", "sh", "console", "ini", "hex", "text"}
+    assert languages <= {"python", "sh", "console", "ini", "hex", "text", "toml"}
 
 
 def test_the_names_that_the_readme_mentions_exist() -> None:

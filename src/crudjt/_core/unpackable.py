@@ -31,7 +31,7 @@ def unpackable(data: dict[Any, Any], error: Exception) -> InvalidParameter:
     for path, value, is_key in _values(data):
         if not _fails({value: None} if is_key else value):
             continue
-        place = f" at {_spelled(path)}" if path else ""
+        place = f" at {_joined(path)}" if path else ""
         if type(value) is int:
             return InvalidParameter(
                 "data",
@@ -104,7 +104,7 @@ def _fails(value: object) -> bool:
     return False
 
 
-def _spelled(path: Path) -> str:
+def _joined(path: Path) -> str:
     shown = "".join(f"[{_key(key)}]" for key in path[:_SHOWN_KEYS])
     return shown if len(path) <= _SHOWN_KEYS else f"{shown}…"
 

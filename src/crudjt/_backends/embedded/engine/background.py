@@ -115,7 +115,7 @@ class BackgroundThreads:
                 self._engine.sync_to(sequence)
         except StoreError as error:
             self._raise_if_final(error)
-            logger.warning("a sync of %s is put off: %s", self._engine.directory, error)
+            logger.warning("a sync of %s is postponed: %s", self._engine.directory, error)
 
     def _look_after(self) -> None:
         engine, options = self._engine, self._options()
@@ -134,7 +134,7 @@ class BackgroundThreads:
         except StoreError as error:
             self._raise_if_final(error)
             self._not_before = seconds + _RETRY_SECONDS
-            logger.warning("maintenance of %s is put off by %.0f s: %s", engine.directory, _RETRY_SECONDS, error)
+            logger.warning("maintenance of %s is postponed by %.0f s: %s", engine.directory, _RETRY_SECONDS, error)
 
     def _raise_if_final(self, error: StoreError) -> None:
         if isinstance(error, StoreClosed) or self._engine.control.failed:
