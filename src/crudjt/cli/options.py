@@ -63,7 +63,7 @@ def _data(ctx: click.Context, _param: click.Parameter, text: str) -> Any:
 def _duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise click.BadParameter("not a duration; allowed: seconds, or a number with s, m, h or d (90, 15m, 1.5h, 30d)")
+        raise click.BadParameter("a duration must be seconds, or a number with s, m, h or d (90, 15m, 1.5h, 30d)")
     return float(match[1]) * _UNIT_SECONDS[match[2]]
 
 
