@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.documents import blocks
 from tests.support.project import ROOT, texts
 
 CI = ROOT / ".ci" / "run"
@@ -45,9 +46,8 @@ def test_a_script_is_strict_and_can_be_run(script: Path) -> None:
 
 
 def test_ci_checks_what_contributing_says() -> None:
-    check = re.search(r"^```sh\n(.*ruff check.*)\n```$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
-    assert check
-    assert set(check[1].split(" && ")) <= set(CI.read_text().splitlines())
+    (check,) = [block for block in blocks((ROOT / "CONTRIBUTING.md").read_text(), "sh") if "ruff check" in block]
+    assert set(re.split(r" && |\n", check.strip())) <= set(CI.read_text().splitlines())
 
 
 def test_no_file_names_a_place_of_one_machine_or_a_registry() -> None:
