@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from crudjt._core.type_guards import is_dict
 from crudjt.errors import InvalidParameter, InvalidType
 
 MAX_DEPTH = 256  # levels of maps and lists; newer CPythons write what older ones, or deep in a call, cannot read
@@ -80,7 +81,7 @@ def _values(data: dict[Any, Any]) -> Iterator[tuple[Path, Any, bool]]:
         if id(value) in seen or len(path) >= MAX_DEPTH:
             continue
         seen.add(id(value))
-        if _is_dict(value):
+        if is_dict(value):
             yield from ((path, key, True) for key in value)
             inside = [((*path, key), each) for key, each in value.items()]
         else:
@@ -90,10 +91,6 @@ def _values(data: dict[Any, Any]) -> Iterator[tuple[Path, Any, bool]]:
 
 def _is_container(value: object) -> TypeGuard[Collection[Any]]:
     return isinstance(value, _CONTAINERS)
-
-
-def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
-    return isinstance(value, dict)
 
 
 def _fails(value: object) -> bool:

@@ -11,12 +11,13 @@ MessagePack has types that JSON lacks. They are written as an object with one na
 
 import base64
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, TypeGuard
+from typing import Annotated, Any
 
 import msgspec
 
+from crudjt._core.type_guards import is_dict, is_list
 from crudjt.errors import InvalidParameter
 
 _EXAMPLE = """pass one JSON object, such as '{"user_id": 42}'"""
@@ -43,21 +44,13 @@ def parse(text: str | bytes) -> Any:
 
 def to_json(value: Any) -> Any:
     """Return the JSON form of a value."""
-    if _is_map(value):
+    if is_dict(value):
         if not _has_text_keys(value) or _looks_special(value):
             return {"$map": [[to_json(key), to_json(item)] for key, item in value.items()]}
         return {key: to_json(item) for key, item in value.items()}
-    if _is_list(value):
+    if is_list(value):
         return [to_json(item) for item in value]
     return _scalar_to_json(value)
-
-
-def _is_map(value: object) -> TypeGuard[dict[Any, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
-    return isinstance(value, list | tuple)
 
 
 def _scalar_to_json(value: Any) -> Any:
@@ -85,9 +78,9 @@ def _base64(data: bytes) -> str:
 
 
 def _from_json(value: Any) -> Any:
-    if _is_list(value):
+    if is_list(value):
         return [_from_json(item) for item in value]
-    if not _is_map(value):
+    if not is_dict(value):
         return value
     if not _looks_special(value):
         return {name: _from_json(content) for name, content in value.items()}
@@ -117,7 +110,7 @@ def _read_map(content: Any) -> dict[Any, Any]:
 
 
 def _as_key(value: Any) -> Any:
-    return tuple(_as_key(item) for item in value) if _is_list(value) else value
+    return tuple(_as_key(item) for item in value) if is_list(value) else value
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {

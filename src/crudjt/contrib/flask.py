@@ -103,12 +103,12 @@ class Sessions(SessionInterface):
                 "Flask-Login), so that a login gets a new token; or to None, if no user logs in or the application "
                 "assigns session.subject",
             )
-        app.config.setdefault(COOKIE_SECURE, True)
+        _settings(app).setdefault(COOKIE_SECURE, True)
         for name in (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT):
-            timeout(app.config.get, name)
+            timeout(_settings(app).get, name)
         store = self._store
         if store is None:
-            store = open_configured(app.config.get)
+            store = open_configured(_settings(app).get)
             close = weakref.finalize(app, store.close)
             close.atexit = False
             self._opened.append(close)
@@ -123,7 +123,7 @@ class Sessions(SessionInterface):
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Send the cookie over TLS only, unless ``CRUDJT_COOKIE_SECURE`` is false and Flask's setting is not on."""
-        return bool(app.config[COOKIE_SECURE]) or super().get_cookie_secure(app)
+        return bool(_settings(app)[COOKIE_SECURE]) or super().get_cookie_secure(app)
 
     def get_cookie_samesite(self, app: Flask) -> str | None:
         """Keep the cookie from other sites' requests, unless the configuration says otherwise."""
@@ -135,7 +135,7 @@ class Sessions(SessionInterface):
         session = _store_of(app).read(token) if token else None
         held = found(token, session) if token else None
         data = session.data if held is not None and session is not None else None
-        opened = request.environ[_ENVIRON] = StoredSession(data, held, app.config[SUBJECT_KEY])
+        opened = request.environ[_ENVIRON] = StoredSession(data, held, _settings(app)[SUBJECT_KEY])
         return opened
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -226,10 +226,15 @@ def _save_late(error: BaseException | None) -> None:
         _saved(current_app, session, late)
 
 
+def _settings(app: Flask) -> dict[str, Any]:
+    """Return the configuration, which Flask types without its items."""
+    return app.config
+
+
 def _lifetime(app: Flask, data: Mapping[Any, Any], age: float) -> Lifetime:
     """Return how long a session lives: as Flask's own, which slide only if they are permanent."""
     lifetime = app.permanent_session_lifetime.total_seconds()
-    idle, absolute = timeout(app.config.get, IDLE_TIMEOUT), timeout(app.config.get, ABSOLUTE_TIMEOUT)
+    idle, absolute = timeout(_settings(app).get, IDLE_TIMEOUT), timeout(_settings(app).get, ABSOLUTE_TIMEOUT)
     if data.get("_permanent") and app.config["SESSION_REFRESH_EACH_REQUEST"]:
         return Lifetime(remaining(absolute, age), shortest(idle, lifetime))
     return Lifetime(shortest(lifetime, remaining(absolute, age)), idle)

@@ -6,7 +6,6 @@ The cookie holds the token, the data stays in the store. Litestar's own server-s
 cookie brings; here the store mints each token, and no other is adopted.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from litestar.types import ASGIApp, Empty, Message, Receive, Scope, Scopes, Send
 
 import crudjt
 from crudjt import AsyncStore
+from crudjt._core.type_guards import is_mapping
 from crudjt.contrib._sessions.asgi import (
     TWO_WEEKS,
     WITH_HEADERS,
@@ -65,7 +65,8 @@ class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
 
     def get_session_id(self, connection: Connection) -> str | None:
         """Return the handle of the session, which is no token; ``None`` before it is stored."""
-        session = connection.scope.get("session")
+        scope: Any = connection.scope
+        session = scope.get("session")
         return session.id if isinstance(session, BrowserSession) else None
 
     async def load_from_connection(self, connection: Connection) -> BrowserSession:
@@ -82,7 +83,8 @@ class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
         cookie = await self.config.sessions.save(session, phase_of(message))
         add_headers(message, cookie)
         if cookie:
-            self.config.sessions.warn_if_insecure(connection.scope.get("scheme"))
+            scope: Any = connection.scope
+            self.config.sessions.warn_if_insecure(scope.get("scheme"))
 
 
 @dataclass
@@ -96,7 +98,7 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
 
     store: crudjt.Store | AsyncStore
     key: str = "session"
-    max_age: int | None = TWO_WEEKS  # type: ignore[assignment] # None is no number there
+    max_age: int | None = TWO_WEEKS  # type: ignore[assignment] # pyright: ignore[reportIncompatibleVariableOverride] # None is no number there
     idle_timeout: float | None = None
     path: str = "/"
     samesite: Literal["lax", "strict", "none"] = "lax"
@@ -116,7 +118,7 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
             InvalidParameter: one cannot be used.
 
         """
-        self.sessions = Sessions(
+        self.sessions: Sessions = Sessions(
             self.store,
             session_cookie=self.key,
             max_age=self.max_age,
@@ -184,7 +186,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
         if backend is None:
             backend = SessionBackend(
                 SessionConfig(
-                    store,  # type: ignore[arg-type] # None is refused there
+                    store,  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # None is refused there
                     key=session_cookie,
                     max_age=max_age,
                     idle_timeout=idle_timeout,
@@ -207,7 +209,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
         session = await self.backend.load_from_connection(connection)
         scope["session"] = session
         scope["state"][_LOADED] = session
-        connection._connection_state.session_id = session.id  # noqa: SLF001 - as Litestar's own middleware
+        connection._connection_state.session_id = session.id  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - as Litestar's own middleware
         failed = False
 
         async def send_with_cookie(message: Message) -> None:
@@ -238,7 +240,8 @@ _LOADED = "crudjt_session"
 def _take_over(scope: Scope) -> None:
     """Put what the application has set in place of the session into the session."""
     session = scope["state"].get(_LOADED)
-    current: Any = scope.get("session")
+    values: Any = scope
+    current = values.get("session")
     if session is not None and current is not session:
         _replace(session, current)
         scope["session"] = session
@@ -247,7 +250,8 @@ def _take_over(scope: Scope) -> None:
 def _replace(session: BrowserSession, current: Any) -> None:
     if current is Empty or current is None:
         session.clear()
-    elif isinstance(current, Mapping):
+    elif is_mapping(current):
         session.replace(current)
     else:  # a model or a dataclass
-        session.replace(SessionBackend.deserialize_data(SessionBackend.serialize_data(current)))
+        backend: Any = SessionBackend
+        session.replace(backend.deserialize_data(backend.serialize_data(current)))

@@ -152,7 +152,7 @@ class ActiveCall:
     def __init__(self, context: grpc.ServicerContext, budget: Budget) -> None:
         """Start in the state of not waiting."""
         self.context = context
-        self.held_bytes = 0  # taken from the budget, until the call ends
+        self.held_bytes: int = 0  # taken from the budget, until the call ends
         self._budget = budget
         self.waiting_since: float = math.inf
 

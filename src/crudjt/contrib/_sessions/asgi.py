@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar, Token
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import crudjt
 from crudjt import AsyncStore
@@ -77,8 +77,8 @@ class Sessions:
         key: object = subject_key
         if not isinstance(key, str | None):
             raise crudjt.InvalidType("subject_key", f"subject_key must be a str or None, not {type(key).__name__}")
-        self.store = wrap(store)
-        self.cookie = Cookie(
+        self.store: AsyncStore = wrap(store)
+        self.cookie: Cookie = Cookie(
             name=session_cookie,
             max_age=max_age,
             path=path,
@@ -226,9 +226,10 @@ def phase_of(message: Mapping[str, Any]) -> Phase:
 
 def add_headers(message: Any, cookie: str | None) -> None:
     """Add the cookie to the message that begins a response, and say that the response depends on it."""
-    headers = message.setdefault("headers", [])
-    if not isinstance(headers, list):
-        headers = message["headers"] = list(headers)
+    given = message.setdefault("headers", [])
+    if not isinstance(given, list):
+        given = message["headers"] = list(given)
+    headers = cast("list[tuple[bytes, bytes]]", given)
     vary = [index for index, (name, _) in enumerate(headers) if name.lower() == b"vary"]
     varies = b", ".join(headers[index][1] for index in vary)
     if not {b"cookie", b"*"} & {each.strip().lower() for each in varies.split(b",")}:

@@ -1,6 +1,6 @@
 """The session of a browser as an application sees it: a dict that notes logins, logouts and rotations."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from crudjt.contrib._sessions.core import Done, Held, Left, Lifetime, Phase
@@ -28,7 +28,8 @@ class BrowserSession(dict[str, Any]):
     ) -> None:
         """Take what is stored, or nothing for a session that is new."""
         super().__init__(data or {})
-        self.accessed = self.modified = False
+        self.accessed: bool = False
+        self.modified: bool = False
         self._held = held
         self._subject_key = subject_key
         self._subject = held.subject if held else None
@@ -146,10 +147,7 @@ class BrowserSession(dict[str, Any]):
 
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Set the keys of a mapping, or of pairs."""
-        pairs: Iterable[tuple[str, Any]] = other.items() if isinstance(other, Mapping) else other
-        for key, value in pairs:
-            self[key] = value
-        for key, value in more.items():
+        for key, value in dict[str, Any](other, **more).items():
             self[key] = value
 
     def __ior__(self, other: Any) -> "BrowserSession":  # type: ignore[override,misc] # as dict, but not generic

@@ -275,14 +275,18 @@ def _rotate(held: Held, left: Left) -> Steps:
     subject: str | KeepType | None = left.subject if left.login else KEEP
     wanted, version, after = left.data, held.version, packed(left.data)
     changed = after != held.before
-    for _ in range(_MAX_CONFLICTS):
+    conflicts = 0
+    while True:
         lifetime = left.lifetime(wanted, None if left.login else held.age) if left.login or changed else Lifetime()
         data, expected = (storable(wanted), version) if changed else (None, None)
         answer = yield Rotate(held.token, data, subject, lifetime, expected)
         if isinstance(answer, VersionConflict):
-            conflict, theirs = answer, (yield Peek(held.token))
+            theirs = yield Peek(held.token)
             if theirs is None:
                 return (yield from _ended_elsewhere(held, left))
+            conflicts += 1
+            if conflicts == _MAX_CONFLICTS:
+                raise answer
             version, wanted = theirs.version, merge(held.before, left.data, theirs.data)
             after = packed(wanted)
             continue
@@ -290,7 +294,6 @@ def _rotate(held: Held, left: Left) -> Steps:
             return (yield from _ended_elsewhere(held, left))
         now = Held(answer, None, left.subject, version + changed, after, None if left.login else held.read)
         return Done("set", now, None if wanted is left.data else wanted)
-    raise conflict
 
 
 def _update(held: Held, left: Left) -> Steps:
@@ -301,12 +304,16 @@ def _update(held: Held, left: Left) -> Steps:
             return Done("keep", held)
         alive = yield Touch(held.token, left.lifetime(wanted, held.age))
         return Done("keep", held) if alive else (yield from _ended_elsewhere(held, left))
-    for _ in range(_MAX_CONFLICTS):
+    conflicts = 0
+    while True:
         answer = yield Update(held.token, storable(wanted), left.lifetime(wanted, held.age), version)
         if isinstance(answer, VersionConflict):
-            conflict, theirs = answer, (yield Peek(held.token))
+            theirs = yield Peek(held.token)
             if theirs is None:
                 return (yield from _ended_elsewhere(held, left))
+            conflicts += 1
+            if conflicts == _MAX_CONFLICTS:
+                raise answer
             version, wanted = theirs.version, merge(held.before, left.data, theirs.data)
             after = packed(wanted)
             continue
@@ -316,7 +323,6 @@ def _update(held: Held, left: Left) -> Steps:
             return (yield from _end(held))
         now = replace(held, version=version + 1, before=after)
         return Done("keep", now, None if wanted is left.data else wanted)
-    raise conflict
 
 
 def _ended_elsewhere(held: Held, left: Left) -> Steps:

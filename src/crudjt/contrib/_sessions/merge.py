@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from crudjt._core.type_guards import is_list, is_mapping
+
 _EXACT: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
@@ -49,12 +51,11 @@ def storable(data: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _plain(value: Any) -> Any:
-    kind = type(value)
-    if kind in _PLAIN:
+    if type(value) in _PLAIN:
         return value
-    if isinstance(value, Mapping):
+    if is_mapping(value):
         return {_plain(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
+    if is_list(value):
         return [_plain(each) for each in value]
     try:
         return _exact(value)
@@ -88,7 +89,7 @@ def adopt(data: dict[Any, Any], merged: Mapping[Any, Any]) -> None:
     It writes past the methods of a subclass: what comes from the store is no change by this request.
     """
     for key in data.keys() - merged.keys():
-        dict.__delitem__(data, key)
+        dict[Any, Any].__delitem__(data, key)
     for key, value in merged.items():
         if key not in data or packed(data[key]) != packed(value):
-            dict.__setitem__(data, key, value)
+            dict[Any, Any].__setitem__(data, key, value)

@@ -35,6 +35,7 @@ class SessionStore(SessionBase):
 
     _session: dict[str, Any]  # a property of SessionBase, loads once; the stubs of Django leave it out
     _session_cache: dict[str, Any]
+    modified: bool
     _held: Held | None = None
     _begun = False
     _expired = False

@@ -44,6 +44,6 @@ def revoke_user(user: Any, keep_current: bool = False) -> int:
 def _subject(user: Any) -> str:
     """Return what Django's `login` keeps of a user in the session."""
     if isinstance(user, Model):
-        key = user._meta.pk  # noqa: SLF001 - Django documents it
-        return str(key.value_to_string(user))
+        model: Any = user
+        return str(model._meta.pk.value_to_string(user))  # noqa: SLF001 - Django documents it
     return str(user)

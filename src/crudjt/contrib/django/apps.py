@@ -11,7 +11,7 @@ class CrudjtConfig(AppConfig):
 
     name = "crudjt.contrib.django"
     label = "crudjt"
-    verbose_name = "crudjt sessions"
+    verbose_name: str = "crudjt sessions"  # pyright: ignore[reportIncompatibleVariableOverride] # there also lazy
 
     def ready(self) -> None:
         """Register the checks."""

@@ -45,7 +45,7 @@ class Command(BaseCommand):
         """Return the user, or the primary key as it was given."""
         if options["id"]:
             return user
-        users = get_user_model()
+        users: Any = get_user_model()
         try:
             return users._default_manager.get_by_natural_key(user)  # noqa: SLF001 - Django documents it
         except users.DoesNotExist:
