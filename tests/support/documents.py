@@ -12,6 +12,7 @@ import inspect
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -32,7 +33,7 @@ _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 def blocks(text: str, language: str = "python") -> list[str]:
     """Return the fenced blocks of one language, in order."""
-    return [inspect.cleandoc(block) + "\n" for _, found, block in _BLOCK.findall(text) if found == language]
+    return [textwrap.dedent(block).strip() + "\n" for _, found, block in _BLOCK.findall(text) if found == language]
 
 
 def claim(line: str) -> list[Any]:
