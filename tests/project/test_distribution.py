@@ -29,6 +29,11 @@ WITHOUT_EXTRAS = {
     "crudjt.CRUDJT.Config.connect_to_master()": "grpc",
     "import crudjt.server": "grpc",
     "import crudjt.server.server": "grpc",
+    "import crudjt.contrib.django": "django",
+    "import crudjt.contrib.fastapi": "fastapi",
+    "import crudjt.contrib.flask": "flask",
+    "import crudjt.contrib.litestar": "litestar",
+    "import crudjt.contrib.starlette": "starlette",
 }
 
 

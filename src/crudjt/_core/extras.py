@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from crudjt.errors import MissingDependency
 
-Extra = Literal["grpc", "metrics"]
+Extra = Literal["grpc", "metrics", "django", "fastapi", "flask", "litestar", "starlette"]
 
 
 class _Requirement(NamedTuple):
@@ -16,6 +16,11 @@ class _Requirement(NamedTuple):
 _REQUIREMENTS: dict[Extra, _Requirement] = {
     "grpc": _Requirement("gRPC", ("grpc", "google.protobuf", "grpc_health", "grpc_reflection")),
     "metrics": _Requirement("prometheus-client", ("prometheus_client",)),
+    "django": _Requirement("Django", ("django",)),
+    "fastapi": _Requirement("FastAPI", ("fastapi",)),
+    "flask": _Requirement("Flask", ("flask",)),
+    "litestar": _Requirement("Litestar", ("litestar",)),
+    "starlette": _Requirement("Starlette", ("starlette",)),
 }
 
 

@@ -10,6 +10,10 @@ A token is what `Store.create` returned; the client sends it as ``Authorization:
 browsers, `SessionMiddleware` keeps the token in a cookie: ``app.add_middleware(SessionMiddleware, store=store)``.
 """
 
+from crudjt._core.extras import require_extra
+
+require_extra("fastapi")
+
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException, Request, status

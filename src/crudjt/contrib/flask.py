@@ -3,6 +3,10 @@
 The cookie holds the token, the data stays in the store. A cookie that the store did not mint is never adopted.
 """
 
+from crudjt._core.extras import require_extra
+
+require_extra("flask")
+
 import re
 import weakref
 from collections.abc import Mapping

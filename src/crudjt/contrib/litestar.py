@@ -6,6 +6,10 @@ The cookie holds the token, the data stays in the store. Litestar's own server-s
 cookie brings; here the store mints each token, and no other is adopted.
 """
 
+from crudjt._core.extras import require_extra
+
+require_extra("litestar")
+
 from dataclasses import dataclass, field
 from typing import Any, Literal
 

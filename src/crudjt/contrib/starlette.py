@@ -5,6 +5,10 @@
 The cookie holds the token, the data stays in the store. A cookie that the store did not mint is never adopted.
 """
 
+from crudjt._core.extras import require_extra
+
+require_extra("starlette")
+
 from starlette.requests import HTTPConnection
 
 from crudjt.contrib._sessions.asgi import SessionMiddleware, end_session, revoke_user, session_in, sessions_of

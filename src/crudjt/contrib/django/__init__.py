@@ -3,6 +3,10 @@
 Put it into `INSTALLED_APPS` too, for its system checks and the management command `crudjt_sessions`.
 """
 
+from crudjt._core.extras import require_extra
+
+require_extra("django")
+
 from crudjt.contrib.django._backend import SessionStore as SessionStore
 from crudjt.contrib.django._store import get_store as get_store
 from crudjt.contrib.django._users import end_session as end_session
