@@ -14,7 +14,7 @@ from django.core.signals import request_finished
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import subject_of
 from crudjt.contrib._sessions.core import Done, Held, Left, Lifetime, Phase, Steps, found, save
-from crudjt.contrib._sessions.merge import adopt
+from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, remaining, shortest, timeout
 from crudjt.contrib.django._store import get_store, setting
 
@@ -35,10 +35,10 @@ class SessionStore(SessionBase):
 
     _session: dict[str, Any]  # a property of SessionBase, loads once; the stubs of Django leave it out
     _session_cache: dict[str, Any]
-    modified: bool
     _held: Held | None = None
     _begun = False
     _expired = False
+    _modified = False
 
     def __init__(self, session_key: str | None = None) -> None:
         """Take the key of a cookie."""
@@ -66,6 +66,16 @@ class SessionStore(SessionBase):
     def rotate(self) -> None:
         """Give the session a new key, as `cycle_key`; the old key is dead. Call it when rights change."""
         self.cycle_key()
+
+    @property
+    def modified(self) -> bool:
+        """Whether the session is to be saved: a key was set or removed, or a value changed, also deep inside."""
+        held, data = self._held, getattr(self, "_session_cache", None)
+        return self._modified or (held is not None and data is not None and packed(data) != held.before)
+
+    @modified.setter
+    def modified(self, modified: bool) -> None:
+        self._modified = modified
 
     # The data
 
