@@ -42,11 +42,11 @@ def _made_again(kind: type[CrudjtError], arguments: tuple[Any, ...], fields: dic
 class InvalidParameter(CrudjtError, ValueError):
     """A parameter has a value that is not allowed."""
 
-    def __init__(self, parameter: str, message: str) -> None:
+    def __init__(self, parameter: str, problem: str) -> None:
         """Take the name of the parameter, and a sentence with what was wrong and how to correct it."""
-        super().__init__(message)
+        super().__init__(problem)
         self.parameter = parameter
-        self.message = message
+        self.problem = problem
 
 
 class InvalidType(InvalidParameter, TypeError):

@@ -249,7 +249,7 @@ def test_each_thread_gets_its_own_error(store: crudjt.Store, serve: Serve, gate:
     assert "hunter2" not in str(fault)
     assert isinstance(large, crudjt.DataTooLarge)
     assert isinstance(bad, crudjt.InvalidParameter)
-    assert (bad.parameter, bad.message) == ("ttl", "ttl must be above 0")
+    assert (bad.parameter, bad.problem) == ("ttl", "ttl must be above 0")
 
 
 def test_a_store_that_fails_once_fails_one_operation(

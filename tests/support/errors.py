@@ -13,11 +13,11 @@ PATH = Path("place")
 EXAMPLES: list[tuple[CrudjtError, dict[str, object]]] = [
     (
         crudjt.InvalidParameter("ttl", "ttl must be above 0"),
-        {"parameter": "ttl", "message": "ttl must be above 0"},
+        {"parameter": "ttl", "problem": "ttl must be above 0"},
     ),
     (
         crudjt.InvalidType("token", "token must be a str"),
-        {"parameter": "token", "message": "token must be a str"},
+        {"parameter": "token", "problem": "token must be a str"},
     ),
     (crudjt.DataTooLarge(5000, 4096), {"size": 5000, "limit": 4096, "parameter": "data"}),
     (crudjt.VersionConflict(1, 2), {"expected": 1, "actual": 2}),

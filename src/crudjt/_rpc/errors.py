@@ -35,8 +35,8 @@ class Form(NamedTuple):
 
 
 FORMS: dict[type[CrudjtError], Form] = {
-    errors.InvalidParameter: Form(grpc.StatusCode.INVALID_ARGUMENT, "invalid_parameter", ("parameter", "message")),
-    errors.InvalidType: Form(grpc.StatusCode.INVALID_ARGUMENT, "invalid_type", ("parameter", "message")),
+    errors.InvalidParameter: Form(grpc.StatusCode.INVALID_ARGUMENT, "invalid_parameter", ("parameter", "problem")),
+    errors.InvalidType: Form(grpc.StatusCode.INVALID_ARGUMENT, "invalid_type", ("parameter", "problem")),
     errors.DataTooLarge: Form(grpc.StatusCode.INVALID_ARGUMENT, "data_too_large", ("size", "limit")),
     errors.VersionConflict: Form(grpc.StatusCode.FAILED_PRECONDITION, "version_conflict", ("expected", "actual")),
     errors.StoreClosed: Form(grpc.StatusCode.UNAVAILABLE, "store_closed"),

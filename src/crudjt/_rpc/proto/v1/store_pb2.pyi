@@ -383,20 +383,20 @@ class Error(_message.Message):
     def __init__(self, invalid_parameter: _Optional[_Union[InvalidParameter, _Mapping]] = ..., data_too_large: _Optional[_Union[DataTooLarge, _Mapping]] = ..., version_conflict: _Optional[_Union[VersionConflict, _Mapping]] = ..., store_closed: _Optional[_Union[StoreClosed, _Mapping]] = ..., store_busy: _Optional[_Union[StoreBusy, _Mapping]] = ..., store_full: _Optional[_Union[StoreFull, _Mapping]] = ..., store_failed: _Optional[_Union[StoreFailed, _Mapping]] = ..., store_inaccessible: _Optional[_Union[StoreInaccessible, _Mapping]] = ..., store_format_error: _Optional[_Union[StoreFormatError, _Mapping]] = ..., store_corrupt: _Optional[_Union[StoreCorrupt, _Mapping]] = ..., store_unavailable: _Optional[_Union[StoreUnavailable, _Mapping]] = ..., invalid_type: _Optional[_Union[InvalidType, _Mapping]] = ...) -> None: ...
 
 class InvalidParameter(_message.Message):
-    __slots__ = ("parameter", "message")
+    __slots__ = ("parameter", "problem")
     PARAMETER_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
     parameter: str
-    message: str
-    def __init__(self, parameter: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    problem: str
+    def __init__(self, parameter: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class InvalidType(_message.Message):
-    __slots__ = ("parameter", "message")
+    __slots__ = ("parameter", "problem")
     PARAMETER_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
     parameter: str
-    message: str
-    def __init__(self, parameter: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    problem: str
+    def __init__(self, parameter: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class DataTooLarge(_message.Message):
     __slots__ = ("size", "limit")
