@@ -6,6 +6,7 @@ yields it far more often.
 
 from collections.abc import Iterable, Iterator
 from time import sleep
+from types import BuiltinFunctionType
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -13,12 +14,15 @@ Item = TypeVar("Item")
 BATCH_ITEMS = 128  # each takes some microseconds
 _PAUSE_SECONDS = 1e-6  # with 0, a waiting thread may not wake in time to get the GIL
 
+# gevent and eventlet put another sleep in its place, which lets greenlets run: not while a transaction is open.
+_SLEEP_IS_NATIVE = isinstance(sleep, BuiltinFunctionType)
+
 
 def in_batches(items: Iterable[Item]) -> Iterator[Item]:
     """Yield the items, and the GIL after each `BATCH_ITEMS` of them."""
     for number, item in enumerate(items, 1):
         yield item
-        if not number % BATCH_ITEMS:
+        if not number % BATCH_ITEMS and _SLEEP_IS_NATIVE:
             sleep(_PAUSE_SECONDS)
 
 
@@ -26,4 +30,5 @@ def free_in_batches(items: list[Any]) -> None:
     """Free a large list in steps, yielding the GIL between them. No other code may need the list."""
     while len(items) > BATCH_ITEMS:
         del items[-BATCH_ITEMS:]
-        sleep(_PAUSE_SECONDS)
+        if _SLEEP_IS_NATIVE:
+            sleep(_PAUSE_SECONDS)

@@ -5,16 +5,19 @@ the others. There are two threads, since a sweep or a compaction may take minute
 """
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
 
-from crudjt._backends.embedded.engine import compaction, sweep
+from crudjt._backends.embedded.engine import compaction
 from crudjt._backends.embedded.engine.control_block import (
     WORD_SWEPT_AT,
+    WORD_SYNCED_AT,
     WORD_SYNCED_SEQUENCE,
 )
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.engine.sweep import Reclaimer, sweep
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.options import Options
 from crudjt.errors import StoreClosed, StoreError, StoreFailed
@@ -22,12 +25,23 @@ from crudjt.errors import StoreClosed, StoreError, StoreFailed
 _READER_CHECK_SECONDS = 10.0
 _RETRY_SECONDS = 60.0
 _JOIN_SECONDS = 30.0
+_LATE_SECONDS = 5.0  # beyond the interval, after which the threads count as not running
+_CLOCK_MOVED_NS = 60 * 10**9  # between two rounds
+_NO_THREADS = (
+    "%s: the background threads do not run, so writes sync, sweep and compact, and what was written last is not synced "
+    "before the next write; let the program run Python threads (uWSGI: --enable-threads)"
+)
+_STEADY_ROUNDS = 3  # without such a move, after one, before the clock is believed again
 
 logger = logging.getLogger("crudjt")
 
 
 class _Stopped(Exception):
     """Ends a round early, and the thread with it."""
+
+
+class _ClockMoved(Exception):
+    """A sweep is to end, since the clock was set while it ran."""
 
 
 class _Rounds:
@@ -72,8 +86,28 @@ class _Rounds:
             logger.error("%s stops: %s", self._thread.name, error)  # noqa: TRY400
 
 
+class _ClockWatch:
+    """Tells when the store's clock was set, by comparing it with one that nobody sets.
+
+    A clock that is wrong for a moment would have a sweep remove sessions that are alive.
+    """
+
+    def __init__(self) -> None:
+        """Believe the clock as it is found."""
+        self._offset: int | None = None
+        self._steady_rounds = _STEADY_ROUNDS
+
+    def steady(self, now_ns: int) -> bool:
+        """Return False for some rounds after the clock was set."""
+        offset = now_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        moved = self._offset is not None and abs(offset - self._offset) > _CLOCK_MOVED_NS
+        self._offset = offset
+        self._steady_rounds = 0 if moved else self._steady_rounds + 1
+        return self._steady_rounds >= _STEADY_ROUNDS
+
+
 class BackgroundThreads:
-    """The threads of one engine; `options` returns the current options of its stores."""
+    """The threads of one engine; `options` returns the strictest options of its stores."""
 
     def __init__(self, engine: Engine, options: Callable[[], Options]) -> None:
         """Prepare; nothing runs before `start`."""
@@ -85,57 +119,123 @@ class BackgroundThreads:
         self._options = options
         self._upkeep = _Rounds("crudjt-upkeep", self._look_after, interval)
         self._threads = (_Rounds("crudjt-sync", self._sync, interval), self._upkeep)
+        self._clock_watch = _ClockWatch()
         self._next_reader_check = 0.0
         self._not_before = 0.0
+        # Whether threads run at all: a sync that lasts long counts as a round that has begun.
+        self._round_began = time.monotonic()
+        self._in_round = False
+        self._rounds = 0
+        self._without_threads = _uwsgi_runs_no_threads()
+        self._by_writes = threading.Lock()
+        self._next_by_write = 0.0
+        self._warned = False
+        self._sweeping = Reclaimer(engine, lambda: options().clock)
 
     def start(self) -> None:
-        """Start the threads. An empty store needs no sweep."""
+        """Start the threads. An empty store counts as swept."""
         if not self._engine.log_end().sessions:
             self._engine.words[WORD_SWEPT_AT] = self._options().clock() // NS_PER_MS
-        for thread in self._threads:
-            thread.start()
+        self._engine.upkeep = self._look_after_in_write
+        self._engine.unattended = True  # until a thread has made a round
+        if not self._without_threads:
+            for thread in self._threads:
+                thread.start()
 
     def reconsider(self) -> None:
-        """Read the options again, which may have shorter intervals now."""
+        """Look at the options again, which may have shorter intervals now."""
         for thread in self._threads:
             thread.wake()
 
     def stop(self) -> None:
-        """Wait for the end of the threads. A running sync or compaction finishes, a sweep does not."""
+        """Return when the threads have ended. A sync or a compaction is finished, a sweep is not."""
+        self._engine.unattended = False
         for thread in self._threads:
             thread.ask_to_stop()
         for thread in self._threads:
             thread.join()
 
-    def _sync(self) -> None:
-        """Sync; if this process cannot, for instance without a free descriptor, the next round tries again."""
+    def _look_after_in_write(self, sequence: int) -> None:
+        """Do what is due after the write `sequence`, unless the threads run and do it."""
+        interval, seconds = self._options().sync_interval, time.monotonic()
+        if not self._without_threads and (self._in_round or seconds < self._round_began + interval + _LATE_SECONDS):
+            self._engine.unattended = not self._rounds
+            return
+        since_sync = time.time_ns() // NS_PER_MS - self._engine.words[WORD_SYNCED_AT]
+        if 0 <= since_sync < interval * 1000 and seconds < self._next_by_write:
+            return
+        if not self._by_writes.acquire(blocking=False):  # another thread does it, or this very work is what writes
+            return
         try:
-            sequence = self._engine.log_end().sequence
+            if not self._warned:
+                self._warned = True
+                logger.warning(_NO_THREADS, self._engine.directory)
+            self._next_by_write = seconds + interval
+            self._sync_to(sequence)
+            self._look_after(in_write=True)
+        finally:
+            self._by_writes.release()
+
+    def _sync(self) -> None:
+        self._round_began, self._in_round = time.monotonic(), True
+        try:
+            self._sync_to(None)
+        finally:
+            self._rounds += 1
+            self._in_round = False
+
+    def _sync_to(self, sequence: int | None) -> None:
+        """Sync up to an entry, or all; where this process cannot, for want of a descriptor, say, put it off."""
+        try:
+            sequence = self._engine.log_end().sequence if sequence is None else sequence
             if self._engine.words[WORD_SYNCED_SEQUENCE] < sequence:
                 self._engine.sync_to(sequence)
         except StoreError as error:
             self._raise_if_final(error)
             logger.warning("a sync of %s is postponed: %s", self._engine.directory, error)
 
-    def _look_after(self) -> None:
+    def _look_after(self, *, in_write: bool = False) -> None:
         engine, options = self._engine, self._options()
-        now_ms = options.clock() // NS_PER_MS
+        now_ns = options.clock()
         seconds = time.monotonic()
         if seconds >= self._next_reader_check:
             engine.view.clear_dead_readers()
             self._next_reader_check = seconds + _READER_CHECK_SECONDS
+        steady = self._clock_watch.steady(now_ns)
         if seconds < self._not_before:
             return
         try:
-            if now_ms - engine.words[WORD_SWEPT_AT] >= options.sweep_interval * 1000:
-                sweep.sweep(engine, options.clock, self._upkeep.pause)
+            # A time of the last sweep that lies ahead was written by a clock that was wrong.
+            since_sweep = now_ns // NS_PER_MS - engine.words[WORD_SWEPT_AT]
+            if steady and not 0 <= since_sweep < options.sweep_interval * 1000:
+                if not in_write:
+                    sweep(engine, options.clock, self._pause)
+                elif self._sweeping.step():
+                    engine.words[WORD_SWEPT_AT] = now_ns // NS_PER_MS
             if compaction.compaction_is_due(engine):
-                compaction.compact(engine, now_ms)
+                compaction.compact(engine, now_ns // NS_PER_MS)
+        except _ClockMoved:
+            pass
         except StoreError as error:
             self._raise_if_final(error)
             self._not_before = seconds + _RETRY_SECONDS
             logger.warning("maintenance of %s is postponed by %.0f s: %s", engine.directory, _RETRY_SECONDS, error)
 
+    def _pause(self, seconds: float) -> None:
+        """Wait between two batches of a sweep, and end it where the clock was set."""
+        self._upkeep.pause(seconds)
+        if not self._clock_watch.steady(self._options().clock()):
+            raise _ClockMoved
+
     def _raise_if_final(self, error: StoreError) -> None:
         if isinstance(error, StoreClosed) or self._engine.control.failed:
             raise error
+
+
+def _uwsgi_runs_no_threads() -> bool:
+    """Tell whether this process belongs to a uWSGI that runs no Python threads but during requests.
+
+    There a thread could stop within a transaction until the next request, and every writer with it.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    return uwsgi is not None and not getattr(uwsgi, "has_threads", 1)

@@ -7,7 +7,7 @@ that dies before it leaves a view without the change, and an entry past the log 
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, overload
@@ -57,7 +57,6 @@ class Engine(OpenDirectory):
         """Open the parts of a store that is ready; `lock` is the descriptor of its lock, held in shared mode."""
         super().__init__(directory, ready)
         self._lock = lock
-        self.reclaim: Callable[[], bool] = lambda: False  # removes expired sessions; returns whether there were any
         self._log = LiveLog(directory, self.control, preallocates=self.view.preallocates)
         self._make_locks()
 
@@ -153,6 +152,8 @@ class Engine(OpenDirectory):
             words[word] = number
         if durable:
             self.sync_to(sequence)
+        if self.unattended:
+            self.upkeep(sequence)
         if isinstance(changes, list):
             free_in_batches(changes)
         return result
@@ -207,6 +208,7 @@ class Engine(OpenDirectory):
         Returns how many pages the view may have after it, 0 for any number.
         """
         words = self.words
+        self.unattended = True  # a transaction of some has the time to see whether the background threads run
         room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
         words[control_block.WORD_ALLOCATED] = room.allocated
         # Near max_size each transaction looks. If this one is refused, the next has the same number.

@@ -44,6 +44,8 @@ class OpenDirectory:
         self._view: View | None = View(directory / VIEW_DIRECTORY, ready.map_size)
         self.begin: Callable[..., Any] = self._view.begin
         self.on_revival: Callable[[], None] = lambda: None
+        self.reclaim: Callable[[], bool] = lambda: False  # removes expired sessions; returns whether there were any
+        self._await_upkeep()
         self._reviving = threading.Lock()
         guard(self)
 
@@ -128,9 +130,15 @@ class OpenDirectory:
         if self._view is not None:
             self._view.close()
 
+    def _await_upkeep(self) -> None:
+        # While it is not known that background threads look after the store, each write calls `upkeep`.
+        self.unattended = False
+        self.upkeep: Callable[[int], None] = lambda _sequence: None
+
     def leave_to_parent(self) -> None:
         """Leave the view of a parent process alone; the next use opens one of this process."""
         self._reviving = threading.Lock()
+        self._await_upkeep()
         if self._view is not None:
             self._view.abandon()
             self._view = None

@@ -86,20 +86,35 @@ class Reclaimer:
             return False
         removed, until = 0, time.thread_time() + _RECLAIM_SECONDS
         while removed < _RECLAIM_SESSIONS:
-            items = self._engine.scan(SESSION, self._next, _SWEEP_BATCH)
-            if items:
-                gone = _remove(self._engine, items, now_ns // NS_PER_MS)
-                removed += gone
-                self._found |= gone > 0
-                self._next = items[-1][0] + b"\x00"
-            elif self._found:
-                self._next, self._found = SESSION, False
-            else:
-                self._next, self._not_before_ns = SESSION, now_ns + _RECLAIM_AGAIN_NS
-                break
+            gone, at_end = self._look(now_ns)
+            removed += gone
+            if at_end:
+                if not self._found:
+                    self._not_before_ns = now_ns + _RECLAIM_AGAIN_NS
+                    break
+                self._found = False
             if time.thread_time() > until:
                 break
         return removed > 0
+
+    def step(self) -> bool:
+        """Sweep for some milliseconds; return whether that was the end of a pass over all sessions."""
+        now_ns, until = self._clock()(), time.thread_time() + _RECLAIM_SECONDS
+        while time.thread_time() < until:
+            if self._look(now_ns)[1]:
+                return True
+        return False
+
+    def _look(self, now_ns: int) -> tuple[int, bool]:
+        """Return how many of the next sessions were removed, and whether there were none to look at."""
+        items = self._engine.scan(SESSION, self._next, _SWEEP_BATCH)
+        if not items:
+            self._next = SESSION
+            return 0, True
+        self._next = items[-1][0] + b"\x00"
+        gone = _remove(self._engine, items, now_ns // NS_PER_MS)
+        self._found |= gone > 0
+        return gone, False
 
 
 def _remove(engine: Engine, items: list[tuple[bytes, bytes]], now_ms: int) -> int:

@@ -1,0 +1,129 @@
+"""What looks after a store where the clock was wrong, and where no background thread can run."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import crudjt
+from crudjt._backends.embedded.engine import background, compaction
+from crudjt.testing import FakeClock
+from tests.support.disks import wait_for
+
+INTERVAL = 0.05
+TEN_YEARS = 10 * 365 * 86_400.0
+
+
+class ClockAheadForAWhile(FakeClock):
+    """A clock that is ten years ahead for a number of looks at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = 0
+        self.looks = 0
+
+    def __call__(self) -> int:
+        self.looks += 1
+        if not self.ahead:
+            return super().__call__()
+        self.ahead -= 1
+        return super().__call__() + round(TEN_YEARS * 10**9)
+
+
+def test_a_clock_that_is_wrong_for_a_moment_has_no_live_session_removed(path: Path, secret_key: str) -> None:
+    clock = ClockAheadForAWhile()
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=0.01, sweep_interval=1000) as store:
+        tokens = store.create_many([{"n": n} for n in range(100)], ttl=1000)
+        wait_for(lambda: store.stats().swept_at is not None and clock.looks > 110)
+        clock.ahead = 2
+        wait_for(lambda: not clock.ahead)
+        looks = clock.looks
+        wait_for(lambda: clock.looks > looks + 10)
+        assert all(store.peek(token) for token in tokens)
+        assert store.stats().sessions == 100
+
+
+def test_a_clock_that_was_ahead_once_ends_no_sweeping(path: Path, secret_key: str, clock: FakeClock) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=0.01, sweep_interval=100) as store:
+        clock.advance(TEN_YEARS)
+        store.sweep()
+        clock.set_back(TEN_YEARS)
+        store.create({"n": 1}, ttl=10)
+        lasting = store.create({"n": 2}, ttl=1000)
+        clock.advance(11)
+        wait_for(lambda: store.stats().sessions == 1)
+        assert store.peek(lasting)
+
+
+@pytest.fixture(params=["uwsgi tells so", "they make no rounds"])
+def without_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that runs no threads but that of the caller."""
+    if request.param == "uwsgi tells so":
+        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=0))
+        monkeypatch.setattr(background, "_LATE_SECONDS", 10**6)
+    else:
+        monkeypatch.setattr(background._Rounds, "_run", lambda self: self._stopping.wait())
+        monkeypatch.setattr(background, "_LATE_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("without_threads")
+def test_where_no_threads_run_the_next_write_syncs_when_the_interval_has_passed(
+    path: Path, secret_key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level(logging.WARNING, "crudjt"),
+        crudjt.open(path, secret_key=secret_key, sync_interval=INTERVAL) as store,
+    ):
+        token = store.create({"n": 0})
+        for change in (
+            lambda: store.create({"n": 1}),
+            lambda: store.update(token, {"n": 2}),
+            lambda: store.create_many([{"n": 3}] * 300),
+            lambda: store.delete(token),
+        ):
+            time.sleep(2 * INTERVAL)
+            change()
+            assert store.stats().unsynced_bytes == 0
+        store.create({"n": 4})
+        assert store.stats().unsynced_bytes > 0  # not at each write
+    assert [record.getMessage().count("background threads do not run") for record in caplog.records] == [1]
+
+
+@pytest.mark.usefixtures("without_threads")
+def test_where_no_threads_run_writes_sweep_and_compact(
+    path: Path, secret_key: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "MIN_COMPACTION_BYTES", 100_000)
+    with crudjt.open(
+        path, secret_key=secret_key, clock=clock, sync_interval=0.001, sweep_interval=600, durability="full"
+    ) as store:
+        store.create_many([{"n": n} for n in range(3000)], ttl=10)
+        lasting = store.create({"n": 0})
+
+        for _ in range(1000):
+            clock.advance(59)  # less at once than if it had been set
+            for n in range(20):
+                store.update(lasting, {"n": n, "pad": "x" * 3000})
+            time.sleep(0.002)
+            if store.stats().sessions == 1 and store.stats().compacted_at is not None:
+                break
+        assert store.stats().sessions == 1
+        assert store.stats().compacted_at is not None
+        assert store.peek(lasting)
+
+
+def test_where_threads_run_writes_leave_the_work_to_them(
+    path: Path, secret_key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level(logging.WARNING, "crudjt"),
+        crudjt.open(path, secret_key=secret_key, sync_interval=INTERVAL) as store,
+    ):
+        for n in range(300):
+            store.create({"n": n})
+            time.sleep(0.001)
+        wait_for(lambda: store.stats().unsynced_bytes == 0)
+    assert caplog.records == []
