@@ -241,6 +241,7 @@ def _live(store: crudjt.Store, token: str) -> list[str]:
     return tokens
 
 
+@pytest.mark.slow
 def test_forks_in_the_middle_of_reads_and_writes_of_other_threads_disturb_nobody(
     path: Path, secret_key: str, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def _together(
             worker.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_no_update_with_if_version_is_lost(path: Path, secret_key: str, threads: int) -> None:
     """A counter that four processes raise ends at the exact sum, and they did get into each other's way."""
@@ -271,6 +272,7 @@ def _readers(path: Path, secret_key: str, board: Path) -> Iterator[list[Worker]]
             reader.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colliding", [False, True], ids=["spread", "colliding"])
 def test_no_read_that_begins_after_a_change_returned_sees_the_state_before_it(
     path: Path, secret_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colliding: bool
@@ -354,6 +356,7 @@ def _take_all(pipe: Connection, path: Path, secret_key: str, token: str, max_rea
     pipe.send(takes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_reads", [1, 7, 4000])
 def test_a_token_with_max_reads_is_read_exactly_so_often_whoever_reads(
     path: Path, secret_key: str, max_reads: int

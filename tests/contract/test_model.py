@@ -300,6 +300,7 @@ class StoresAgainstModel(RuleBasedStateMachine):
         assert [store.stats().sessions for store in self.stores] == [len(self.model.sessions)] * 2
 
 
+@pytest.mark.slow
 def test_random_histories_agree_with_the_model(backend: Backend) -> None:
     histories = 60 if backend is crudjt.open else 20  # the others ask the same engine, each call over more steps
     machine: Any = partial(StoresAgainstModel, backend)  # a factory is as good as a class, but not to its annotation

@@ -116,6 +116,7 @@ def test_a_subject_can_log_in_again_after_revoke(store: crudjt.Store) -> None:
     assert numbers(store, "x") == [2]
 
 
+@pytest.mark.slow
 def test_100_000_sessions_of_one_subject_are_made_and_revoked_in_seconds(open_store: OpenStore) -> None:
     store = open_store()
     started = time.monotonic()
@@ -226,6 +227,7 @@ def by_update_and_delete(store: crudjt.Store, tokens: list[str], clock: FakeCloc
         assert store.delete(token)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "end",
     [

@@ -242,6 +242,7 @@ def compact_dying(path: Path, secret_key: str, line: int) -> int:
         return die_at_line(COMPACTION, line, compaction.compact, engine_of(store), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("survivor", ["writes on", "reboots"])
 def test_a_process_killed_while_it_compacts_loses_nothing(
     path: Path, tmp_path: Path, secret_key: str, clock: FakeClock, machine: Machine, survivor: str

@@ -118,6 +118,7 @@ def look(path: Path, secret_key: str, filled: Filled) -> None:
         assert store.stats().sessions == len(filled.tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 @pytest.mark.parametrize(("payload", "batch"), [(1000, 2), (10_000, 4), (MIB, 2)])
@@ -131,6 +132,7 @@ def test_a_disk_that_the_store_fills_is_store_full_and_work_goes_on_when_there_i
         in_child(look, disk / "store", secret_key, filled)
 
 
+@pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 @pytest.mark.parametrize("payload", [400, 5000])
@@ -264,6 +266,7 @@ def open_with_little_room(path: Path, secret_key: str, leave: int) -> str:
 LITTLE_ROOM = [*range(0, 30, 10), *range(30, 50, 4), *range(50, 350, 100), 1000, 2000, 2400, 3500, 10_000]
 
 
+@pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 def test_a_store_made_on_a_full_disk_is_store_full_and_can_be_made_later(secret_key: str, kind: str) -> None:
@@ -286,6 +289,7 @@ def prepare(path: Path, secret_key: str, base: bool) -> list[str]:
     return tokens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", [True, False])
 @pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)

@@ -251,6 +251,7 @@ def damage_manifest(path: Path) -> None:
     (path / "manifest").write_bytes(b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [damage_entry, damage_manifest], ids=["entry", "manifest"])
 def test_a_repair_that_dies_anywhere_can_be_run_again(
     small: Small, tmp_path: Path, damage: Callable[[Path], None]

@@ -22,7 +22,7 @@ ROUNDS = {
     "damage": 6,
 }
 
-pytestmark = pytest.mark.timeout(240)  # a busy machine takes its time; nothing is measured
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # a busy machine takes its time; nothing is measured
 
 
 def harness(*arguments: str) -> str:

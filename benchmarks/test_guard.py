@@ -19,6 +19,7 @@ def test_no_operation_costs_much_more_than_it_did() -> None:
 
 
 def test_a_doubling_of_any_operation_is_noticed() -> None:
+    """Else the guard would guard nothing."""
     with opened() as (ours, floor):
         found = ratios(ours, floor)
         assert ours.update is not None
