@@ -40,12 +40,6 @@ from tests.support.processes import (
 STEP = mmap_writer._STEP_BYTES
 
 
-@pytest.fixture(scope="module")
-def forker() -> Iterator[Forker]:
-    with Forker() as forker:
-        yield forker
-
-
 def room(path: Path) -> int:
     """Return how many bytes the newest segment has behind its last entry."""
     newest = segments(path)[-1]
