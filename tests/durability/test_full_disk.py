@@ -372,6 +372,7 @@ def maintain_with_little_room(path: Path, secret_key: str, what: str, leave: int
         return "done", 0
 
 
+@pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 @pytest.mark.parametrize("what", ["compact", "backup"])

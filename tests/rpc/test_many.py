@@ -10,6 +10,7 @@ from crudjt._rpc import chunking
 MANY = 20_000
 
 
+@pytest.mark.slow
 def test_20_000_sessions_go_through_every_call_that_takes_or_gives_many(remote: crudjt.Store) -> None:
     """Far more than one message holds: 24 MB."""
     tokens = remote.create_many(({"n": n, "x": bytes(1200)} for n in range(MANY)), ttl=60, subject="x")
