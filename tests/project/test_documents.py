@@ -29,8 +29,6 @@ def text_of(name: str) -> str:
 
 
 def has_code(name: str) -> bool:
-    if "frameworks" in name or "contrib" in name:
-        return False
     text = text_of(name)
     return bool(blocks(text)) or (name.endswith(".py") and ">>> " in text)
 

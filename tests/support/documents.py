@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import crudjt
@@ -50,7 +51,8 @@ class Page:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.names: dict[str, Any] = {"__name__": "page"}
+        module = sys.modules["page"] = ModuleType("page")  # frameworks look up the names in annotations there
+        self.names: dict[str, Any] = vars(module)
         self.compared = 0
         self._loop = asyncio.new_event_loop()
 
@@ -72,8 +74,18 @@ class Page:
         assert doctest.DocTestRunner().run(test).failed == 0
         self.compared += len(test.examples)
 
+    def run_tests(self) -> None:
+        """Run the tests that a page shows; each counts as a result that was compared."""
+        for name in [name for name in self.names if name.startswith("test_")]:
+            self.names[name]()
+            self.compared += 1
+
     def close(self) -> None:
-        """Close what asynchronous blocks have left."""
+        """Close the stores that blocks have left open, and the event loop."""
+        for name in ("store", "sessions"):
+            closing = self.names[name].close() if name in self.names else None
+            if inspect.isawaitable(closing):
+                self._loop.run_until_complete(closing)
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
@@ -107,8 +119,13 @@ def run_settings(block: str) -> None:
         request.session["visits"] = request.session.get("visits", 0) + 1
         return HttpResponse(str(request.session["visits"]))
 
-    names: dict[str, Any] = {"os": os, "INSTALLED_APPS": ["django.contrib.contenttypes", "django.contrib.auth"]}
+    others = ["django.contrib.contenttypes", "django.contrib.auth"]
+    names: dict[str, Any] = {"os": os, "INSTALLED_APPS": others}
     exec(compile(block, SETTINGS, "exec"), names)
+    names["INSTALLED_APPS"] = [
+        *others,
+        *(app for app in names["INSTALLED_APPS"] if app is not ... and app not in others),
+    ]
     settings.configure(
         MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"],
         ROOT_URLCONF=(path("", visit),),
@@ -132,7 +149,7 @@ def main(name: str) -> int:
             stack.enter_context(served(port))
         if name.endswith(".py"):
             module = name.removeprefix("src/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-            page.names |= vars(import_module(module))
+            page.names |= {name: value for name, value in vars(import_module(module)).items() if name[0] != "_"}
             docstrings = [ast.get_docstring(node) for node in ast.walk(ast.parse(text)) if isinstance(node, DOCUMENTED)]
             for docstring in filter(None, docstrings):
                 page.run_examples(docstring, name)
@@ -142,6 +159,7 @@ def main(name: str) -> int:
                 run_settings(block)
             else:
                 page.run(block)
+        page.run_tests()
         check = CHECKS.get(name)
         if check is not None:
             check(page)

@@ -1,10 +1,19 @@
 """Sessions for FastAPI: bearer tokens by dependencies, with their scheme in OpenAPI, and cookies by a middleware.
 
-    use_store(app, crudjt.aio.open("sessions"))
+```python
+from fastapi import FastAPI
 
-    @app.get("/me")
-    async def me(session: RequiredSession) -> dict[str, Any]:
-        return session.data
+import crudjt.aio
+from crudjt.contrib.fastapi import RequiredSession, use_store
+
+app = FastAPI()
+store = use_store(app, crudjt.aio.open("sessions"))  # the key is in CRUDJT_SECRET_KEY
+
+
+@app.get("/me")
+async def me(session: RequiredSession) -> dict[str, object]:
+    return session.data
+```
 
 A token is what `Store.create` returned; the client sends it as ``Authorization: Bearer TOKEN`` (RFC 6750). For
 browsers, `SessionMiddleware` keeps the token in a cookie: ``app.add_middleware(SessionMiddleware, store=store)``.

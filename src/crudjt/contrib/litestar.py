@@ -1,6 +1,15 @@
 """Sessions of Litestar, below Litestar's own session middleware, so that what builds on that works too.
 
-    Litestar(handlers, middleware=[DefineMiddleware(SessionMiddleware, store=crudjt.aio.open("sessions"))])
+```python
+from litestar import Litestar
+from litestar.middleware import DefineMiddleware
+
+import crudjt.aio
+from crudjt.contrib.litestar import SessionMiddleware
+
+store = crudjt.aio.open("sessions")  # the key is in CRUDJT_SECRET_KEY
+app = Litestar(middleware=[DefineMiddleware(SessionMiddleware, store=store, subject_key="user_id")])
+```
 
 The cookie holds the token, the data stays in the store. Litestar's own server-side sessions take any identifier that a
 cookie brings; here the store mints each token, and no other is adopted.

@@ -1,6 +1,15 @@
 """Sessions of Starlette, in place of Starlette's own, whose parameters it takes.
 
-    app = Starlette(routes=routes, middleware=[Middleware(SessionMiddleware, store=crudjt.aio.open("sessions"))])
+```python
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+import crudjt.aio
+from crudjt.contrib.starlette import SessionMiddleware
+
+store = crudjt.aio.open("sessions")  # the key is in CRUDJT_SECRET_KEY
+app = Starlette(middleware=[Middleware(SessionMiddleware, store=store, subject_key="user_id")])
+```
 
 The cookie holds the token, the data stays in the store. A cookie that the store did not mint is never adopted.
 """
