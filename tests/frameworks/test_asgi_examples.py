@@ -18,6 +18,8 @@ from tests.support.processes import (
     eventually,
 )
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FIRST, SECOND = "correct horse", "battery staple"
 COOKIE = "__Host-session"

@@ -14,6 +14,8 @@ from tests.support.web import (
     workers_in,
 )
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FIRST, SECOND = "correct horse", "battery staple"
 COOKIES = {"flask": "session", "django": "sessionid"}
