@@ -322,8 +322,9 @@ def test_data_that_is_set_while_the_answer_streams_is_merged_at_its_end(site: Si
 # 14: late login or rotate
 
 
+@pytest.mark.parametrize("looked", [False, True])
 @pytest.mark.parametrize("what", ["login", "again", "rotate"])
-def test_a_login_or_rotation_that_comes_too_late_is_refused_at_the_call(site: Site, what: str) -> None:
+def test_a_login_or_rotation_that_comes_too_late_is_refused_at_the_call(site: Site, what: str, looked: bool) -> None:
     token = logged_in(site) if what != "login" else (site.request(put(a=1)), site.cookie)[1]
 
     def late(session: Any) -> str:
@@ -331,7 +332,7 @@ def test_a_login_or_rotation_that_comes_too_late_is_refused_at_the_call(site: Si
             session.rotate() if what == "rotate" else site.log_in("ada")(session)
         return str(caught.value)
 
-    assert site.request(lambda session: session.get("a"), late=late).late_result
+    assert site.request(lambda session: session.get("a") if looked else None, late=late).late_result
     assert alive(site, token)
     assert site.cookie == token
 

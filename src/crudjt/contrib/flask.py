@@ -215,8 +215,10 @@ def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
     """Store a session; one that was not looked at cannot have changed."""
     held: Held | None = session.held
     if not session.accessed and not session.modified:
+        session.seal()
         return Done("keep", held)
-    left = session.left(lambda data, age: _lifetime(app, data, age or 0.0), phase, touches=session.modified)
+    touches = session.modified and phase is Phase.BEFORE_HEADERS
+    left = session.left(lambda data, age: _lifetime(app, data, age or 0.0), phase, touches=touches)
     done = sync.run(_store_of(app), save(held, left))
     session.take(done)
     return done

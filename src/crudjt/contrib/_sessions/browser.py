@@ -170,13 +170,17 @@ class BrowserSession(dict[str, Any]):
         self, lifetime: Callable[[Mapping[Any, Any], float | None], Lifetime], phase: Phase, *, touches: bool = False
     ) -> Left:
         """Return what the request leaves, for `core.save`."""
-        self._begun = True
+        self.seal()
         return Left(self, self._subject, lifetime, phase, self._login, self._rotates, ends=self._ends, touches=touches)
+
+    def seal(self) -> None:
+        """Note that no cookie can be sent from now on."""
+        self._begun = True
 
     def take(self, done: Done) -> None:
         """Take over what was stored."""
         self._held = done.held
-        self._login = self._rotates = self._ends = self.modified = False
+        self._login = self._rotates = self._ends = False
         if done.merged is not None:
             adopt(self, done.merged)
 

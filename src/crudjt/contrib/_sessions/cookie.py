@@ -9,7 +9,7 @@ SameSite = Literal["lax", "strict", "none"]
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ATTRIBUTE = re.compile(r"[ -:<-~]+")
-_FORGET = "null; expires=Thu, 01 Jan 1970 00:00:00 GMT"
+_PAST = "expires=Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 class Cookie:
@@ -36,6 +36,8 @@ class Cookie:
         self.name = name
         self.https_only = https_only
         self._max_age = "" if max_age is None else f"; Max-Age={int(max_age)}"
+        never = max_age is not None and max_age <= 0
+        self._forget = f"null{self._max_age if never else ''}; {_PAST}"
         self._attributes = "".join(
             [
                 f"; path={path}; httponly; samesite={same_site}",
@@ -63,7 +65,7 @@ class Cookie:
 
     def forget(self) -> str:
         """Return the header that removes the cookie."""
-        return f"{self.name}={_FORGET}{self._attributes}"
+        return f"{self.name}={self._forget}{self._attributes}"
 
 
 def check_seconds(parameter: str, seconds: float | None, least: float) -> None:
