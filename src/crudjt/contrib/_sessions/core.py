@@ -8,9 +8,11 @@ that no later call can fail and leave a session that no browser knows.
 
 import logging
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Literal, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from crudjt._core.session import Session
 from crudjt._core.validation import KEEP, KeepType
@@ -39,8 +41,7 @@ class Phase(Enum):
     FAILED = "the request raised, or answers with a status of 500 or more"
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """A stored session as a request found it, or left it at its last write.
 
     Attributes:
@@ -53,12 +54,16 @@ class Held:
 
     """
 
-    token: str = field(repr=False)
+    token: str
     id: str | None
-    subject: str | None = field(repr=False)
+    subject: str | None
     version: int
-    before: bytes = field(repr=False)
+    before: bytes
     read: Session | None = None
+
+    def __repr__(self) -> str:
+        """Name the session without its token, subject and data."""
+        return f"<Held {self.id} version={self.version}>"
 
     @property
     def age(self) -> float:
@@ -80,8 +85,7 @@ def found(token: str, session: Session | None) -> Held | None:
     return Held(token, session.id, session.subject, session.version, packed(session.data), session)
 
 
-@dataclass(frozen=True)
-class Left:
+class Left(msgspec.Struct, frozen=True):
     """The session as a request left it.
 
     Attributes:
@@ -114,8 +118,7 @@ class Left:
         return not self.data and self.subject is None and not self.keeps_empty
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """The outcome for the response.
 
     Attributes:

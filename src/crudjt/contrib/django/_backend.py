@@ -68,7 +68,7 @@ class SessionStore(SessionBase):
         self.cycle_key()
 
     @property
-    def modified(self) -> bool:
+    def modified(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] # an attribute there
         """Whether the session is to be saved: a key was set or removed, or a value changed, also deep inside."""
         held, data = self._held, getattr(self, "_session_cache", None)
         return self._modified or (held is not None and data is not None and packed(data) != held.before)
