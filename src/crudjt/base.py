@@ -266,7 +266,7 @@ class Store(ABC):
 
 
 class AsyncStore(ABC):
-    """An open token store for asyncio. Each method does what the method of `Store` with its name does.
+    """An open token store for asyncio and trio. Each method does what the method of `Store` with its name does.
 
     A call that is cancelled has been carried out completely, or not at all; which of the two is not known. So a session
     may exist whose token was never received, and a read may have been counted.

@@ -1,12 +1,12 @@
 """Threads in which an `AsyncStore` makes calls that may wait."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
+from crudjt._core.event_loops import awaitable
 from crudjt.errors import StoreClosed
 
 Result = TypeVar("Result")
@@ -33,14 +33,14 @@ class ThreadPools:
     async def run_short(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
         """Make a call that holds the write lock for a short time, in a thread of the writers."""
         self._require_open()
-        return await asyncio.wrap_future(self._writer.submit(call, *arguments, **keywords))
+        return await awaitable(self._writer.submit(call, *arguments, **keywords))
 
     async def run_long(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
         """Make a call that may take long; it is in `long` until it has returned."""
         future = self.submit(call, *arguments, **keywords)
         self.long.add(future)
         future.add_done_callback(self.long.discard)
-        return await asyncio.wrap_future(future)
+        return await awaitable(future)
 
     def submit(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> "Future[Result]":
         """Make a call in a thread of those for long calls, and return its future."""
@@ -49,7 +49,7 @@ class ThreadPools:
 
     async def iterate(self, items: Iterator[Result]) -> AsyncIterator[Result]:
         """Yield the items of an iterator whose steps may take long, `PAGE` of them for each trip to a thread."""
-        while page := await asyncio.wrap_future(self.submit(lambda: list(islice(items, PAGE)))):
+        while page := await awaitable(self.submit(lambda: list(islice(items, PAGE)))):
             for item in page:
                 if self.closing:
                     raise StoreClosed
@@ -58,7 +58,10 @@ class ThreadPools:
     async def close(self, then: Callable[[], None]) -> None:
         """Wait for the calls that run, then make the call that closes the store. No other call is made after this."""
         self.closing = True
-        await asyncio.to_thread(self._close, then)
+        thread = ThreadPoolExecutor(1, "crudjt-aio-close")
+        future = thread.submit(self._close, then)
+        thread.shutdown(wait=False)
+        await awaitable(future)
 
     def _close(self, then: Callable[[], None]) -> None:
         if self._pid == os.getpid():

@@ -1,4 +1,4 @@
-"""crudjt for asyncio: `AsyncStore`, and `open`.
+"""crudjt for asyncio and trio: `AsyncStore`, and `open`.
 
 ```python
 import crudjt.aio

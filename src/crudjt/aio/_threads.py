@@ -1,4 +1,4 @@
-"""`ThreadedAsyncStore`: any `Store` for asyncio, with each call in a thread."""
+"""`ThreadedAsyncStore`: any `Store` for asyncio and trio, with each call in a thread."""
 
 from collections.abc import AsyncIterator, Iterable
 from os import PathLike

@@ -27,7 +27,7 @@ _DURABLE_WRITERS = 32
 
 
 class AsyncEmbeddedStore(AsyncStore):
-    """An embedded store for asyncio.
+    """An embedded store for asyncio and trio.
 
     A write takes some 100 µs in a thread, and a read that is counted or restarts an idle timeout does too. With
     ``writes="inline"`` it takes some 10 µs, but the loop waits with it: milliseconds while the log is being synced to

@@ -22,6 +22,7 @@ from crudjt._backends.grpc.requests import (
     Answer,
     Request,
 )
+from crudjt._core.event_loops import runs_trio
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import PAGE, ThreadPools, is_small, listed
@@ -71,6 +72,8 @@ class AsyncConnection:
     async def close(self) -> None:
         """Disconnect permanently."""
         self.closed = True
+        if runs_trio():
+            return
         known = self._channels.pop(asyncio.get_running_loop(), None)
         if known is not None and self._pid == os.getpid():
             await known[0].close()
@@ -91,18 +94,18 @@ class AsyncConnection:
 
 
 class AsyncRemoteStore(AsyncStore):
-    """A store on a server, for asyncio.
+    """A store on a server, for asyncio. In a task of trio, which gRPC does not know, its calls are made in threads.
 
     A call that gets no answer raises `StoreUnavailable` and is not repeated: it may have been carried out, and so may
     one that is cancelled.
     """
 
-    def __init__(self, store: Store, remote: Remote) -> None:
-        """Take a store on a server and its target; use `crudjt.aio.open` instead."""
+    def __init__(self, store: Store, remote: Remote, ask: Callable[[Request[Any]], Any]) -> None:
+        """Take a store on a server, its target, and how to ask it from a thread; use `crudjt.aio.open` instead."""
         self._store = store
         self._threads = ThreadPools()
         self._connection = AsyncConnection(remote)
-        self._ask = self._connection.ask
+        self._ask_blocking = ask
 
     @property
     def location(self) -> str:
@@ -224,6 +227,11 @@ class AsyncRemoteStore(AsyncStore):
     def __repr__(self) -> str:
         """Return the location and state, without any data."""
         return f"<AsyncRemoteStore of {self._store!r}>"
+
+    async def _ask(self, request: Request[Answer]) -> Answer:
+        if runs_trio():
+            return await self._threads.run_long(self._ask_blocking, request)
+        return await self._connection.ask(request)
 
     async def _ask_many(self, make: Callable[..., Request[Answer]], items: Iterable[Any], *limits: Any) -> Answer:
         # Building thousands of messages, and reading the answers, takes long.

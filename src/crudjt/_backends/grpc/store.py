@@ -174,7 +174,7 @@ class RemoteStore(Store):
         """Return an `AsyncStore` with a connection of its own to the same server."""
         from crudjt._backends.grpc.aio import AsyncRemoteStore  # noqa: PLC0415 - asyncio takes long to import
 
-        return AsyncRemoteStore(self, self._connection.remote)
+        return AsyncRemoteStore(self, self._connection.remote, self._ask)
 
     def __repr__(self) -> str:
         """Return the location and state, without any data."""

@@ -1,6 +1,5 @@
 """The session core on an `AsyncStore`, and the parts that all ASGI adapters share."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar, Token
@@ -8,11 +7,12 @@ from typing import Any, NamedTuple, cast
 
 import crudjt
 from crudjt import AsyncStore
+from crudjt._core.event_loops import finish
 from crudjt._core.validation import MAX_SECONDS
 from crudjt.aio import wrap
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.cookie import Cookie, SameSite, check_seconds
-from crudjt.contrib._sessions.core import Done, Lifetime, Phase, Steps, found, save
+from crudjt.contrib._sessions.core import Done, Left, Lifetime, Phase, Steps, found, save
 from crudjt.errors import VersionConflict
 
 logger = logging.getLogger("crudjt.contrib")
@@ -106,8 +106,7 @@ class Sessions:
 
     async def save(self, session: BrowserSession, phase: Phase) -> str | None:
         """Store what was changed; return the cookie to set, ``None`` for no change."""
-        done = await run(self.store, save(session.held, session.left(self._lifetime, phase)))
-        session.take(done)
+        done = await self._carry_out(session, session.left(self._lifetime, phase))
         if done.cookie == "keep":
             return None
         return self.cookie.set(done.held.token) if done.cookie == "set" and done.held else self.cookie.forget()
@@ -116,7 +115,12 @@ class Sessions:
         """Carry out the logout of a request that failed, if there was one, even if the request is cancelled."""
         left = session.left(self._lifetime, Phase.FAILED)
         if left.ends and session.held is not None:
-            session.take(await asyncio.shield(run(self.store, save(session.held, left))))
+            await finish(self._carry_out(session, left))
+
+    async def _carry_out(self, session: BrowserSession, left: Left) -> Done:
+        done = await run(self.store, save(session.held, left))
+        session.take(done)
+        return done
 
     def warn_if_insecure(self, scheme: str | None) -> None:
         """Warn once that a cookie for TLS is sent over plain HTTP, so that clients do not send it back."""
