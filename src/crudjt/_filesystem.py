@@ -9,10 +9,11 @@ import fcntl
 import hashlib
 import mmap
 import os
+import secrets
 import shutil
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,8 @@ from crudjt.errors import InvalidParameter
 PAGE_BYTES = 4096
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
+_SHARED_FILE_MODE = 0o660
+_SHARED_DIRECTORY_MODE = 0o2770
 _PARENTS_MODE = 0o777  # minus the umask; other files may be there, too
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -79,9 +82,85 @@ def free_bytes(path: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
+class UnsafeFile(OSError):
+    """A file or directory that may have been planted. The text of the error is a whole sentence."""
+
+
 def open_file(path: Path, flags: int = os.O_RDWR) -> int:
-    """Return a descriptor; files are made for their owner alone."""
-    return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
+    """Return a descriptor of a regular file, or of a directory with ``O_DIRECTORY``.
+
+    A file that is made here belongs to the owner of its directory, also if root makes it, and no other user may use it;
+    in a directory that `is_shared`, the group may. No link is followed, and a FIFO is not waited for.
+
+    Raises:
+        UnsafeFile: the path is a link, a FIFO, a socket or a device.
+
+    """
+    safe = flags & ~os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    if not flags & os.O_DIRECTORY:
+        safe |= os.O_NOFOLLOW
+    try:
+        descriptor = _open_or_make(path, safe, may_make=bool(flags & os.O_CREAT))
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO} and not path.parent.is_symlink():
+            raise UnsafeFile(error.errno, f"{path} is a link or no regular file", str(path)) from error
+        raise
+    if not flags & os.O_DIRECTORY and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnsafeFile(errno.EINVAL, f"{path} is no regular file", str(path))
+    return descriptor
+
+
+def _open_or_make(path: Path, flags: int, *, may_make: bool) -> int:
+    while True:
+        if not flags & os.O_EXCL:
+            try:
+                return os.open(path, flags)
+            except FileNotFoundError:
+                if not may_make:
+                    raise
+        try:
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        except FileExistsError:
+            if flags & os.O_EXCL:
+                raise
+            continue
+        try:
+            _give_to_owner(descriptor, path, FILE_MODE, _SHARED_FILE_MODE)
+        except BaseException:
+            os.close(descriptor)
+            remove(path)
+            raise
+        return descriptor
+
+
+def _give_to_owner(descriptor: int, path: Path, own_mode: int, shared_mode: int) -> None:
+    """Make a new file or directory what the directory above says: whose it is, and whether its group may use it."""
+    above, made = path.parent.stat(), os.fstat(descriptor)
+    shared = is_shared(above)
+    if os.geteuid() == 0 and (made.st_uid != above.st_uid or (shared and made.st_gid != above.st_gid)):
+        os.fchown(descriptor, above.st_uid, above.st_gid)
+    mode = shared_mode if shared else own_mode
+    if stat.S_IMODE(made.st_mode) & ~stat.S_ISGID != mode & ~stat.S_ISGID:
+        os.fchmod(descriptor, mode)
+
+
+def is_shared(directory: os.stat_result) -> bool:
+    """Tell whether a directory is there for all of its group: setgid and writable for the group (mode 2770)."""
+    return bool(directory.st_mode & stat.S_ISGID and directory.st_mode & stat.S_IWGRP)
+
+
+def exists(path: Path) -> bool:
+    """Tell whether there is something of this name, if only a link to nothing."""
+    return os.path.lexists(path)
+
+
+def is_regular(path: Path) -> bool:
+    """Tell whether a path is a regular file, and no link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
@@ -128,11 +207,41 @@ def make_directory(path: Path, mode: int = DIRECTORY_MODE) -> None:
     sync_directory(path.parent)
 
 
+def make_inner_directory(path: Path) -> None:
+    """Make a directory inside a store for those who may use the store, and its name durable.
+
+    Raises:
+        UnsafeFile: the path is a link or a file.
+
+    """
+    try:
+        path.mkdir(mode=DIRECTORY_MODE)
+    except FileExistsError:
+        if path.is_symlink() or not path.is_dir():
+            raise UnsafeFile(errno.ENOTDIR, f"{path} is no directory, or a link to one", str(path)) from None
+    else:
+        with opened(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
+            _give_to_owner(descriptor, path, DIRECTORY_MODE, _SHARED_DIRECTORY_MODE)
+    sync_directory(path.parent)
+
+
 def make_directories(path: Path, mode: int = DIRECTORY_MODE) -> None:
     """Make a directory for its owner alone, with those above it that are missing, and all their names durable."""
     if not path.parent.is_dir():
         make_directories(path.parent, _PARENTS_MODE)
     make_directory(path, mode)
+
+
+def make_temporary_directory(target: Path) -> Path:
+    """Make an empty directory beside a target, with a name that cannot be guessed, for this user alone."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    temporary.mkdir(mode=DIRECTORY_MODE)
+    return temporary
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a name for a file that will replace `path`. It cannot be guessed, and ends in ``.tmp``."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
 
 
 def publish(temporary: Path, final: Path) -> None:
@@ -143,9 +252,9 @@ def publish(temporary: Path, final: Path) -> None:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write a whole file so that readers and crashes see the old one or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_beside(path)
     with removed_on_failure(temporary):
-        with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
+        with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as descriptor:
             write_at(descriptor, content, 0)
             sync_data(descriptor)
         publish(temporary, path)
@@ -190,6 +299,12 @@ def fill_with_zeros(descriptor: int, offset: int, size: int) -> None:
         os.pwrite(descriptor, bytes(min(_ZEROS_BYTES, offset + size - start)), start)
 
 
+def read_file(path: Path) -> bytes:
+    """Return the content of a file."""
+    with opened(path) as descriptor:
+        return b"".join(_chunks(descriptor))
+
+
 def mapped_to_read(path: Path) -> bytes | mmap.mmap:
     """Return the content of a file as a map. No process may shorten the file while the map is in use.
 
@@ -215,8 +330,8 @@ def copy_file(source: Path, target: int) -> tuple[int, str]:
     """Copy a file into an open descriptor; return its size and SHA-256 as copied."""
     digest = hashlib.sha256()
     offset = 0
-    with source.open("rb", buffering=0) as reading:
-        while chunk := reading.read(_COPY_CHUNK_BYTES):
+    with opened(source) as descriptor:
+        for chunk in _chunks(descriptor):
             digest.update(chunk)
             write_at(target, chunk, offset)
             offset += len(chunk)
@@ -227,11 +342,16 @@ def digest_file(path: Path) -> tuple[int, str]:
     """Return size and SHA-256 of a file."""
     digest = hashlib.sha256()
     size = 0
-    with path.open("rb", buffering=0) as reading:
-        while chunk := reading.read(_COPY_CHUNK_BYTES):
+    with opened(path) as descriptor:
+        for chunk in _chunks(descriptor):
             digest.update(chunk)
             size += len(chunk)
     return size, digest.hexdigest()
+
+
+def _chunks(descriptor: int) -> Iterator[bytes]:
+    while chunk := os.read(descriptor, _COPY_CHUNK_BYTES):
+        yield chunk
 
 
 def lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:

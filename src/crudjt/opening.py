@@ -44,6 +44,8 @@ class OpenOptions(TypedDict, total=False):
     max_size: int | None
     max_data_bytes: int
     clock: Clock
+    create: bool
+    allow_shared_directory: bool
     access_token: str | None
     tls_ca: Location | None
     tls_cert: Location | None
@@ -103,6 +105,8 @@ def open(  # noqa: A001 - crudjt.open is the name
     max_size: int | None = None,
     max_data_bytes: int = 4096,
     clock: Clock = system_clock,
+    create: bool = True,
+    allow_shared_directory: bool = False,
     access_token: str | None = None,
     tls_ca: Location | None = None,
     tls_cert: Location | None = None,
@@ -131,6 +135,11 @@ def open(  # noqa: A001 - crudjt.open is the name
             address space, not disk space.
         max_data_bytes: the largest data of one session, in bytes of MessagePack.
         clock: the source of time, in nanoseconds since 1970; for tests.
+        create: make the store if there is none. With ``False`` a directory without a store is refused, so that a
+            mistyped path does not pass for an empty store.
+        allow_shared_directory: use a directory to which other users can write, or which belongs to a user other than
+            root and the one that runs this process. Whoever can write to it can destroy the store. A directory that is
+            shared with its group (mode 2770) needs no such permission.
         access_token: for a server only, as all that follow: the access token that it requires. ``None`` takes
             `CRUDJT_ACCESS_TOKEN`, then the content of the file named by `CRUDJT_ACCESS_TOKEN_FILE`. It is sent through
             TLS or within this host only.
@@ -156,6 +165,8 @@ def open(  # noqa: A001 - crudjt.open is the name
         "max_size": max_size,
         "max_data_bytes": max_data_bytes,
         "clock": clock,
+        "create": create,
+        "allow_shared_directory": allow_shared_directory,
         "access_token": access_token,
         "tls_ca": tls_ca,
         "tls_cert": tls_cert,

@@ -20,6 +20,8 @@ BAD: dict[str, list[Any]] = {
     "max_size": [0, -1, 1024**2 - 1, 2**45 + 1, 1.5e9, True, "1 GiB"],
     "max_data_bytes": [0, -1, 16 * 1024**2 + 1, 4096.0, None, True, "4096"],
     "clock": [None, 5, "clock"],
+    "create": [None, 1, "yes"],
+    "allow_shared_directory": [None, 1, "yes"],
 }
 GOOD: dict[str, list[Any]] = {
     "durability": ["interval", "full"],
@@ -28,6 +30,8 @@ GOOD: dict[str, list[Any]] = {
     "max_size": [None, 1024**2, 2**45],
     "max_data_bytes": [1, 4096, 16 * 1024**2],
     "clock": [FakeClock(), lambda: 0],
+    "create": [True, False],
+    "allow_shared_directory": [True, False],
 }
 
 

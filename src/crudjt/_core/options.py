@@ -29,6 +29,8 @@ class Options:
             store open. It is address space, not disk space.
         max_data_bytes: limit of the data of one session, in bytes of MessagePack.
         clock: the source of time, in nanoseconds since 1970.
+        create: whether to make a store where there is none.
+        allow_shared_directory: whether to use a directory to which other users can write.
 
     Raises:
         InvalidParameter: a value is out of range.
@@ -41,6 +43,8 @@ class Options:
     max_size: int | None = None
     max_data_bytes: int = 4096
     clock: Clock = system_clock
+    create: bool = True
+    allow_shared_directory: bool = False
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -51,6 +55,9 @@ class Options:
         _require_integer("max_data_bytes", self.max_data_bytes, 1, 16 * 1024**2)
         if self.max_size is not None:
             _require_integer("max_size", self.max_size, MIN_MAX_SIZE, 2**45)
+        for name in ("create", "allow_shared_directory"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidType(name, f"{name} must be True or False")
         if not callable(self.clock):
             raise InvalidType("clock", "clock must be a callable that returns nanoseconds as an int")
 

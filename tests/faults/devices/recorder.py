@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine.opening import STORE_LOCK_FILE
+from crudjt._backends.embedded.engine.directory import STORE_LOCK_FILE
 from crudjt._backends.embedded.engine.reader import (
     CONTROL_FILE,
     VIEW_DIRECTORY,

@@ -75,10 +75,8 @@ def _below(path: Path) -> list[str]:
         "lock",
         "control",
         "manifest",
-        "manifest.tmp",
         "view/data.mdb",
         "log/0000000001.log",
-        "log/0000000001.log.tmp",
     ]
     return [argument for name in names for argument in ("-P", str(path / name))]
 

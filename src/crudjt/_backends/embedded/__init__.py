@@ -6,7 +6,17 @@ from crudjt.base import Store
 
 SCHEMES: tuple[str, ...] = ()  # a directory has none
 OPTIONS = frozenset(
-    {"secret_key", "durability", "sync_interval", "sweep_interval", "max_size", "max_data_bytes", "clock"}
+    {
+        "secret_key",
+        "durability",
+        "sync_interval",
+        "sweep_interval",
+        "max_size",
+        "max_data_bytes",
+        "clock",
+        "create",
+        "allow_shared_directory",
+    }
 )
 
 

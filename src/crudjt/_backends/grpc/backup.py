@@ -41,7 +41,7 @@ class CopyWriter:
                 _filesystem.open_file(self._inside(step.file), os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb"
             )
         elif kind == "directory":
-            _filesystem.make_directory(self._inside(step.directory))
+            _filesystem.make_inner_directory(self._inside(step.directory))
 
     def _finish(self) -> None:
         if self._file is not None:

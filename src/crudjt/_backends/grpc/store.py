@@ -153,10 +153,10 @@ class RemoteStore(Store):
         target = Path(path)
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise StoreInaccessible(target, "exists already; a backup goes to a new or an empty directory")
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary: Path | None = None
         steps = self._connection.stream("Backup", pb.BackupRequest(), forever=True)
         try:
-            _filesystem.make_directory(temporary)
+            temporary = _filesystem.make_temporary_directory(target)
             CopyWriter(temporary).write(steps)
             _filesystem.publish(temporary, target)
         except OSError as error:
@@ -164,7 +164,8 @@ class RemoteStore(Store):
                 raise StoreFull(target, "the disk is full") from error
             raise StoreInaccessible(target, f"cannot be written: {os.strerror(error.errno or 0)}") from error
         finally:
-            _filesystem.remove_tree(temporary)
+            if temporary is not None:
+                _filesystem.remove_tree(temporary)
 
     def close(self) -> None:
         """Disconnect; the server keeps the store open."""

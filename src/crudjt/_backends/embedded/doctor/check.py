@@ -28,6 +28,7 @@ from crudjt._backends.embedded.engine.control_block import (
     ControlBlock,
     LogEnd,
 )
+from crudjt._backends.embedded.engine.directory import inaccessible
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import (
     Base,
@@ -94,7 +95,9 @@ def examine(directory: Path) -> Report:
         with _examining, at_rest(directory), maintenance_waits(directory):
             return Examination(directory).report()
     except PermissionError as error:
-        raise StoreInaccessible(directory, f"no permission to read {error.filename or directory}") from error
+        raise inaccessible(error, directory) from error
+    except _filesystem.UnsafeFile as error:
+        raise StoreInaccessible(directory, str(error.strerror)) from error
 
 
 class Examination:

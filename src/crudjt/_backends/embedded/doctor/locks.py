@@ -8,8 +8,8 @@ from pathlib import Path
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
+from crudjt._backends.embedded.engine.directory import STORE_LOCK_FILE
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
-from crudjt._backends.embedded.engine.opening import STORE_LOCK_FILE
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY
 from crudjt.errors import StoreBusy, StoreInaccessible
 
@@ -56,7 +56,7 @@ def maintenance_waits(directory: Path) -> Generator[None]:
     """Keep other processes from compacting, which removes files, during a block."""
     with ExitStack() as stack:
         if (directory / BASE_DIRECTORY).is_dir():
-            _wait_for_lock(stack, directory / BASE_DIRECTORY, os.O_RDONLY, exclusive=False)
+            _wait_for_lock(stack, directory / BASE_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY, exclusive=False)
         yield
 
 

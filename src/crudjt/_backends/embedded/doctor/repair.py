@@ -27,6 +27,7 @@ from crudjt._backends.embedded.doctor.locks import (
 from crudjt._backends.embedded.doctor.segment_scan import Hole, read_segment, surviving_entries
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import LogEnd
+from crudjt._backends.embedded.engine.directory import inaccessible
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Manifest
 from crudjt._backends.embedded.engine.reader import (
@@ -79,7 +80,9 @@ def repair(directory: Path) -> Report:
     except ViewError as error:
         raise translated(error, directory) from error
     except PermissionError as error:
-        raise StoreInaccessible(directory, f"no permission to change {error.filename or directory}") from error
+        raise inaccessible(error, directory) from error
+    except _filesystem.UnsafeFile as error:
+        raise StoreInaccessible(directory, str(error.strerror)) from error
     except OSError as error:
         if error.errno in _filesystem.DISK_FULL_ERRNOS:
             raise StoreFull(directory, "the disk is full") from error
@@ -93,7 +96,7 @@ def _repair_alone(directory: Path) -> Report:
     if before.healthy:
         return before
     for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY):
-        _filesystem.make_directory(directory / name)
+        _filesystem.make_inner_directory(directory / name)
     saved = _save(directory, examination)
     number = max([saved.manifest.segment, *segment_numbers(directory / LOG_DIRECTORY), *_base_numbers(directory)]) + 1
     try:
@@ -268,7 +271,7 @@ def _readable(items: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, byt
 def _write(directory: Path, saved: _Saved, number: int) -> Manifest:
     """Write the new base and the segment that follows it; return the manifest that will name them."""
     scratch = directory / _SCRATCH
-    _filesystem.make_directory(scratch)
+    _filesystem.make_inner_directory(scratch)
     size = sum(len(record) for record in saved.sessions.values())
     if _filesystem.free_bytes(directory) < size:
         raise StoreFull(directory, "the disk has no room for a new base")
@@ -302,7 +305,7 @@ def _keep_aside(directory: Path, report: Report, number: int) -> list[str]:
     if not damaged:
         return []
     aside = directory / f"damaged-{number:010}"
-    _filesystem.make_directory(aside)
+    _filesystem.make_inner_directory(aside)
     for path in sorted(damaged):
         name = "-".join(path.relative_to(directory).parts)
         if not (aside / name).exists():

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from crudjt import _filesystem
 from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
     Damage,
@@ -44,7 +45,7 @@ def read_segment(path: Path) -> SegmentReader | None:
     try:
         return SegmentReader(path)
     except StoreCorrupt:
-        content = path.read_bytes()
+        content = _filesystem.read_file(path)
     for at in _CRC_SALT_OFFSETS:
         crc_salt = int.from_bytes(content[at : at + 4], "little")
         reader = SegmentReader(path, header=SegmentHeader(int(path.stem), 0, crc_salt, b""))

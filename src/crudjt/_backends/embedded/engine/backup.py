@@ -40,11 +40,12 @@ def backup(engine: Engine, target: Path) -> None:
         taken, log_end = engine.snapshot()
         return taken, log_end._replace(segment=_FIRST_SEGMENT)
 
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary: Path | None = None
     current = manifest.load(engine.directory)
     try:
-        for directory in (temporary, *(temporary / name for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY))):
-            _filesystem.make_directory(directory)
+        temporary = _filesystem.make_temporary_directory(target)
+        for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY):
+            _filesystem.make_inner_directory(temporary / name)
         with engine.copying:
             base = write_base(engine.view, temporary / BASE_DIRECTORY, snapshot)
         create_segment(temporary / LOG_DIRECTORY, _FIRST_SEGMENT, base.sequence + 1, bytes.fromhex(current.salt))
@@ -60,7 +61,8 @@ def backup(engine: Engine, target: Path) -> None:
         ).save(temporary)
         _filesystem.publish(temporary, target)
     except BaseException as error:
-        _filesystem.remove_tree(temporary)
+        if temporary is not None:
+            _filesystem.remove_tree(temporary)
         if not isinstance(error, OSError):
             raise
         if error.errno in _filesystem.DISK_FULL_ERRNOS:

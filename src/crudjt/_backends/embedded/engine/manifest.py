@@ -69,7 +69,7 @@ def load(directory: Path) -> Manifest:
 
     """
     path = directory / NAME
-    body, _, rest = path.read_bytes().partition(b"\n")
+    body, _, rest = _filesystem.read_file(path).partition(b"\n")
     if rest != b"%08x\n" % zlib.crc32(body):
         raise StoreCorrupt(path, 0, "the manifest is damaged")
     try:

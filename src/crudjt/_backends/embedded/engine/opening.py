@@ -16,6 +16,7 @@ import msgspec
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import ControlBlock
+from crudjt._backends.embedded.engine.directory import STORE_LOCK_FILE, inaccessible, prepare_directory
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Manifest
@@ -34,31 +35,29 @@ from crudjt._backends.embedded.engine.view import (
     ViewError,
     translated,
 )
-from crudjt._core.options import DEFAULT_MAX_SIZE
+from crudjt._core.options import DEFAULT_MAX_SIZE, Options
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible
-
-STORE_LOCK_FILE = "lock"
 
 _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 _UNUSABLE_ERRNOS = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS})
 
 
-def open_engine(directory: Path, max_size: int | None) -> Engine:
+def open_engine(directory: Path, options: Options) -> Engine:
     """Open a store; create or recover it first if needed.
 
     Raises:
-        StoreInaccessible: the directory cannot be used.
+        StoreInaccessible: the directory cannot be used, or holds no store and none is to be made.
         StoreBusy: other processes keep it open in a state that has to be recovered.
         StoreCorrupt: the log or the base is damaged.
         StoreFull: no room to make the view.
 
     """
     try:
-        _prepare_directory(directory)
+        prepare_directory(directory, create=options.create, allow_shared=options.allow_shared_directory)
         lock = _filesystem.open_file(directory / STORE_LOCK_FILE, os.O_RDWR | os.O_CREAT)
         try:
-            ready = _make_ready(directory, lock, max_size)
+            ready = _make_ready(directory, lock, options.max_size)
             return Engine(directory, lock, ready)
         except BaseException:
             os.close(lock)
@@ -66,24 +65,15 @@ def open_engine(directory: Path, max_size: int | None) -> Engine:
     except ViewError as error:
         raise translated(error, directory) from error
     except PermissionError as error:
-        raise StoreInaccessible(directory, f"no permission to use {error.filename or directory}") from error
+        raise inaccessible(error, directory) from error
+    except _filesystem.UnsafeFile as error:
+        raise StoreInaccessible(directory, str(error.strerror)) from error
     except OSError as error:
         if error.errno in _filesystem.DISK_FULL_ERRNOS:
             raise StoreFull(directory, "the disk is full") from error
         if error.errno in _UNUSABLE_ERRNOS:
             raise StoreInaccessible(directory, f"cannot be used: {os.strerror(error.errno)}") from error
         raise StoreFailed(directory, f"opening failed: {os.strerror(error.errno or 0)}") from error
-
-
-def _prepare_directory(directory: Path) -> None:
-    try:
-        if not directory.is_dir():
-            _filesystem.make_directories(directory)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise StoreInaccessible(directory, "is a file, or lies in one; a store is a directory") from error
-    kind = _filesystem.file_system(directory)
-    if kind in _filesystem.NETWORK_FILE_SYSTEMS:
-        raise StoreInaccessible(directory, f"lies on a network file system ({kind}); use a local disk, or gRPC")
 
 
 def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from crudjt import _filesystem
+from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import (
     WORD_ALLOCATED,
     WORD_SEALED_BYTES,
@@ -72,8 +73,9 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
     found = msgspec.structs.replace(found, boot=None, doubtful=fresh_base)
     found.save(directory)
     for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY):
-        _filesystem.make_directory(directory / name)
+        _filesystem.make_inner_directory(directory / name)
     remove_leftovers(directory)
+    remove_old_manifests(directory)
     _filesystem.remove(directory / CONTROL_FILE)
     for path in (directory / VIEW_DIRECTORY).iterdir():
         _filesystem.remove(path)
@@ -252,9 +254,9 @@ def write_base(view: View, directory: Path, begin: Callable[[], tuple[Snapshot, 
     tree grows by them, and from then on goes round in them all. So the kernel gets the pages of the file before, and
     the file comes to the disk after.
     """
-    temporary = directory / "base.tmp"
+    temporary = _filesystem.temporary_beside(directory / "base")
     with _filesystem.removed_on_failure(temporary):
-        with _filesystem.opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as target:
+        with _filesystem.opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as target:
             _filesystem.fill_with_zeros(target, 0, view.used_bytes)
             snapshot, log_end = begin()
             with snapshot:
@@ -282,3 +284,9 @@ def remove_leftovers(directory: Path) -> None:
     for name in (LOG_DIRECTORY, BASE_DIRECTORY):
         for path in (directory / name).glob("*.tmp"):
             _filesystem.remove(path)
+
+
+def remove_old_manifests(directory: Path) -> None:
+    """Remove manifests that dead processes did not complete. Needs the lock in exclusive mode."""
+    for path in directory.glob(f"{manifest.NAME}*.tmp"):
+        _filesystem.remove(path)

@@ -112,7 +112,7 @@ def acquire(directory: Path, options: Options) -> Engine:
     with _registry.lock:
         known = _registry.known(directory)
         if known is None:
-            known = SharedEngine(open_engine(directory, options.max_size), options)
+            known = SharedEngine(open_engine(directory, options), options)
             _registry.shared[_identity(directory)] = known
         known.users.append(options)
     try:

@@ -110,9 +110,9 @@ def segment_numbers(directory: Path) -> list[int]:
 
 def is_empty(segment: Path) -> bool:
     """Tell whether a segment is a header block, and nothing behind it but zeros."""
-    with segment.open("rb", buffering=0) as reading:
-        whole = len(reading.read(HEADER_BLOCK_BYTES)) == HEADER_BLOCK_BYTES
-        return whole and not any(chunk.strip(b"\0") for chunk in iter(lambda: reading.read(_CHUNK_BYTES), b""))
+    with _filesystem.opened(segment) as descriptor:
+        whole = len(os.read(descriptor, HEADER_BLOCK_BYTES)) == HEADER_BLOCK_BYTES
+        return whole and not any(chunk.strip(b"\0") for chunk in iter(lambda: os.read(descriptor, _CHUNK_BYTES), b""))
 
 
 def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> bytes:
@@ -260,7 +260,7 @@ class SegmentReader:
 
         """
         self.path = path
-        self.content = _filesystem.mapped_to_read(path) if alone else path.read_bytes()[:end]
+        self.content = _filesystem.mapped_to_read(path) if alone else _filesystem.read_file(path)[:end]
         self.header = header or decode_header(path, self.content[:HEADER_BLOCK_BYTES])
         if header is None and len(self.content) < HEADER_BLOCK_BYTES:
             raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")

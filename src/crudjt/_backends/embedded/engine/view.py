@@ -76,13 +76,7 @@ class View:
         # How many pages the tree may have after a transaction that ends as many sessions as it begins.
         self.limit_of_ending = _ENDING_TO_SIZE * max_size // _filesystem.PAGE_BYTES
         self.preallocates = _filesystem.file_system(directory) in _filesystem.PREALLOCATING_FILE_SYSTEMS
-        lock_file = directory / LMDB_LOCK_FILE
-        if not lock_file.exists():
-            with (
-                _filesystem.removed_on_failure(lock_file),
-                _filesystem.opened(lock_file, os.O_RDWR | os.O_CREAT) as descriptor,
-            ):
-                _filesystem.allocate(descriptor, 0, _LOCK_FILE_BYTES, directory)
+        self._prepare_files()
         try:
             self.env = lmdb.open(
                 str(directory),
@@ -100,6 +94,20 @@ class View:
         self.begin = self.env.begin
         self._tree = self.env.open_db(None)
         self.clear_dead_readers()
+
+    def _prepare_files(self) -> None:
+        """Make the files before LMDB does, which would follow links, and give them to the user that runs it."""
+        data_file, lock_file = self.directory / DATA_FILE, self.directory / LMDB_LOCK_FILE
+        if not _filesystem.is_regular(data_file):
+            with _filesystem.opened(data_file, os.O_RDWR | os.O_CREAT):
+                pass
+        # Not opened where it exists: to close it would drop the locks that LMDB may have on it in this process.
+        if not _filesystem.is_regular(lock_file):
+            with (
+                _filesystem.removed_on_failure(lock_file),
+                _filesystem.opened(lock_file, os.O_RDWR | os.O_CREAT) as descriptor,
+            ):
+                _filesystem.allocate(descriptor, 0, _LOCK_FILE_BYTES, self.directory)
 
     def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Return up to `limit` items whose keys have `prefix`, from the key `start` on."""

@@ -1,0 +1,186 @@
+"""Stores that several users of the host meet: the owner, root, a group that shares it, and strangers."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import crudjt
+from crudjt._backends.embedded.doctor.check import examine
+from crudjt._backends.embedded.doctor.repair import repair
+from tests.support.embedded import compact
+from tests.support.processes import Fork
+
+pytestmark = pytest.mark.root
+
+OWNER, STRANGER, GROUP = 65_534, 54_321, 54_322
+
+
+def as_user(user: int, groups: list[int], work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do some work in a process of another user; return its result."""
+
+    def child() -> Any:
+        os.setgroups(groups)
+        os.setgid(user)
+        os.setuid(user)
+        return work(*arguments)
+
+    return Fork(child).wait().result
+
+
+def write(path: Path, key: str) -> str:
+    with crudjt.open(path, secret_key=key) as store:
+        return store.create({"user": "alice"}, subject="alice")
+
+
+def refusal(path: Path, key: str, **options: Any) -> str:
+    """Return why the store cannot be opened; "" if it can."""
+    try:
+        crudjt.open(path, secret_key=key, **options).close()
+    except crudjt.StoreInaccessible as error:
+        return error.reason
+    return ""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return a directory that every user can reach, with a directory of the application's user in it."""
+    for above in tmp_path.parents:
+        if not above.stat().st_mode & stat.S_IXOTH:
+            above.chmod(stat.S_IMODE(above.stat().st_mode) | 0o011)
+    tmp_path.chmod(0o755)
+    owned = tmp_path / "sessions"
+    owned.mkdir(mode=0o700)
+    os.chown(owned, OWNER, OWNER)
+    return owned
+
+
+def users(path: Path) -> set[tuple[int, int]]:
+    return {(each.stat().st_uid, each.stat().st_gid) for each in (path, *path.rglob("*"))}
+
+
+def modes(path: Path) -> set[int]:
+    return {stat.S_IMODE(each.stat().st_mode) for each in (path, *path.rglob("*"))}
+
+
+def test_what_root_makes_belongs_to_the_owner_of_the_directory(home: Path, secret_key: str) -> None:
+    write(home, secret_key)
+    assert users(home) == {(OWNER, OWNER)}
+    assert modes(home) == {0o600, 0o700}
+    assert as_user(OWNER, [], write, home, secret_key)
+
+
+def test_root_recovers_and_compacts_for_the_owner(home: Path, secret_key: str) -> None:
+    token = as_user(OWNER, [], write, home, secret_key)
+    (home / "control").unlink()
+    with crudjt.open(home, secret_key=secret_key) as store:
+        assert compact(store)
+        assert store.peek(token) is not None
+    assert [*(home / "base").iterdir()]
+    assert users(home) == {(OWNER, OWNER)}
+    assert as_user(OWNER, [], write, home, secret_key)
+
+
+def test_a_repair_by_root_leaves_a_store_of_the_owner(home: Path, secret_key: str) -> None:
+    as_user(OWNER, [], write, home, secret_key)
+    log = next(home.rglob("*.log"))
+    content = bytearray(log.read_bytes())
+    content[len(bytes(content).rstrip(b"\0")) - 20] ^= 0xFF
+    log.write_bytes(content)
+    (home / "manifest").unlink()
+    repair(home)
+    assert users(home) == {(OWNER, OWNER)}
+    assert as_user(OWNER, [], write, home, secret_key)
+
+
+def test_another_user_is_refused_with_the_owner_and_the_remedy(home: Path, secret_key: str) -> None:
+    as_user(OWNER, [], write, home, secret_key)
+    home.chmod(0o755)
+    reason = as_user(STRANGER, [], refusal, home, secret_key)
+    assert f"uid {OWNER}" in reason
+    assert f"uid {STRANGER}" in reason
+    assert "run it as the owner" in reason
+
+
+def test_files_of_root_are_named_with_their_owner(home: Path, secret_key: str) -> None:
+    """As an older version, or a copy that root made, leaves them."""
+    as_user(OWNER, [], write, home, secret_key)
+    os.chown(home / "manifest", 0, 0)
+    reason = as_user(OWNER, [], refusal, home, secret_key)
+    assert "manifest belongs to root (uid 0)" in reason
+    assert "chown" in reason
+
+
+def test_the_doctor_names_the_owner(home: Path, secret_key: str) -> None:
+    as_user(OWNER, [], write, home, secret_key)
+    home.chmod(0o755)
+
+    def check() -> str:
+        try:
+            examine(home)
+        except crudjt.StoreInaccessible as error:
+            return error.reason
+        return ""
+
+    assert f"uid {OWNER}" in as_user(STRANGER, [], check)
+
+
+def test_a_group_shares_a_store_whose_directory_says_so(home: Path, secret_key: str) -> None:
+    os.chown(home, OWNER, GROUP)
+    home.chmod(0o2770)
+    os.umask(0o077)
+    tokens = [as_user(user, [GROUP], write, home, secret_key) for user in (OWNER, STRANGER, OWNER)]
+    (home / "control").unlink()
+    tokens.append(as_user(STRANGER, [GROUP], write, home, secret_key))
+    tokens.append(write(home, secret_key))
+    with crudjt.open(home, secret_key=secret_key) as store:
+        assert compact(store)
+    assert {group for _, group in users(home)} == {GROUP}
+    assert modes(home) == {0o660, 0o2770}
+    assert 0 not in {user for user, _ in users(home)}
+
+    def found() -> int:
+        with crudjt.open(home, secret_key=secret_key) as store:
+            return len([*store.sessions("alice")])
+
+    assert as_user(OWNER, [GROUP], found) == len(tokens)
+    assert "no permission" in as_user(STRANGER, [], refusal, home, secret_key)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o720])
+def test_a_directory_that_others_can_write_is_refused_unless_it_is_allowed(
+    home: Path, secret_key: str, mode: int
+) -> None:
+    home.chmod(mode)
+    before = [*home.iterdir()]
+    assert "can write to it" in as_user(OWNER, [], refusal, home, secret_key)
+    assert [*home.iterdir()] == before
+    assert as_user(OWNER, [], lambda: refusal(home, secret_key, allow_shared_directory=True)) == ""
+
+
+def test_a_directory_of_another_user_is_refused_unless_it_is_allowed(home: Path, secret_key: str) -> None:
+    home.chmod(0o755)
+    assert f"belongs to nobody (uid {OWNER})" in as_user(STRANGER, [], refusal, home, secret_key)
+    os.chown(home, 0, STRANGER)
+    home.chmod(0o2775)
+    assert as_user(STRANGER, [STRANGER], refusal, home, secret_key) == ""
+
+
+def test_root_follows_no_link_that_the_owner_has_planted(home: Path, tmp_path: Path, secret_key: str) -> None:
+    as_user(OWNER, [], write, home, secret_key)
+    precious = tmp_path / "precious"
+    precious.write_text("keep me")
+    for name in ("lock", "control", "manifest", "view/data.mdb", "view/lock.mdb"):
+        (home / name).rename(home / "kept")
+        (home / name).symlink_to(precious)
+        reason = refusal(home, secret_key)
+        assert reason == "" or "link" in reason
+        assert precious.read_text() == "keep me"
+        assert precious.stat().st_uid == 0
+        (home / "kept").rename(home / name)
+    (home / "log").rename(home / "moved")
+    (home / "log").symlink_to("moved")
+    assert "log is a link" in refusal(home, secret_key)
