@@ -279,7 +279,7 @@ def test_no_read_that_begins_after_a_change_returned_sees_the_state_before_it(
 ) -> None:
     """Thousands of changes against readers with full caches; colliding ids share one pair of words of the cache."""
     if colliding:
-        monkeypatch.setattr(tokens, "_pop_chunk", lambda: random_pool.chunks.take()[:4] + b"pppp")
+        monkeypatch.setattr(tokens, "_pop_chunk", lambda: random_pool.chunks.take()[:2] + b"p" * 6)
     board = Board(tmp_path / "board")
     with (
         crudjt.open(path, secret_key=secret_key) as store,

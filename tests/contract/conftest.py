@@ -42,18 +42,18 @@ def loop() -> Iterator[Loop]:
         yield loop
 
 
-# Their fast tests are those of the published contract.
-SLOW = {"any", "async_any"}
+# The fast run has one backend in this process, one behind a server, and one that is awaited.
+FAST = {"embedded", "remote", "async"}
 # Tables of arguments: how a store checks and packs them is one code, but for what goes through a server.
-TABLE = ("embedded", "remote")
+TABLE, FAST_TABLE = ["embedded", "remote"], {"embedded"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test over every backend, and a table of arguments over some."""
     if "backend" in metafunc.fixturenames:
-        table = metafunc.definition.get_closest_marker("table")
-        names = TABLE if table else sorted(BACKENDS | ASYNC_BACKENDS)
-        marked = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in names]
+        is_table = metafunc.definition.get_closest_marker("table") is not None
+        names, fast = (TABLE, FAST_TABLE) if is_table else (sorted(BACKENDS | ASYNC_BACKENDS), FAST)
+        marked = [pytest.param(name, marks=[] if name in fast else [pytest.mark.slow]) for name in names]
         metafunc.parametrize("backend", marked, indirect=True)
 
 
