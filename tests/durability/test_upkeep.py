@@ -78,6 +78,9 @@ def test_where_no_threads_run_the_next_write_syncs_when_the_interval_has_passed(
         crudjt.open(path, secret_key=secret_key, sync_interval=INTERVAL) as store,
     ):
         token = store.create({"n": 0})
+        time.sleep(2 * INTERVAL)
+        for n in range(40):  # one of them looks whether threads run
+            store.create({"n": n})
         for change in (
             lambda: store.create({"n": 1}),
             lambda: store.update(token, {"n": 2}),

@@ -25,8 +25,6 @@ TAG_BYTES = 16
 OVERHEAD_BYTES = NONCE_BYTES + TAG_BYTES
 
 _PREFIX_BYTES = 12
-_HALF_BYTES = 12
-_TIME_MASK = 2**64 - 1  # before 1970 the time is negative
 _BLOCK_BITS = 128
 _DERIVED_KEYS_KEPT = 1024
 
@@ -80,7 +78,10 @@ class XAES256GCM:
             number, prefix, encrypt = self._pop_nonce()
         except IndexError:
             number, prefix, encrypt = self._nonces.refill()
-        half = (number ^ (time_ns() & _TIME_MASK)).to_bytes(_HALF_BYTES, "big")
+        try:
+            half = (number ^ time_ns()).to_bytes(12, "big")
+        except OverflowError:  # before 1970 the time is negative
+            half = (number ^ -time_ns()).to_bytes(12, "big")
         return prefix + half + encrypt(half, plaintext, associated)
 
     def leave_to_parent(self) -> None:

@@ -87,7 +87,7 @@ class _Rounds:
 
 
 class _ClockWatch:
-    """Tells when the store's clock was set, by comparing it with one that nobody sets.
+    """Tells when the store's clock was set, by comparing it with one that cannot be set.
 
     A clock that is wrong for a moment would have a sweep remove sessions that are alive.
     """
@@ -125,7 +125,6 @@ class BackgroundThreads:
         # Whether threads run at all: a sync that lasts long counts as a round that has begun.
         self._round_began = time.monotonic()
         self._in_round = False
-        self._rounds = 0
         self._without_threads = _uwsgi_runs_no_threads()
         self._by_writes = threading.Lock()
         self._next_by_write = 0.0
@@ -137,7 +136,7 @@ class BackgroundThreads:
         if not self._engine.log_end().sessions:
             self._engine.words[WORD_SWEPT_AT] = self._options().clock() // NS_PER_MS
         self._engine.upkeep = self._look_after_in_write
-        self._engine.unattended = True  # until a thread has made a round
+        self._engine.unattended = self._without_threads
         if not self._without_threads:
             for thread in self._threads:
                 thread.start()
@@ -159,7 +158,7 @@ class BackgroundThreads:
         """Do what is due after the write `sequence`, unless the threads run and do it."""
         interval, seconds = self._options().sync_interval, time.monotonic()
         if not self._without_threads and (self._in_round or seconds < self._round_began + interval + _LATE_SECONDS):
-            self._engine.unattended = not self._rounds
+            self._engine.unattended = False
             return
         since_sync = time.time_ns() // NS_PER_MS - self._engine.words[WORD_SYNCED_AT]
         if 0 <= since_sync < interval * 1000 and seconds < self._next_by_write:
@@ -181,7 +180,6 @@ class BackgroundThreads:
         try:
             self._sync_to(None)
         finally:
-            self._rounds += 1
             self._in_round = False
 
     def _sync_to(self, sequence: int | None) -> None:

@@ -46,7 +46,7 @@ WORD_LOG_ALLOCATED = 10  # bytes of the current segment's file that may be writt
 # The slot of transaction T begins at word SLOT_WORDS[T % 2]: the transaction's id, then a LogEnd.
 SLOT_WORDS = (16, 24)
 _SLOT_OFFSETS = (8 * 16, 8 * 24)
-_STATE_OFFSETS = (8 * 17, 8 * 25)
+STATE_OFFSETS = (8 * 17, 8 * 25)
 
 # Pairs (begin, end) of the read cache, chosen by id: all that begin, then all that end, since a hit looks at one only.
 # See engine/cache.py.
@@ -57,7 +57,7 @@ CONTROL_BYTES = (_CACHE_WORDS + 2 * CACHE_PAIRS) * 8
 
 # Native, so that each field is one store of a word.
 _SLOT = Struct("@5Q")
-_LOG_END = Struct("@4Q")
+unpack_state = Struct("@4Q").unpack_from
 _unpack_last = Struct("<12xI").unpack
 
 LogState = tuple[int, int, int, int]  # a `LogEnd` before it has names, where making one would cost too much
@@ -78,8 +78,8 @@ class ControlBlock:
     def __init__(self, path: Path) -> None:
         """Map an existing control block."""
         with _filesystem.opened(path, os.O_RDWR) as descriptor:
-            self._map = mmap.mmap(descriptor, CONTROL_BYTES)
-        self.words = memoryview(self._map).cast("Q")
+            self.map = mmap.mmap(descriptor, CONTROL_BYTES)
+        self.words = memoryview(self.map).cast("Q")
 
     @classmethod
     def create(cls, path: Path) -> "ControlBlock":
@@ -115,7 +115,7 @@ class ControlBlock:
 
     def slot(self, transaction: int) -> LogState:
         """Return what a transaction left in its slot: the fields of a `LogEnd`."""
-        return _LOG_END.unpack_from(self._map, _STATE_OFFSETS[transaction & 1])
+        return unpack_state(self.map, STATE_OFFSETS[transaction & 1])
 
     def holds(self, transaction: int) -> bool:
         """Tell whether a slot was filled, or half filled, for this very transaction."""
@@ -123,12 +123,12 @@ class ControlBlock:
 
     def fill_slot(self, transaction: int, segment: int, end: int, sequence: int, sessions: int) -> None:
         """Write the log end as of `transaction` to its slot; the transaction's id is written first."""
-        _SLOT.pack_into(self._map, _SLOT_OFFSETS[transaction & 1], transaction, segment, end, sequence, sessions)
+        _SLOT.pack_into(self.map, _SLOT_OFFSETS[transaction & 1], transaction, segment, end, sequence, sessions)
 
     def close(self) -> None:
         """Unmap."""
         self.words.release()
-        self._map.close()
+        self.map.close()
 
 
 def begin_word(id_: bytes) -> int:

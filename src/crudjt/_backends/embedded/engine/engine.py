@@ -18,9 +18,11 @@ from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.control_block import (
     CACHE_PAIRS,
     SLOT_WORDS,
+    STATE_OFFSETS,
     WORD_ATTENTION,
     LogEnd,
     begin_word,
+    unpack_state,
 )
 from crudjt._backends.embedded.engine.log import (
     LiveLog,
@@ -99,16 +101,18 @@ class Engine(OpenDirectory):
                 try:
                     number = transaction.id()
                     words, control = self.words, self.control
-                    if number >= words[WORD_ATTENTION] or words[SLOT_WORDS[number & 1]] == number:
+                    attention = words[WORD_ATTENTION]
+                    if number >= attention or words[SLOT_WORDS[number & 1]] == number:
                         self._attend(number)
-                    segment, end, sequence, sessions = control.slot(number - 1)
+                    # As control.slot, which is a call more.
+                    segment, end, sequence, sessions = unpack_state(control.map, STATE_OFFSETS[number - 1 & 1])
                     result, changes = (None, arguments) if decide is None else decide(transaction, *arguments)
                     if not changes:
                         transaction.abort()
                         return result
                     limit = 0
                     if (
-                        number >= words[WORD_ATTENTION]
+                        number >= attention
                         or len(changes) > CHANGES_PER_WRITE
                         or len(changes[0][2]) > SMALL_RECORD_BYTES
                         or len(changes[-1][2]) > SMALL_RECORD_BYTES
@@ -208,7 +212,7 @@ class Engine(OpenDirectory):
         Returns how many pages the view may have after it, 0 for any number.
         """
         words = self.words
-        self.unattended = True  # a transaction of some has the time to see whether the background threads run
+        self.unattended = True  # one of many transactions has the time to see whether the background threads run
         room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
         words[control_block.WORD_ALLOCATED] = room.allocated
         # Near max_size each transaction looks. If this one is refused, the next has the same number.

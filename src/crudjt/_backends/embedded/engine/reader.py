@@ -131,7 +131,7 @@ class OpenDirectory:
             self._view.close()
 
     def _await_upkeep(self) -> None:
-        # While it is not known that background threads look after the store, each write calls `upkeep`.
+        # Set where no background threads run, and now and then to see whether they do: a write then calls `upkeep`.
         self.unattended = False
         self.upkeep: Callable[[int], None] = lambda _sequence: None
 
