@@ -81,6 +81,32 @@ def test_what_a_request_puts_into_the_session_the_next_one_finds(client: TestCli
     assert response.headers["vary"] == "Cookie"
 
 
+def test_only_a_response_that_depends_on_the_session_varies_by_its_cookie(store: crudjt.Store) -> None:
+    @get("/nothing")
+    async def nothing() -> None:
+        pass
+
+    looks: list[Any] = [
+        len, list, bool, dict, repr,
+        lambda session: session.get("a"),
+        lambda session: "a" in session,
+        lambda session: session.keys(),
+        lambda session: session.values(),
+        lambda session: session.items(),
+        lambda session: session.setdefault("a", 1),
+    ]  # fmt: skip
+
+    @get("/look_at")
+    async def look_at(request: AnyRequest) -> None:
+        looks[int(request.headers["x-number"])](request.session)
+
+    with served(store, put, nothing, look_at) as client:
+        client.post("/put", json={"a": 1})
+        assert "vary" not in client.get("/nothing").headers
+        for number in range(len(looks)):
+            assert client.get("/look_at", headers={"x-number": str(number)}).headers["vary"] == "Cookie", number
+
+
 def test_session_data_that_is_set_anew_replaces_what_was_there(client: TestClient[Litestar]) -> None:
     client.post("/put", json={"a": 1, "b": 2})
     before = cookie(client)

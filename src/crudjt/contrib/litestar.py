@@ -19,6 +19,8 @@ from crudjt._core.extras import require_extra
 
 require_extra("litestar")
 
+from _collections_abc import dict_items, dict_keys, dict_values
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -73,6 +75,50 @@ def session_of(connection: Connection) -> BrowserSession:
     return session_in(connection.scope)
 
 
+class WatchedSession(BrowserSession):
+    """`request.session` of Litestar, which returns it without noting that the response depends on it."""
+
+    def __getitem__(self, key: str) -> Any:
+        """Return a value."""
+        self.accessed = True
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value, or the default."""
+        self.accessed = True
+        return super().get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether a key is set."""
+        self.accessed = True
+        return super().__contains__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the keys."""
+        self.accessed = True
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        self.accessed = True
+        return super().__len__()
+
+    def keys(self) -> "dict_keys[str, Any]":
+        """Return the keys."""
+        self.accessed = True
+        return super().keys()
+
+    def values(self) -> "dict_values[str, Any]":
+        """Return the values."""
+        self.accessed = True
+        return super().values()
+
+    def items(self) -> "dict_items[str, Any]":
+        """Return the keys with their values."""
+        self.accessed = True
+        return super().items()
+
+
 class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
     """Loads and stores sessions for Litestar's session middleware and its test client."""
 
@@ -85,7 +131,7 @@ class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
     async def load_from_connection(self, connection: Connection) -> BrowserSession:
         """Return the session that the cookie of a connection names, or an empty one."""
         sessions = self.config.sessions
-        return await sessions.load(connection.cookies.get(sessions.cookie.name))
+        return await sessions.load(connection.cookies.get(sessions.cookie.name), WatchedSession)
 
     async def store_in_message(self, scope_session: Any, message: Message, connection: Connection) -> None:
         """Store a session, and set or remove the cookie in the message that begins a response."""
@@ -93,8 +139,10 @@ class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
         if not isinstance(session, BrowserSession):  # as the test client has it
             session = await self.load_from_connection(connection)
             _replace(session, scope_session)
+        accessed = session.accessed  # before it is stored, which looks at it too
         cookie = await self.config.sessions.save(session, phase_of(message))
-        add_headers(message, cookie)
+        if cookie or accessed:
+            add_headers(message, cookie)
         if cookie:
             scope: Any = connection.scope
             self.config.sessions.warn_if_insecure(scope.get("scheme"))

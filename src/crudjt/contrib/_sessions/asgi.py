@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar, Token
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import crudjt
 from crudjt import AsyncStore
@@ -22,6 +22,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+AnySession = TypeVar("AnySession", bound=BrowserSession)
 
 TWO_WEEKS = 14 * 24 * 60 * 60
 
@@ -97,12 +99,12 @@ class Sessions:
         self._kept = Lifetime()
         self._warned = not https_only
 
-    async def load(self, token: str | None) -> BrowserSession:
+    async def load(self, token: str | None, kind: type[AnySession]) -> AnySession:
         """Return the session of the value of a cookie, an empty one if it names none that is alive."""
         session = await self.store.read(token) if token else None
         held = found(token, session) if token else None
         data = session.data if held is not None and session is not None else None
-        return BrowserSession(data, held, self._subject_key)
+        return kind(data, held, self._subject_key)
 
     async def save(self, session: BrowserSession, phase: Phase) -> str | None:
         """Store what was changed; return the cookie to set, ``None`` for no change."""
@@ -195,7 +197,7 @@ class SessionMiddleware:
             await self.app(scope, receive, send)
             return
         sessions = self._sessions
-        session = await sessions.load(sessions.cookie.value(scope["headers"]))
+        session = await sessions.load(sessions.cookie.value(scope["headers"]), BrowserSession)
         scope["session"] = session
         failed = False
 

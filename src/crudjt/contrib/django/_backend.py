@@ -68,13 +68,13 @@ class SessionStore(SessionBase):
         self.cycle_key()
 
     @property
-    def modified(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] # an attribute there
+    def modified(self) -> bool:
         """Whether the session is to be saved: a key was set or removed, or a value changed, also deep inside."""
         held, data = self._held, getattr(self, "_session_cache", None)
         return self._modified or (held is not None and data is not None and packed(data) != held.before)
 
     @modified.setter
-    def modified(self, modified: bool) -> None:
+    def modified(self, modified: bool) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] # an attribute
         self._modified = modified
 
     # The data
@@ -166,7 +166,7 @@ class SessionStore(SessionBase):
         """Store the data as a new session, under a new key."""
         self._session_key = self._held = None  # so that nothing is loaded, and no key is taken over
         self._run(save(None, self._left()))
-        self.modified = True
+        self._modified = True
 
     def save(self, must_create: bool = False) -> None:
         """Store what has changed; with `must_create`, as a new session.
@@ -212,7 +212,7 @@ class SessionStore(SessionBase):
             self.create()
             return
         self._run(save(held, self._left(rotates=True)))
-        self.modified = True
+        self._modified = True
 
     @classmethod
     def clear_expired(cls) -> None:
