@@ -13,6 +13,8 @@ import pytest
 
 import crudjt
 from crudjt import _filesystem
+from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
+from crudjt.testing import FakeClock
 from tests.support.disks import (
     MIB,
     QUIET,
@@ -463,3 +465,30 @@ def test_every_way_of_the_system_to_say_full_is_store_full(
             store.create({"a": 1})
     assert picture(store) == before
     assert store.create({"a": 1})
+
+
+def test_a_read_that_finds_no_room_to_extend_an_idle_timeout_is_answered(
+    store: crudjt.Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deadline stays as it was. A read that has to be counted is refused."""
+    idle, counted = store.create({"n": 1}, idle=100), store.create({"n": 2}, max_reads=5)
+    clock.advance(60)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MappedSegmentWriter, "append", refuse)
+        for _ in range(2):
+            session = store.read(idle)
+            assert session is not None
+            assert session.data == {"n": 1}
+        with pytest.raises(crudjt.StoreFull):
+            store.read(counted)
+    clock.advance(39)
+    assert store.peek(idle)
+    clock.advance(1)
+    assert store.peek(idle) is None
+    session = store.read(counted)
+    assert session is not None
+    assert session.reads_left == 4

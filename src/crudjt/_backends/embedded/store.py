@@ -32,7 +32,7 @@ from crudjt._core.keyring import (
 from crudjt._core.lookup import Found
 from crudjt._core.operations import Sessions
 from crudjt._core.options import Options
-from crudjt._core.record import Header, unlimited, unpack_header
+from crudjt._core.record import HEADER_BYTES, Header, unlimited, unpack_header
 from crudjt._core.session import Envelope, Session
 from crudjt._core.stats import Stats
 from crudjt._core.tokens import random_place, token_block
@@ -48,7 +48,7 @@ from crudjt._core.validation import (
     new_limits,
 )
 from crudjt.base import Store, Writes
-from crudjt.errors import InvalidType, StoreClosed, StoreCorrupt
+from crudjt.errors import InvalidType, StoreClosed, StoreCorrupt, StoreFull
 
 if TYPE_CHECKING:  # asyncio takes long to import
     from crudjt._backends.embedded.aio import AsyncEmbeddedStore
@@ -166,8 +166,7 @@ class EmbeddedStore(Store):
                     return None
                 until = header.still_until()
                 if header.reads_left or 0 < until <= now_ms:
-                    taken = sessions.taken(Found(key, id_, record, header), packed, subject, now_ns)
-                    return self._engine.write(sessions.take_as_found, (token, record, *taken, now_ns), self._durable)
+                    return self._take(token, Found(key, id_, record, header), packed, subject, now_ns)
             data = unpack(packed)
             if begin != end:
                 return Session(data, None, Envelope(id_, head, subject), now_ns)
@@ -175,6 +174,17 @@ class EmbeddedStore(Store):
             self._cache.keep(token, entry)
             return Session(data, None, entry, now_ns)
         return None
+
+    def _take(self, token: str, found: Found, packed: bytes, subject: str | None, now_ns: int) -> Session | None:
+        """Return a session whose read has to be counted, or extends its idle timeout."""
+        taken = self._sessions.taken(found, packed, subject, now_ns)
+        try:
+            return self._write(self._sessions.take_as_found, token, found.record, *taken, now_ns)
+        except StoreFull:
+            if found.header.reads_left:
+                raise
+            # The idle deadline stays as it was: that is no reason to refuse the read.
+            return Session(unpack(packed), None, Envelope(found.id, found.record[:HEADER_BYTES], subject), now_ns)
 
     def peek(self, token: str) -> Session | None:
         now_ns = self._clock()
