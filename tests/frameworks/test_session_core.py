@@ -10,22 +10,8 @@ from msgspec.structs import replace
 
 import crudjt
 from crudjt import KEEP
-from crudjt.contrib._sessions.core import (
-    Call,
-    Create,
-    Delete,
-    Done,
-    Held,
-    Left,
-    Lifetime,
-    Peek,
-    Phase,
-    Rotate,
-    Touch,
-    Update,
-    found,
-    save,
-)
+from crudjt.contrib._sessions.calls import Call, Create, Delete, Lifetime, Peek, Rotate, Touch, Update
+from crudjt.contrib._sessions.core import Done, Held, Left, Phase, found, save
 from crudjt.contrib._sessions.merge import adopt, merge, own, packed, storable
 
 NEW = Lifetime(100, 10)

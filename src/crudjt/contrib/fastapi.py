@@ -32,8 +32,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 import crudjt
 from crudjt import AsyncStore
 from crudjt.aio import wrap
-from crudjt.contrib._sessions.asgi import SessionMiddleware, end_session, enter, revoke_user, session_in, sessions_of
+from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.current import end_session, enter, revoke_user, session_in, sessions_of
 
 __all__ = [
     "BearerToken",

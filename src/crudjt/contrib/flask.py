@@ -20,7 +20,8 @@ from flask.sessions import SessionInterface, SessionMixin
 import crudjt
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import BrowserSession
-from crudjt.contrib._sessions.core import Done, Held, Lifetime, Phase, found, save
+from crudjt.contrib._sessions.calls import Lifetime
+from crudjt.contrib._sessions.core import Done, Held, Phase, found, save
 from crudjt.contrib._settings import (
     ABSOLUTE_TIMEOUT,
     IDLE_TIMEOUT,

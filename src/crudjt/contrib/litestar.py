@@ -19,8 +19,6 @@ from crudjt._core.extras import require_extra
 
 require_extra("litestar")
 
-from _collections_abc import dict_items, dict_keys, dict_values
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,22 +31,12 @@ from litestar.types import ASGIApp, Empty, Message, Receive, Scope, Scopes, Send
 import crudjt
 from crudjt import AsyncStore
 from crudjt._core.type_guards import is_mapping
-from crudjt.contrib._sessions.asgi import (
-    TWO_WEEKS,
-    WITH_HEADERS,
-    Sessions,
-    add_headers,
-    end_session,
-    enter,
-    leave,
-    phase_of,
-    revoke_user,
-    session_in,
-    sessions_of,
-)
+from crudjt.contrib._sessions.asgi import TWO_WEEKS, WITH_HEADERS, Sessions, add_headers, phase_of
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.cookie import SameSite
 from crudjt.contrib._sessions.core import Phase
+from crudjt.contrib._sessions.current import end_session, enter, leave, revoke_user, session_in, sessions_of
+from crudjt.contrib._sessions.watched import WatchedSession
 
 __all__ = [
     "BrowserSession",
@@ -73,50 +61,6 @@ def session_of(connection: Connection) -> BrowserSession:
     """
     _take_over(connection.scope)
     return session_in(connection.scope)
-
-
-class WatchedSession(BrowserSession):
-    """`request.session` of Litestar, which returns it without noting that the response depends on it."""
-
-    def __getitem__(self, key: str) -> Any:
-        """Return a value."""
-        self.accessed = True
-        return super().__getitem__(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return a value, or the default."""
-        self.accessed = True
-        return super().get(key, default)
-
-    def __contains__(self, key: object) -> bool:
-        """Return whether a key is set."""
-        self.accessed = True
-        return super().__contains__(key)
-
-    def __iter__(self) -> Iterator[str]:
-        """Return the keys."""
-        self.accessed = True
-        return super().__iter__()
-
-    def __len__(self) -> int:
-        """Return the number of keys."""
-        self.accessed = True
-        return super().__len__()
-
-    def keys(self) -> "dict_keys[str, Any]":
-        """Return the keys."""
-        self.accessed = True
-        return super().keys()
-
-    def values(self) -> "dict_values[str, Any]":
-        """Return the values."""
-        self.accessed = True
-        return super().values()
-
-    def items(self) -> "dict_items[str, Any]":
-        """Return the keys with their values."""
-        self.accessed = True
-        return super().items()
 
 
 class SessionBackend(base.BaseSessionBackend["SessionConfig"]):

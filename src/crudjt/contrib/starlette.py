@@ -20,8 +20,9 @@ require_extra("starlette")
 
 from starlette.requests import HTTPConnection
 
-from crudjt.contrib._sessions.asgi import SessionMiddleware, end_session, revoke_user, session_in, sessions_of
+from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.current import end_session, revoke_user, session_in, sessions_of
 
 __all__ = ["BrowserSession", "SessionMiddleware", "end_session", "revoke_user", "session_of", "sessions_of"]
 

@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextvars import ContextVar, Token
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import crudjt
 from crudjt import AsyncStore
@@ -11,8 +10,10 @@ from crudjt._core.event_loops import finish
 from crudjt._core.validation import MAX_SECONDS
 from crudjt.aio import wrap
 from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.cookie import Cookie, SameSite, check_seconds
-from crudjt.contrib._sessions.core import Done, Left, Lifetime, Phase, Steps, found, save
+from crudjt.contrib._sessions.core import Done, Left, Phase, Steps, found, save
+from crudjt.contrib._sessions.current import enter, leave
 from crudjt.errors import VersionConflict
 
 logger = logging.getLogger("crudjt.contrib")
@@ -247,85 +248,3 @@ def add_headers(message: Any, cookie: str | None) -> None:
         headers.append((b"set-cookie", cookie.encode("latin-1")))
         if not any(name.lower() == b"cache-control" for name, _ in headers):
             headers.append((b"cache-control", b"no-store"))
-
-
-# The sessions of a user
-
-
-class _Request(NamedTuple):
-    """The request that the current context serves."""
-
-    store: AsyncStore
-    session: BrowserSession | None
-    bearer: str | None
-
-
-_request: ContextVar[_Request] = ContextVar("crudjt_request")
-
-
-def enter(store: AsyncStore, session: BrowserSession | None = None, bearer: str | None = None) -> Token[_Request]:
-    """Note what the current request works with, for the functions below: the session of a cookie, or a bearer token."""
-    return _request.set(_Request(store, session, bearer))
-
-
-def leave(token: Token[_Request]) -> None:
-    """Forget what `enter` noted."""
-    _request.reset(token)
-
-
-def _current() -> _Request:
-    try:
-        return _request.get()
-    except LookupError:
-        raise RuntimeError(
-            "no request with a session is being served: add the SessionMiddleware, or call the store itself"
-        ) from None
-
-
-async def sessions_of(user: object) -> list[crudjt.Session]:
-    """Return the live sessions of a user's id: handles and data, never tokens.
-
-    Raises:
-        RuntimeError: no request is being served. Elsewhere, call ``store.sessions(str(user))``.
-
-    """
-    return [session async for session in _current().store.sessions(str(user))]
-
-
-async def end_session(user: object, handle: str) -> bool:
-    """End one session of a user's id by its handle; return whether the user had it. Sessions of other users stay."""
-    store = _current().store
-    async for session in store.sessions(str(user)):
-        if session.id == handle:
-            return await store.revoke_id(handle)
-    return False
-
-
-async def revoke_user(user: object, keep_current: bool = False) -> int:
-    """Log a user out everywhere; return how many sessions have ended. It holds in every process from the next request.
-
-    Args:
-        user: the user's id.
-        keep_current: whether the session of the current request stays.
-
-    """
-    request = _current()
-    held = None if request.session is None else request.session.held
-    token = request.bearer if held is None else held.token
-    return await request.store.revoke(str(user), keep=token if keep_current else None)
-
-
-def session_in(scope: Mapping[str, Any]) -> BrowserSession:
-    """Return the session of a request by its scope.
-
-    Raises:
-        RuntimeError: the middleware is missing.
-
-    """
-    session = scope.get("session")
-    if not isinstance(session, BrowserSession):
-        raise RuntimeError(  # noqa: TRY004 - the application is set up wrong
-            "the request has no session of crudjt: add its SessionMiddleware to the application"
-        )
-    session.accessed = True
-    return session

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from crudjt.contrib._sessions.core import Done, Held, Left, Lifetime, Phase
+from crudjt.contrib._sessions.calls import Lifetime
+from crudjt.contrib._sessions.core import Done, Held, Left, Phase
 from crudjt.contrib._sessions.merge import adopt
 
 _MISSING: Any = object()

@@ -9,28 +9,20 @@ that no later call can fail and leave a session that no browser knows.
 import logging
 from collections.abc import Callable, Generator, Mapping
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from crudjt._core.session import Session
 from crudjt._core.validation import KEEP, KeepType
+from crudjt.contrib._sessions.calls import Call, Create, Data, Delete, Lifetime, Peek, Rotate, Touch, Update
 from crudjt.contrib._sessions.merge import merge, own, packed, storable
 from crudjt.errors import CrudjtError, VersionConflict
 
 logger = logging.getLogger("crudjt.contrib")
 
 _MAX_CONFLICTS = 100  # each is another request that has written: a hundred in a row is a fault
-
-Data = dict[Any, Any]
-
-
-class Lifetime(NamedTuple):
-    """How long a session lives from now on, in seconds; ``None`` for no such limit, `KEEP` for the one it has."""
-
-    ttl: float | KeepType | None = KEEP
-    idle: float | KeepType | None = KEEP
 
 
 class Phase(Enum):
@@ -135,81 +127,6 @@ class Done(msgspec.Struct, frozen=True):
     lost: bool = False
 
 
-class Create(NamedTuple):
-    """Start a session."""
-
-    data: Data
-    subject: str | None
-    lifetime: Lifetime
-
-    def on(self, store: Any) -> Any:
-        """Call the store."""
-        return store.create(self.data, self.lifetime.ttl, idle=self.lifetime.idle, subject=self.subject)
-
-
-class Update(NamedTuple):
-    """Replace the data of a session."""
-
-    token: str
-    data: Data
-    lifetime: Lifetime
-    if_version: int
-
-    def on(self, store: Any) -> Any:
-        """Call the store."""
-        ttl, idle = self.lifetime
-        return store.update(self.token, self.data, ttl, idle=idle, if_version=self.if_version)
-
-
-class Touch(NamedTuple):
-    """Give a session new limits."""
-
-    token: str
-    lifetime: Lifetime
-
-    def on(self, store: Any) -> Any:
-        """Call the store."""
-        return store.touch(self.token, self.lifetime.ttl, idle=self.lifetime.idle)
-
-
-class Peek(NamedTuple):
-    """Look at a session."""
-
-    token: str
-
-    def on(self, store: Any) -> Any:
-        """Call the store."""
-        return store.peek(self.token)
-
-
-class Rotate(NamedTuple):
-    """Move a session to a new token, with other data, another subject and other limits, in one transaction."""
-
-    token: str
-    data: Data | None
-    subject: str | KeepType | None
-    lifetime: Lifetime
-    if_version: int | None
-
-    def on(self, store: Any) -> Any:
-        """Call the store."""
-        ttl, idle = self.lifetime
-        return store.rotate(
-            self.token, data=self.data, subject=self.subject, ttl=ttl, idle=idle, if_version=self.if_version
-        )
-
-
-class Delete(NamedTuple):
-    """End a session."""
-
-    token: str
-
-    def on(self, store: Any) -> Any:
-        """Call the store."""
-        return store.delete(self.token)
-
-
-Call = Create | Update | Touch | Peek | Rotate | Delete
 Steps = Generator[Call, Any, Done]
 
 

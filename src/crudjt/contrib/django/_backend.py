@@ -1,29 +1,25 @@
 """`SessionStore`: what Django's session framework requires of a session engine."""
 
-import inspect
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
-from django.contrib.sessions.middleware import SessionMiddleware
-from django.core.signals import request_finished
 
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import subject_of
-from crudjt.contrib._sessions.core import Done, Held, Left, Lifetime, Phase, Steps, found, save
+from crudjt.contrib._sessions.calls import Lifetime
+from crudjt.contrib._sessions.core import Done, Held, Left, Phase, Steps, found, save
 from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, remaining, shortest, timeout
+from crudjt.contrib.django._middleware import BEGINS, ENDS, called_by, note_current
 from crudjt.contrib.django._store import get_store, setting
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 _MISSING: Any = object()
-_BEGINS = SessionMiddleware.process_request.__code__
-_ENDS = SessionMiddleware.process_response.__code__
 
 
 class SessionStore(SessionBase):
@@ -43,8 +39,8 @@ class SessionStore(SessionBase):
     def __init__(self, session_key: str | None = None) -> None:
         """Take the key of a cookie."""
         super().__init__(session_key)
-        if _called_by(_BEGINS):
-            _current.set(self)
+        if called_by(BEGINS):
+            note_current(self)
 
     @property
     def id(self) -> str | None:
@@ -142,7 +138,7 @@ class SessionStore(SessionBase):
 
     def is_empty(self) -> bool:
         """Return whether there is neither a key nor data."""
-        if _called_by(_ENDS):  # the first thing that Django's middleware does to a response
+        if called_by(ENDS):  # the first thing that Django's middleware does to a response
             self._begun = True
         return super().is_empty()
 
@@ -179,7 +175,7 @@ class SessionStore(SessionBase):
         """
         self.keys()  # loads it, and so forgets an unknown key
         if must_create or self.session_key is None:
-            if self._begun and not _called_by(_ENDS):
+            if self._begun and not called_by(ENDS):
                 self._run(save(None, self._left(Phase.AFTER_HEADERS)))
             else:
                 self.create()
@@ -299,41 +295,6 @@ class SessionStore(SessionBase):
     def _require_headers(self) -> None:
         if self._begun:
             raise RuntimeError("the response has begun: a cookie with a new key can no longer be sent")
-
-
-# The current request
-
-_current: ContextVar[SessionStore | None] = ContextVar("crudjt_session", default=None)
-
-
-def current_session() -> SessionStore:
-    """Return the session of the request that is being served.
-
-    Raises:
-        RuntimeError: no request is being served, or Django's session middleware is missing.
-
-    """
-    session = _current.get()
-    if session is None:
-        raise RuntimeError("no request is being served, or SessionMiddleware is not in MIDDLEWARE")
-    return session
-
-
-def _forget(**_: object) -> None:
-    _current.set(None)
-
-
-request_finished.connect(_forget)
-
-
-def _called_by(code: object) -> bool:
-    """Return whether the method that calls this was called by a method of Django's session middleware.
-
-    Django has no hook for the moment at which a response begins, and none for the current request.
-    """
-    frame = inspect.currentframe()
-    caller = frame.f_back.f_back if frame is not None and frame.f_back is not None else None
-    return caller is not None and caller.f_code is code
 
 
 async def _off_the_loop(

@@ -7,7 +7,8 @@ from django.http import HttpRequest
 
 import crudjt
 from crudjt.contrib._sessions import sync
-from crudjt.contrib.django._backend import SessionStore, current_session
+from crudjt.contrib.django._backend import SessionStore
+from crudjt.contrib.django._middleware import current_session
 from crudjt.contrib.django._store import get_store
 
 
