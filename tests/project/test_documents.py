@@ -33,7 +33,14 @@ def has_code(name: str) -> bool:
     return bool(blocks(text)) or (name.endswith(".py") and ">>> " in text)
 
 
-@pytest.mark.parametrize("name", [name for name in (*PAGES, *MODULES) if has_code(name)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == README else pytest.mark.slow)
+        for name in (*PAGES, *MODULES)
+        if has_code(name)
+    ],
+)
 def test_the_python_blocks_run_in_order_and_return_what_they_say(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.support.documents", name],
