@@ -99,7 +99,7 @@ class Engine(OpenDirectory):
                 except ViewError as error:
                     raise self._translated(error) from error
                 try:
-                    number = transaction.id()
+                    number: int = transaction.id()
                     words, control = self.words, self.control
                     attention = words[WORD_ATTENTION]
                     if number >= attention or words[SLOT_WORDS[number & 1]] == number:
