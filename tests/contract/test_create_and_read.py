@@ -98,9 +98,9 @@ def test_unknown_tokens_are_none_and_false(store: crudjt.Store) -> None:
         "ünï 🐍", "\x00", b"", b"\x00\xff", [], [1, [2, [3]]], {}, {"a": {"b": {"c": None}}},
         {1: "int", -5: "negative"},
         {None: 1, True: 2, b"bytes": 3, 2.5: 4}, {(1, (2, "x")): "list as key"},
+        {datetime(2024, 2, 29, tzinfo=timezone.utc): "point in time as key"},
         datetime(2024, 2, 29, 12, 30, 15, 123456, tzinfo=timezone.utc),
         datetime(1, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc),
-        msgspec.msgpack.Ext(5, b"extension"), msgspec.msgpack.Ext(-128, b""), msgspec.msgpack.Ext(127, bytes(300)),
     ],
 )  # fmt: skip
 def test_every_messagepack_type_reads_back_equal(store: crudjt.Store, value: Any) -> None:
@@ -118,10 +118,6 @@ def test_not_a_number_reads_back_as_not_a_number(store: crudjt.Store) -> None:
 
 def test_minus_zero_keeps_its_sign(store: crudjt.Store) -> None:
     assert math.copysign(1, read(store, store.create({"value": -0.0})).data["value"]) == -1
-
-
-def test_tuples_read_back_as_lists(store: crudjt.Store) -> None:
-    assert read(store, store.create({"value": (1, (2,))})).data == {"value": [1, [2]]}
 
 
 def test_a_subclass_of_dict_reads_back_as_a_dict(store: crudjt.Store) -> None:
@@ -166,10 +162,11 @@ def test_what_is_no_messagepack_map_is_refused_by_name(store: crudjt.Store, data
         {Hashable(): 1},
         {(1, (Hashable(),)): 1},
         {"a": msgspec.msgpack.Ext(-1, b"no timestamp")},
+        {"a": msgspec.msgpack.Ext(9, bytes(16))},
         {"a": msgspec.Raw(b"\xc1")},
         {"a": msgspec.Raw(b"")},
     ],
-    ids=["map as key", "map inside a key", "malformed timestamp", "malformed bytes", "missing bytes"],
+    ids=["map as key", "map inside a key", "malformed timestamp", "extension type", "malformed bytes", "missing bytes"],
 )
 def test_data_that_could_not_be_read_back_is_refused(store: crudjt.Store, data: dict[Any, Any]) -> None:
     with pytest.raises(crudjt.InvalidParameter) as caught:
@@ -191,7 +188,6 @@ NESTED: dict[str, Callable[[Any], Any]] = {
     "maps of much else": lambda inside: {"a": {}, "b": inside, "c": [1]},
     "lists": lambda inside: [inside],
     "lists of much else": lambda inside: [[], inside, "a"],
-    "tuples": lambda inside: (inside,),
 }
 
 
@@ -223,7 +219,10 @@ def test_data_that_is_nested_deeper_is_refused_in_words(store: crudjt.Store, kin
         lambda: store.update(token, nested(kind, depth)),
         lambda: store.create_many([{}, nested(kind, depth)]),
     ):
-        with pytest.raises(crudjt.InvalidParameter, match="nested too deeply; at most 256 levels"):
+        with pytest.raises(
+            crudjt.InvalidParameter,
+            match="nested too deeply; at most 256 levels of dicts and lists are allowed, and 64 of",
+        ):
             call()
 
 

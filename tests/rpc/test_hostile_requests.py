@@ -39,6 +39,30 @@ BAD_DATA = {
     "no UTF-8": b"\x81\xa0\xa1\xff",
     "a map as a key": b"\x81\x80\x80",
     "a bad timestamp": b"\x81\xa0\xd4\xff\x00",
+    **{
+        f"extension type {code} with {payload!r}": msgspec.msgpack.encode({"": msgspec.msgpack.Ext(code, payload)})
+        for code, payloads in {
+            1: [b"", b"\x80", b"\x91", b"\x90\x90", b"\x91" * 5000, b"\xdd\xff\xff\xff\xff"],
+            2: [b"\x92\x01\x01", b"\x91\x90", b"\x91\xd4\x14\x00"],
+            3: [b"\x91\x80", b"\x91\xd4\x02\x90"],
+            4: [b"", b"2026-01-02", b"2026-01-02T00:00:00Z", b"2026-01-02 00:00:00", b"2026-13-02T00:00:00", b"\xff"],
+            5: [b"20260102", b"2026-02-30", b"0000-01-01"],
+            6: [b"24:00:00", b"01:02:03+01:00", b"01:02"],
+            7: [
+                b"\x93\x01\x02",
+                b"\x93\x01\xff\x00",
+                b"\x93\xce\xff\xff\xff\xff\x00\x00",
+                b"\x93\xcf" + b"\xff" * 8 + b"\x00\x00",
+            ],
+            8: [b"", b"1_0", b" 1", b"1e5", b"1" * 5000 + b"x", b"1E+99999999999999999999"],
+            9: [b"", bytes(15), bytes(17)],
+            0: [b""],
+            10: [b""],
+            127: [b"x"],
+            -2: [b"x"],
+        }.items()
+        for payload in payloads
+    },
 }
 
 
@@ -64,7 +88,7 @@ def test_data_that_is_no_map_in_messagepack_is_a_bad_parameter(
 def test_large_data_is_refused_before_it_is_decoded(store: crudjt.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """4 MB may be 4 million lists, which take a hundred times as much."""
     decoded: list[bytes] = []
-    monkeypatch.setattr("crudjt.server.services.store._decode", decoded.append)
+    monkeypatch.setattr("crudjt.server.services.store.unpack_sent", decoded.append)
     with pytest.raises(crudjt.DataTooLarge) as caught:
         call(store, "Create", pb.CreateRequest(data=b"\x81\xa0\xdd\x00\x00\xff\xff" + b"\x90" * 65_535))
     assert (caught.value.size, caught.value.limit, decoded) == (65_542, 4096, [])

@@ -48,31 +48,36 @@ def holding(*path: Any, value: Any) -> dict[Any, Any]:
 
 
 TYPE, VALUE = crudjt.InvalidType, crudjt.InvalidParameter
-STORED = "which MessagePack cannot store"
+STORED = "which cannot be stored"
+SURROGATE = "a str with a lone surrogate, which UTF-8 cannot encode"
 TEXTS: list[tuple[type[Exception], str, Callable[[crudjt.Store], object]]] = [
     # Data
     (TYPE, "data must be a dict, not list", create(["a"])),
     (TYPE, "data must be a dict, not User; pass dataclasses.asdict() of it", create(User("Zoe"))),
     (TYPE, "data must be a dict, not Model; pass its model_dump()", create(Model())),
-    (TYPE, f"data holds an object of type 'object' at ['a'], {STORED}", create({"a": object()})),
+    (TYPE, f"data['a'] is of type 'object', {STORED}", create({"a": object()})),
     (
         TYPE,
-        f"data holds an object of type 'object' at ['a'][2]['b'], {STORED}",
+        f"data['a'][2]['b'] is of type 'object', {STORED}",
         create(holding("a", 2, "b", value=object())),
     ),
-    (TYPE, f"data holds an object of type 'Model' at ['a'], {STORED}; pass its model_dump()", create({"a": Model()})),
-    (TYPE, f"data holds an object of type 'range' at […], {STORED}", create({"x" * 22: range(3)})),
-    (TYPE, f"data holds an object of type 'range' at […], {STORED}", create({"alice@example": range(3)})),
-    (TYPE, f"data holds an object of type 'range' at […], {STORED}", create({5: range(3)})),
-    (TYPE, f"data holds a key of type 'object' at ['a'], {STORED}", create({"a": {object(): 1}})),
+    (TYPE, f"data['a'] is of type 'Model', {STORED}; pass its model_dump()", create({"a": Model()})),
+    (TYPE, f"data[…] is of type 'range', {STORED}", create({"x" * 22: range(3)})),
+    (TYPE, f"data[…] is of type 'range', {STORED}", create({"alice@example": range(3)})),
+    (TYPE, f"data[…] is of type 'range', {STORED}", create({5: range(3)})),
     (
         TYPE,
-        f"data holds an object of type 'object' at ['a']{'[0]' * 7}…, {STORED}",
+        "data['a'] has a key that is of type 'object', which no key can be; make it a str or an int",
+        create({"a": {object(): 1}}),
+    ),
+    (
+        TYPE,
+        f"data['a']{'[0]' * 7}… is of type 'object', {STORED}",
         create(holding("a", *[0] * 20, value=object())),
     ),
-    (VALUE, f"data holds an int of more than 64 bits at ['a'], {STORED}; store it as a str", create({"a": 2**64})),
-    (VALUE, f"data holds a str with a lone surrogate at ['a'], {STORED}", create({"a": "\ud800"})),
-    (VALUE, f"data holds a str with a lone surrogate, {STORED}", create({"\ud800": 1})),
+    (VALUE, "data['a'] is an int of more than 64 bits; store it as a str", create({"a": 2**64})),
+    (VALUE, f"data['a'] is {SURROGATE}", create({"a": "\ud800"})),
+    (VALUE, f"data has a key that is {SURROGATE}", create({"\ud800": 1})),
     (
         VALUE,
         "data takes 5007 bytes in MessagePack, and at most 4096 are allowed (max_data_bytes)",

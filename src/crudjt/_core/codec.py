@@ -1,55 +1,89 @@
-"""Encode the data of a session as MessagePack, and refuse data that some Python could not read again."""
+"""Encode the data of a session as MessagePack, so that what is read equals what was given, type by type."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from crudjt._core.unpackable import MAX_DEPTH, as_dict_hint, too_deep, unpackable
-from crudjt.errors import DataTooLarge, InvalidType
-
-_NESTING = frozenset({dict, list, tuple})  # types that unpacking returns
-_CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])  # the first bytes of maps and lists
+from crudjt._core.extensions import MAX_DEPTH, Malformed, NotCarried, TooDeep, carried, is_plain, restored
+from crudjt._core.unpackable import as_dict_hint, unpackable
+from crudjt.errors import DataTooLarge, InvalidParameter, InvalidType
 
 _encode = msgspec.msgpack.Encoder().encode
-unpack: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder().decode
+
+unpack: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder(ext_hook=restored).decode
 """Returns data that `pack` has packed."""
+
+unpack_map: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder(dict[Any, Any], ext_hook=restored).decode
+"""Returns the data of a session that a server has packed."""
+
+_ANY_DEPTH = sys.maxsize
+UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError, NotCarried, TooDeep)
+"""The errors of `pack_value`."""
+
+_UNPACKING = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
 def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
-    """Return data as MessagePack.
+    """Return data as MessagePack. `docs/types.md` lists what it may hold.
 
     Raises:
-        InvalidType: not a dict, or it holds an object that MessagePack cannot store.
-        InvalidParameter: it holds a value that MessagePack cannot store, or is nested more than `MAX_DEPTH` deep. The
-            message has the path and the type of the value, not the value.
+        InvalidType: not a dict, or it holds an object of a type that is not stored.
+        InvalidParameter: it holds a value that cannot be stored, or is nested too deeply. The message has the path and
+            the type of the value, not the value.
         DataTooLarge: more than `max_data_bytes`.
 
     """
-    if not isinstance(data, dict):
-        raise InvalidType("data", f"data must be a dict, not {type(data).__name__}{as_dict_hint(data)}")
+    if type(data) is not dict:
+        data = _as_dict(data)
     try:
-        packed = _encode(data)
-        unpacked = unpack(packed)  # some data packs and does not unpack, such as a map as a key
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        packed = _encode(data if is_plain(data) else carried(data))
+    except UNPACKABLE as error:
         raise unpackable(data, error) from None
     if len(packed) > max_data_bytes:
         raise DataTooLarge(len(packed), max_data_bytes)
-    # Each level takes a byte that is not ASCII.
-    if len(packed) > MAX_DEPTH and len(packed) - len(packed.translate(None, _CONTAINERS)) > MAX_DEPTH:
-        _check_depth(unpacked)
     return packed
 
 
-def _check_depth(data: Any) -> None:
-    level = [data]
-    for _ in range(MAX_DEPTH):
-        inside: list[Any] = []
-        for each in level:
-            inside += each
-            if type(each) is dict:
-                inside += each.values()
-        level = [each for each in inside if type(each) in _NESTING]
-        if not level:
-            return
-    raise too_deep()
+def _as_dict(data: object) -> dict[Any, Any]:
+    if not isinstance(data, dict):
+        raise InvalidType("data", f"data must be a dict, not {type(data).__name__}{as_dict_hint(data)}")
+    copied: dict[Any, Any] = dict(data)
+    return copied
+
+
+def pack_value(value: Any) -> bytes:
+    """Return any value as `pack` packs it inside of data.
+
+    Raises:
+        UNPACKABLE: one of these errors; it cannot be stored.
+
+    """
+    return _encode(value if is_plain([value]) else carried(value))
+
+
+def pack_again(data: dict[Any, Any]) -> bytes:
+    """Return what `unpack` returned as MessagePack, also where a newer version stored it, with types of its own."""
+    if is_plain(data, _ANY_DEPTH):
+        return _encode(data)
+    return _encode(carried(data, _ANY_DEPTH, _ANY_DEPTH, foreign=True))
+
+
+def unpack_sent(packed: bytes, decode: Callable[[bytes], dict[Any, Any]] = unpack_map) -> dict[Any, Any]:
+    """Return the data that a client has sent. With `unpack` to decode it, it may be no dict.
+
+    Raises:
+        InvalidParameter: it is no map, or malformed. Nothing of it is in the message.
+
+    """
+    try:
+        return decode(packed)
+    except Malformed as error:
+        raise InvalidParameter("data", f"data is malformed MessagePack: {error}") from None
+    except _UNPACKING as error:
+        raise InvalidParameter(
+            "data",
+            f"data must be a map in MessagePack, nested at most {MAX_DEPTH} deep; unpacking it failed with "
+            f"{type(error).__name__}",
+        ) from None

@@ -1,6 +1,6 @@
 """Type guards for values of any type: `isinstance` alone leaves pyright without the types of the items."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, TypeGuard
 
 
@@ -14,6 +14,16 @@ def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     return isinstance(value, Mapping)
 
 
-def is_list(value: object) -> TypeGuard[Sequence[Any]]:
-    """Tell whether a value is a list or a tuple."""
-    return isinstance(value, list | tuple)
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Tell whether a value is a list."""
+    return isinstance(value, list)
+
+
+def is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    """Tell whether a value is a tuple."""
+    return isinstance(value, tuple)
+
+
+def is_set(value: object) -> TypeGuard[Collection[Any]]:
+    """Tell whether a value is a set or a frozenset."""
+    return isinstance(value, set | frozenset)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-import msgspec
 from google.protobuf.message import Message
 
+from crudjt._core.codec import unpack
 from crudjt._original import semantics
 from crudjt._rpc.addresses import is_this_host
 from crudjt._rpc.channel_options import CHANNEL_OPTIONS
@@ -62,7 +62,7 @@ class TokenClient:
         """Return data and limits of a session and count the read; ``None`` if it does not exist."""
         request = token_pb2.ReadTokenRequest(token=semantics.checked_token(token))
         packed = self._call("ReadToken", request).packed_data
-        answer: semantics.OriginalAnswer | None = msgspec.msgpack.decode(packed)
+        answer: semantics.OriginalAnswer | None = unpack(packed)
         return answer
 
     def update(self, token: Any, data: Any, ttl: Any, silence_read: Any) -> bool:

@@ -7,15 +7,13 @@
 import math
 from typing import Any, NamedTuple
 
-import msgspec
-
-from crudjt._core.unpackable import unpackable
+from crudjt._core import codec
 from crudjt._core.validation import (
     MAX_READS,
     MAX_SECONDS,
 )
 from crudjt.base import Store
-from crudjt.errors import InvalidParameter, InvalidType
+from crudjt.errors import DataTooLarge, InvalidParameter, InvalidType
 
 ORIGINAL_MAX_DATA_BYTES = 256
 
@@ -113,12 +111,9 @@ def _checked_limit(name: str, value: Any, most: int, meaning: str) -> int | None
 
 def _pack(data: dict[Any, Any]) -> bytes:
     try:
-        packed = msgspec.msgpack.encode(data)
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise unpackable(data, error) from None
-    if len(packed) > ORIGINAL_MAX_DATA_BYTES:
-        raise _too_big()
-    return packed
+        return codec.pack(data, ORIGINAL_MAX_DATA_BYTES)
+    except DataTooLarge:
+        raise _too_big() from None
 
 
 def unpack(packed: bytes) -> Any:
@@ -130,12 +125,7 @@ def unpack(packed: bytes) -> Any:
     """
     if len(packed) > _LONGEST_SPELLING * ORIGINAL_MAX_DATA_BYTES:
         raise _too_big()
-    try:
-        return msgspec.msgpack.decode(packed)
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidParameter(
-            "data", f"data must be a map in MessagePack; unpacking it failed with {type(error).__name__}"
-        ) from None
+    return codec.unpack_sent(packed, codec.unpack)
 
 
 def _too_big() -> InvalidParameter:

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-import msgspec
-
 from crudjt._core.clock import NS_PER_MS, utc
-from crudjt._core.codec import pack
+from crudjt._core.codec import pack, unpack_map
 from crudjt._core.gil import in_batches
 from crudjt._core.session import Session, new_session
 from crudjt._core.stats import Stats
@@ -36,8 +34,6 @@ Answer = TypeVar("Answer")
 
 _NS_PER_SECOND = 10**9
 _MAX_VERSION = 2**64 - 1  # what can be sent; no session comes so far
-
-_decode = msgspec.msgpack.Decoder(dict[Any, Any]).decode
 
 
 @dataclass(frozen=True)
@@ -307,7 +303,7 @@ def to_session(message: pb.Session) -> Session:
     """Return the session that a message holds."""
     return new_session(
         id=message.id,
-        data=_decode(message.data),
+        data=unpack_map(message.data),
         version=message.version,
         created_ms=message.created_ms,
         now_ns=message.expires_ms * NS_PER_MS - round(message.expires_in * _NS_PER_SECOND),

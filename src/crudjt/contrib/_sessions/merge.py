@@ -7,60 +7,53 @@ only where the bytes differ. Where two requests changed the same key, the last w
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
-from crudjt._core.type_guards import is_list, is_mapping
+from crudjt._core.codec import UNPACKABLE, pack_value, unpack
+from crudjt._core.type_guards import is_dict, is_list, is_mapping, is_set, is_tuple
 
 _EXACT: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
-_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
-
-
-def _exact(value: Any) -> Any:
-    """Return a value of a subclass as the type that MessagePack has."""
-    for base, exact in _EXACT.items():
-        if isinstance(value, base):
-            return exact(value)
-    raise TypeError
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_encode_any = msgspec.msgpack.Encoder(enc_hook=_exact).encode
-_decode: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder().decode
-_UNFIT = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
 def packed(value: Any) -> bytes:
     """Return the bytes of a value, for comparison; empty if it cannot be stored, which no stored value is equal to."""
+    if type(value) is not dict and is_dict(value):
+        value = dict[Any, Any].copy(value)  # the sessions of frameworks are subclasses, which note an access
     try:
-        return _encode_any(value)
-    except _UNFIT:
+        return pack_value(value)
+    except UNPACKABLE:
+        pass
+    try:
+        return pack_value(_plain(value))
+    except UNPACKABLE:
         return b""
 
 
 def storable(data: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a copy of data that the store takes: subclasses of str, int and float become those types.
+    """Return a copy of data that the store takes: values of subclasses become equal values of the type itself.
 
     Frameworks put them into sessions (`SafeString`, `IntEnum`), and the store refuses them. What else it refuses stays.
     """
+    copied = dict(data)
     try:
-        _encode(data)
-    except _UNFIT:
-        plain: dict[Any, Any] = _plain(data)
+        pack_value(copied)
+    except UNPACKABLE:
+        plain: dict[Any, Any] = _plain(copied)
         return plain
-    return dict(data)
+    return copied
 
 
 def _plain(value: Any) -> Any:
-    if type(value) in _PLAIN:
-        return value
     if is_mapping(value):
         return {_plain(key): _plain(each) for key, each in value.items()}
     if is_list(value):
         return [_plain(each) for each in value]
-    try:
-        return _exact(value)
-    except TypeError:
-        return value
+    if is_tuple(value):
+        return tuple(_plain(each) for each in value)
+    if is_set(value):
+        return (set if isinstance(value, set) else frozenset)(_plain(each) for each in value)
+    for base, exact in _EXACT.items():
+        if isinstance(value, base) and type(value) is not bool:
+            return exact(value)
+    return value
 
 
 def merge(before: bytes, mine: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -72,14 +65,14 @@ def merge(before: bytes, mine: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> 
         theirs: the data that is stored now.
 
     """
-    found = _decode(before)
+    found = unpack(before)
     kept = {key: value for key, value in theirs.items() if key in mine or key not in found}
     return kept | own(before, mine)
 
 
 def own(before: bytes, mine: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return only the keys that this request set or changed."""
-    found = _decode(before)
+    found = unpack(before)
     return {key: value for key, value in mine.items() if key not in found or packed(found[key]) != packed(value)}
 
 

@@ -3,8 +3,7 @@
 The protocol cannot say that there is no limit, so clients send -1, and some 0.
 """
 
-import msgspec
-
+from crudjt._core.codec import pack_again
 from crudjt._original import semantics
 from crudjt._rpc.proto.token_pb2 import (
     CreateTokenRequest,
@@ -21,6 +20,7 @@ from crudjt.server.services.method import Method
 
 NAME = "token.TokenService"
 
+_NIL = b"\xc0"
 _NO_LIMIT = (-1, 0)
 
 
@@ -33,7 +33,8 @@ def create_token(store: Store, request: CreateTokenRequest) -> CreateTokenRespon
 
 def read_token(store: Store, request: ReadTokenRequest) -> ReadTokenResponse:
     """Return data and limits of a session as MessagePack, nil if there is no session."""
-    return ReadTokenResponse(packed_data=msgspec.msgpack.encode(semantics.read(store, request.token)))
+    answer = semantics.read(store, request.token)
+    return ReadTokenResponse(packed_data=_NIL if answer is None else pack_again(answer))
 
 
 def update_token(store: Store, request: UpdateTokenRequest) -> UpdateTokenResponse:

@@ -9,11 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import msgspec
-
 from crudjt._core.clock import EPOCH
+from crudjt._core.codec import pack_again, unpack_sent
 from crudjt._core.session import Session
-from crudjt._core.unpackable import MAX_DEPTH
 from crudjt._core.validation import (
     KEEP,
     KeepType,
@@ -26,7 +24,7 @@ from crudjt._rpc.chunking import (
 )
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.base import Store
-from crudjt.errors import DataTooLarge, InvalidParameter
+from crudjt.errors import DataTooLarge
 from crudjt.server.services.method import Method
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -34,9 +32,6 @@ _MS_PER_SECOND = 1000
 _READ_MANY_BYTES = 8 * 1024**2  # of data that one transaction of a ReadMany may read, at most
 
 _Changing = pb.UpdateRequest | pb.TouchRequest | pb.RotateRequest
-
-_decode = msgspec.msgpack.Decoder(dict[Any, Any]).decode
-_encode = msgspec.msgpack.Encoder().encode
 
 
 def _create(store: Store, request: pb.CreateRequest) -> pb.CreateResponse:
@@ -210,14 +205,7 @@ def _data(store: Store, packed: bytes) -> dict[Any, Any]:
     limit = store.max_data_bytes  # checked before decoding, which may take 60 times the memory
     if limit is not None and len(packed) > limit:
         raise DataTooLarge(len(packed), limit)
-    try:
-        return _decode(packed)
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidParameter(
-            "data",
-            f"data must be a map in MessagePack, nested at most {MAX_DEPTH} deep; unpacking it failed with "
-            f"{type(error).__name__}",
-        ) from None
+    return unpack_sent(packed)
 
 
 def _limits(request: pb.CreateRequest | pb.CreateManyRequest) -> dict[str, Any]:
@@ -263,7 +251,7 @@ def _session(session: Session | None) -> pb.Session | None:
 
 def _message(session: Session) -> pb.Session:
     return pb.Session(
-        data=_encode(session.data),
+        data=pack_again(session.data),
         id=bytes.fromhex(session.id),
         subject=session.subject,
         version=session.version,
