@@ -27,8 +27,8 @@ class Store(ABC):
     """An open token store. Threads may share it, and forked children may go on using it.
 
     Every method raises `StoreClosed` after `close`, and another `StoreError` if the store fails. A duration is a number
-    of seconds, whole or not, or a `datetime.timedelta`. Data is a dict of what MessagePack carries; tuples come back as
-    lists.
+    of seconds, whole or not, or a `datetime.timedelta`. Data is a dict, whose values come back equal
+    and of their types; `docs/types.md` lists those that can be stored.
     """
 
     @property

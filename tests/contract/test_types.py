@@ -1,9 +1,8 @@
 """The types of values: a value comes back equal and of its type, or is refused with its place in the data."""
 
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,23 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 
 import crudjt
 from tests.support.stores import read
-from tests.support.types import DATA, REFUSED, REFUSED_KEYS, typed
-
-EXAMPLES: dict[str, Any] = {
-    "datetime": datetime(2026, 1, 2, 3, 4, 5, 6),  # noqa: DTZ001 - without a zone
-    "datetime in UTC": datetime(2026, 1, 2, tzinfo=timezone.utc),
-    "date": date(2026, 1, 2),
-    "time": time(3, 4, 5, 6),
-    "timedelta": timedelta(days=-1, microseconds=1),
-    "longest timedelta": timedelta.max,
-    "Decimal": Decimal("9.90"),
-    "infinite Decimal": Decimal("-Infinity"),
-    "UUID": UUID(int=1),
-    "set": {1, "a", (1, frozenset({2}))},
-    "frozenset": frozenset({1}),
-    "tuple": (1, (2, [3, {"a": (4,)}])),
-    "empty": [(), set(), frozenset(), [], {}],
-}
+from tests.support.types import DATA, EXAMPLES, REFUSED, REFUSED_KEYS, typed
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,6 +13,7 @@ from crudjt import KEEP
 from crudjt.contrib._sessions.calls import Call, Create, Delete, Lifetime, Peek, Rotate, Touch, Update
 from crudjt.contrib._sessions.core import Done, Held, Left, Phase, found, save
 from crudjt.contrib._sessions.merge import adopt, merge, own, packed, storable
+from tests.support.types import EXAMPLES, typed
 
 NEW = Lifetime(100, 10)
 KEPT = Lifetime()
@@ -332,8 +333,17 @@ class Text(str):
 
 def test_subclasses_become_what_the_store_takes_and_everything_else_stays() -> None:
     other = object()
-    data = storable({Text("a"): (Text("b"), {"c": Text("d")}), "e": other})
-    assert data == {"a": ["b", {"c": "d"}], "e": other}
-    assert [type(key) for key in data] == [str, str]
+    data = storable({Text("a"): (Text("b"), {"c": Text("d")}, {Text("f")}), "e": other})
+    assert typed(data) == typed({"a": ("b", {"c": "d"}, {"f"}), "e": other})
     assert packed({"a": other}) == b""
     assert packed({"a": Text("b")}) == packed({"a": "b"})
+
+
+def test_values_that_are_no_types_of_messagepack_are_compared_by_value_and_type() -> None:
+    numbers = set(range(100))
+    again = set(range(99, -1, -1))
+    for value in [*EXAMPLES.values(), numbers]:
+        before = packed({"a": value, "b": 1})
+        assert merge(before, {"a": value, "b": 2}, {"a": "theirs", "b": 1}) == {"a": "theirs", "b": 2}
+    assert own(packed({"a": numbers}), {"a": again}) == {}
+    assert own(packed({"a": (1,)}), {"a": [1]}) == {"a": [1]}

@@ -1,7 +1,11 @@
 """The worked example of docs/format.md: what its bytes are said to be is what this package takes them for."""
 
 import re
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -9,6 +13,7 @@ import pytest
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentHeader, SegmentReader, header_copies
 from crudjt._core.changes import DELETE, INSERT
+from crudjt._core.codec import pack, unpack
 from crudjt._core.keyring import (
     Key,
     Placement,
@@ -21,6 +26,7 @@ from crudjt._core.record import (
     unseal,
 )
 from crudjt._core.tokens import PLACE, token_block
+from tests.support.types import typed
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
 NOW = 1_700_000_000_000  # ms
@@ -49,6 +55,35 @@ def key() -> Key:
 @pytest.fixture
 def id_() -> bytes:
     return bytes.fromhex(said("id"))
+
+
+def test_values_that_messagepack_lacks_are_the_bytes_that_are_written() -> None:
+    data = {"t": (1, "a"), "d": Decimal("9.90"), "s": {3}}
+    assert pack(data, 100) == block("data")
+    assert typed(unpack(block("data"))) == typed(data)
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "payload"),
+    [
+        (1, (), b"\x90"),
+        (2, {"b", "a", 1}, b"\x93\x01\xa1a\xa1b"),
+        (3, frozenset({1}), b"\x91\x01"),
+        (4, datetime(2026, 1, 2, 3, 4, 5), b"2026-01-02T03:04:05"),  # noqa: DTZ001 - without a zone
+        (4, datetime(2026, 1, 2, 3, 4, 5, 6), b"2026-01-02T03:04:05.000006"),  # noqa: DTZ001
+        (5, date(2026, 1, 2), b"2026-01-02"),
+        (6, time(3, 4, 5), b"03:04:05"),
+        (7, timedelta(seconds=-1), b"\x93\xff\xce\x00\x01Q\x7f\x00"),
+        (8, Decimal(-1000), b"-1000"),
+        (8, Decimal("-1E+3"), b"-1E+3"),
+        (9, UUID(int=1), bytes(15) + b"\x01"),
+    ],
+)
+def test_extension_types_have_the_numbers_and_payloads_of_the_table(code: int, value: Any, payload: bytes) -> None:
+    packed = pack({"": value}, 100)
+    assert packed == msgspec.msgpack.encode({"": msgspec.msgpack.Ext(code, payload)})
+    assert typed(unpack(packed)) == typed({"": value})
+    assert re.search(rf"^\| {code} \| {type(value).__name__}\b", PAGE, re.MULTILINE | re.IGNORECASE)
 
 
 def test_the_keys_are_derived_as_written(key: Key) -> None:

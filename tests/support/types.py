@@ -38,6 +38,22 @@ VALUES = st.recursive(
 )
 DATA = st.dictionaries(KEYS, VALUES, max_size=4)
 
+EXAMPLES: dict[str, Any] = {
+    "datetime": datetime(2026, 1, 2, 3, 4, 5, 6),  # noqa: DTZ001 - without a zone
+    "datetime in UTC": datetime(2026, 1, 2, tzinfo=timezone.utc),
+    "date": date(2026, 1, 2),
+    "time": time(3, 4, 5, 6),
+    "timedelta": timedelta(days=-1, microseconds=1),
+    "longest timedelta": timedelta.max,
+    "Decimal": Decimal("9.90"),
+    "infinite Decimal": Decimal("-Infinity"),
+    "UUID": UUID(int=1),
+    "set": {1, "a", (1, frozenset({2}))},
+    "frozenset": frozenset({1}),
+    "tuple": (1, (2, [3, {"a": (4,)}])),
+    "empty": [(), set(), frozenset(), [], {}],
+}
+
 
 def typed(value: Any) -> Any:
     """Return a value together with the types of all that it holds, to be compared with another."""

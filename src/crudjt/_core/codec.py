@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from crudjt._core.extensions import MAX_DEPTH, Malformed, NotCarried, TooDeep, carried, is_plain, restored
+from crudjt._core.type_guards import is_dict
 from crudjt._core.unpackable import as_dict_hint, unpackable
 from crudjt.errors import DataTooLarge, InvalidParameter, InvalidType
 
@@ -47,10 +48,9 @@ def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
 
 
 def _as_dict(data: object) -> dict[Any, Any]:
-    if not isinstance(data, dict):
+    if not is_dict(data):
         raise InvalidType("data", f"data must be a dict, not {type(data).__name__}{as_dict_hint(data)}")
-    copied: dict[Any, Any] = dict(data)
-    return copied
+    return dict(data)
 
 
 def pack_value(value: Any) -> bytes:

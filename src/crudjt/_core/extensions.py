@@ -49,7 +49,7 @@ def is_plain(data: dict[Any, Any] | list[Any], depth: int = MAX_DEPTH) -> bool:
     else:
         inside = data
     for value in inside:
-        kind = type(value)
+        kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of any type
         if kind is str or kind is int or kind in SCALARS:
             continue
         if (kind is dict or kind is list) and depth > 1 and is_plain(value, depth - 1):
@@ -72,10 +72,10 @@ def carried(value: Any, depth: int = MAX_DEPTH, wrapped: int = MAX_WRAPPED, *, f
         TooDeep: more than `depth` levels of containers, or more than `wrapped` of tuples and sets.
 
     """
-    kind = type(value)
+    kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of any type
     if kind in SCALARS:
         return value
-    write = _WRITERS.get(kind)
+    write = _WRITERS.get(kind)  # pyright: ignore[reportUnknownArgumentType]
     if write is not None:
         return write(value)
     if kind not in CONTAINERS:
@@ -109,7 +109,8 @@ def carried_key(key: Any, depth: int = MAX_DEPTH) -> Any:
         raise NotCarried
     if not depth:
         raise TooDeep
-    return tuple(carried_key(each, depth - 1) for each in key)
+    members: tuple[Any, ...] = key  # pyright: ignore[reportUnknownVariableType]
+    return tuple(carried_key(each, depth - 1) for each in members)
 
 
 def restored(code: int, payload: memoryview) -> Any:
@@ -173,7 +174,7 @@ def _distinct(payload: memoryview, kind: type[set[Any]] | type[frozenset[Any]]) 
 
 
 def _canonical(value: Any, text: str, payload: memoryview) -> Any:
-    if text.encode() != payload:
+    if text != str(payload, "ascii"):
         raise ValueError
     return value
 

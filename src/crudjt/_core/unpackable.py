@@ -108,7 +108,7 @@ def _values(data: dict[Any, Any]) -> Iterator[tuple[Path, Any, bool]]:
     waiting: list[tuple[Path, Any]] = [((), data)]
     while waiting:
         path, value = waiting.pop()
-        kind = type(value)
+        kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of any type
         if kind not in CONTAINERS:
             yield path, value, False
             continue

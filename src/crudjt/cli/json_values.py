@@ -67,7 +67,8 @@ def _key_to_json(key: Any) -> Any:
 def _scalar_to_json(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else {"$float": _FLOAT_WORDS[repr(value)]}
-    write = _WRITERS.get(type(value))
+    kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of any type
+    write = _WRITERS.get(kind)  # pyright: ignore[reportUnknownArgumentType]
     return value if write is None else write(value)
 
 
