@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import crudjt
@@ -29,6 +30,29 @@ def open_configured(setting: Callable[[str], Any]) -> crudjt.Store:
 
     """
     return _parsed(setting).open()
+
+
+def open_existing(setting: Callable[[str], Any]) -> crudjt.Store:
+    """Open the store that the settings describe, but make none.
+
+    Raises:
+        InvalidParameter: as for `open_configured`.
+        StoreError: the store cannot be opened, or is not there.
+
+    """
+    in_directory = isinstance(location(setting), Path)
+    create = f"{PREFIX}CREATE"
+    return _parsed(lambda name: False if name == create and in_directory else setting(name)).open()
+
+
+def location(setting: Callable[[str], Any]) -> str | Path:
+    """Return the URL, or the absolute path of the directory, that the settings or the environment name.
+
+    Raises:
+        InvalidParameter: it is neither.
+
+    """
+    return opening.resolve(setting(f"{PREFIX}LOCATION"))
 
 
 def check_configured(setting: Callable[[str], Any]) -> None:

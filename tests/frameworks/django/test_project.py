@@ -196,8 +196,9 @@ def test_without_settings_the_environment_describes_the_store(
     get_store().close()
 
 
-def found(*ids: str) -> list[CheckMessage]:
-    messages = run_checks()
+def found(*ids: str, deploy: bool = False) -> list[CheckMessage]:
+    ours = [each for each in run_checks(include_deployment_checks=deploy) if str(each.id).startswith("crudjt.")]
+    messages = [each for each in ours if each.id != "crudjt.I001"]
     assert [each.id for each in messages] == list(ids)
     return messages
 
@@ -205,8 +206,32 @@ def found(*ids: str) -> list[CheckMessage]:
 def test_the_check_finds_nothing_wrong_with_good_settings(configured: None, path: Path) -> None:
     found()
     assert not path.exists()
+    get_store()
+    found()
     with override_settings(CRUDJT_LOCATION="grpc://127.0.0.1:1", CRUDJT_SECRET_KEY=None):
         found()
+
+
+def test_the_check_says_that_there_is_no_store_yet_and_makes_none(configured: None, path: Path) -> None:
+    path.mkdir()
+    assert [each.id for each in run_checks()] == ["crudjt.I001"]
+    assert list(path.iterdir()) == []
+
+
+def test_the_check_finds_a_store_that_does_not_open(configured: None, path: Path) -> None:
+    path.write_text("a file")
+    [message] = found("crudjt.W003")
+    assert "there is no store here" in message.msg
+    path.unlink()
+    path.mkdir()
+    (path / "notes.txt").touch()
+    found("crudjt.W003")
+    assert [each.name for each in path.iterdir()] == ["notes.txt"]
+
+
+def test_the_check_of_a_deployment_asks_the_server(in_use: crudjt.Store) -> None:
+    with override_settings(CRUDJT_LOCATION="grpc://127.0.0.1:1", CRUDJT_SECRET_KEY=None):
+        found("crudjt.W003", deploy=True)
 
 
 def test_the_check_finds_a_missing_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,27 @@
-"""The store of this process, as the settings describe it."""
+"""The store of this process: the one that the settings describe, and while Django runs tests a temporary one."""
 
+import multiprocessing.util
+import os
+import shutil
+import sys
+import tempfile
 import threading
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
 
 import crudjt
-from crudjt.contrib._settings import OPEN, open_configured
+from crudjt.contrib._settings import OPEN, PREFIX, open_configured
+
+LOCATION = f"{PREFIX}LOCATION"
+_MAX_DATA_BYTES = f"{PREFIX}MAX_DATA_BYTES"
 
 _lock = threading.Lock()
 _open: list[crudjt.Store] = []
+_tests_of_open = [0]  # what `tests` returned when the store was opened
+_overrides = [0]  # how many tests in force have set the location
 
 
 def setting(name: str) -> Any:
@@ -18,29 +29,69 @@ def setting(name: str) -> Any:
     return getattr(settings, name, None)
 
 
+def tests() -> int:
+    """Return the id of this process while Django's test environment is set up in it, else 0.
+
+    0 too while a test overrides ``CRUDJT_LOCATION``: it then gets the store that it describes.
+    """
+    utils: Any = sys.modules.get("django.test.utils")
+    if utils is None or _overrides[0] or not hasattr(getattr(utils, "_TestState", None), "saved_data"):
+        return 0
+    return os.getpid()
+
+
 def get_store() -> crudjt.Store:
     """Return the store that the ``CRUDJT_*`` settings describe, opened at the first call.
+
+    While Django runs tests it is a temporary store of this process, so that no test meets the sessions of users, nor
+    those of tests that run in parallel.
 
     Raises:
         InvalidParameter: a setting is not usable.
         StoreError: the store cannot be opened.
 
     """
+    wanted = tests()
     try:
-        return _open[0]
-    except IndexError:
-        with _lock:
-            if not _open:
-                _open.append(open_configured(setting))
+        if _tests_of_open[0] == wanted:
             return _open[0]
+    except IndexError:
+        pass
+    with _lock:
+        if _tests_of_open[0] != wanted:
+            _close()
+            _tests_of_open[0] = wanted
+        if not _open:
+            _open.append(_temporary() if wanted else open_configured(setting))
+        return _open[0]
 
 
-def _forget(*, setting: str, **_: object) -> None:
+def _temporary() -> crudjt.Store:
+    directory = tempfile.mkdtemp(prefix="crudjt-tests-")
+    limit: dict[str, Any] = {} if setting(_MAX_DATA_BYTES) is None else {"max_data_bytes": setting(_MAX_DATA_BYTES)}
+    store = crudjt.open(Path(directory), secret_key=crudjt.generate_secret_key(), **limit)
+
+    def remove(process: int) -> None:
+        if process == os.getpid():
+            store.close()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    # As atexit, but the processes of parallel tests, which end without its functions, call it too.
+    multiprocessing.util.Finalize(None, remove, args=(os.getpid(),), exitpriority=0)
+    return store
+
+
+def _close() -> None:
+    while _open:
+        _open.pop().close()
+
+
+def _forget(*, setting: str, enter: bool, **_: object) -> None:
     """Close the store when a test overrides its settings; the next call opens the one that they describe then."""
     if setting in OPEN:
         with _lock:
-            while _open:
-                _open.pop().close()
+            _overrides[0] += (1 if enter else -1) if setting == LOCATION else 0
+            _close()
 
 
 setting_changed.connect(_forget)

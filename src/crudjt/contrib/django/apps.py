@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
-from crudjt.contrib.django.checks import check_settings
+from crudjt.contrib.django.checks import check_directory, check_server, check_settings
 
 
 class CrudjtConfig(AppConfig):
@@ -16,3 +16,5 @@ class CrudjtConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks."""
         register(check_settings, Tags.security)
+        register(check_directory, Tags.security)
+        register(check_server, Tags.security, deploy=True)

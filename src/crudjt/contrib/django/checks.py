@@ -1,13 +1,23 @@
-"""System checks: settings that would fail at the first request are found before."""
+"""System checks: settings that would fail at the first request, and a store that does not open, are found before."""
 
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django names it so
+from django.core.checks import CheckMessage, Error, Info, Warning  # noqa: A004 - Django names it so
 
 import crudjt
-from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, PREFIX, check_configured, timeout, unknown
-from crudjt.contrib.django._store import setting
+from crudjt.contrib._settings import (
+    ABSOLUTE_TIMEOUT,
+    IDLE_TIMEOUT,
+    PREFIX,
+    check_configured,
+    location,
+    open_existing,
+    timeout,
+    unknown,
+)
+from crudjt.contrib.django._store import setting, tests
 
 ENGINE = "crudjt.contrib.django"
 
@@ -34,6 +44,50 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
     if settings.SESSION_ENGINE != ENGINE:
         found.append(Warning("The session engine is another", hint=f"SESSION_ENGINE = {ENGINE!r}", id="crudjt.W002"))
     return found
+
+
+def check_directory(*_: Any, **__: Any) -> list[CheckMessage]:
+    """Open the store if it is in a directory. None is made where there is none.
+
+    I001: there is no store yet, so that it was not opened. W003: it cannot be opened, by this user at this time.
+    """
+    try:
+        place = location(setting)
+        check_configured(setting)
+    except crudjt.InvalidParameter:  # reported by `check_settings`
+        return []
+    if tests() or not isinstance(place, Path):
+        return []
+    try:
+        if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+            message = "There is no store yet, so whether it opens could not be checked"
+            return [Info(message, hint=f"The first request makes it, in {place}.", id="crudjt.I001")]
+    except OSError:  # the store says what is wrong with its directory
+        pass
+    return _opened()
+
+
+def check_server(*_: Any, **__: Any) -> list[CheckMessage]:
+    """Ask the store for its counters if it is on a server. Django does this with ``check --deploy`` only.
+
+    W003: it gives no answer.
+    """
+    try:
+        place = location(setting)
+        check_configured(setting)
+    except crudjt.InvalidParameter:  # reported by `check_settings`
+        return []
+    return [] if tests() or isinstance(place, Path) else _opened()
+
+
+def _opened() -> list[CheckMessage]:
+    try:
+        with open_existing(setting) as store:
+            store.stats()
+    except crudjt.StoreError as error:
+        hint = "If the application runs as another user or on another machine, run this check there."
+        return [Warning(f"The store could not be opened: {error}", hint=hint, id="crudjt.W003")]
+    return []
 
 
 def _wrong_timeout(name: str) -> Error | None:
