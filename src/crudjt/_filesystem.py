@@ -159,7 +159,7 @@ def is_regular(path: Path) -> bool:
     """Tell whether a path is a regular file, and no link to one."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -100,7 +100,7 @@ def test_a_token_that_begins_with_a_hyphen_is_a_token(command: Command, live: cr
     ],
 )
 def test_bad_input_exits_2_with_a_message_that_names_the_parameter(
-    command: Command, arguments: Sequence[str], named: str
+    command: Command, live: crudjt.Store, arguments: Sequence[str], named: str
 ) -> None:
     result = command(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -190,7 +190,9 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly(shell: Shell) ->
     assert (process.returncode, stderr) == (141, "")
 
 
-def test_an_interrupted_command_exits_130(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_command_exits_130(
+    command: Command, live: crudjt.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And not 1, which a script would take for a missing session."""
 
     def interrupt(_store: crudjt.Store) -> None:

@@ -12,7 +12,7 @@ from crudjt import _filesystem
 from crudjt.cli import (
     keys,
 )
-from tests.cli.shell import NEW_KEY, TOKEN, Command, Shell, own_key_file
+from tests.cli.shell import NEW_KEY, STORE_COMMANDS, TOKEN, UNKNOWN, Command, Shell, own_key_file
 
 
 def test_the_first_run_makes_a_key_for_the_user_alone_and_says_so_once(shell: Shell) -> None:
@@ -116,7 +116,7 @@ def test_a_key_file_comes_before_the_environment_and_that_before_the_file_it_nam
     monkeypatch.setenv("CRUDJT_SECRET_KEY_FILE", str(named))
 
     def made_with(secret_key: str, *options: str) -> bool:
-        token = command(*options, "create", "{}").stdout.strip()
+        token = command("--new-key", *options, "create", "{}").stdout.strip()
         with crudjt.open(path, secret_key=secret_key) as store:
             return store.read(token) is not None
 
@@ -183,3 +183,59 @@ def test_keygen_prints_a_new_key_each_time_and_stores_nothing(shell: Shell) -> N
     assert list(shell.home.iterdir()) == []
     with crudjt.open(shell.home / "data", secret_key=[first_key, second_key]):
         pass
+
+
+# The key of another store
+
+
+@pytest.fixture
+def alice(path: Path, secret_key: str) -> str:
+    """Return the token of a session in a store that an application has made with its key."""
+    with crudjt.open(path, secret_key=secret_key) as store:
+        return store.create({}, subject="alice")
+
+
+@pytest.mark.parametrize("arguments", [each for each in STORE_COMMANDS if each[0] not in {"stats", "sweep"}])
+def test_a_command_with_a_key_that_never_wrote_to_the_store_exits_3_every_time(
+    command: Command, alice: str, path: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (path / "manifest").read_bytes()
+    monkeypatch.setenv("CRUDJT_SECRET_KEY", crudjt.generate_secret_key())
+    for _ in range(2):
+        result = command(*(alice if each == UNKNOWN else each for each in arguments))
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert "--secret-key-file" in result.stderr
+        assert (path / "manifest").read_bytes() == before
+
+
+def test_a_command_that_needs_no_key_leaves_no_trace_of_one(
+    command: Command, alice: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (path / "manifest").read_bytes()
+    monkeypatch.setenv("CRUDJT_SECRET_KEY", crudjt.generate_secret_key())
+    for arguments in (("stats",), ("sweep",), ("backup", str(tmp_path / "copy")), ("init",)):
+        assert command(*arguments).exit_code == 0
+    assert (path / "manifest").read_bytes() == before
+
+
+def test_a_new_key_has_to_be_announced(
+    command: Command, alice: str, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRUDJT_SECRET_KEY", crudjt.generate_secret_key())
+    assert command("--new-key", "sessions", "alice").exit_code == 0
+    assert command("sessions", "alice").exit_code == 3  # to look is not to write
+    token = command("--new-key", "create", "{}").stdout.strip()
+    assert command("read", token).exit_code == 0
+    monkeypatch.setenv("CRUDJT_SECRET_KEY", secret_key)
+    assert command("read", alice).exit_code == 0
+
+
+@pytest.mark.parametrize("arguments", STORE_COMMANDS)
+def test_no_key_is_made_for_a_store_that_exists(
+    command: Command, alice: str, tmp_path: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CRUDJT_SECRET_KEY")
+    result = command(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--secret-key-file" in result.stderr
+    assert not (tmp_path / "home").exists()

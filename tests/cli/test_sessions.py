@@ -191,7 +191,7 @@ def test_sessions_lists_handles_that_revoke_id_takes_and_no_tokens(command: Comm
 
 
 def test_a_subject_without_sessions_lists_nothing_and_that_is_no_error(command: Command) -> None:
-    command("sweep")
+    command("init")
     for option in ((), ("--json",)):
         result = command(*option, "sessions", "nobody")
         assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")

@@ -8,7 +8,7 @@ import pytest
 import crudjt
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES
 from crudjt.testing import FakeClock
-from tests.cli.shell import Command
+from tests.cli.shell import HANDLE, TOKEN_COMMANDS, UNKNOWN, Command
 from tests.support.disks import (
     flip,
     log_end,
@@ -58,8 +58,60 @@ def test_a_backup_does_not_overwrite(command: Command, live: crudjt.Store, tmp_p
 
 def test_a_store_that_was_not_there_is_announced(command: Command, path: Path) -> None:
     """So that a misspelled path is seen."""
-    assert command("stats").stderr == f"Made a new store: {path}\n"
-    assert command("stats").stderr == ""
+    assert command("create", "{}").stderr == f"Made a new store: {path}\n"
+    assert command("create", "{}").stderr == ""
+
+
+def test_init_makes_a_store_and_leaves_one_that_is_there_as_it_is(command: Command, path: Path) -> None:
+    assert command("init").stderr == f"Made a new store: {path}\n"
+    before = (path / "manifest").read_bytes()
+    assert command("init", "--json").stdout == '{"made":false}\n'
+    assert (path / "manifest").read_bytes() == before
+
+
+NO_STORE: list[tuple[str, ...]] = [
+    *[(name, UNKNOWN, *rest) for name, *rest in TOKEN_COMMANDS],
+    ("sessions", "alice"), ("revoke", "alice"), ("revoke-id", HANDLE), ("stats",), ("sweep",), ("doctor",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", NO_STORE, ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize("place", ["missing", "empty"])
+def test_a_command_that_makes_no_store_refuses_a_place_without_one(
+    command: Command, path: Path, place: str, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CRUDJT_SECRET_KEY")
+    if place == "empty":
+        path.mkdir()
+    result = command(*arguments)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "there is no store here" in result.stderr
+    assert not path.exists() or not [*path.iterdir()]
+    assert not (path.parent / "home").exists()
+
+
+def test_a_backup_of_nothing_is_none(command: Command, path: Path, tmp_path: Path) -> None:
+    assert command("backup", str(tmp_path / "copy")).exit_code == 3
+    assert not path.exists()
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("arguments", [("--ttl", "0"), ("--max-reads", "0"), ("--subject", "")])
+def test_create_checks_its_data_before_it_makes_a_store(
+    command: Command, path: Path, arguments: tuple[str, ...]
+) -> None:
+    assert command("create", "{}", *arguments).exit_code == 2
+    assert command("create", json.dumps({"a": "x" * 5000})).exit_code == 2
+    assert not path.exists()
+
+
+def test_a_directory_that_others_can_write_to_needs_an_option(command: Command, path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o777)
+    refused = command("create", "{}")
+    assert refused.exit_code == 3
+    assert "--allow-shared-directory" in refused.stderr
+    assert command("--allow-shared-directory", "create", "{}").exit_code == 0
 
 
 def test_the_path_option_comes_before_the_environment(
@@ -68,6 +120,7 @@ def test_the_path_option_comes_before_the_environment(
     monkeypatch.chdir(tmp_path)
     token = command("--store", "here", "create", "{}").stdout.strip()
     assert not path.exists()
+    command("init")
     assert command("--store", str(tmp_path / "here"), "read", token).exit_code == 0
     assert command("read", token).exit_code == 1
 

@@ -137,15 +137,56 @@ def test_a_key_that_never_wrote_the_store_is_warned_of(path: Path, caplog: pytes
     """Most often it is a mistake: every session seems to be gone."""
     first, second = keys(2)
     with caplog.at_level(logging.WARNING, "crudjt"):
-        crudjt.open(path, secret_key=first).close()
-        crudjt.open(path, secret_key=first).close()
-        crudjt.open(path, secret_key=[first, second]).close()
-        crudjt.open(path, secret_key=second).close()
+        for ring in (first, first, [first, second], second):
+            with crudjt.open(path, secret_key=ring) as store:
+                store.create({})
         assert caplog.messages == []
-        crudjt.open(path, secret_key=keys(1)[0]).close()
-    assert len(caplog.messages) == 1
+        other = keys(1)[0]
+        for _ in range(2):
+            with crudjt.open(path, secret_key=other) as store:
+                assert not [*store.sessions("alice")]
+                assert store.read("A" * 22) is None
+                assert not store.delete("A" * 22)
+    assert len(caplog.messages) == 2
     assert str(path) in caplog.messages[0]
-    assert "sessions will not be found" in caplog.messages[0]
+    assert "its sessions are not found" in caplog.messages[0]
+
+
+def test_a_directory_without_a_store_is_refused_where_none_is_to_be_made(path: Path, secret_key: str) -> None:
+    with pytest.raises(crudjt.StoreInaccessible, match="there is no store here"):
+        crudjt.open(path, secret_key=secret_key, create=False)
+    assert not path.exists()
+    path.mkdir()
+    with pytest.raises(crudjt.StoreInaccessible, match="there is no store here"):
+        crudjt.open(path, secret_key=secret_key, create=False)
+    assert not [*path.iterdir()]
+    crudjt.open(path, secret_key=secret_key).close()
+    crudjt.open(path, secret_key=secret_key, create=False).close()
+
+
+@pytest.mark.parametrize("content", ["manage.py", "log/access.log", ".git"])
+def test_a_directory_that_holds_something_else_is_refused(path: Path, secret_key: str, content: str) -> None:
+    (path / content).parent.mkdir(parents=True)
+    (path / content).touch()
+    (path / "other").touch()
+    before = sorted(path.rglob("*"))
+    with pytest.raises(crudjt.StoreInaccessible, match="holds something else"):
+        crudjt.open(path, secret_key=secret_key)
+    assert sorted(path.rglob("*")) == before
+
+
+def test_the_root_of_a_file_system_is_an_empty_directory(path: Path, secret_key: str) -> None:
+    (path / "lost+found").mkdir(parents=True)
+    crudjt.open(path, secret_key=secret_key).close()
+
+
+@pytest.mark.parametrize("name", ["manifest", "lock", "control", "view/data.mdb"])
+def test_a_file_that_is_a_fifo_is_refused_at_once(path: Path, secret_key: str, name: str) -> None:
+    crudjt.open(path, secret_key=secret_key).close()
+    (path / name).unlink()
+    os.mkfifo(path / name)
+    with pytest.raises(crudjt.StoreInaccessible, match="no regular file"):
+        crudjt.open(path, secret_key=secret_key)
 
 
 # The location

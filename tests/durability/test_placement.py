@@ -48,10 +48,10 @@ def test_every_process_finds_the_same_though_all_make_the_store_at_once(path: Pa
     assert len({tuple(found.get()) for _ in processes}) == 1
 
 
-def test_the_first_opening_with_a_new_secret_key_adds_its_copy(path: Path, secret_key: str) -> None:
+def test_the_first_session_with_a_new_secret_key_adds_its_copy(path: Path, secret_key: str) -> None:
     before = places(path, secret_key)
     new = crudjt.generate_secret_key()
-    crudjt.open(path, secret_key=[secret_key, new]).close()
+    assert places(path, [secret_key, new]) == before
     assert len(manifest.load(path).placement) == 2
     assert places(path, new) == before
 
@@ -87,7 +87,7 @@ def without_placement(path: Path) -> None:
 @pytest.mark.parametrize("spoil", [lambda copy: "00" + copy[2:], lambda _copy: "", lambda _copy: "no hexadecimal"])
 def test_a_copy_that_does_not_open_counts_as_missing(path: Path, secret_key: str, spoil: Callable[[str], str]) -> None:
     before, new = places(path, secret_key), crudjt.generate_secret_key()
-    crudjt.open(path, secret_key=[secret_key, new]).close()
+    assert places(path, [secret_key, new]) == before
     found = manifest.load(path)
     first, second = found.placement
     msgspec.structs.replace(found, placement=found.placement | {first: spoil(found.placement[first])}).save(path)
@@ -119,7 +119,8 @@ def test_an_opening_goes_on_without_it_while_another_process_holds_the_manifest(
     monkeypatch.setattr(known_keys, "_WAIT_SECONDS", 0.05)
     before = places(path, secret_key)
     without_placement(path)
-    with crudjt.open(path, secret_key=secret_key) as store:  # adds one
+    with crudjt.open(path, secret_key=secret_key) as store:
+        store.create({})  # adds one
         assert manifest.load(path).placement
         without_placement(path)
         with exclusively(engine_of(store)) as alone:

@@ -10,10 +10,15 @@ import msgspec
 
 from crudjt._backends.embedded.doctor.check import examine
 from crudjt._backends.embedded.doctor.repair import repair as repair_store
+from crudjt._backends.embedded.engine.directory import holds_store
+from crudjt._core.codec import pack
 from crudjt._core.keyring import generate_secret_key
+from crudjt._core.options import Options
 from crudjt._core.validation import (
     KEEP,
     KeepType,
+    checked_subject,
+    new_limits,
 )
 from crudjt.cli.context import (
     Commands,
@@ -67,6 +72,10 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
 @path_option("--tls-cert", "Client certificate (PEM).")
 @path_option("--tls-key", "Its key, in PEM.")
 @click.option("--allow-plaintext", is_flag=True, default=None, help="Connect to another host without TLS.")
+@click.option(
+    "--allow-shared-directory", is_flag=True, default=None, help="Use a directory that other users can write to."
+)
+@click.option("--new-key", is_flag=True, help="Use a secret key that the store does not know yet.")
 @older_path_option
 @older_url_option
 @click.option("--json", is_flag=True, help="Print each result as a JSON document.")
@@ -81,6 +90,7 @@ def main(
     path: Path | None,
     url: str | None,
     secret_key_file: Path | None,
+    new_key: bool,
     json: bool,
     **connection: Path | bool | None,
 ) -> None:
@@ -90,7 +100,7 @@ def main(
 
     Exit status: 0 done, 1 no such session (or wrong version, or an unhealthy store), 2 bad input, 3 the store failed.
     """
-    ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, connection)
+    ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, connection, new_key)
 
 
 @main.command()
@@ -101,6 +111,20 @@ def keygen(settings: Settings) -> None:
     settings.refuse_url()
     key = generate_secret_key()
     settings.show({"secret_key": key}, key)
+
+
+@main.command()
+@json_option
+@click.pass_obj
+def init(settings: Settings) -> None:
+    """Make an empty store, and a secret key for a user who has none.
+
+    A store that exists is left as it is.
+    """
+    directory = settings.directory
+    is_new = not holds_store(directory)
+    with settings.open(create=True, finds_sessions=False):
+        settings.show({"made": is_new})
 
 
 @main.command()
@@ -116,9 +140,14 @@ def create(
 ) -> None:
     """Start a session and print its token.
 
-    JSON is an object: what the token is to stand for.
+    JSON is an object: the data of the session. Makes the store if there is none.
     """
-    with settings.open() as store:
+    new_limits(ttl, idle, max_reads)  # what cannot be stored is refused before a store is made
+    if subject is not None:
+        checked_subject(subject)
+    if isinstance(settings.place, Path):
+        pack(data, Options().max_data_bytes)
+    with settings.open(create=True) as store:
         token = store.create(data, ttl, max_reads, idle=idle, subject=subject)
     settings.show({"token": token}, token)
 
@@ -257,7 +286,7 @@ def revoke_id(settings: Settings, id: str) -> None:  # noqa: A002 - named as Ses
 @click.pass_obj
 def stats(settings: Settings) -> None:
     """Print counters of the store."""
-    with settings.open() as store:
+    with settings.open(finds_sessions=False) as store:
         counters: dict[str, Any] = msgspec.to_builtins(asdict(store.stats()))
     lines = (f"{name}: {'never' if value is None else value}" for name, value in counters.items())
     settings.show(counters, "\n".join(lines))
@@ -268,7 +297,7 @@ def stats(settings: Settings) -> None:
 @click.pass_obj
 def sweep(settings: Settings) -> None:
     """Remove expired sessions, and print how many."""
-    with settings.open() as store:
+    with settings.open(finds_sessions=False) as store:
         swept = store.sweep()
     settings.show({"swept": swept}, str(swept))
 
@@ -282,7 +311,7 @@ def backup(settings: Settings, path: Path) -> None:
 
     The copy is consistent, and other processes may use the store while it is made. It opens with the same key.
     """
-    with settings.open() as store:
+    with settings.open(finds_sessions=False) as store:
         store.backup(path)
     settings.show({"backup": str(path)})
 

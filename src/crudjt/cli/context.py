@@ -20,15 +20,16 @@ from typing import Any, ClassVar, cast
 import click
 import msgspec
 
-from crudjt._backends.embedded.engine import manifest
+from crudjt._backends.embedded.engine.directory import holds_store
 from crudjt._backends.grpc.location import access_token_in
 from crudjt._core.keyring import generate_secret_key
 from crudjt._core.tokens import TOKEN_CHARACTERS
 from crudjt.base import Store
 from crudjt.cli import keys
-from crudjt.errors import InvalidParameter, MissingDependency, StoreError, VersionConflict
+from crudjt.errors import InvalidParameter, MissingDependency, StoreError, StoreInaccessible, VersionConflict
 from crudjt.opening import Location, OpenOptions, backend_of, parse, resolve
 
+_OF_DIRECTORIES = frozenset({"allow_shared_directory"})
 _INTERRUPTED = 130
 _UNREAD = 141
 _TOKEN_IN_TEXT = re.compile(rf"[\w-]{{{TOKEN_CHARACTERS},}}", re.ASCII)
@@ -43,6 +44,7 @@ class Settings:
         secret_key_file: a file with the secret keys, for a store that takes any.
         json: whether to print JSON; a command has this option too.
         connection: the options for a server; ``None`` for each that is not given.
+        new_key: whether the secret keys may be new to a store that exists.
 
     """
 
@@ -50,6 +52,7 @@ class Settings:
     secret_key_file: Path | None
     json: bool
     connection: dict[str, Path | bool | None]
+    new_key: bool = False
 
     @property
     def place(self) -> str | Path:
@@ -69,17 +72,26 @@ class Settings:
         if self.location is not None and isinstance(self.place, str):
             raise click.UsageError("--store does not go with this command: it asks no store")
 
-    def options(self, key_file: Path | None = None) -> OpenOptions:
-        """Return the options that `crudjt.open` takes for the store, making a secret key for a user who has none.
+    def options(self, key_file: Path | None = None, *, create: bool = False) -> OpenOptions:
+        """Return the options that `crudjt.open` takes for the store.
 
         Args:
             key_file: where to find the secret keys if ``--secret-key-file`` is not given.
+            create: whether the command makes the store if there is none, and a secret key for a user who has none.
+
+        Raises:
+            StoreInaccessible: there is no store, and none is to be made.
 
         """
         place, options = self.place, self._connection_options()
         if "secret_key" in backend_of(place).OPTIONS:
             parse(place, {**options, "secret_key": generate_secret_key()})  # refuses before a key is made
-            options["secret_key"] = keys.secret_keys(self.secret_key_file or key_file)
+            is_new = isinstance(place, Path) and not holds_store(place)
+            if isinstance(place, Path) and is_new and not create and not place.is_file():
+                raise StoreInaccessible(place, "there is no store here (to make one: crudjt init)")
+            options["secret_key"] = keys.secret_keys(self.secret_key_file or key_file, may_make=is_new)
+            if isinstance(place, Path):
+                options["create"] = create
         elif self.secret_key_file is not None:
             raise click.UsageError("--secret-key-file does not go with this store: the server has its own")
         return options
@@ -90,23 +102,41 @@ class Settings:
         for name, value in self.connection.items():
             parameter = name.removesuffix("_file")
             if value is not None and parameter not in taken:
-                raise click.UsageError(f"--{name.replace('_', '-')} is only for a server")
+                kind = "directory" if name in _OF_DIRECTORIES else "server"
+                raise click.UsageError(f"--{name.replace('_', '-')} is only for a {kind}")
             if isinstance(value, Path) and parameter == "access_token":
                 options[parameter] = access_token_in(value)
             elif value is not None:
                 options[parameter] = value
         return cast("OpenOptions", options)
 
-    def open(self, options: OpenOptions | None = None) -> Store:
-        """Open the store, making it and its key if there are none.
+    def open(self, options: OpenOptions | None = None, *, create: bool = False, finds_sessions: bool = True) -> Store:
+        """Open the store.
 
-        Says on the standard error output what it made: a new store that was not expected is a wrong location.
+        Says on the standard error output if it made one: a new store that was not expected is a wrong location.
+
+        Args:
+            options: what `options` returned, if it was called already.
+            create: whether to make the store if there is none, and a secret key for a user who has none.
+            finds_sessions: whether the command needs the right secret key to do what it is for.
+
+        Raises:
+            StoreInaccessible: there is no store, and none is to be made; no secret key that was given made a session in
+                it, though there are some, and ``--new-key`` was not given.
+
         """
-        parsed = parse(self.place, self.options() if options is None else options)
-        is_new = isinstance(self.place, Path) and not (self.place / manifest.NAME).exists()
+        parsed = parse(self.place, self.options(create=create) if options is None else options)
+        is_new = isinstance(self.place, Path) and not holds_store(self.place)
         store = parsed.open()
         if is_new:
             click.echo(f"Made a new store: {self.place}", err=True)
+        elif finds_sessions and not self.new_key and not getattr(store, "key_is_known", True):
+            store.close()
+            raise StoreInaccessible(
+                store.location,
+                "the secret key is not the one that the sessions of this store were made with, so none would be found; "
+                "give that one with --secret-key-file, or begin to use this one with --new-key",
+            )
         return store
 
     def show(self, document: dict[str, Any], text: str = "") -> None:

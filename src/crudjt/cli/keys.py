@@ -16,11 +16,15 @@ from crudjt._core.keyring import (
 from crudjt.errors import InvalidParameter
 
 
-def secret_keys(given: Path | None) -> list[str]:
+def secret_keys(given: Path | None, *, may_make: bool) -> list[str]:
     """Return the secret keys: of the file given, else of the environment, else the user's own.
 
+    Args:
+        given: the file that an option names.
+        may_make: whether to make a key for a user who has none: only for a store that is made, too.
+
     Raises:
-        InvalidParameter: the named key is invalid, or no key can be made.
+        InvalidParameter: the named key is invalid, or there is no key and none can be made.
 
     """
     if given is not None:
@@ -32,6 +36,12 @@ def secret_keys(given: Path | None) -> list[str]:
         return _read(Path(named))
     own = _own_path()
     if not own.exists():
+        if not may_make:
+            raise InvalidParameter(
+                "secret_key",
+                "no secret key for a store that exists already; give the one that its sessions were made with: pass "
+                f"--secret-key-file, or set {SECRET_KEY_VARIABLE} or {SECRET_KEY_FILE_VARIABLE}",
+            )
         _make(own)
     return _read(own)
 

@@ -73,7 +73,7 @@ def run_server(
     addresses = checked_addresses(listen or _default_listen(), tls=tls is not None, access_tokens=bool(tokens))
     metrics_address = None if metrics is None else _metrics_address(metrics)
     _refuse_server(settings)
-    options = settings.options(_original_key_file())
+    options = settings.options(_original_key_file(), create=True)
     block_signals()
     with ExitStack() as stack:
         store = stack.enter_context(settings.open(options))

@@ -1,6 +1,7 @@
 """`EmbeddedStore`: a store in a directory, which every process of the host opens itself."""
 
 import logging
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from os import PathLike
@@ -65,6 +66,18 @@ class _Closed:
         raise StoreClosed
 
 
+class _Unnoted:
+    """Makes sessions while the manifest lacks a key: any use notes the keys first, and then never comes here again."""
+
+    def __init__(self, store: "EmbeddedStore") -> None:
+        self._store = weakref.ref(store)
+
+    def __getattr__(self, name: str) -> object:
+        store = self._store()
+        assert store is not None, "a method of the store is running"
+        return getattr(store._note_keys(), name)  # noqa: SLF001 - a part of the store
+
+
 def _refuse(_token: str) -> NoReturn:
     raise StoreClosed
 
@@ -77,18 +90,19 @@ class EmbeddedStore(Store):
         engine = registry.acquire(directory, options)
         try:
             keyring = Keyring(secrets, engine.salt)
-            known, placement = known_keys.note_keys(engine, keyring)
-            if not known:
-                logger.warning(
-                    "none of the secret keys given wrote %s before: its sessions will not be found", directory
-                )
+            found = known_keys.find_keys(engine, keyring)
+            if not found.known:
+                logger.warning("no secret key that was given ever wrote to %s: its sessions are not found", directory)
         except BaseException:
             registry.release(engine, options)
             raise
         self._directory = directory
         self._options = options
         self._engine: Engine = engine
-        self._sessions = Sessions(keyring, placement, partial(_damaged, directory))
+        self._key_is_known = found.known
+        self._sessions = Sessions(keyring, found.placement, partial(_damaged, directory))
+        unnoted: Any = _Unnoted(self)
+        self._minting: Sessions = self._sessions if found.noted else unnoted  # what makes sessions under the newest key
         self._clock = options.clock
         self._max_data_bytes = options.max_data_bytes
         self._durable = options.durability == "full"
@@ -119,7 +133,7 @@ class EmbeddedStore(Store):
         idle: Duration | None = None,
         subject: str | None = None,
     ) -> str:
-        sessions = self._sessions
+        sessions = self._minting
         packed = pack(data, self._max_data_bytes)
         limits = new_limits(ttl, idle, max_reads)
         if subject is not None:
@@ -235,7 +249,7 @@ class EmbeddedStore(Store):
         limits = changed_limits(ttl, idle, KEEP)
         known, now_ns = self._known(token), self._clock()
         arguments = token, known, now_ns, packed, subject, limits, if_version
-        return self._engine.write(self._sessions.rotate, arguments, self._durable)
+        return self._engine.write(self._minting.rotate, arguments, self._durable)
 
     def delete(self, token: str) -> bool:
         known, now_ms = self._known(token), self._clock() // NS_PER_MS
@@ -303,7 +317,7 @@ class EmbeddedStore(Store):
         changes: list[Change] = []
         for item in in_batches(data):
             packed = pack(item, self._max_data_bytes)
-            token, change = self._sessions.insert(packed, subject, limits, self._clock(), place)
+            token, change = self._minting.insert(packed, subject, limits, self._clock(), place)
             tokens.append(token)
             changes.append(change)
         self._engine.write(None, changes, self._durable)
@@ -335,7 +349,7 @@ class EmbeddedStore(Store):
             return
         closed: Any = _Closed()  # takes the place of any part, so that every use raises
         refuse: Any = _refuse
-        self._engine = self._cache = self._sessions = closed
+        self._engine = self._cache = self._sessions = self._minting = closed
         self._cached = refuse
         registry.release(engine, self._options)
 
@@ -349,7 +363,20 @@ class EmbeddedStore(Store):
         state = "closed" if isinstance(self._engine, _Closed) else "open"
         return f"<EmbeddedStore {str(self._directory)!r} {state}>"
 
+    @property
+    def key_is_known(self) -> bool:
+        """Whether one of the secret keys has made a session here, or none has yet."""
+        return self._key_is_known
+
     # What the methods share
+
+    def _note_keys(self) -> Sessions:
+        """Note the keys in the manifest, before one of them makes its first session."""
+        sessions = self._sessions
+        placement = known_keys.note_keys(self._engine, sessions.keyring)
+        self._key_is_known = True
+        self._sessions = self._minting = Sessions(sessions.keyring, placement, partial(_damaged, self._directory))
+        return self._minting
 
     def _now_ms(self) -> int:
         clock = self._clock

@@ -20,12 +20,20 @@ _OWN_NAMES = {STORE_LOCK_FILE, CONTROL_FILE, manifest.NAME, *_INNER_DIRECTORIES,
 
 
 def holds_store(directory: Path) -> bool:
-    """Tell whether a directory holds a store, or the remains of one whose manifest is lost."""
-    return (
-        _filesystem.is_regular(directory / manifest.NAME)
-        or bool(segment_numbers(directory / LOG_DIRECTORY))
-        or any((directory / BASE_DIRECTORY).glob("*.mdb"))
-    )
+    """Tell whether a directory holds a store, or the remains of one whose manifest is lost.
+
+    Raises:
+        StoreInaccessible: there is no permission to look.
+
+    """
+    try:
+        return (
+            _filesystem.is_regular(directory / manifest.NAME)
+            or bool(segment_numbers(directory / LOG_DIRECTORY))
+            or any((directory / BASE_DIRECTORY).glob("*.mdb"))
+        )
+    except PermissionError as error:
+        raise inaccessible(error, directory) from error
 
 
 def prepare_directory(directory: Path, *, create: bool, allow_shared: bool) -> None:
@@ -44,7 +52,7 @@ def prepare_directory(directory: Path, *, create: bool, allow_shared: bool) -> N
     """
     try:
         if not directory.is_dir():
-            if not create:
+            if not create and not directory.exists():
                 raise StoreInaccessible(directory, "there is no store here")
             _filesystem.make_directories(directory)
     except (FileExistsError, NotADirectoryError) as error:

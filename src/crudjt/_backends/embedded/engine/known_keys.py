@@ -1,4 +1,8 @@
-"""Note in the manifest which secret keys a store was written with, and read or make its placement key."""
+"""Note in the manifest which secret keys a store was written with, and read or make its placement key.
+
+A key is noted before it first makes a session, not when the store is opened with it: who only looks into a store, with
+a key that may be the wrong one, leaves no trace.
+"""
 
 import os
 import random
@@ -20,15 +24,27 @@ _WAIT_SECONDS = 1.0
 _POLL_SECONDS = 0.01
 
 
-class Noted(NamedTuple):
+class Found(NamedTuple):
     """The entries of a keyring in the manifest."""
 
-    known: bool  # one of its keys was used before, or the store is new
-    placement: Placement
+    known: bool  # one of its keys was used before, or no key was
+    noted: bool  # all of them are there, each with its copy of the placement key
+    placement: Placement  # of the store, or a random one where no copy opens: then the keys must be noted first
 
 
-def note_keys(engine: Engine, keyring: Keyring) -> Noted:
-    """Add the keys to the manifest, each with its copy of the placement key, and return what was known of them.
+def find_keys(engine: Engine, keyring: Keyring) -> Found:
+    """Look the keys up in the manifest, and change nothing."""
+    found = _load(engine)
+    placement_key = keyring.open_placement_key(found.placement)
+    return Found(
+        not found.keys or any(fingerprint in found.keys for fingerprint in keyring.fingerprints),
+        placement_key is not None and _complete(found, keyring),
+        Placement(os.urandom(PLACEMENT_KEY_BYTES) if placement_key is None else placement_key),
+    )
+
+
+def note_keys(engine: Engine, keyring: Keyring) -> Placement:
+    """Add the keys to the manifest, each with its copy of the placement key. To be called before they first write.
 
     Where no copy opens, a placement key is made, for the sessions of these keys. It is shared with other processes only
     once it is in the manifest. So this waits a second for a process that holds the manifest (it compacts, sweeps, or is
@@ -36,11 +52,8 @@ def note_keys(engine: Engine, keyring: Keyring) -> Noted:
     is no worse than the random ones of older stores; the next opening tries again.
     """
     started = time.monotonic()
-    known: bool | None = None
     while True:
         found = _load(engine)
-        if known is None:
-            known = not found.keys or any(fingerprint in found.keys for fingerprint in keyring.fingerprints)
         placement_key = keyring.open_placement_key(found.placement)
         if placement_key is None or not _complete(found, keyring):
             with exclusively(engine) as alone:
@@ -49,7 +62,7 @@ def note_keys(engine: Engine, keyring: Keyring) -> Noted:
         if placement_key is None and time.monotonic() - started > _WAIT_SECONDS:
             placement_key = os.urandom(PLACEMENT_KEY_BYTES)
         if placement_key is not None:
-            return Noted(known, Placement(placement_key))
+            return Placement(placement_key)
         time.sleep(_POLL_SECONDS * (1 + random.random()))  # noqa: S311 - only to keep openers apart
 
 
