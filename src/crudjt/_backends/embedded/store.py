@@ -75,7 +75,7 @@ class _Unnoted:
     def __getattr__(self, name: str) -> object:
         store = self._store()
         assert store is not None, "a method of the store is running"
-        return getattr(store._note_keys(), name)  # noqa: SLF001 - a part of the store
+        return getattr(store.noted_sessions(), name)
 
 
 def _refuse(_token: str) -> NoReturn:
@@ -370,7 +370,7 @@ class EmbeddedStore(Store):
 
     # What the methods share
 
-    def _note_keys(self) -> Sessions:
+    def noted_sessions(self) -> Sessions:
         """Note the keys in the manifest, before one of them makes its first session."""
         sessions = self._sessions
         placement = known_keys.note_keys(self._engine, sessions.keyring)
