@@ -24,12 +24,14 @@ from crudjt._core.lookup import (
 from crudjt._core.record import (
     NO_SUBJECT,
     RECORD_FORMAT,
+    START_OF_NEW,
     TAG_OFFSET,
     Header,
     deadline,
     has_expired,
     join_payload,
     pack_header,
+    pack_unlimited_header,
     relimited,
     seal,
     unlimited,
@@ -74,7 +76,7 @@ class Sessions(Finder):
             place = self._place_of_subject(subject)
         id_ = new_id(now_ns, place)
         if limits is NO_LIMITS:
-            head = pack_header(RECORD_FORMAT, flags, 0, 1, now_ms, 0, 0, 0, 0, tag)
+            head = pack_unlimited_header(START_OF_NEW[flags], now_ms, tag)
         else:
             ttl, idle, max_reads = limits
             hard_expiry = now_ms + ttl if ttl else 0

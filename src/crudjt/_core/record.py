@@ -55,9 +55,16 @@ _SUBJECT_LENGTH_BYTES = 2
 
 assert _HEADER.size == HEADER_BYTES
 
-_VERSION = Struct("<4sI")
+_VERSION = Struct("<4sI56s")
 _pack_version = _VERSION.pack
 _unpack_version = _VERSION.unpack_from
+
+# The fields before the creation time, of a new session without and with a subject.
+START_OF_NEW = tuple(
+    _HEADER.pack(RECORD_FORMAT, flags, 0, 1, 0, 0, 0, 0, 0, NO_SUBJECT)[:8] for flags in (0, _HAS_SUBJECT)
+)
+pack_unlimited_header = Struct("<8sQ32x16s").pack
+"""Header's bytes of a session without limits, from such a start, the creation time and the subject tag."""
 
 pack_header = _HEADER.pack
 unpack_header = _HEADER.unpack_from
@@ -179,8 +186,8 @@ def version_of(head: bytes) -> int:
 
 def with_next_version(head: bytes) -> bytes:
     """Return a header's bytes as of the next version."""
-    before, version = _unpack_version(head)
-    return _pack_version(before, version + 1 & _MAX_VERSION) + head[8:]
+    before, version, after = _unpack_version(head)
+    return _pack_version(before, version + 1 & _MAX_VERSION, after)
 
 
 def with_created(head: bytes, now_ms: int) -> bytes:

@@ -11,6 +11,7 @@ import threading
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
+from struct import Struct
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -24,8 +25,9 @@ PLACE_BYTES = 2
 PLACE = slice(8, 10)
 """Where the place lies in an id."""
 
-_RANDOM_BYTES = 6
-_RANDOM_BYTES_AND_PLACE = 8
+# Random bytes are cut to what the format takes.
+_pack_id = Struct(">Q8s").pack
+_pack_id_at = Struct(">Q2s6s").pack
 _MAX_NS = 2**64 - 1
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE = bytes.maketrans(b"-_+/=", b"+/!!!")  # "!" is in no Base64 alphabet
@@ -43,8 +45,8 @@ def new_id(now_ns: int, place: bytes | None = None) -> bytes:
     except IndexError:
         chunk = chunks.refill()
     if place is None:
-        return nanoseconds.to_bytes(8, "big") + chunk[:_RANDOM_BYTES_AND_PLACE]
-    return nanoseconds.to_bytes(8, "big") + place + chunk[:_RANDOM_BYTES]
+        return _pack_id(nanoseconds, chunk)
+    return _pack_id_at(nanoseconds, place, chunk)
 
 
 def random_place() -> bytes:
