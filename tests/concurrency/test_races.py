@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 import crudjt
 from crudjt._backends.embedded.engine.control_block import begin_word
+from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._core import (
     random_pool,
     tokens,
 )
+from crudjt.testing import FakeClock
 from tests.support.embedded import engine_of
 from tests.support.histories import (
     UNKNOWN,
@@ -37,6 +39,7 @@ from tests.support.processes import (
 pytestmark = UNINTERRUPTIBLE
 
 PROCESSES = 4
+QUIET = 3600.0  # a sync interval at which no background thread comes
 
 # Lost updates
 
@@ -98,6 +101,65 @@ def test_no_update_with_if_version_is_lost(path: Path, secret_key: str, threads:
     assert session.data == {"n": PROCESSES * threads * times}
     assert session.version == 1 + PROCESSES * threads * times
     assert conflicts
+
+
+# A session that moves while its subject is logged out everywhere
+
+
+class RotatingClock(FakeClock):
+    """A clock that rotates a session when it is looked at, for so many times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+        self.token = ""
+        self.rotate: Callable[[str], str | None] = lambda _token: None
+
+    def __call__(self) -> int:
+        if self.times:
+            self.times -= 1
+            times, self.times = self.times, 0  # the rotate looks at the clock as well
+            self.token = self.rotate(self.token) or self.token
+            self.times = times
+        return super().__call__()
+
+
+@pytest.mark.parametrize("times", [1, 20])
+def test_a_session_that_is_rotated_while_its_subject_is_revoked_ends(path: Path, secret_key: str, times: int) -> None:
+    """Each time between the look at the subject's sessions and their end."""
+    clock = RotatingClock()
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        clock.token = first = store.create({"n": 0}, subject="anna")
+        clock.rotate = store.rotate
+        clock.times = times
+        store.revoke("anna")
+        assert clock.token != first
+        assert store.peek(clock.token) is None
+        assert list(store.sessions("anna")) == []
+        assert store.stats().sessions == 0
+
+
+def test_a_session_that_moves_to_a_new_key_while_its_subject_is_revoked_ends(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the looks at the sessions of the one key and of the other."""
+    with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
+        old = store.create({"n": 0}, subject="anna")
+    with crudjt.open(path, secret_key=[secret_key, crudjt.generate_secret_key()], sync_interval=QUIET) as store:
+        scan = Engine.scan
+        moved: list[str | None] = []
+
+        def scan_and_move(engine: Engine, *arguments: Any) -> Any:
+            found = scan(engine, *arguments)
+            if not moved:
+                moved.append(store.rotate(old))
+            return found
+
+        monkeypatch.setattr(Engine, "scan", scan_and_move)
+        store.revoke("anna")
+        assert moved[0]
+        assert store.peek(moved[0]) is None
+        assert list(store.sessions("anna")) == []
 
 
 # Stale reads

@@ -288,8 +288,11 @@ class EmbeddedStore(Store):
         return self._write(self._sessions.remove_id, checked_handle(id), self._now_ms())
 
     def _filed(self, subject: str) -> Iterator[tuple[Key, bytes, list[bytes]]]:
-        """Yield the ids of a subject, by key and tag; each list is read in one transaction."""
-        for key in self._sessions.keyring.newest_first:
+        """Yield the ids of a subject, by key and tag; each list is read in one transaction.
+
+        The newest key comes last: a rotate moves a session to it, which must not escape to a place that was looked at.
+        """
+        for key in reversed(self._sessions.keyring.newest_first):
             tag = key.subject_tag(subject)
             start = prefix = SUBJECT + tag
             while items := self._engine.scan(prefix, start, _BATCH):
