@@ -11,6 +11,7 @@ import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import compaction, sweep
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._core.record import MIN_RECORD_BYTES
 from crudjt.testing import FakeClock
 from tests.support.disks import (
     QUIET,
@@ -22,7 +23,8 @@ from tests.support.disks import (
     segments,
     wait_for,
 )
-from tests.support.embedded import engine_of, stored
+from tests.support.embedded import engine_of, record_of, spoil, stored
+from tests.support.stores import read
 
 
 def test_a_sweep_removes_expired_sessions_with_their_subject_entries_and_nothing_else(
@@ -50,6 +52,29 @@ def test_a_sweep_removes_expired_sessions_with_their_subject_entries_and_nothing
     assert len(stored(store)) == 5  # three sessions, two entries of anna
     assert list(store.sessions("ben")) == []
     assert store.sweep() == 0
+
+
+@pytest.mark.parametrize("format_", [0, 2, 255])
+def test_a_sweep_leaves_records_of_an_unknown_format(store: crudjt.Store, clock: FakeClock, format_: int) -> None:
+    """A newer version has written them, and may say in another place when they expire."""
+    newer = read(store, store.create({"n": 1}, ttl=10))
+    store.create({"n": 2}, ttl=10)
+    spoil(store, newer.id, lambda record: record.__setitem__(0, format_))
+    before = record_of(store, newer.id)
+    clock.advance(10)
+    assert store.sweep() == 1
+    assert store.sweep() == 0
+    assert record_of(store, newer.id) == before
+
+
+@pytest.mark.parametrize("length", [0, 1, 20, MIN_RECORD_BYTES - 1])
+def test_a_sweep_leaves_records_that_are_cut_short(store: crudjt.Store, clock: FakeClock, length: int) -> None:
+    """They are reported where they are read, and not taken away unseen."""
+    cut = read(store, store.create({"n": 1}, ttl=10))
+    spoil(store, cut.id, lambda record: record.__delitem__(slice(length, None)))
+    clock.advance(10)
+    assert store.sweep() == 0
+    assert len(record_of(store, cut.id)) == length
 
 
 def test_what_was_swept_stays_away_after_a_boot(

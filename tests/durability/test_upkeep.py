@@ -1,6 +1,8 @@
-"""What looks after a store where the clock was wrong, and where no background thread can run."""
+"""What looks after a store: where the clock was wrong, where readers were killed, and where no threads can run."""
 
 import logging
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,6 +14,8 @@ import crudjt
 from crudjt._backends.embedded.engine import background, compaction
 from crudjt.testing import FakeClock
 from tests.support.disks import wait_for
+from tests.support.embedded import engine_of, reader_pids
+from tests.support.processes import Fork
 
 INTERVAL = 0.05
 TEN_YEARS = 10 * 365 * 86_400.0
@@ -56,6 +60,32 @@ def test_a_clock_that_was_ahead_once_ends_no_sweeping(path: Path, secret_key: st
         clock.advance(11)
         wait_for(lambda: store.stats().sessions == 1)
         assert store.peek(lasting)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_the_slots_of_killed_readers_are_freed_and_the_view_stops_growing(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies while it reads keeps the pages that it saw from being used again."""
+    monkeypatch.setattr(background, "_READER_CHECK_SECONDS", 0.0)
+
+    def read_and_die() -> None:
+        reading = engine_of(store).view.snapshot()
+        assert reading.id() > 0
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with crudjt.open(path, secret_key=secret_key, sync_interval=0.01) as store:
+        token = store.create({"n": 0})
+        reader = Fork(read_and_die)
+        assert reader.wait().killed
+
+        def last_page_after_more_updates() -> int:
+            for n in range(100):
+                store.update(token, {"n": n, "pad": "x" * 3000})
+            return int(engine_of(store).view.env.info()["last_pgno"])
+
+        wait_for(lambda: last_page_after_more_updates() == last_page_after_more_updates())
+        wait_for(lambda: str(reader.pid) not in reader_pids(store))
 
 
 @pytest.fixture(params=["uwsgi tells so", "they make no rounds"])
