@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypedDict, cast
 
 from crudjt._core.clock import Clock, system_clock
-from crudjt._core.options import Durability
+from crudjt._core.options import DEFAULT_MAX_CACHE_BYTES, DEFAULT_MAX_DATA_BYTES, Durability
 from crudjt.base import Store
 from crudjt.errors import InvalidParameter, InvalidType
 
@@ -43,6 +43,7 @@ class OpenOptions(TypedDict, total=False):
     sweep_interval: float
     max_size: int | None
     max_data_bytes: int
+    max_cache_bytes: int
     clock: Clock
     create: bool
     allow_shared_directory: bool
@@ -103,7 +104,8 @@ def open(  # noqa: A001 - crudjt.open is the name
     sync_interval: float = 0.5,
     sweep_interval: float = 86_400.0,
     max_size: int | None = None,
-    max_data_bytes: int = 4096,
+    max_data_bytes: int = DEFAULT_MAX_DATA_BYTES,
+    max_cache_bytes: int = DEFAULT_MAX_CACHE_BYTES,
     clock: Clock = system_clock,
     create: bool = True,
     allow_shared_directory: bool = False,
@@ -134,6 +136,7 @@ def open(  # noqa: A001 - crudjt.open is the name
             had (16 GiB for a new store). A larger value takes effect when no other process has the store open. It is
             address space, not disk space.
         max_data_bytes: the largest data of one session, in bytes of MessagePack.
+        max_cache_bytes: memory that the read cache may take in this process, in bytes; 0 for no cache.
         clock: the source of time, in nanoseconds since 1970; for tests.
         create: make the store if there is none. With ``False`` a directory without a store is refused, so that a
             mistyped path does not pass for an empty store.
@@ -164,6 +167,7 @@ def open(  # noqa: A001 - crudjt.open is the name
         "sweep_interval": sweep_interval,
         "max_size": max_size,
         "max_data_bytes": max_data_bytes,
+        "max_cache_bytes": max_cache_bytes,
         "clock": clock,
         "create": create,
         "allow_shared_directory": allow_shared_directory,

@@ -63,7 +63,7 @@ def test_a_token_that_begins_with_a_hyphen_is_a_token(command: Command, live: cr
         (("create", "[]"), "data"),
         (("create", "42"), "data"),
         (("create", '{"a": 99999999999999999999}'), "data"),
-        (("create", json.dumps({"a": "x" * 5000})), "data"),
+        (("create", json.dumps({"a": "x" * 70_000})), "data"),
         (("create", "{}", "--ttl", "0"), "ttl"),
         (("create", "{}", "--ttl", "-5"), "--ttl"),
         (("create", "{}", "--ttl", "soon"), "--ttl"),

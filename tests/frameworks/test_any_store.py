@@ -67,7 +67,7 @@ def test_a_server_serves_the_store_of_another_server(any_store: crudjt.Store, pa
             token = client.create({"a": 1})
             assert any_store.peek(token) is not None
             with pytest.raises(crudjt.DataTooLarge):
-                client.create({"a": "x" * 5000})
+                client.create({"a": "x" * 70_000})
         second.stop(0)
     first.stop(0)
 

@@ -171,7 +171,7 @@ def test_keys_can_be_removed(site: Site) -> None:
 def test_data_that_is_too_large_is_refused_and_changes_nothing(site: Site) -> None:
     site.do(put(a=1))
     with pytest.raises(crudjt.DataTooLarge):
-        site.do(put(a="x" * 5000))
+        site.do(put(a="x" * 70_000))
     assert site.data() == {"a": 1}
 
 

@@ -49,7 +49,7 @@ def test_open_is_called_so() -> None:
     bare = called(crudjt.open).partition(", clock=")[0]
     assert bare == (
         "(location=None, *, secret_key=None, durability='interval', sync_interval=0.5, sweep_interval=86400.0, "
-        "max_size=None, max_data_bytes=4096"
+        "max_size=None, max_data_bytes=65536, max_cache_bytes=33554432"
     )
 
 
@@ -75,6 +75,7 @@ def test_the_public_attributes_of_a_session_are_these() -> None:
 def test_the_public_attributes_of_stats_are_these() -> None:
     assert list(inspect.signature(crudjt.Stats).parameters) == [
         "sessions", "log_bytes", "unsynced_bytes", "view_bytes", "max_size", "synced_at", "swept_at", "compacted_at",
+        "cache_bytes", "max_cache_bytes",
     ]  # fmt: skip
 
 

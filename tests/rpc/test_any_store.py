@@ -38,7 +38,7 @@ def test_a_store_on_a_server_can_be_served(
         assert len(list(remote.sessions("a"))) == 4
         assert remote.stats().sessions == store.stats().sessions == 4
         with pytest.raises(crudjt.DataTooLarge):
-            remote.create({"x": bytes(5000)})
+            remote.create({"x": bytes(70_000)})
         remote.backup(tmp_path / "copy")
         assert remote.revoke("a") == 4
     with crudjt.open(tmp_path / "copy", secret_key=secret_key) as copy:

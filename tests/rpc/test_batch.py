@@ -90,7 +90,7 @@ def test_each_operation_is_counted_as_one_and_the_batch_as_one_call(channel: Any
         channel,
         pb.Operation(create=pb.CreateRequest(data=b"\x80")),
         pb.Operation(delete=pb.DeleteRequest(token="A" * 22)),
-        pb.Operation(create=pb.CreateRequest(data=bytes(5000))),
+        pb.Operation(create=pb.CreateRequest(data=bytes(70_000))),
     )
     assert noted.operations == [("create", "done"), ("delete", "missing")]
     assert noted.calls == [(BATCH, "OK")]

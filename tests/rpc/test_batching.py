@@ -234,7 +234,7 @@ def test_each_thread_gets_its_own_error(store: crudjt.Store, serve: Serve, gate:
         operations: list[Callable[[], Any]] = [
             partial(remote.update, token, {}, if_version=7),
             partial(remote.touch, token, 5),
-            partial(remote.create, {"x": "y" * 5000}),
+            partial(remote.create, {"x": "y" * 70_000}),
             partial(remote.rotate, token),
             partial(remote.update, token, {"n": 2}),
         ]

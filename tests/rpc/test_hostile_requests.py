@@ -91,7 +91,7 @@ def test_large_data_is_refused_before_it_is_decoded(store: crudjt.Store, monkeyp
     monkeypatch.setattr("crudjt.server.services.store.unpack_sent", decoded.append)
     with pytest.raises(crudjt.DataTooLarge) as caught:
         call(store, "Create", pb.CreateRequest(data=b"\x81\xa0\xdd\x00\x00\xff\xff" + b"\x90" * 65_535))
-    assert (caught.value.size, caught.value.limit, decoded) == (65_542, 4096, [])
+    assert (caught.value.size, caught.value.limit, decoded) == (65_542, 65_536, [])
 
 
 @pytest.mark.parametrize("value", [0, -1, -(2**63), 2**63 - 1])

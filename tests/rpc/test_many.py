@@ -57,7 +57,7 @@ def test_data_that_no_message_can_hold_is_too_large(remote: crudjt.Store) -> Non
     assert caught.value.limit == chunking.MAX_REQUEST_DATA_BYTES
     with pytest.raises(crudjt.DataTooLarge) as caught:
         remote.create({"x": bytes(chunking.MAX_REQUEST_DATA_BYTES - 100)})
-    assert caught.value.limit == 4096
+    assert caught.value.limit == 65_536
 
 
 def test_parts_are_cut_by_number_and_by_size() -> None:

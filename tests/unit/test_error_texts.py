@@ -80,8 +80,8 @@ TEXTS: list[tuple[type[Exception], str, Callable[[crudjt.Store], object]]] = [
     (VALUE, f"data has a key that is {SURROGATE}", create({"\ud800": 1})),
     (
         VALUE,
-        "data takes 5007 bytes in MessagePack, and at most 4096 are allowed (max_data_bytes)",
-        create({"a": "x" * 5001}),
+        "data takes 70008 bytes in MessagePack, and at most 65536 are allowed (max_data_bytes)",
+        create({"a": "x" * 70_000}),
     ),
     # Limits and subjects
     (TYPE, "ttl must be a number of seconds, a timedelta or None, not str", create(ttl="60")),

@@ -2,7 +2,11 @@
 
 import copy
 import pickle
+import random
+import sys
+import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,6 @@ from hypothesis import strategies as st
 
 import crudjt
 from crudjt import Store, VersionConflict, generate_secret_key
-from crudjt._backends.embedded import read_cache
 from crudjt._backends.embedded.read_cache import (
     Cached,
     ReadCache,
@@ -29,14 +32,16 @@ VALUES = SCALARS | st.lists(SCALARS | st.lists(SCALARS)) | st.dictionaries(st.te
 DATA = st.dictionaries(st.text(), VALUES)
 
 
-def entry() -> Cached:
-    return Cached(bytes(16), HEAD, None, 0, memoryview(b""), 512, 1, 0, b"\x80")
+def entry(packed: bytes = b"\x80", subject: str | None = None) -> Cached:
+    return Cached(bytes(16), HEAD, subject, 0, memoryview(b""), 512, 1, 0, packed)
+
+
+ENTRY = 501  # bytes that it takes, as the cache counts
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> ReadCache:
-    monkeypatch.setattr(read_cache, "ENTRIES", 100)
-    return ReadCache()
+def small() -> ReadCache:
+    return ReadCache(100 * ENTRY)
 
 
 def kept(cache_: ReadCache, tokens: list[str]) -> list[str]:
@@ -67,14 +72,87 @@ def test_it_never_holds_more_than_it_may_though_all_are_used(small: ReadCache) -
         used.used = True
         small.keep(token, used)
     assert len(kept(small, tokens)) == 100
+    assert small.used_bytes == small.max_bytes
+
+
+def test_what_it_takes_is_counted_with_data_and_subject(small: ReadCache) -> None:
+    small.keep("a", entry(bytes(1000)))
+    small.keep("b", entry(subject="x" * 100))
+    assert small.used_bytes == 500 + 1000 + ENTRY + 100
+    small.keep("a", entry())
+    small.drop("a")
+    small.drop("a")
+    assert small.used_bytes == ENTRY + 100
+
+
+def test_large_data_takes_the_room_of_many_small(small: ReadCache) -> None:
+    tokens = [str(number) for number in range(100)]
+    for token in tokens:
+        small.keep(token, entry())
+    small.keep("large", entry(bytes(50 * ENTRY - 500)))
+    assert kept(small, [*tokens, "large"]) == [*tokens[50:], "large"]
+    small.keep("larger than all", entry(bytes(100 * ENTRY)))
+    assert kept(small, [*tokens, "large", "larger than all"]) == [*tokens[50:], "large"]
+
+
+def test_what_it_takes_stays_exact_when_threads_share_it(small: ReadCache) -> None:
+    tokens = [str(number) for number in range(300)]
+
+    def use(seed: int) -> None:
+        chosen = random.Random(seed)
+        for _ in range(20_000):
+            token = chosen.choice(tokens)
+            if (found := small.get(token)) is None:
+                small.keep(token, entry(bytes(chosen.randrange(500))))
+            elif chosen.random() < 0.3:
+                small.drop(token)
+            else:
+                found.used = True
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(use, range(4)))
+    finally:
+        sys.setswitchinterval(before)
+    left = kept(small, tokens)
+    assert 0 < small.used_bytes <= small.max_bytes
+    for token in left:
+        small.drop(token)
+    assert small.used_bytes == 0
+
+
+@pytest.mark.parametrize(("size", "bound"), [(10_000, 1_000_000), (0, 1_000_000), (10_000, 0)])
+def test_a_store_tells_what_its_cache_takes_and_keeps_to_the_option(size: int, bound: int) -> None:
+    with temporary_store(max_cache_bytes=bound) as store:
+        assert (store.stats().cache_bytes, store.stats().max_cache_bytes) == (0, bound)
+        tokens = store.create_many([{"a": bytes(size)}] * 2500)
+        for token in tokens:
+            store.read(token)
+        assert store.stats().cache_bytes <= bound
+        assert store.stats().cache_bytes > bound - 2 * size - 1000 or not bound
+        assert store.read(tokens[-1]) is not None
+
+
+def test_the_memory_of_a_full_cache_is_what_is_told() -> None:
+    with temporary_store(max_cache_bytes=2**40) as store:
+        tokens = [token for _ in range(20) for token in store.create_many([{"a": bytes(200)}] * 500)]
+        store.read(store.create({}))
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for token in tokens:
+                store.read(token)
+            grown = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        assert 0.6 < grown / store.stats().cache_bytes < 1.05
 
 
 @pytest.mark.parametrize("change", ["update", "delete", "rotate"])
-def test_sessions_that_were_changed_or_ended_make_room_for_new_ones(
-    monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
-    monkeypatch.setattr(read_cache, "ENTRIES", 100)
-    with temporary_store() as store:
+def test_sessions_that_were_changed_or_ended_make_room_for_new_ones(change: str) -> None:
+    with temporary_store(max_cache_bytes=100 * (ENTRY + 3)) as store:
         old = store.create_many([{"n": 1}] * 100)
         for token in old * 2:
             store.read(token)

@@ -13,6 +13,8 @@ Durability = Literal["interval", "full"]
 
 DEFAULT_MAX_SIZE = 16 * 1024**3
 MIN_MAX_SIZE = 1024**2
+DEFAULT_MAX_DATA_BYTES = 64 * 1024
+DEFAULT_MAX_CACHE_BYTES = 32 * 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,7 @@ class Options:
             ``None`` keeps it (16 GiB for a new store). A larger value takes effect when no other process has the
             store open. It is address space, not disk space.
         max_data_bytes: limit of the data of one session, in bytes of MessagePack.
+        max_cache_bytes: memory that the read cache of this process may take, in bytes; 0 for no cache.
         clock: the source of time, in nanoseconds since 1970.
         create: whether to make a store where there is none.
         allow_shared_directory: whether to use a directory to which other users can write.
@@ -41,7 +44,8 @@ class Options:
     sync_interval: float = 0.5
     sweep_interval: float = 86_400.0
     max_size: int | None = None
-    max_data_bytes: int = 4096
+    max_data_bytes: int = DEFAULT_MAX_DATA_BYTES
+    max_cache_bytes: int = DEFAULT_MAX_CACHE_BYTES
     clock: Clock = system_clock
     create: bool = True
     allow_shared_directory: bool = False
@@ -53,6 +57,7 @@ class Options:
         _require_number("sync_interval", self.sync_interval, 0.001, 3600, "seconds")
         _require_number("sweep_interval", self.sweep_interval, 0.001, 10**9, "seconds")
         _require_integer("max_data_bytes", self.max_data_bytes, 1, 16 * 1024**2)
+        _require_integer("max_cache_bytes", self.max_cache_bytes, 0, 2**40)
         if self.max_size is not None:
             _require_integer("max_size", self.max_size, MIN_MAX_SIZE, 2**45)
         for name in ("create", "allow_shared_directory"):

@@ -36,6 +36,7 @@ def _file_option(name: str, text: str) -> Callable[..., Any]:
 @older_path_option
 @_option("--listen", "HOST:PORT or unix:/PATH; may be repeated.", metavar="ADDRESS", multiple=True)
 @_option("--workers", "Processes that serve; 1 if not given.", type=click.IntRange(1, _MAX_WORKERS), default=1)
+@_option("--max-cache-bytes", "Memory of a worker's read cache; 0 for none.", type=click.IntRange(0), metavar="BYTES")
 @_file_option("--tls-cert", "Certificate of the server, in PEM.")
 @_file_option("--tls-key", "Its private key, in PEM.")
 @_file_option("--client-ca", "Who issues the certificates that clients must have, in PEM.")

@@ -49,6 +49,7 @@ def run_server(
     *,
     listen: tuple[str, ...],
     workers: int,
+    max_cache_bytes: int | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     client_ca: Path | None,
@@ -74,6 +75,8 @@ def run_server(
     metrics_address = None if metrics is None else _metrics_address(metrics)
     _refuse_server(settings)
     options = settings.options(_original_key_file(), create=True)
+    if max_cache_bytes is not None:
+        options["max_cache_bytes"] = max_cache_bytes
     block_signals()
     with ExitStack() as stack:
         store = stack.enter_context(settings.open(options))

@@ -13,6 +13,7 @@ OPTIONS = frozenset(
         "sweep_interval",
         "max_size",
         "max_data_bytes",
+        "max_cache_bytes",
         "clock",
         "create",
         "allow_shared_directory",

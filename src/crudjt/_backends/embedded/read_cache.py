@@ -13,16 +13,16 @@ from collections import OrderedDict
 
 from crudjt._core.session import Envelope
 
-ENTRIES = 40_000
+_ENTRY_BYTES = 500  # of an entry and its token, measured; besides data and subject
 _MAX_SECOND_CHANCES = 8  # entries re-queued per insertion
 
 
 class Cached(Envelope, gc=False):
     """A decrypted session with unlimited reads. Also the envelope of the sessions it serves.
 
-    Nothing in it burdens the garbage collector: forty thousand entries would make every collection of the application
-    slow. The data stays packed: to decode it for each caller takes no longer than to copy a map that lies all over
-    memory.
+    Nothing in it burdens the garbage collector: tens of thousands of entries would make every collection of the
+    application slow. The data stays packed: to decode it for each caller takes no longer than to copy a map that lies
+    all over memory.
     """
 
     key: int  # index in the ring, from the newest on
@@ -43,30 +43,55 @@ class Cached(Envelope, gc=False):
 
 
 class ReadCache:
-    """Cache from token to session, with second-chance (CLOCK) eviction.
+    """Cache from token to session, with second-chance (CLOCK) eviction, bounded by the memory that it takes.
 
     A hit sets a flag and moves nothing: the links of an ordered map lie far apart in memory, and following them took a
     fifth of a cached read. `get` is the mapping's own method, since a call of ours would take a tenth.
+
+    Attributes:
+        max_bytes: memory that it may take.
+        used_bytes: memory that it takes. It is exact without a lock: one call of the mapping tells whether an entry was
+            added or removed, and CPython runs no other thread between reading and writing an attribute in ``+=``.
+
     """
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, max_bytes: int) -> None:
+        """Start empty, with room for `max_bytes`; 0 keeps nothing."""
         self._entries: OrderedDict[str, Cached] = OrderedDict()
         self.get = self._entries.get
+        self.max_bytes = max_bytes
+        self.used_bytes = 0
 
     def keep(self, token: str, entry: Cached) -> None:
-        """Add an entry, which may replace one."""
-        entries = self._entries
-        entries[token] = entry
-        if len(entries) > ENTRIES:
-            for _ in range(_MAX_SECOND_CHANCES):
+        """Add an entry, unless another thread has added one since this one was read."""
+        size = _ENTRY_BYTES + len(entry.packed)
+        if entry.subject is not None:
+            size += len(entry.subject)
+        entries, max_bytes = self._entries, self.max_bytes
+        if size > max_bytes or entries.setdefault(token, entry) is not entry:
+            return
+        self.used_bytes += size
+        chances = _MAX_SECOND_CHANCES
+        while self.used_bytes > max_bytes and entries:
+            try:
                 oldest, candidate = entries.popitem(last=False)
-                if not candidate.used:
-                    return
+            except KeyError:  # other threads were first
+                return
+            if candidate.used and chances:
+                chances -= 1
                 candidate.used = False
-                entries[oldest] = candidate
-            entries.popitem(last=False)
+                if entries.setdefault(oldest, candidate) is candidate:
+                    continue
+            size = _size(candidate)
+            self.used_bytes -= size
 
     def drop(self, token: str) -> None:
         """Remove the entry of a token."""
-        self._entries.pop(token, None)
+        entry = self._entries.pop(token, None)
+        if entry is not None:
+            size = _size(entry)  # a call inside of -= would let other threads run
+            self.used_bytes -= size
+
+
+def _size(entry: Cached) -> int:
+    return _ENTRY_BYTES + len(entry.packed) + len(entry.subject or "")

@@ -5,11 +5,12 @@ from datetime import datetime
 from crudjt._backends.embedded.engine import control_block
 from crudjt._backends.embedded.engine.compaction import log_bytes
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.read_cache import ReadCache
 from crudjt._core.clock import utc
 from crudjt._core.stats import Stats
 
 
-def read_stats(engine: Engine) -> Stats:
+def read_stats(engine: Engine, cache: ReadCache) -> Stats:
     """Read the counters; nothing is scanned."""
     words = engine.words
     end = engine.log_end()
@@ -23,6 +24,8 @@ def read_stats(engine: Engine) -> Stats:
         synced_at=_time_of(words[control_block.WORD_SYNCED_AT]),
         swept_at=_time_of(words[control_block.WORD_SWEPT_AT]),
         compacted_at=_time_of(words[control_block.WORD_COMPACTED_AT]),
+        cache_bytes=cache.used_bytes,
+        max_cache_bytes=cache.max_bytes,
     )
 
 

@@ -106,7 +106,7 @@ class EmbeddedStore(Store):
         self._clock = options.clock
         self._max_data_bytes = options.max_data_bytes
         self._durable = options.durability == "full"
-        self._cache = ReadCache()
+        self._cache = ReadCache(options.max_cache_bytes)
         self._cached = self._cache.get
         self._words = engine.words
 
@@ -335,7 +335,7 @@ class EmbeddedStore(Store):
     # The store
 
     def stats(self) -> Stats:
-        return read_stats(self._engine)
+        return read_stats(self._engine, self._cache)
 
     def sweep(self) -> int:
         return sweep.sweep(self._engine, self._clock)

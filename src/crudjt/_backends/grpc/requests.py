@@ -292,6 +292,8 @@ def _stats(response: pb.StatsResponse) -> Stats:
         synced_at=_time(response, "synced_ms"),
         swept_at=_time(response, "swept_ms"),
         compacted_at=_time(response, "compacted_ms"),
+        cache_bytes=response.cache_bytes,
+        max_cache_bytes=response.max_cache_bytes,
     )
 
 

@@ -127,6 +127,8 @@ def _stats(store: Store, _request: pb.StatsRequest) -> pb.StatsResponse:
         synced_ms=_ms(stats.synced_at),
         swept_ms=_ms(stats.swept_at),
         compacted_ms=_ms(stats.compacted_at),
+        cache_bytes=stats.cache_bytes,
+        max_cache_bytes=stats.max_cache_bytes,
     )
 
 

@@ -303,7 +303,7 @@ class StatsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatsResponse(_message.Message):
-    __slots__ = ("sessions", "log_bytes", "unsynced_bytes", "view_bytes", "max_size", "synced_ms", "swept_ms", "compacted_ms")
+    __slots__ = ("sessions", "log_bytes", "unsynced_bytes", "view_bytes", "max_size", "synced_ms", "swept_ms", "compacted_ms", "cache_bytes", "max_cache_bytes")
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
     UNSYNCED_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -312,6 +312,8 @@ class StatsResponse(_message.Message):
     SYNCED_MS_FIELD_NUMBER: _ClassVar[int]
     SWEPT_MS_FIELD_NUMBER: _ClassVar[int]
     COMPACTED_MS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
     sessions: int
     log_bytes: int
     unsynced_bytes: int
@@ -320,7 +322,9 @@ class StatsResponse(_message.Message):
     synced_ms: int
     swept_ms: int
     compacted_ms: int
-    def __init__(self, sessions: _Optional[int] = ..., log_bytes: _Optional[int] = ..., unsynced_bytes: _Optional[int] = ..., view_bytes: _Optional[int] = ..., max_size: _Optional[int] = ..., synced_ms: _Optional[int] = ..., swept_ms: _Optional[int] = ..., compacted_ms: _Optional[int] = ...) -> None: ...
+    cache_bytes: int
+    max_cache_bytes: int
+    def __init__(self, sessions: _Optional[int] = ..., log_bytes: _Optional[int] = ..., unsynced_bytes: _Optional[int] = ..., view_bytes: _Optional[int] = ..., max_size: _Optional[int] = ..., synced_ms: _Optional[int] = ..., swept_ms: _Optional[int] = ..., compacted_ms: _Optional[int] = ..., cache_bytes: _Optional[int] = ..., max_cache_bytes: _Optional[int] = ...) -> None: ...
 
 class SweepRequest(_message.Message):
     __slots__ = ()
