@@ -5,11 +5,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
 from tests.support.run_directory import RunDirectory
+
+# How long an example takes says how busy the machine is: a test as a whole has a time limit.
+hypothesis.settings.register_profile("crudjt", deadline=None)
+hypothesis.settings.load_profile("crudjt")
 
 _RUN = pytest.StashKey[RunDirectory]()
 

@@ -503,7 +503,7 @@ def _histories(draw: st.DrawFn) -> list[Take]:
     return takes
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200, database=None)
 @given(_histories())
 def test_the_checker_agrees_with_trying_every_order(takes: list[Take]) -> None:
     assert (contradiction(3, takes) is None) == _some_order_explains(3, takes)

@@ -128,7 +128,7 @@ def test_the_order_of_keys_is_kept(store: crudjt.Store) -> None:
     assert list(read(store, store.create({"z": 1, "a": 2, "m": 3})).data) == ["z", "a", "m"]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.dictionaries(SCALARS, VALUES, max_size=4))
 def test_what_create_accepts_read_gives_back(store: crudjt.Store, data: dict[Any, Any]) -> None:
     token = store.create(data)

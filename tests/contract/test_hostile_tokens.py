@@ -14,7 +14,7 @@ from tests.support.stores import assert_unknown, read
 URL_SAFE = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 
 WITH_FIXTURES = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # one store serves all examples: none of them changes it
 
 

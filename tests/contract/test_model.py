@@ -306,5 +306,5 @@ def test_random_histories_agree_with_the_model(backend: Backend) -> None:
     machine: Any = partial(StoresAgainstModel, backend)  # a factory is as good as a class, but not to its annotation
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=histories, stateful_step_count=50, deadline=None, derandomize=True),
+        settings=settings(max_examples=histories, stateful_step_count=50, derandomize=True),
     )

@@ -13,7 +13,7 @@ from tests.support.stores import read
 from tests.support.types import DATA, EXAMPLES, REFUSED, REFUSED_KEYS, typed
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=DATA)
 @example(data=EXAMPLES)
 def test_values_come_back_equal_and_of_their_types(store: crudjt.Store, data: dict[Any, Any]) -> None:

@@ -279,8 +279,9 @@ def test_a_torn_tail_that_was_never_on_disk_is_no_fault(filled: Path, machine: M
 def test_a_view_that_differs_from_the_log_is_found(store: crudjt.Store, path: Path) -> None:
     """A record that is gone, and one with a damaged head; what only the key could tell is not judged."""
     fill(store)
-    (one, record), (two, _), *_ = list(engine_of(store).view.sessions())
+    one, two, *_ = [bytes.fromhex(session.id) for session in store.sessions("anna")]
     with changing_the_view(store) as transaction:
+        record = transaction.get(SESSION + two)
         transaction.delete(SESSION + one)
         transaction.put(SESSION + two, b"\xff" + record[1:])
     texts = " ".join(fault.text for fault in faults(path))

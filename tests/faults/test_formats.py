@@ -43,7 +43,7 @@ from tests.support.disks import (
 )
 from tests.support.embedded import compact
 
-FUZZED = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZED = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SLOW = settings(FUZZED, max_examples=25)  # each opens a store
 
 KEY = Keyring([bytes(range(32))], bytes(32)).newest

@@ -63,7 +63,7 @@ def calls(draw: st.DrawFn) -> Call:
     return Call(invoked, invoked + draw(st.integers(1, 6)), name, argument, draw(ANSWERS[name]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(history=st.lists(calls(), max_size=5), reads_left=st.sampled_from([0, 0, 2]))
 def test_the_checker_agrees_with_trying_every_order(history: list[Call], reads_left: int) -> None:
     initial = FRESH._replace(reads_left=reads_left)

@@ -144,7 +144,7 @@ def test_a_large_request_is_refused_before_it_is_unpacked(store: crudjt.Store) -
         tracemalloc.stop()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(METHODS)), request=st.binary(max_size=200))
 def test_random_bytes_are_answered_or_refused(store: crudjt.Store, name: str, request: bytes) -> None:
     method = METHODS[name]
@@ -159,7 +159,7 @@ def test_random_bytes_are_answered_or_refused(store: crudjt.Store, name: str, re
     response.SerializeToString()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     packed=st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda tail: b"\x81\xa1a" + tail)),
     ttl=st.integers(-(2**63), 2**63 - 1),

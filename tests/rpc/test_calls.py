@@ -339,7 +339,7 @@ def test_any_bytes_get_an_answer_or_a_clear_status(path: str, shared: Any) -> No
     _, service, name = path.split("/")
     request_type = store_pb2.BatchRequest if path == BATCH else SERVICES[service][name].request
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=60, database=None)
     @given(requests_of(request_type))
     def feed(request: bytes) -> None:
         responses = shared.stream_stream(path)(iter([request]), timeout=PATIENCE)

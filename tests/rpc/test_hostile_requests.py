@@ -145,7 +145,7 @@ def test_many_of_no_request_is_nothing(store: crudjt.Store) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_bytes_get_an_answer_or_an_error_of_ours(store: crudjt.Store, name: str, data: st.DataObject) -> None:
     request = METHODS[name].request()

@@ -166,7 +166,7 @@ def test_sessions_that_were_changed_or_ended_make_room_for_new_ones(change: str)
 
 
 @given(data=DATA)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_cached_read_gives_each_caller_data_of_its_own(data: dict[str, Any]) -> None:
     with temporary_store() as store:
         token = store.create(data)

@@ -45,7 +45,7 @@ REPLACED = (REPLACE, b"r" * 16, b"\xff" * (MIN_RECORD_BYTES + 5))
 DELETED = (DELETE, b"d" * 16, bytes(range(MIN_RECORD_BYTES)))
 DELETED_WITHOUT_SUBJECT = (DELETE, b"d" * 16, bytes(MIN_RECORD_BYTES))
 
-WITH_FIXTURES = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+WITH_FIXTURES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
