@@ -241,7 +241,10 @@ class Store(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Sync and close the store. Does nothing if it is closed; every other method raises `StoreClosed` then."""
+        """Sync and close the store. Does nothing if it is closed; every other method raises `StoreClosed` then.
+
+        An embedded store that is collected without it is closed soon after, and all stores at the end of the process.
+        """
 
     def asynchronous(self, *, writes: Writes = "thread") -> "AsyncStore | None":  # noqa: ARG002 - for backends
         """Return an `AsyncStore` of this store, or ``None`` if the backend has none; `crudjt.aio.wrap` calls it.

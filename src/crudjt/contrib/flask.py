@@ -85,7 +85,7 @@ class Sessions(SessionInterface):
     def __init__(self, app: Flask | None = None, *, store: crudjt.Store | None = None) -> None:
         """Take an open store, which the caller closes, or open the one that the configuration describes."""
         self._store = store
-        self._opened: list[weakref.finalize[Any, Flask]] = []
+        self._opened: weakref.WeakSet[crudjt.Store] = weakref.WeakSet()
         if app is not None:
             self.init_app(app)
 
@@ -114,17 +114,15 @@ class Sessions(SessionInterface):
         store = self._store
         if store is None:
             store = open_configured(_settings(app).get)
-            close = weakref.finalize(app, store.close)
-            close.atexit = False
-            self._opened.append(close)
+            self._opened.add(store)
         app.extensions[EXTENSION] = store
         app.session_interface = self
         app.teardown_request(_save_late)
 
     def close(self) -> None:
-        """Close the stores that were opened for applications. It is done too when an application is collected."""
+        """Close the stores that were opened for applications. That of a collected application closes by itself."""
         while self._opened:
-            self._opened.pop()()
+            self._opened.pop().close()
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Send the cookie over TLS only, unless ``CRUDJT_COOKIE_SECURE`` is false and Flask's setting is not on."""

@@ -109,6 +109,8 @@ class EmbeddedStore(Store):
         self._cache = ReadCache(options.max_cache_bytes)
         self._cached = self._cache.get
         self._words = engine.words
+        self._abandon = weakref.finalize(self, registry.abandon, (engine, options))
+        self._abandon.atexit = False
 
     @property
     def location(self) -> str:
@@ -354,6 +356,7 @@ class EmbeddedStore(Store):
         refuse: Any = _refuse
         self._engine = self._cache = self._sessions = self._minting = closed
         self._cached = refuse
+        self._abandon.detach()
         registry.release(engine, self._options)
 
     def asynchronous(self, *, writes: Writes = "thread") -> "AsyncEmbeddedStore":

@@ -107,17 +107,25 @@ class _ClockWatch:
 
 
 class BackgroundThreads:
-    """The threads of one engine; `options` returns the strictest options of its stores."""
+    """The threads of one engine."""
 
-    def __init__(self, engine: Engine, options: Callable[[], Options]) -> None:
-        """Prepare; nothing runs before `start`."""
+    def __init__(self, engine: Engine, options: Callable[[], Options], release_abandoned: Callable[[], None]) -> None:
+        """Prepare; nothing runs before `start`.
+
+        Args:
+            engine: the engine.
+            options: returns the strictest options of its stores.
+            release_abandoned: closes stores that were collected, maybe the last one of this engine.
+
+        """
 
         def interval() -> float:
             return options().sync_interval
 
         self._engine = engine
         self._options = options
-        self._upkeep = _Rounds("crudjt-upkeep", self._look_after, interval)
+        self._release_abandoned = release_abandoned
+        self._upkeep = _Rounds("crudjt-upkeep", self._upkeep_round, interval)
         self._threads = (_Rounds("crudjt-sync", self._sync, interval), self._upkeep)
         self._clock_watch = _ClockWatch()
         self._next_reader_check = 0.0
@@ -191,6 +199,11 @@ class BackgroundThreads:
         except StoreError as error:
             self._raise_if_final(error)
             logger.warning("a sync of %s is postponed: %s", self._engine.directory, error)
+
+    def _upkeep_round(self) -> None:
+        self._release_abandoned()
+        self._upkeep.pause(0)  # ends the thread if that closed its engine
+        self._look_after()
 
     def _look_after(self, *, in_write: bool = False) -> None:
         engine, options = self._engine, self._options()

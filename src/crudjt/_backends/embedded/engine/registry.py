@@ -2,14 +2,19 @@
 
 LMDB must not open a file twice in a process, and one set of background threads is enough.
 
+A store that is collected without having been closed is closed by the next thread that opens one, or by a background
+thread: a garbage collection may run while its thread holds any lock, so nothing is closed in it.
+
 Threads are started and joined without a lock. Under gevent both let other greenlets run, and one that waited in the
 kernel for a lock of the first would stop them all.
 """
 
 import atexit
 import contextlib
+import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Generator
 from pathlib import Path
 
@@ -20,6 +25,8 @@ from crudjt._backends.embedded.engine.sweep import Reclaimer
 from crudjt._core.options import Options
 from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.errors import CrudjtError
+
+logger = logging.getLogger("crudjt")
 
 
 class SharedEngine:
@@ -40,7 +47,9 @@ class SharedEngine:
         """Start the background threads of this process, or have them look at the options again."""
         with self._starting:
             is_new = self.background is None
-            threads = self.background = self.background or BackgroundThreads(self.engine, self.strictest)
+            threads = self.background = self.background or BackgroundThreads(
+                self.engine, self.strictest, release_abandoned
+            )
         if is_new:
             threads.start()
         else:
@@ -109,6 +118,7 @@ def acquire(directory: Path, options: Options) -> Engine:
     """Return the engine of a directory, opening it for the first store; pair with `release`."""
     if not own_memory[0]:
         renew()
+    release_abandoned()
     with _registry.lock:
         known = _registry.known(directory)
         if known is None:
@@ -143,6 +153,25 @@ def release(engine: Engine, options: Options) -> None:
         # While the threads ended, other stores may have come, and one of them may be leaving.
         if not known.users and not known.leaving and _registry.shared.pop(identity, None) is known:
             engine.close()
+
+
+_abandoned: deque[tuple[Engine, Options]] = deque()
+
+abandon = _abandoned.append
+"""Note an engine and the options of a store on it that was collected. It takes no lock."""
+
+
+def release_abandoned() -> None:
+    """Release what `abandon` noted."""
+    while _abandoned:
+        try:
+            engine, options = _abandoned.popleft()
+        except IndexError:  # another thread took it
+            return
+        try:
+            release(engine, options)
+        except CrudjtError as error:
+            logger.warning("a store that was not closed could not be closed: %s", error)
 
 
 @contextlib.contextmanager
