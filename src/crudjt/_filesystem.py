@@ -322,8 +322,15 @@ def map_window(descriptor: int, offset: int, size: int) -> mmap.mmap:
 
     Other processes see what is copied into the map at once, and `sync_data` brings it to the disk. Access beyond the
     end of the file kills the process (SIGBUS).
+
+    Raises:
+        OSError: ``ESTALE`` where the file ends before, since it was replaced by another.
+
     """
-    return mmap.mmap(descriptor, size, offset=offset)
+    try:
+        return mmap.mmap(descriptor, size, offset=offset)
+    except ValueError:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from None
 
 
 def copy_file(source: Path, target: int) -> tuple[int, str]:

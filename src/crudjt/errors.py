@@ -11,7 +11,7 @@
         ├── StoreUnavailable                    a remote store did not answer
         ├── StoreBusy                           other processes hold what this one needs
         ├── StoreFull                           no space on the disk, or ``max_size`` reached
-        ├── StoreFailed                         the disk refused a write; reopen to recover
+        ├── StoreFailed                         the disk refused a write, or files were replaced; reopen to recover
         ├── StoreInaccessible                   no permission, not a directory, network file system, wrong access token
         ├── StoreFormatError                    written by a newer version
         └── StoreCorrupt                        bytes on disk are damaged, with file and offset
@@ -132,7 +132,10 @@ class StoreFull(StoreError):
 
 
 class StoreFailed(StoreError):
-    """The disk failed; every process must close the store, and the next to open it recovers it."""
+    """The disk failed, or files of the store were replaced or removed while it was open.
+
+    Every process must close the store, and the next to open it recovers it.
+    """
 
     def __init__(self, path: Path, reason: str) -> None:
         """Take the path, and the operation that failed."""

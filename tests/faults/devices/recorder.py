@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine.directory import STORE_LOCK_FILE
 from crudjt._backends.embedded.engine.reader import (
     CONTROL_FILE,
+    STORE_LOCK_FILE,
     VIEW_DIRECTORY,
 )
 from crudjt._backends.embedded.engine.view import View

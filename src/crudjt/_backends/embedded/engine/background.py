@@ -193,6 +193,7 @@ class BackgroundThreads:
     def _sync_to(self, sequence: int | None) -> None:
         """Sync up to an entry, or all; where this process cannot, for want of a descriptor, say, put it off."""
         try:
+            self._engine.check_files()
             sequence = self._engine.log_end().sequence if sequence is None else sequence
             if self._engine.words[WORD_SYNCED_SEQUENCE] < sequence:
                 self._engine.sync_to(sequence)

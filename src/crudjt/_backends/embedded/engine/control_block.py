@@ -32,7 +32,7 @@ from crudjt import _filesystem
 MAGIC = 0x33304C5254434A54  # "TJCTRL03"
 
 WORD_MAGIC = 0
-WORD_FAILED = 1  # 1 after a failed sync or truncation: every process stops
+WORD_FAILED = 1  # not 0: every process stops, for this reason: DISK_FAILED or FILES_REPLACED
 WORD_ATTENTION = 2  # transaction id from which a writer must look at the view's free room; 0 after a failure
 WORD_ALLOCATED = 3  # bytes of the view's data file that are allocated on disk
 WORD_SYNCED_SEQUENCE = 4  # last log entry known to be on disk
@@ -42,6 +42,7 @@ WORD_SWEPT_AT = 7
 WORD_COMPACTED_AT = 8
 WORD_SEALED_BYTES = 9  # log bytes in segments before the current one that a rebuild still reads
 WORD_LOG_ALLOCATED = 10  # bytes of the current segment's file that may be written through a map; 0 where unknown
+_WORDS_SEGMENT_INODE = (11, 12)  # inodes of the last two segments, by parity of their numbers; 0 where unknown
 
 # The slot of transaction T begins at word SLOT_WORDS[T % 2]: the transaction's id, then a LogEnd.
 SLOT_WORDS = (16, 24)
@@ -61,6 +62,10 @@ unpack_state = Struct("@4Q").unpack_from
 _unpack_last = Struct("<12xI").unpack
 
 LogState = tuple[int, int, int, int]  # a `LogEnd` before it has names, where making one would cost too much
+
+
+DISK_FAILED = 1  # a sync or a truncation failed
+FILES_REPLACED = 2
 
 
 class LogEnd(NamedTuple):
@@ -103,15 +108,23 @@ class ControlBlock:
 
     @property
     def failed(self) -> bool:
-        """Whether a sync failed in any process since the last recovery."""
+        """Whether the disk failed, or files were replaced, in any process since the last recovery."""
         return bool(self.words[WORD_FAILED])
 
-    def fail(self) -> None:
+    def fail(self, reason: int = DISK_FAILED) -> None:
         """Stop every process: writers look at the flag, and readers once their caches are void."""
-        self.words[WORD_FAILED] = 1
+        self.words[WORD_FAILED] = reason
         self.words[WORD_ATTENTION] = 0
         for begin in range(_CACHE_WORDS, _CACHE_WORDS + CACHE_PAIRS):
             self.words[begin] = 2**64 - 1
+
+    def note_segment(self, number: int, path: Path) -> None:
+        """Note the inode of a new segment, before a transaction makes it the current one."""
+        self.words[_WORDS_SEGMENT_INODE[number & 1]] = path.stat().st_ino
+
+    def segment_inode(self, number: int) -> int:
+        """Return the inode of the current segment, 0 where it is unknown."""
+        return self.words[_WORDS_SEGMENT_INODE[number & 1]]
 
     def slot(self, transaction: int) -> LogState:
         """Return what a transaction left in its slot: the fields of a `LogEnd`."""

@@ -9,11 +9,9 @@ from pathlib import Path
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
-from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
+from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.segment import segment_numbers
 from crudjt.errors import StoreInaccessible
-
-STORE_LOCK_FILE = "lock"
 
 _INNER_DIRECTORIES = (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY)
 _OWN_NAMES = {STORE_LOCK_FILE, CONTROL_FILE, manifest.NAME, *_INNER_DIRECTORIES, "lost+found"}

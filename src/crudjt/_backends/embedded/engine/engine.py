@@ -28,9 +28,10 @@ from crudjt._backends.embedded.engine.log import (
     LiveLog,
     full_or_failed,
 )
+from crudjt._backends.embedded.engine.open_files import OpenFiles
 from crudjt._backends.embedded.engine.reader import OpenDirectory
 from crudjt._backends.embedded.engine.room import CHANGES_PER_WRITE, SMALL_RECORD_BYTES, ends_sessions, new_pages
-from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, create_segment, encode_entry
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, create_segment, encode_entry, segment_path
 from crudjt._backends.embedded.engine.view import (
     MAX_SIZE_REACHED,
     SEGMENT_KEY,
@@ -60,6 +61,7 @@ class Engine(OpenDirectory):
         super().__init__(directory, ready)
         self._lock = lock
         self._log = LiveLog(directory, self.control, preallocates=self.view.preallocates)
+        self.check_files = OpenFiles(directory, lock, self.control, self.log_end, self._refuse).check
         self._make_locks()
 
     @property
@@ -179,6 +181,7 @@ class Engine(OpenDirectory):
                 self._log.sync(LogEnd(segment, end, sequence, sessions))
                 self._make_room(number, [])
                 create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
+                self.control.note_segment(segment + 1, segment_path(self.log_directory, segment + 1))
                 msgspec.structs.replace(manifest.load(self.directory), segment=segment + 1).save(self.directory)
                 started = LogEnd(segment + 1, HEADER_BLOCK_BYTES, sequence, sessions)
                 transaction.put(SEGMENT_KEY, started.segment.to_bytes(8, "little"))
@@ -251,8 +254,7 @@ class Engine(OpenDirectory):
 
     def sync(self) -> None:
         """Sync all changes that were committed before the call."""
-        if self.words[control_block.WORD_FAILED]:
-            self._refuse()
+        self.check_files()
         self.sync_to(self.log_end().sequence)
 
     def sync_to(self, sequence: int) -> None:
@@ -283,7 +285,7 @@ class Engine(OpenDirectory):
         if not own_memory[0]:
             renew()
         try:
-            if self._view is not None and not self.control.failed:
+            if self._view is not None and self.words[control_block.WORD_FAILED] != control_block.DISK_FAILED:
                 self.sync()
         finally:
             self._begin_no_more()

@@ -16,13 +16,14 @@ import msgspec
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import ControlBlock
-from crudjt._backends.embedded.engine.directory import STORE_LOCK_FILE, inaccessible, prepare_directory
+from crudjt._backends.embedded.engine.directory import inaccessible, prepare_directory
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Manifest
 from crudjt._backends.embedded.engine.reader import (
     BASE_DIRECTORY,
     CONTROL_FILE,
+    STORE_LOCK_FILE,
     VIEW_DIRECTORY,
 )
 from crudjt._backends.embedded.engine.recovery import rebuild
@@ -88,7 +89,11 @@ def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
         if found is not None and found.boot is not None and found.boot.id == _filesystem.current_boot().id:
             if _usable(directory):
                 return found
-            what = "the disk failed" if _disk_failed(directory) else "its view is gone, or of another version of crudjt"
+            what = (
+                "the disk failed, or files were replaced"
+                if _disk_failed(directory)
+                else "its view is gone, or of another version of crudjt"
+            )
             reason = f"{what}; close the store in every process to recover it"
         else:
             reason = "it is open in processes of another boot id (a container of its own?), or is being recovered"

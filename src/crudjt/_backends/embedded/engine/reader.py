@@ -20,10 +20,16 @@ from crudjt._backends.embedded.engine.view import (
 from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.errors import StoreClosed, StoreError, StoreFailed
 
+STORE_LOCK_FILE = "lock"
 CONTROL_FILE = "control"
 VIEW_DIRECTORY = "view"
 BASE_DIRECTORY = "base"
 
+_DISK_FAILED = "the disk failed earlier; close the store in every process and reopen it"
+_FAILURES = {
+    control_block.FILES_REPLACED: "files of the store were replaced or removed while it was open, so what was written "
+    "since is lost; close the store in every process, then put the files in place, and reopen it"
+}
 _SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
 
 
@@ -166,7 +172,7 @@ class OpenDirectory:
         return StoreClosed() if self.begin is _refuse_closed else translated(error, self.directory)
 
     def _refuse(self) -> NoReturn:
-        raise StoreFailed(self.directory, "the disk failed earlier; close the store in every process and reopen it")
+        raise StoreFailed(self.directory, _FAILURES.get(self.words[control_block.WORD_FAILED], _DISK_FAILED))
 
 
 def _refuse_closed(*_: Any) -> NoReturn:

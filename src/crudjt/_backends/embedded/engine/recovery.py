@@ -86,6 +86,7 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
         _replay_log(log, found, view, replayed)
         replayed.segment += 1
         create_segment(log, replayed.segment, replayed.sequence + 1, bytes.fromhex(found.salt))
+        control.note_segment(replayed.segment, segment_path(log, replayed.segment))
         replayed.make_room(view, 1, 1)
         with view.begin(write=True) as transaction:
             transaction.put(SEGMENT_KEY, replayed.segment.to_bytes(8, "little"))
