@@ -56,11 +56,9 @@ class InvalidType(InvalidParameter, TypeError):
 class DataTooLarge(InvalidParameter):
     """The data packs to more bytes than ``max_data_bytes``."""
 
-    def __init__(self, size: int, limit: int) -> None:
-        """Take the size and the limit, in bytes of MessagePack."""
-        super().__init__(
-            "data", f"data takes {size} bytes in MessagePack, and at most {limit} are allowed (max_data_bytes)"
-        )
+    def __init__(self, size: int, limit: int, option: str = "max_data_bytes") -> None:
+        """Take the size and the limit, in bytes of MessagePack, and the name of what sets the limit."""
+        super().__init__("data", f"data takes {size} bytes in MessagePack, and at most {limit} are allowed ({option})")
         self.size = size
         self.limit = limit
 

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, session
+from flask import Flask, flash, render_template_string, session
 from flask.testing import FlaskClient
+from hypothesis import given
 from markupsafe import Markup
 from werkzeug.test import TestResponse
 
 import crudjt
+from crudjt.contrib._sessions.markup import tagged, untagged
 from crudjt.contrib.flask import Sessions, current_session, current_store, end_session, revoke_user, sessions_of
 from crudjt.testing import FakeClock
 from tests.support.remote_server import ServedStore
+from tests.support.types import EXAMPLES, VALUES, typed
 
 UNKNOWN = "A" * 22
 LIFETIME = 31 * 86_400
@@ -445,6 +448,68 @@ def test_a_user_is_logged_out_everywhere_in_one_call(app: Flask, late: Any) -> N
     assert late.client.get("/show").json == {}
 
 
+# Types of values
+
+
+def test_values_keep_their_types_and_flashed_markup_stays_markup(store: crudjt.Store) -> None:
+    app = application(store, CRUDJT_COOKIE_SECURE=False)
+    data = {**EXAMPLES, "markup": Markup("<b>"), "nested": [({"a": Markup("<i>")},)], "bytes": b"\xff"}
+    lookalikes = [{" m": "text"}, {" m_": Markup("<b>")}, {" m__": {" m": 1}}, {" m": 1, "b": 2}, {1: " m"}]
+    found: dict[str, Any] = {}
+
+    @app.get("/values")
+    def put_values() -> str:
+        session.update(data, lookalikes=lookalikes)
+        flash(Markup("<a>undo</a>"))
+        flash("<a>text</a>")
+        return ""
+
+    @app.get("/found")
+    def get() -> str:
+        found.update(session)
+        return render_template_string("{% for each in get_flashed_messages() %}{{ each }}{% endfor %}")
+
+    client = app.test_client()
+    client.get("/values")
+    assert client.get("/found").text == "<a>undo</a>&lt;a&gt;text&lt;/a&gt;"
+    assert typed({key: found[key] for key in data}) == typed(data)
+    assert typed(found["lookalikes"]) == typed(lookalikes)
+
+
+@given(value=VALUES)
+def test_every_value_survives_beside_markup(value: Any) -> None:
+    assert typed(untagged(tagged({" m": value}))) == typed({" m": value})
+    assert typed(untagged(tagged([value, Markup("<b>")]))) == typed([value, Markup("<b>")])
+
+
+def test_markup_of_another_request_stays_markup(store: crudjt.Store) -> None:
+    app = application(store, CRUDJT_COOKIE_SECURE=False)
+    client = app.test_client()
+    found: list[Any] = []
+
+    @app.get("/theirs")
+    def theirs() -> str:
+        session["theirs"] = Markup("<b>")
+        return ""
+
+    @app.get("/mine")
+    def mine() -> str:
+        session["mine"] = 1
+        with_cookie(app, token_of(client)).get("/theirs")
+        return ""
+
+    @app.get("/look")
+    def look() -> str:
+        found.append(dict(session))
+        return ""
+
+    client.get("/set/name/Ada")
+    client.get("/mine")
+    client.get("/look")
+    assert found == [{"name": "Ada", "mine": 1, "theirs": "<b>"}]
+    assert type(found[0]["theirs"]) is Markup
+
+
 # The configuration
 
 
@@ -454,7 +519,7 @@ def test_the_configuration_describes_the_store(path: Path, secret_key: str) -> N
         client = app.test_client()
         client.get("/set/name/Ada")
         assert client.get("/show").json == {"name": "Ada"}
-        with pytest.raises(crudjt.DataTooLarge):
+        with pytest.raises(crudjt.DataTooLarge, match="CRUDJT_MAX_DATA_BYTES"):
             client.get(f"/set/name/{'x' * 200}")
     assert (path / "manifest").exists()
 

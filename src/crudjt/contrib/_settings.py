@@ -14,6 +14,7 @@ _SOON = 0.001  # seconds: a limit has to be above 0
 OPEN = {f"{PREFIX}{name.upper()}": name for name in inspect.signature(crudjt.open).parameters if name != "clock"}
 """The settings that go to `crudjt.open`, and its parameters."""
 
+MAX_DATA_BYTES = f"{PREFIX}MAX_DATA_BYTES"
 IDLE_TIMEOUT = f"{PREFIX}IDLE_TIMEOUT"
 ABSOLUTE_TIMEOUT = f"{PREFIX}ABSOLUTE_TIMEOUT"
 

@@ -9,22 +9,25 @@ require_extra("flask")
 
 import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any, cast
 
 from flask import Flask, Request, Response, current_app, request
 from flask import session as flask_session
 from flask.sessions import SessionInterface, SessionMixin
+from msgspec.structs import replace
 
 import crudjt
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
-from crudjt.contrib._sessions.core import Done, Held, Phase, found, save
+from crudjt.contrib._sessions.core import Done, Held, Left, Phase, found, save
+from crudjt.contrib._sessions.markup import tagged, untagged
 from crudjt.contrib._settings import (
     ABSOLUTE_TIMEOUT,
     IDLE_TIMEOUT,
+    MAX_DATA_BYTES,
     PREFIX,
     open_configured,
     remaining,
@@ -43,6 +46,7 @@ EXTENSION = "crudjt"
 COOKIE_SECURE = f"{PREFIX}COOKIE_SECURE"
 SUBJECT_KEY = f"{PREFIX}SUBJECT_KEY"
 _ENVIRON = "crudjt.session"
+_LIMIT = "crudjt.limit"  # what sets the largest data: a setting, or None where the application opened the store
 
 
 class StoredSession(BrowserSession, SessionMixin):
@@ -78,6 +82,17 @@ class StoredSession(BrowserSession, SessionMixin):
         """An older name of `id`."""
         return self.id
 
+    def left(
+        self, lifetime: Callable[[Mapping[Any, Any], float | None], Lifetime], phase: Phase, *, touches: bool = False
+    ) -> Left:
+        """Return what the request leaves, as it is stored."""
+        left = super().left(lifetime, phase, touches=touches)
+        return replace(left, data=tagged(left.data))
+
+    def take(self, done: Done) -> None:
+        """Take over what was stored."""
+        super().take(done if done.merged is None else replace(done, merged=untagged(done.merged)))
+
 
 class Sessions(SessionInterface):
     """The sessions of an application, or of several with `init_app`."""
@@ -112,6 +127,7 @@ class Sessions(SessionInterface):
         for name in (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT):
             timeout(_settings(app).get, name)
         store = self._store
+        app.extensions[_LIMIT] = MAX_DATA_BYTES if store is None else None
         if store is None:
             store = open_configured(_settings(app).get)
             self._opened.add(store)
@@ -137,7 +153,7 @@ class Sessions(SessionInterface):
         token = request.cookies.get(self.get_cookie_name(app))
         session = _store_of(app).read(token) if token else None
         held = found(token, session) if token else None
-        data = session.data if held is not None and session is not None else None
+        data = untagged(session.data) if held is not None and session is not None else None
         opened = request.environ[_ENVIRON] = StoredSession(data, held, _settings(app)[SUBJECT_KEY])
         return opened
 
@@ -218,7 +234,7 @@ def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
         return Done("keep", held)
     touches = session.modified and phase is Phase.BEFORE_HEADERS
     left = session.left(lambda data, age: _lifetime(app, data, age or 0.0), phase, touches=touches)
-    done = sync.run(_store_of(app), save(held, left))
+    done = sync.run(_store_of(app), save(held, left), app.extensions[_LIMIT])
     session.take(done)
     return done
 

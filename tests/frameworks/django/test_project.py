@@ -178,7 +178,7 @@ def test_the_settings_describe_the_store(configured: None, path: Path) -> None:
     with override_settings(CRUDJT_MAX_DATA_BYTES=100):
         session = SessionStore()
         session["name"] = "x" * 200
-        with pytest.raises(crudjt.DataTooLarge):
+        with pytest.raises(crudjt.DataTooLarge, match="CRUDJT_MAX_DATA_BYTES"):
             session.save()
     session.save()
     assert get_store() is get_store()

@@ -2,11 +2,18 @@
 
 import crudjt
 from crudjt.contrib._sessions.core import Done, Steps
-from crudjt.errors import VersionConflict
+from crudjt.errors import DataTooLarge, VersionConflict
 
 
-def run(store: crudjt.Store, steps: Steps) -> Done:
-    """Carry out the calls that the core yields."""
+def run(store: crudjt.Store, steps: Steps, limit: str | None = None) -> Done:
+    """Carry out the calls that the core yields.
+
+    Args:
+        store: the store.
+        steps: what `core.save` returned.
+        limit: the setting of the largest data, which the error about it names; it counts for a store on this host.
+
+    """
     try:
         call = next(steps)
         while True:
@@ -18,6 +25,10 @@ def run(store: crudjt.Store, steps: Steps) -> Done:
                 call = steps.throw(error)
                 continue
             call = steps.send(answer)
+    except DataTooLarge as error:
+        if limit is None or store.max_data_bytes is None:
+            raise
+        raise DataTooLarge(error.size, error.limit, limit) from None
     except StopIteration as end:
         done: Done = end.value
         return done

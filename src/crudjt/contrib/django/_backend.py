@@ -12,7 +12,7 @@ from crudjt.contrib._sessions.browser import subject_of
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.core import Done, Held, Left, Phase, Steps, found, save
 from crudjt.contrib._sessions.merge import adopt, packed
-from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, remaining, shortest, timeout
+from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, MAX_DATA_BYTES, remaining, shortest, timeout
 from crudjt.contrib.django._middleware import BEGINS, ENDS, called_by, note_current
 from crudjt.contrib.django._store import get_store, setting
 
@@ -275,7 +275,7 @@ class SessionStore(SessionBase):
         return Left(data, subject, self._lifetime, phase, login, rotates, touches=touches, keeps_empty=True)
 
     def _run(self, steps: Steps) -> Done:
-        done = sync.run(get_store(), steps)
+        done = sync.run(get_store(), steps, MAX_DATA_BYTES)
         held = self._held = done.held
         if held is not None:
             self._session_key = held.token

@@ -13,10 +13,9 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 import crudjt
-from crudjt.contrib._settings import OPEN, PREFIX, open_configured
+from crudjt.contrib._settings import MAX_DATA_BYTES, OPEN, PREFIX, open_configured
 
 LOCATION = f"{PREFIX}LOCATION"
-_MAX_DATA_BYTES = f"{PREFIX}MAX_DATA_BYTES"
 
 _lock = threading.Lock()
 _open: list[crudjt.Store] = []
@@ -68,7 +67,7 @@ def get_store() -> crudjt.Store:
 
 def _temporary() -> crudjt.Store:
     directory = tempfile.mkdtemp(prefix="crudjt-tests-")
-    limit: dict[str, Any] = {} if setting(_MAX_DATA_BYTES) is None else {"max_data_bytes": setting(_MAX_DATA_BYTES)}
+    limit: dict[str, Any] = {} if setting(MAX_DATA_BYTES) is None else {"max_data_bytes": setting(MAX_DATA_BYTES)}
     store = crudjt.open(Path(directory), secret_key=crudjt.generate_secret_key(), **limit)
 
     def remove(process: int) -> None:
