@@ -407,8 +407,11 @@ def test_max_age_none_is_a_session_of_the_browser_without_end(store: crudjt.Stor
 
 
 @pytest.mark.parametrize("max_age", [0, -1])
-def test_max_age_of_nothing_keeps_no_session(store: crudjt.Store, max_age: int) -> None:
+def test_max_age_of_nothing_keeps_no_session(
+    store: crudjt.Store, caplog: pytest.LogCaptureFixture, max_age: int
+) -> None:
     site = StarletteSite(store, max_age=max_age)
     assert site.request(lambda session: (session.update(a=1), dict(session))[1]).result == {"a": 1}
+    assert "had begun" not in caplog.text
     assert site.data() == {}
     assert store.stats().sessions == 0

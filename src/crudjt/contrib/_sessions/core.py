@@ -154,11 +154,11 @@ def _begin(left: Left, data: Data, *, otherwise: Literal["keep", "forget"] = "ke
     """Start a session with data that may be less than what the request left."""
     merged = None if data is left.data else data
     lifetime = left.lifetime(data, None)
+    if isinstance(lifetime.ttl, int | float) and lifetime.ttl <= 0:
+        return Done("forget", None, merged)
     if left.phase is Phase.AFTER_HEADERS:
         logger.warning("session data was set after the response had begun; no cookie can be sent, so it is not stored")
         return Done(otherwise, None, merged)
-    if isinstance(lifetime.ttl, int | float) and lifetime.ttl <= 0:
-        return Done("forget", None, merged)
     token = yield Create(storable(data), left.subject, lifetime)
     return Done("set", Held(token, None, left.subject, 1, packed(data)), merged)
 
