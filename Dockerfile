@@ -6,10 +6,12 @@ RUN python -m venv /opt/crudjt && /opt/crudjt/bin/pip install --no-cache-dir '.[
 
 FROM python:3.13-slim
 COPY --from=build /opt/crudjt /opt/crudjt
-RUN useradd --system --uid 10001 --home-dir /app crudjt \
+RUN groupadd --system --gid 10001 crudjt \
+    && useradd --system --uid 10001 --gid 10001 --home-dir /app crudjt \
     && mkdir -p /app/store_jt /app/secrets /run/crudjt \
-    && chown -R crudjt:crudjt /app /run/crudjt
-USER crudjt
+    && chown -R 10001:10001 /app /run/crudjt
+# By number, so that Kubernetes can verify runAsNonRoot.
+USER 10001
 WORKDIR /app
 ENV PATH=/opt/crudjt/bin:$PATH \
     CRUDJT_STORE=/app/store_jt \

@@ -28,6 +28,7 @@ _SHARED_DIRECTORY_MODE = 0o2770
 _PARENTS_MODE = 0o777  # minus the umask; other files may be there, too
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PID_NAMESPACE = Path("/proc/self/ns/pid")
 _MOUNTS = Path("/proc/self/mountinfo")
 _ZEROS_BYTES = 64 * 1024  # a megabyte at once takes as long as no zeros at all
 _COPY_CHUNK_BYTES = 1024**2
@@ -64,6 +65,14 @@ def current_boot() -> Boot:
     return Boot(_BOOT_ID.read_text().strip(), round(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)))
 
 
+def pid_namespace() -> int:
+    """Return the inode of this process's PID namespace; 0 where it is hidden."""
+    try:
+        return _PID_NAMESPACE.stat().st_ino
+    except OSError:
+        return 0
+
+
 def file_system(path: Path) -> str:
     """Return the type of the file system that holds a directory, as the kernel names it; "" where unknown."""
     device = path.stat().st_dev
@@ -74,6 +83,11 @@ def file_system(path: Path) -> str:
         if before.split()[2] == wanted:
             found = after.split()[0]
     return found
+
+
+def is_read_only(path: Path) -> bool:
+    """Tell whether a path lies on a file system that is mounted read-only."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def free_bytes(path: Path) -> int:

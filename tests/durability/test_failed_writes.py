@@ -220,8 +220,8 @@ def test_the_caretaker_goes_on_syncing_when_it_finds_no_room_to_compact(
 
     with crudjt.open(path, secret_key=secret_key, sync_interval=0.02) as store:
         with monkeypatch.context() as patch:
+            token = store.create({})  # notes the key in the manifest
             patch.setattr(manifest.Manifest, "save", save)
-            token = store.create({})
             for n in range(200):
                 store.update(token, {"n": n, "x": "x" * 2000})
             wait_for(met.is_set)

@@ -2,15 +2,19 @@
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import crudjt
 from crudjt._backends.embedded.doctor.check import examine
 from crudjt._backends.embedded.doctor.repair import repair
+from crudjt.cli import main
 from tests.support.embedded import compact
 from tests.support.processes import Fork
 
@@ -184,3 +188,42 @@ def test_root_follows_no_link_that_the_owner_has_planted(home: Path, tmp_path: P
     (home / "log").rename(home / "moved")
     (home / "log").symlink_to("moved")
     assert "log is a link" in refusal(home, secret_key)
+
+
+def test_another_pid_namespace_is_refused_in_words_while_the_store_is_open(path: Path, secret_key: str) -> None:
+    script = "import crudjt, sys; crudjt.open(sys.argv[1], secret_key=sys.argv[2]).create({})"
+    command = ["unshare", "--fork", "--pid", sys.executable, "-c", script, str(path), secret_key]
+    with crudjt.open(path, secret_key=secret_key) as store:
+        other = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        assert "StoreBusy" in other.stderr
+        assert "PID namespace" in other.stderr
+        store.create({})
+    subprocess.run(command, check=True, timeout=60)
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert store.stats().sessions == 2
+
+
+def fill(path: Path, key: str) -> None:
+    with crudjt.open(path, secret_key=key) as store:
+        for n in range(40):
+            store.create({"n": n}, subject="alice")
+            if n == 20:
+                assert compact(store)
+
+
+def test_a_read_only_file_system_can_be_examined_and_backed_up(tmp_path: Path, secret_key: str) -> None:
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", place], check=True)
+    try:
+        Fork(fill, place / "store", secret_key).wait()  # whose maps end with it
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        assert examine(place / "store").healthy
+        copied = CliRunner().invoke(main, ["--store", str(place / "store"), "backup", str(tmp_path / "copy")])
+        assert (copied.exit_code, copied.output) == (0, "")
+        with pytest.raises(crudjt.StoreInaccessible, match="Read-only"):
+            crudjt.open(place / "store", secret_key=secret_key)
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+    with crudjt.open(tmp_path / "copy", secret_key=secret_key) as store:
+        assert store.revoke("alice") == 40

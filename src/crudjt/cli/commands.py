@@ -10,6 +10,7 @@ import msgspec
 
 from crudjt._backends.embedded.doctor.check import examine
 from crudjt._backends.embedded.doctor.repair import repair as repair_store
+from crudjt._backends.embedded.engine.backup import copy_read_only
 from crudjt._backends.embedded.engine.directory import holds_store
 from crudjt._core.codec import pack
 from crudjt._core.keyring import generate_secret_key
@@ -20,6 +21,7 @@ from crudjt._core.validation import (
     checked_subject,
     new_limits,
 )
+from crudjt._filesystem import is_read_only
 from crudjt.cli.context import (
     Commands,
     NoSuchSession,
@@ -311,6 +313,11 @@ def backup(settings: Settings, path: Path) -> None:
 
     The copy is consistent, and other processes may use the store while it is made. It opens with the same key.
     """
+    place = settings.place
+    if isinstance(place, Path) and holds_store(place) and is_read_only(place):
+        copy_read_only(place, path)
+        settings.show({"backup": str(path)})
+        return
     with settings.open(finds_sessions=False) as store:
         store.backup(path)
     settings.show({"backup": str(path)})

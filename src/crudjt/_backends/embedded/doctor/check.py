@@ -25,6 +25,7 @@ from crudjt._backends.embedded.doctor.view_check import ViewContents
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import (
     CONTROL_BYTES,
+    OTHER_PID_NAMESPACE,
     ControlBlock,
     LogEnd,
 )
@@ -53,7 +54,7 @@ from crudjt._backends.embedded.engine.segment import (
 )
 from crudjt._backends.embedded.engine.view import DATA_FILE
 from crudjt._core.changes import DELETE, SESSION
-from crudjt.errors import StoreCorrupt, StoreError, StoreInaccessible
+from crudjt.errors import StoreBusy, StoreCorrupt, StoreError, StoreInaccessible
 
 _REPAIR = "stop the processes that use the store and run: crudjt doctor --repair"
 
@@ -183,7 +184,7 @@ class Examination:
         if path.stat().st_size != CONTROL_BYTES:
             self._fault(path, 0, text % "of a wrong size")
             return None
-        control = ControlBlock(path)
+        control = ControlBlock(path, writable=False)
         stack.callback(control.close)
         if not control.valid:
             self._fault(path, 0, text % "not valid")
@@ -195,6 +196,8 @@ class Examination:
         try:
             live = stack.enter_context(hold_live_view(self.directory, self.manifest.map_size, control))
         except (StoreError, FileNotFoundError):
+            if control.in_other_pid_namespace:
+                raise StoreBusy(self.directory, OTHER_PID_NAMESPACE, 0.0) from None
             data = self.directory / VIEW_DIRECTORY / DATA_FILE
             self._fault(data, 0, f"the view cannot be opened, but may be made again from base and log; {_REPAIR}")
             return None

@@ -1,7 +1,11 @@
-"""Make a consistent copy of a live store."""
+"""Make a consistent copy of a store."""
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+
+import msgspec
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
@@ -16,11 +20,12 @@ from crudjt._backends.embedded.engine.reader import (
     VIEW_DIRECTORY,
 )
 from crudjt._backends.embedded.engine.recovery import (
+    base_path,
     write_base,
 )
-from crudjt._backends.embedded.engine.segment import create_segment
+from crudjt._backends.embedded.engine.segment import create_segment, segment_numbers, segment_path
 from crudjt._backends.embedded.engine.view import Snapshot
-from crudjt.errors import StoreFull, StoreInaccessible
+from crudjt.errors import StoreCorrupt, StoreFull, StoreInaccessible
 
 _FIRST_SEGMENT = 1
 
@@ -33,19 +38,13 @@ def backup(engine: Engine, target: Path) -> None:
         StoreFull: no room for the copy.
 
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise StoreInaccessible(target, "exists already; a backup goes to a new or an empty directory")
 
     def snapshot() -> tuple[Snapshot, LogEnd]:
         taken, log_end = engine.snapshot()
         return taken, log_end._replace(segment=_FIRST_SEGMENT)
 
-    temporary: Path | None = None
-    current = manifest.load(engine.directory)
-    try:
-        temporary = _filesystem.make_temporary_directory(target)
-        for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY):
-            _filesystem.make_inner_directory(temporary / name)
+    with _new_directory(target) as temporary:
+        current = manifest.load(engine.directory)
         with engine.copying:
             base = write_base(engine.view, temporary / BASE_DIRECTORY, snapshot)
         create_segment(temporary / LOG_DIRECTORY, _FIRST_SEGMENT, base.sequence + 1, bytes.fromhex(current.salt))
@@ -59,6 +58,50 @@ def backup(engine: Engine, target: Path) -> None:
             segment=_FIRST_SEGMENT,
             doubtful=False,
         ).save(temporary)
+
+
+def copy_read_only(directory: Path, target: Path) -> None:
+    """Copy a store on a file system that is mounted read-only, where it cannot be opened and nothing changes it.
+
+    Raises:
+        StoreInaccessible: the target exists, or a file cannot be read.
+        StoreCorrupt: a file is missing, or the base snapshot is damaged.
+        StoreFull: no room for the copy.
+
+    """
+    current = manifest.load(directory)
+    base, log = current.base, directory / LOG_DIRECTORY
+    with _new_directory(target) as temporary:
+        if base is not None:
+            path = base_path(directory / BASE_DIRECTORY, base.segment)
+            if _copy(path, base_path(temporary / BASE_DIRECTORY, base.segment)) != (base.size, base.sha256):
+                raise StoreCorrupt(path, 0, "the base snapshot differs from what was written")
+        for number in segment_numbers(log):
+            if base is None or number >= base.segment:
+                _copy(segment_path(log, number), segment_path(temporary / LOG_DIRECTORY, number))
+        for name in (LOG_DIRECTORY, BASE_DIRECTORY):
+            _filesystem.sync_directory(temporary / name)
+        msgspec.structs.replace(current, boot=None).save(temporary)
+
+
+def _copy(source: Path, target: Path) -> tuple[int, str]:
+    with _filesystem.opened(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as descriptor:
+        copied = _filesystem.copy_file(source, descriptor)
+        _filesystem.sync_data(descriptor)
+    return copied
+
+
+@contextmanager
+def _new_directory(target: Path) -> Generator[Path]:
+    """Give a block a directory with the directories of a store, which becomes the target when the block ends."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise StoreInaccessible(target, "exists already; a backup goes to a new or an empty directory")
+    temporary: Path | None = None
+    try:
+        temporary = _filesystem.make_temporary_directory(target)
+        for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY):
+            _filesystem.make_inner_directory(temporary / name)
+        yield temporary
         _filesystem.publish(temporary, target)
     except BaseException as error:
         if temporary is not None:

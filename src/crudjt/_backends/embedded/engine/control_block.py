@@ -43,6 +43,7 @@ WORD_COMPACTED_AT = 8
 WORD_SEALED_BYTES = 9  # log bytes in segments before the current one that a rebuild still reads
 WORD_LOG_ALLOCATED = 10  # bytes of the current segment's file that may be written through a map; 0 where unknown
 _WORDS_SEGMENT_INODE = (11, 12)  # inodes of the last two segments, by parity of their numbers; 0 where unknown
+WORD_PID_NAMESPACE = 13  # inode of the PID namespace whose processes may have the store open; 0 where unknown
 
 # The slot of transaction T begins at word SLOT_WORDS[T % 2]: the transaction's id, then a LogEnd.
 SLOT_WORDS = (16, 24)
@@ -64,6 +65,10 @@ _unpack_last = Struct("<12xI").unpack
 LogState = tuple[int, int, int, int]  # a `LogEnd` before it has names, where making one would cost too much
 
 
+OTHER_PID_NAMESPACE = (
+    "it is open in a process of another PID namespace (another container), whose process ids mean nothing here; let "
+    "the containers share one (docker run --pid), or open it in one container only, which runs: crudjt serve"
+)
 DISK_FAILED = 1  # a sync or a truncation failed
 FILES_REPLACED = 2
 
@@ -80,10 +85,10 @@ class LogEnd(NamedTuple):
 class ControlBlock:
     """The mapped fields; `words` is the whole of it, for the paths where a call would cost too much."""
 
-    def __init__(self, path: Path) -> None:
-        """Map an existing control block."""
-        with _filesystem.opened(path, os.O_RDWR) as descriptor:
-            self.map = mmap.mmap(descriptor, CONTROL_BYTES)
+    def __init__(self, path: Path, *, writable: bool = True) -> None:
+        """Map an existing control block; `writable` is not for the doctor, which works on a read-only disk too."""
+        with _filesystem.opened(path, os.O_RDWR if writable else os.O_RDONLY) as descriptor:
+            self.map = mmap.mmap(descriptor, CONTROL_BYTES, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
         self.words = memoryview(self.map).cast("Q")
 
     @classmethod
@@ -110,6 +115,12 @@ class ControlBlock:
     def failed(self) -> bool:
         """Whether the disk failed, or files were replaced, in any process since the last recovery."""
         return bool(self.words[WORD_FAILED])
+
+    @property
+    def in_other_pid_namespace(self) -> bool:
+        """Whether the processes that may have the store open are of another PID namespace, as far as that is known."""
+        own, noted = _filesystem.pid_namespace(), self.words[WORD_PID_NAMESPACE]
+        return bool(own and noted and own != noted)
 
     def fail(self, reason: int = DISK_FAILED) -> None:
         """Stop every process: writers look at the flag, and readers once their caches are void."""

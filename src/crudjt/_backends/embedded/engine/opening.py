@@ -15,7 +15,11 @@ import msgspec
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
-from crudjt._backends.embedded.engine.control_block import ControlBlock
+from crudjt._backends.embedded.engine.control_block import (
+    OTHER_PID_NAMESPACE,
+    WORD_PID_NAMESPACE,
+    ControlBlock,
+)
 from crudjt._backends.embedded.engine.directory import inaccessible, prepare_directory
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
@@ -87,14 +91,17 @@ def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
         # Looked at again, since converting the lock gives it up for a moment, in which others may have had it.
         found = _load(directory)
         if found is not None and found.boot is not None and found.boot.id == _filesystem.current_boot().id:
-            if _usable(directory):
+            control = _control(directory)
+            if control is not None and control.in_other_pid_namespace:
+                reason = OTHER_PID_NAMESPACE
+            elif _usable(directory):
                 return found
-            what = (
-                "the disk failed, or files were replaced"
-                if _disk_failed(directory)
-                else "its view is gone, or of another version of crudjt"
-            )
-            reason = f"{what}; close the store in every process to recover it"
+            elif _disk_failed(directory):
+                reason = "the disk failed, or files were replaced; close the store in every process to recover it"
+            else:
+                reason = (
+                    "its view is gone, or of another version of crudjt; close the store in every process to recover it"
+                )
         else:
             reason = "it is open in processes of another boot id (a container of its own?), or is being recovered"
         _filesystem.unlock(lock)
@@ -147,5 +154,14 @@ def _check_alone(directory: Path, max_size: int | None) -> None:
     boot = _filesystem.current_boot()
     same_boot = found.boot is not None and found.boot.id == boot.id and found.boot.started_with(boot)
     if same_boot and not found.doubtful and _usable(directory):
+        _note_namespace(directory)
         return
     rebuild(directory, found, fresh_base=found.doubtful or (same_boot and _disk_failed(directory)))
+    _note_namespace(directory)
+
+
+def _note_namespace(directory: Path) -> None:
+    """Note whose process ids the locks in the view will hold: those of this process's namespace."""
+    control = _control(directory)
+    if control is not None:
+        control.words[WORD_PID_NAMESPACE] = _filesystem.pid_namespace()
