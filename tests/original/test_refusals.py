@@ -67,8 +67,8 @@ ITS_FAULTS: list[Case] = [
     ("create", ({}, True), f"{TTL_RULE}, not bool"),
     ("create", ({}, None, 2**63), f"{READS_RULE}, not 9223372036854775808"),
     ("create", ({}, None, 1.5), f"{READS_RULE}, not float"),
-    ("create", ({"a": 2**64},), "data holds an int of more than 64 bits at ['a']"),
-    ("create", ({"a": 1j},), "data holds an object of type 'complex' at ['a']"),
+    ("create", ({"a": 2**64},), "data['a'] is an int of more than 64 bits"),
+    ("create", ({"a": 1j},), "data['a'] is of type 'complex'"),
     ("update", (TOKEN, {}, 2**40), f"{TTL_RULE}, not 1099511627776"),
 ]
 

@@ -4,7 +4,7 @@
 what is read can be written again.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ import msgspec
 TUPLE, SET, FROZENSET, DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID_CODE = range(1, 10)
 
 MAX_DEPTH = 256  # levels of containers; newer CPythons write what older ones, or deep in a call, cannot read
-MAX_WRAPPED = 64  # levels of tuples and sets: to unpack one takes three levels of the interpreter's recursion limit
+MAX_WRAPPED = 64  # levels of tuples and sets: to unpack one takes four levels of the interpreter's recursion limit
 
 SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 """The types that MessagePack has, besides those of lists and dicts."""
@@ -165,9 +165,17 @@ _unpack_list = msgspec.msgpack.Decoder(list[Any], ext_hook=restored).decode
 _unpack_duration = msgspec.msgpack.Decoder(tuple[int, int, int]).decode
 
 
-def _distinct(payload: memoryview, kind: type[set[Any]] | type[frozenset[Any]]) -> Collection[Any]:
+def _read_set(payload: memoryview) -> set[Any]:
     items = _unpack_list(payload)
-    found = kind(items)
+    found = set(items)
+    if len(found) != len(items):
+        raise ValueError
+    return found
+
+
+def _read_frozenset(payload: memoryview) -> frozenset[Any]:
+    items = _unpack_list(payload)
+    found = frozenset(items)
     if len(found) != len(items):
         raise ValueError
     return found
@@ -209,8 +217,8 @@ def _read_decimal(payload: memoryview) -> Decimal:
 
 _READERS: dict[int, Callable[[memoryview], Any]] = {
     TUPLE: lambda payload: tuple(_unpack_list(payload)),
-    SET: lambda payload: _distinct(payload, set),
-    FROZENSET: lambda payload: _distinct(payload, frozenset),
+    SET: _read_set,
+    FROZENSET: _read_frozenset,
     DATETIME: _read_datetime,
     DATE: _read_date,
     TIME: _read_time,
