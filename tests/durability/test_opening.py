@@ -189,6 +189,43 @@ def test_a_file_that_is_a_fifo_is_refused_at_once(path: Path, secret_key: str, n
         crudjt.open(path, secret_key=secret_key)
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604])
+def test_a_key_file_that_others_may_use_is_warned_of(
+    path: Path, tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "key").write_text(keys(1)[0])
+    (tmp_path / "key").chmod(mode)
+    monkeypatch.setenv("CRUDJT_SECRET_KEY_FILE", str(tmp_path / "key"))
+    with caplog.at_level(logging.WARNING, "crudjt"):
+        crudjt.open(path).close()
+    assert [f"mode {mode:04o}" in message for message in caplog.messages] == [True] * (mode != 0o600)
+
+
+def test_a_key_file_in_the_store_is_refused(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crudjt.open(path, secret_key=keys(1)[0]).close()
+    (path / "key").write_text(keys(1)[0])
+    (tmp_path / "link").symlink_to(path / "key")
+    for name in (path / "key", tmp_path / "link"):
+        monkeypatch.setenv("CRUDJT_SECRET_KEY_FILE", str(name))
+        with pytest.raises(crudjt.InvalidParameter, match="lies in the store"):
+            crudjt.open(path)
+
+
+@pytest.mark.root
+def test_a_key_file_may_be_a_link_unless_another_user_made_it(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kubernetes mounts secrets as links of root."""
+    (tmp_path / "key").write_text(keys(1)[0])
+    (tmp_path / "key").chmod(0o600)
+    (tmp_path / "link").symlink_to("key")
+    monkeypatch.setenv("CRUDJT_SECRET_KEY_FILE", str(tmp_path / "link"))
+    crudjt.open(path).close()
+    os.chown(tmp_path / "link", NOBODY, NOBODY, follow_symlinks=False)
+    with pytest.raises(crudjt.InvalidParameter, match="is a link"):
+        crudjt.open(path)
+
+
 # The location
 
 

@@ -27,8 +27,8 @@ HOST = "127.0.0.1"
 
 
 @pytest.fixture(autouse=True)
-def _shut_down() -> Iterator[None]:
-    """Leave this process as it was, neither master nor client."""
+def _shut_down(tmp_path: Path) -> Iterator[None]:
+    """Leave this process as it was, neither master nor client, before the directory of its store is removed."""
     yield
     CRUDJT.Config.shutdown_server()
 

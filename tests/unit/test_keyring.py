@@ -21,8 +21,12 @@ from crudjt._core.keyring import (
 SALT = bytes(32)
 
 
-def encoded(size: int, fill: int = 7) -> str:
-    return base64.b64encode(bytes([fill]) * size).decode()
+def secret(size: int, first: int = 7) -> bytes:
+    return bytes(range(first, first + size))
+
+
+def encoded(size: int, first: int = 7) -> str:
+    return base64.b64encode(secret(size, first)).decode()
 
 
 def test_a_generated_key_is_base64_of_32_bytes_and_new_each_time() -> None:
@@ -33,7 +37,7 @@ def test_a_generated_key_is_base64_of_32_bytes_and_new_each_time() -> None:
 
 @pytest.mark.parametrize("size", [32, 48, 64])
 def test_keys_of_32_48_and_64_bytes_are_taken(size: int) -> None:
-    assert decode_secret_keys(encoded(size)) == [b"\x07" * size]
+    assert decode_secret_keys(encoded(size)) == [secret(size)]
 
 
 @pytest.mark.parametrize("size", [1, 16, 31, 33, 47, 49, 63, 65, 128])
@@ -45,12 +49,26 @@ def test_keys_of_other_sizes_are_refused_with_their_size(size: int) -> None:
 def test_lists_keep_their_order_and_may_mix_sizes() -> None:
     keys = [encoded(32, 1), encoded(64, 2), encoded(48, 3)]
     for listed in (keys, tuple(keys)):
-        assert decode_secret_keys(listed) == [b"\x01" * 32, b"\x02" * 64, b"\x03" * 48]
+        assert decode_secret_keys(listed) == [secret(32, 1), secret(64, 2), secret(48, 3)]
 
 
 def test_white_space_around_a_key_is_ignored() -> None:
     """A key that was read from a file ends with a newline."""
-    assert decode_secret_keys(f"\n {encoded(32)}\r\n") == [b"\x07" * 32]
+    assert decode_secret_keys(f"\n {encoded(32)}\r\n") == [secret(32)]
+
+
+@pytest.mark.parametrize("size", [32, 48, 64])
+@pytest.mark.parametrize("pattern", [b"\0", b"k", b"changeme", b"password-", b"0123456789abcdef", secret(16)])
+def test_a_key_that_repeats_itself_is_refused(pattern: bytes, size: int) -> None:
+    weak = base64.b64encode((pattern * size)[:size]).decode()
+    with pytest.raises(crudjt.InvalidParameter, match="not random"):
+        decode_secret_keys(weak)
+
+
+def test_a_key_of_hexadecimal_digits_passes() -> None:
+    """They have 128 bits; only what was typed is refused."""
+    for _ in range(1000):
+        decode_secret_keys(base64.b64encode(os.urandom(16).hex().encode()).decode())
 
 
 @pytest.mark.parametrize(

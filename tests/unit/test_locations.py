@@ -153,7 +153,7 @@ def test_the_registry_has_the_schemes_of_each_backend() -> None:
 def test_to_check_a_location_imports_no_driver(location: str) -> None:
     code = (
         "import sys, crudjt.opening as opening\n"
-        f"options = {{'secret_key': 'A' * 43 + '='}} if {location!r} == 'sessions' else {{}}\n"
+        f"options = {{'secret_key': {crudjt.generate_secret_key()!r}}} if {location!r} == 'sessions' else {{}}\n"
         f"opening.parse({location!r}, options)\n"
         "sys.exit(bool({'lmdb', 'grpc', 'google.protobuf', 'asyncio'} & sys.modules.keys()))"
     )

@@ -24,6 +24,7 @@ FINGERPRINT_BYTES = 8
 PLACEMENT_KEY_BYTES = 32
 
 _SHA256_BLOCK_BYTES = 64
+_MIN_DIFFERENT_BYTES = 8
 
 _RULE = "a secret key is Base64 of 32, 48 or 64 bytes (to make one: crudjt keygen)"
 
@@ -150,7 +151,18 @@ def _decode(text: object) -> bytes:
         raise InvalidParameter("secret_key", f"{_why_not_base64(text.strip())}; {_RULE}") from None
     if len(secret) not in SECRET_KEY_SIZES:
         raise InvalidParameter("secret_key", f"secret_key decodes to {len(secret)} bytes; {_RULE}")
+    if _has_a_pattern(secret):
+        raise InvalidParameter("secret_key", f"secret_key is not random: it repeats itself; {_RULE}")
     return secret
+
+
+def _has_a_pattern(secret: bytes) -> bool:
+    """Tell whether a key was typed, such as zeros or a word again and again. Random bytes never look so.
+
+    Of 32 random bytes about 30 differ. Hexadecimal digits, which only have half the entropy, still have 14.
+    """
+    periods = range(1, len(secret) // 2 + 1)
+    return len(set(secret)) < _MIN_DIFFERENT_BYTES or any(secret[size:] == secret[:-size] for size in periods)
 
 
 def _wrong_type(value: object) -> InvalidType:

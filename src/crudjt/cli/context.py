@@ -89,7 +89,11 @@ class Settings:
             is_new = isinstance(place, Path) and not holds_store(place)
             if isinstance(place, Path) and is_new and not create and not place.is_file():
                 raise StoreInaccessible(place, "there is no store here (to make one: crudjt init)")
-            options["secret_key"] = keys.secret_keys(self.secret_key_file or key_file, may_make=is_new)
+            options["secret_key"] = keys.secret_keys(
+                self.secret_key_file or key_file,
+                place if isinstance(place, Path) else None,
+                may_make=is_new if isinstance(place, Path) else create,
+            )
             if isinstance(place, Path):
                 options["create"] = create
         elif self.secret_key_file is not None:

@@ -8,19 +8,22 @@ from pathlib import Path
 import click
 
 from crudjt import _filesystem
-from crudjt._core.environment import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE, secret_keys_of_environment
-from crudjt._core.keyring import (
-    decode_secret_keys,
-    generate_secret_key,
+from crudjt._backends.embedded.secret_keys import (
+    SECRET_KEY_FILE_VARIABLE,
+    SECRET_KEY_VARIABLE,
+    read_secret_keys,
+    secret_keys_of_environment,
 )
+from crudjt._core.keyring import generate_secret_key
 from crudjt.errors import InvalidParameter
 
 
-def secret_keys(given: Path | None, *, may_make: bool) -> list[str]:
+def secret_keys(given: Path | None, directory: Path | None, *, may_make: bool) -> list[str]:
     """Return the secret keys: of the file given, else of the environment, else the user's own.
 
     Args:
         given: the file that an option names.
+        directory: of the store, if it has one.
         may_make: whether to make a key for a user who has none: only for a store that is made, too.
 
     Raises:
@@ -28,12 +31,9 @@ def secret_keys(given: Path | None, *, may_make: bool) -> list[str]:
 
     """
     if given is not None:
-        return _read(given)
-    if os.environ.get(SECRET_KEY_VARIABLE, "").strip():
-        return secret_keys_of_environment()
-    named = os.environ.get(SECRET_KEY_FILE_VARIABLE)
-    if named:
-        return _read(Path(named))
+        return read_secret_keys(given, directory, _warn)
+    if any(os.environ.get(name, "").strip() for name in (SECRET_KEY_VARIABLE, SECRET_KEY_FILE_VARIABLE)):
+        return secret_keys_of_environment(directory, _warn)
     own = _own_path()
     if not own.exists():
         if not may_make:
@@ -43,7 +43,7 @@ def secret_keys(given: Path | None, *, may_make: bool) -> list[str]:
                 f"--secret-key-file, or set {SECRET_KEY_VARIABLE} or {SECRET_KEY_FILE_VARIABLE}",
             )
         _make(own)
-    return _read(own)
+    return read_secret_keys(own, directory, _warn)
 
 
 def _own_path() -> Path:
@@ -53,22 +53,8 @@ def _own_path() -> Path:
     return home / "crudjt" / "secret_key"
 
 
-def _read(path: Path) -> list[str]:
-    try:
-        texts = path.read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise InvalidParameter("secret_key", f"cannot read secret_key from {path}: {reason}") from None
-    if not texts:
-        raise InvalidParameter("secret_key", f"secret_key file {path} is empty (to make a key: crudjt keygen)")
-    try:
-        decode_secret_keys(texts)
-    except InvalidParameter as error:
-        raise InvalidParameter("secret_key", f"{path}: {error}") from None
-    mode = _filesystem.readable_by_others(path)
-    if mode is not None:
-        click.echo(f"Warning: others may use the secret key in {path} (mode {mode:04o}); chmod 600 it", err=True)
-    return texts
+def _warn(text: str) -> None:
+    click.echo(f"Warning: {text}", err=True)
 
 
 def _make(path: Path) -> None:

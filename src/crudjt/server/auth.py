@@ -73,6 +73,9 @@ class TLS:
     def credentials(self) -> grpc.ServerCredentials:
         """Return the credentials for gRPC; raises as `read` does."""
         certificate, key, authorities = self.read()
+        mode = readable_by_others(self.key)
+        if mode is not None:
+            _logger.warning("others may use the private key in %s (mode %04o); chmod 600 it", self.key, mode)
         return grpc.ssl_server_credentials(
             [(key, certificate)], authorities, require_client_auth=authorities is not None
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crudjt._core.environment import secret_keys_of_environment
+from crudjt._backends.embedded.secret_keys import secret_keys_of_environment
 from crudjt._core.keyring import decode_secret_keys
 from crudjt._core.options import Options
 
@@ -36,5 +36,5 @@ def parse(location: Path, options: Mapping[str, Any]) -> Embedded:
     given = dict(options)
     secret_key = given.pop("secret_key", None)
     checked = Options(**given)
-    secrets = decode_secret_keys(secret_keys_of_environment() if secret_key is None else secret_key)
+    secrets = decode_secret_keys(secret_keys_of_environment(location) if secret_key is None else secret_key)
     return Embedded(directory=location, secrets=tuple(secrets), options=checked)
