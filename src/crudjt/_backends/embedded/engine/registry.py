@@ -57,7 +57,8 @@ class SharedEngine:
 
     def strictest(self) -> Options:
         """Return the options of the store that wants to sync most often."""
-        return min(self.users or [self._opened_with], key=lambda options: options.sync_interval)
+        users = self.users.copy()  # another thread may remove the last one just now
+        return min(users or [self._opened_with], key=lambda options: options.sync_interval)
 
     def stop(self) -> None:
         """End the background threads, and return when they have ended."""
