@@ -30,6 +30,9 @@ _PARENTS_MODE = 0o777  # minus the umask; other files may be there, too
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
 _MOUNTS = Path("/proc/self/mountinfo")
+KERNEL_FILES = frozenset({str(_BOOT_ID), str(_MOUNTS)})
+"""What the kernel has to show to this process."""
+
 _ZEROS_BYTES = 64 * 1024  # a megabyte at once takes as long as no zeros at all
 _COPY_CHUNK_BYTES = 1024**2
 

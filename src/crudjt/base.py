@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from crudjt._core.session import Session, new_session
 from crudjt._core.stats import Stats
@@ -18,6 +18,8 @@ __all__ = ["AsyncStore", "Store", "Writes", "new_session"]
 
 Writes = Literal["inline", "thread"]
 """Where an `AsyncStore` of an embedded store does its writes: on the thread of the event loop, or in another."""
+
+_NOT_PICKLED = "a store cannot be pickled or copied; pass on its location, and open it in each process"
 
 AnyStore = TypeVar("AnyStore", bound="Store")
 AnyAsyncStore = TypeVar("AnyAsyncStore", bound="AsyncStore")
@@ -257,6 +259,10 @@ class Store(ABC):
         """
         return None
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise TypeError(_NOT_PICKLED)
+
     def __enter__(self: AnyStore) -> AnyStore:
         """Return the store; it is closed at the end of the block."""
         return self
@@ -405,6 +411,10 @@ class AsyncStore(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Wait for the calls that threads are running, then sync and close. Does nothing if it is closed already."""
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise TypeError(_NOT_PICKLED)
 
     async def __aenter__(self: AnyAsyncStore) -> AnyAsyncStore:
         """Return the store; it is closed at the end of the block."""

@@ -109,11 +109,11 @@ class StoreUnavailable(StoreError):
 
 
 class StoreBusy(StoreError):
-    """Other processes hold the store in a way that excludes this one."""
+    """Other processes hold the store in a way that excludes this one, or no file descriptor is free."""
 
     def __init__(self, path: Path, reason: str, waited: float) -> None:
         """Take the path, the reason, and the seconds that were waited."""
-        super().__init__(f"{path}: {reason} (waited {waited:.1f} s)")
+        super().__init__(f"{path}: {reason}" + (f" (waited {waited:.1f} s)" if waited else ""))
         self.path = path
         self.reason = reason
         self.waited = waited

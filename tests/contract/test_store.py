@@ -1,5 +1,7 @@
 """The store itself: closing, counters, sweep, sync, what it shows of what it holds."""
 
+import copy
+import pickle
 import threading
 import traceback
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 import crudjt
+from crudjt import aio
 from crudjt.testing import FakeClock
 from tests.support.interface import SIGNATURES
 from tests.support.stores import OpenStore, read
@@ -301,3 +304,13 @@ def test_threads_may_share_a_store(store: crudjt.Store) -> None:
     assert failures == []
     assert read(store, token).data == {"n": 200}
     assert read(store, token).version == 201
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_store_that_is_pickled_or_copied_says_what_to_do(store: crudjt.Store, way: Callable[[Any], object]) -> None:
+    """As `multiprocessing` does where it spawns a process."""
+    wanted = "a store cannot be pickled or copied; pass on its location, and open it in each process"
+    for each in (store, aio.wrap(store)):
+        with pytest.raises(TypeError) as caught:
+            way(each)
+        assert str(caught.value) == wanted

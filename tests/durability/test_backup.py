@@ -203,3 +203,12 @@ def test_backups_made_while_others_write_hold_transactions_entirely_or_not_at_al
             assert len(found.stored) == 2 * alive  # each with its subject entry
             sizes.append(alive)
     assert sizes[-1] > sizes[0]
+
+
+def test_a_backup_below_a_directory_that_is_missing_says_so(store: crudjt.Store, tmp_path: Path) -> None:
+    """It is not made: a disk for backups may not be mounted."""
+    target = tmp_path / "missing" / "copy"
+    with pytest.raises(crudjt.StoreInaccessible) as caught:
+        store.backup(target)
+    assert str(caught.value) == f"{target}: cannot be written: the directory above it is missing; make it"
+    assert not target.parent.exists()

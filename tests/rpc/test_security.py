@@ -275,3 +275,12 @@ def test_a_file_of_access_tokens_without_a_good_one_is_refused(tmp_path: Path, c
         path.write_bytes(content)
     with pytest.raises(crudjt.InvalidParameter, match="access_token"):
         read_access_tokens(path)
+
+
+def test_a_client_with_tls_is_told_that_the_server_has_none(store: crudjt.Store) -> None:
+    with running(store) as address:
+        location = f"grpcs://{address}"
+        with crudjt.open(location) as remote, pytest.raises(crudjt.StoreUnavailable) as caught:
+            remote.stats()
+    wanted = "the server answers without TLS; start it with TLS, or use grpc://host:port"
+    assert str(caught.value) == f"{location}: {wanted}"

@@ -40,6 +40,7 @@ _REASONS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: _NO_ANSWER,
     grpc.StatusCode.UNIMPLEMENTED: "the server has no crudjt.v1.Store",
 }
+_ANSWER_WITHOUT_TLS = "WRONG_VERSION_NUMBER"  # what BoringSSL reads in the place of its version
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
@@ -170,7 +171,10 @@ def meaning(error: Any, location: str) -> CrudjtError:
     code = error.code()
     if code in _REFUSALS:
         return StoreInaccessible(location, "the access token, or the certificate, is missing or wrong")
-    return StoreUnavailable(location, _REASONS.get(code) or f"{error.details()} ({code.name})")
+    details = error.details() or ""
+    if _ANSWER_WITHOUT_TLS in details:
+        return StoreUnavailable(location, "the server answers without TLS; start it with TLS, or use grpc://host:port")
+    return StoreUnavailable(location, _REASONS.get(code) or f"{details} ({code.name})")
 
 
 def _callable(channel: Any, method: Any) -> Callable[..., Any]:

@@ -29,12 +29,12 @@ from crudjt._backends.embedded.engine.control_block import (
     ControlBlock,
     LogEnd,
 )
-from crudjt._backends.embedded.engine.directory import inaccessible
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import (
     Base,
     Manifest,
 )
+from crudjt._backends.embedded.engine.os_errors import inaccessible
 from crudjt._backends.embedded.engine.reader import (
     BASE_DIRECTORY,
     CONTROL_FILE,

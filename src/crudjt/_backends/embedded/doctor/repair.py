@@ -27,9 +27,9 @@ from crudjt._backends.embedded.doctor.locks import (
 from crudjt._backends.embedded.doctor.segment_scan import Hole, read_segment, surviving_entries
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import LogEnd
-from crudjt._backends.embedded.engine.directory import inaccessible
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Manifest
+from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.reader import (
     BASE_DIRECTORY,
     VIEW_DIRECTORY,
@@ -55,7 +55,7 @@ from crudjt._core.record import (
     read_header,
 )
 from crudjt._core.tokens import ID_BYTES
-from crudjt.errors import StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible
+from crudjt.errors import StoreCorrupt, StoreFull
 
 _SCRATCH = "repair.tmp"
 _BATCH = 500
@@ -79,14 +79,8 @@ def repair(directory: Path) -> Report:
             return _repair_alone(directory)
     except ViewError as error:
         raise translated(error, directory) from error
-    except PermissionError as error:
-        raise inaccessible(error, directory) from error
-    except _filesystem.UnsafeFile as error:
-        raise StoreInaccessible(directory, str(error.strerror)) from error
     except OSError as error:
-        if error.errno in _filesystem.DISK_FULL_ERRNOS:
-            raise StoreFull(directory, "the disk is full") from error
-        raise StoreFailed(directory, f"the repair failed: {os.strerror(error.errno or 0)}") from error
+        raise store_error(error, directory, "the repair") from error
 
 
 def _repair_alone(directory: Path) -> Report:

@@ -15,6 +15,7 @@ from crudjt._backends.embedded.engine.log import (
     LOG_DIRECTORY,
 )
 from crudjt._backends.embedded.engine.manifest import Manifest
+from crudjt._backends.embedded.engine.os_errors import LIMITS, store_error
 from crudjt._backends.embedded.engine.reader import (
     BASE_DIRECTORY,
     VIEW_DIRECTORY,
@@ -25,7 +26,7 @@ from crudjt._backends.embedded.engine.recovery import (
 )
 from crudjt._backends.embedded.engine.segment import create_segment, segment_numbers, segment_path
 from crudjt._backends.embedded.engine.view import Snapshot
-from crudjt.errors import StoreCorrupt, StoreFull, StoreInaccessible
+from crudjt.errors import StoreCorrupt, StoreInaccessible
 
 _FIRST_SEGMENT = 1
 
@@ -108,6 +109,7 @@ def _new_directory(target: Path) -> Generator[Path]:
             _filesystem.remove_tree(temporary)
         if not isinstance(error, OSError):
             raise
-        if error.errno in _filesystem.DISK_FULL_ERRNOS:
-            raise StoreFull(target, "the disk is full") from error
-        raise StoreInaccessible(target, f"cannot be written: {os.strerror(error.errno or 0)}") from error
+        if error.errno in LIMITS | _filesystem.DISK_FULL_ERRNOS:
+            raise store_error(error, target) from error
+        why = os.strerror(error.errno or 0) if target.parent.is_dir() else "the directory above it is missing; make it"
+        raise StoreInaccessible(target, f"cannot be written: {why}") from error

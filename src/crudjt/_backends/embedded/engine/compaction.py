@@ -5,8 +5,8 @@ import msgspec
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.engine import Engine
-from crudjt._backends.embedded.engine.log import full_or_failed
 from crudjt._backends.embedded.engine.maintenance_lock import exclusively
+from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.recovery import (
     remove_leftovers,
     remove_obsolete,
@@ -58,7 +58,7 @@ def compact_alone(engine: Engine, now_ms: int) -> None:
         msgspec.structs.replace(manifest.load(engine.directory), base=base).save(engine.directory)
     except OSError as error:
         remove_obsolete(engine.directory, manifest.load(engine.directory).base)
-        raise full_or_failed(engine.directory, error) from error
+        raise store_error(error, engine.directory) from error
     remove_obsolete(engine.directory, base)
     engine.words[control_block.WORD_SEALED_BYTES] = 0
     engine.words[control_block.WORD_COMPACTED_AT] = now_ms

@@ -2,13 +2,13 @@
 
 import grp
 import os
-import pwd
 import stat
 from pathlib import Path
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
+from crudjt._backends.embedded.engine.os_errors import inaccessible, user_name
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.segment import segment_numbers
 from crudjt.errors import StoreInaccessible
@@ -108,38 +108,9 @@ def refuse_shared(directory: Path) -> None:
     if user != 0 and status.st_uid not in {user, 0} and not shared:
         raise StoreInaccessible(
             directory,
-            f"belongs to {_user(status.st_uid)}, and this process runs as {_user(user)}; run it as the owner, or share "
-            f"the directory with a group: chmod 2770; {otherwise}",
+            f"belongs to {user_name(status.st_uid)}, and this process runs as {user_name(user)}; run it as the "
+            f"owner, or share the directory with a group: chmod 2770; {otherwise}",
         )
-
-
-def inaccessible(error: PermissionError, directory: Path) -> StoreInaccessible:
-    """Return the error for a file that this process may not use. It names the owner and the remedy."""
-    path = Path(error.filename or directory)
-    what = f"no permission to use {path}"
-    try:
-        owner = path.lstat().st_uid
-    except OSError:
-        path = directory
-        try:
-            owner = path.lstat().st_uid
-        except OSError:
-            return StoreInaccessible(directory, f"{what}, as {_user(os.geteuid())}")
-    user = os.geteuid()
-    if owner == user:
-        return StoreInaccessible(directory, f"{what}, although it belongs to {_user(user)}; look at its mode and above")
-    return StoreInaccessible(
-        directory,
-        f"{what}, since {path.name} belongs to {_user(owner)} and this process runs as {_user(user)}; run it as the "
-        f"owner of the store, or give the store to one user: chown -R",
-    )
-
-
-def _user(number: int) -> str:
-    try:
-        return f"{pwd.getpwuid(number).pw_name} (uid {number})"
-    except KeyError:
-        return f"uid {number}"
 
 
 def _group(number: int) -> str:

@@ -24,11 +24,9 @@ from crudjt._backends.embedded.engine.control_block import (
     begin_word,
     unpack_state,
 )
-from crudjt._backends.embedded.engine.log import (
-    LiveLog,
-    full_or_failed,
-)
+from crudjt._backends.embedded.engine.log import LiveLog
 from crudjt._backends.embedded.engine.open_files import OpenFiles
+from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.reader import OpenDirectory
 from crudjt._backends.embedded.engine.room import CHANGES_PER_WRITE, SMALL_RECORD_BYTES, ends_sessions, new_pages
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, create_segment, encode_entry, segment_path
@@ -248,7 +246,7 @@ class Engine(OpenDirectory):
         if isinstance(error, ViewError):
             raise self._translated(error) from error
         if isinstance(error, OSError):
-            raise full_or_failed(self.directory, error) from error
+            raise store_error(error, self.directory) from error
 
     # Syncing
 

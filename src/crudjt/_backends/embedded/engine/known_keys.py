@@ -13,11 +13,9 @@ import msgspec
 
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.engine import Engine
-from crudjt._backends.embedded.engine.log import (
-    full_or_failed,
-)
 from crudjt._backends.embedded.engine.maintenance_lock import exclusively
 from crudjt._backends.embedded.engine.manifest import Manifest
+from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._core.keyring import PLACEMENT_KEY_BYTES, Keyring, Placement
 
 _WAIT_SECONDS = 1.0
@@ -70,7 +68,7 @@ def _load(engine: Engine) -> Manifest:
     try:
         return manifest.load(engine.directory)
     except OSError as error:
-        raise full_or_failed(engine.directory, error) from error
+        raise store_error(error, engine.directory) from error
 
 
 def _complete(found: Manifest, keyring: Keyring) -> bool:

@@ -1,15 +1,14 @@
 """The log of a live store in one process: the current segment, and its sync to disk."""
 
-import os
 from pathlib import Path
 
-from crudjt import _filesystem
 from crudjt._backends.embedded.engine import control_block
 from crudjt._backends.embedded.engine.control_block import (
     ControlBlock,
     LogEnd,
 )
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
+from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.segment import (
     Entry,
     SegmentReader,
@@ -19,7 +18,7 @@ from crudjt._core.clock import (
     NS_PER_MS,
     system_clock,
 )
-from crudjt.errors import StoreError, StoreFailed, StoreFull
+from crudjt.errors import StoreError, StoreFailed
 
 LOG_DIRECTORY = "log"
 
@@ -88,7 +87,7 @@ class LiveLog:
         except FileNotFoundError:
             return  # another process has ended and synced it
         except OSError as error:
-            raise full_or_failed(self._store, error) from error
+            raise store_error(error, self._store) from error
         try:
             writer.sync()
             writer.mark_synced(target.end)
@@ -108,10 +107,3 @@ class LiveLog:
         if self.current is not None:
             self.current.close()
             self.current = None
-
-
-def full_or_failed(store: Path, error: OSError) -> StoreError:
-    """Return the `StoreError` for a write that the operating system refused."""
-    if error.errno in _filesystem.DISK_FULL_ERRNOS:
-        return StoreFull(store, "the disk is full")
-    return StoreFailed(store, f"writing failed: {os.strerror(error.errno or 0)}")

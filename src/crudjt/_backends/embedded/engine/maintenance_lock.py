@@ -6,9 +6,7 @@ from contextlib import contextmanager
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine.engine import Engine
-from crudjt._backends.embedded.engine.log import (
-    full_or_failed,
-)
+from crudjt._backends.embedded.engine.os_errors import store_error
 
 
 @contextmanager
@@ -24,4 +22,4 @@ def exclusively(engine: Engine) -> Generator[bool]:
             finally:
                 _filesystem.unlock(descriptor)  # else a child that was forked in the block would keep it
     except OSError as error:
-        raise full_or_failed(engine.directory, error) from error
+        raise store_error(error, engine.directory) from error

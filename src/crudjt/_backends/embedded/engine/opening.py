@@ -20,10 +20,11 @@ from crudjt._backends.embedded.engine.control_block import (
     WORD_PID_NAMESPACE,
     ControlBlock,
 )
-from crudjt._backends.embedded.engine.directory import inaccessible, prepare_directory
+from crudjt._backends.embedded.engine.directory import prepare_directory
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Manifest
+from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.reader import (
     BASE_DIRECTORY,
     CONTROL_FILE,
@@ -41,7 +42,7 @@ from crudjt._backends.embedded.engine.view import (
     translated,
 )
 from crudjt._core.options import DEFAULT_MAX_SIZE, Options
-from crudjt.errors import StoreBusy, StoreCorrupt, StoreFailed, StoreFull, StoreInaccessible
+from crudjt.errors import StoreBusy, StoreCorrupt, StoreInaccessible
 
 _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
@@ -58,6 +59,8 @@ def open_engine(directory: Path, options: Options) -> Engine:
         StoreFull: no room to make the view.
 
     """
+    if options.clock() < 0:
+        raise StoreInaccessible(directory, "the clock of this system shows a time before 1970; set it")
     try:
         prepare_directory(directory, create=options.create, allow_shared=options.allow_shared_directory)
         lock = _filesystem.open_file(directory / STORE_LOCK_FILE, os.O_RDWR | os.O_CREAT)
@@ -69,16 +72,15 @@ def open_engine(directory: Path, options: Options) -> Engine:
             raise
     except ViewError as error:
         raise translated(error, directory) from error
-    except PermissionError as error:
-        raise inaccessible(error, directory) from error
-    except _filesystem.UnsafeFile as error:
-        raise StoreInaccessible(directory, str(error.strerror)) from error
     except OSError as error:
-        if error.errno in _filesystem.DISK_FULL_ERRNOS:
-            raise StoreFull(directory, "the disk is full") from error
-        if error.errno in _UNUSABLE_ERRNOS:
-            raise StoreInaccessible(directory, f"cannot be used: {os.strerror(error.errno)}") from error
-        raise StoreFailed(directory, f"opening failed: {os.strerror(error.errno or 0)}") from error
+        if isinstance(error, FileNotFoundError) and error.filename in _filesystem.KERNEL_FILES:
+            raise StoreInaccessible(
+                directory, f"cannot be used without {error.filename}; mount /proc without subset=pid (ProcSubset=all)"
+            ) from error
+        no_place = error.errno in _UNUSABLE_ERRNOS or error.filename == str(directory)
+        if no_place and not isinstance(error, PermissionError | _filesystem.UnsafeFile):
+            raise StoreInaccessible(directory, f"cannot be used: {os.strerror(error.errno or 0)}") from error
+        raise store_error(error, directory, "opening") from error
 
 
 def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:

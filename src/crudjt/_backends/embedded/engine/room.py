@@ -1,14 +1,15 @@
 """Room in the view: how much the changes of a write transaction take, and blocks of the disk for it."""
 
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from crudjt import _filesystem
+from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
 from crudjt._core.gil import in_batches
-from crudjt.errors import StoreFull
 
 # A change touches two root-to-leaf paths of at most five pages. A transaction may split each of them, and touches some
 # pages of the free list.
@@ -63,6 +64,7 @@ def allocate_ahead(data_file: Path, map_size: int, allocated: int, first: int, n
         return allocated
     ahead = -(-enough // _STEP_BYTES) * _STEP_BYTES
     least = (first + needed) * _filesystem.PAGE_BYTES
+    refused = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with _filesystem.opened(data_file, os.O_RDWR) as descriptor:
         for wanted in (min(ahead, map_size), min(least, map_size)):
             if wanted <= allocated:
@@ -72,8 +74,9 @@ def allocate_ahead(data_file: Path, map_size: int, allocated: int, first: int, n
             except OSError as error:
                 if error.errno not in _filesystem.DISK_FULL_ERRNOS:
                     raise
+                refused = error
                 continue
             unused = max(allocated, first * _filesystem.PAGE_BYTES)
             _filesystem.fill_with_zeros(descriptor, unused, min(wanted - unused, _MOST_ZEROS_BYTES))
             return wanted
-    raise StoreFull(data_file.parent, "the disk is full")
+    raise store_error(refused, data_file.parent) from refused

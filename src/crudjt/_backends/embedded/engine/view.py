@@ -9,6 +9,7 @@ stays read-only, which costs time and no safety.
 """
 
 import ctypes
+import errno
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import lmdb
 import lmdb._envid  # forks: see _OpenTrees
 
 from crudjt import _filesystem
+from crudjt._backends.embedded.engine.os_errors import DISK_FULL, LIMITS, store_error
 from crudjt._backends.embedded.engine.room import (
     PAGES_PER_CHANGE,
     PAGES_PER_WRITE,
@@ -41,6 +43,7 @@ DATA_FILE = "data.mdb"
 LMDB_LOCK_FILE = "lock.mdb"
 
 ViewError = lmdb.Error
+_ERRNOS = LIMITS | {errno.ENOSPC, errno.EACCES}  # whose errors say more than those of LMDB
 NoFreeSlot = lmdb.ReadersFullError
 Snapshot = lmdb.Transaction
 
@@ -271,8 +274,9 @@ def translated(error: lmdb.Error, directory: Path) -> StoreError:
     """Return the `StoreError` for an error of LMDB."""
     if isinstance(error, lmdb.MapFullError):
         return StoreFull(directory, MAX_SIZE_REACHED)
-    if isinstance(error, lmdb.DiskError):
-        return StoreFull(directory, "the disk is full")
+    code: int = getattr(error, "code", 0)
+    if code in _ERRNOS:
+        return store_error(OSError(code, os.strerror(code), str(directory / DATA_FILE)), directory)
     if isinstance(error, lmdb.ReadersFullError):
         return StoreBusy(directory, f"more than {_READERS} reads at once", 0.0)
     if isinstance(error, lmdb.MemoryError):
@@ -284,5 +288,5 @@ def translated(error: lmdb.Error, directory: Path) -> StoreError:
     if (
         _filesystem.free_bytes(directory) < _filesystem.PAGE_BYTES * PAGES_PER_WRITE
     ):  # LMDB calls a short write an I/O error
-        return StoreFull(directory, "the disk is full")
+        return StoreFull(directory, DISK_FULL)
     return StoreFailed(directory, f"LMDB failed with {type(error).__name__}")
