@@ -34,7 +34,7 @@ from crudjt import AsyncStore
 from crudjt.aio import wrap
 from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
-from crudjt.contrib._sessions.current import end_session, enter, revoke_user, session_in, sessions_of
+from crudjt.contrib._sessions.current import end_session, enter, revoke_user, session_in, sessions_of, still_alive
 
 __all__ = [
     "BearerToken",
@@ -51,6 +51,7 @@ __all__ = [
     "revoke_user",
     "session_of",
     "sessions_of",
+    "still_alive",
     "use_store",
 ]
 

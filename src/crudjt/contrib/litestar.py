@@ -35,7 +35,15 @@ from crudjt.contrib._sessions.asgi import TWO_WEEKS, WITH_HEADERS, Sessions, add
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.cookie import SameSite
 from crudjt.contrib._sessions.core import Phase
-from crudjt.contrib._sessions.current import end_session, enter, leave, revoke_user, session_in, sessions_of
+from crudjt.contrib._sessions.current import (
+    end_session,
+    enter,
+    leave,
+    revoke_user,
+    session_in,
+    sessions_of,
+    still_alive,
+)
 from crudjt.contrib._sessions.watched import WatchedSession
 
 __all__ = [
@@ -47,6 +55,7 @@ __all__ = [
     "revoke_user",
     "session_of",
     "sessions_of",
+    "still_alive",
 ]
 
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -228,9 +237,9 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
         token = enter(sessions.store, session)
         try:
             await self.app(scope, receive, send_with_cookie)
-        except BaseException:
+        except BaseException as error:
             _take_over(scope)
-            await sessions.end(session)
+            await sessions.end(session, error)
             raise
         else:
             _take_over(scope)

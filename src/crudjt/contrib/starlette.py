@@ -22,9 +22,17 @@ from starlette.requests import HTTPConnection
 
 from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
-from crudjt.contrib._sessions.current import end_session, revoke_user, session_in, sessions_of
+from crudjt.contrib._sessions.current import end_session, revoke_user, session_in, sessions_of, still_alive
 
-__all__ = ["BrowserSession", "SessionMiddleware", "end_session", "revoke_user", "session_of", "sessions_of"]
+__all__ = [
+    "BrowserSession",
+    "SessionMiddleware",
+    "end_session",
+    "revoke_user",
+    "session_of",
+    "sessions_of",
+    "still_alive",
+]
 
 
 def session_of(connection: HTTPConnection) -> BrowserSession:

@@ -114,8 +114,14 @@ class Sessions:
             return None
         return self.cookie.set(done.held.token) if done.cookie == "set" and done.held else self.cookie.forget()
 
-    async def end(self, session: BrowserSession) -> None:
-        """Carry out the logout of a request that failed, if there was one, even if the request is cancelled."""
+    async def end(self, session: BrowserSession, error: BaseException) -> None:
+        """Carry out the logout of a request that failed, if there was one, even if the request is cancelled.
+
+        A websocket whose client has left, which Starlette and Litestar raise in the handler, has not failed.
+        """
+        if type(error).__name__ == "WebSocketDisconnect":
+            await self.save(session, Phase.AFTER_HEADERS)
+            return
         left = session.left(self._lifetime, Phase.FAILED)
         if left.ends and session.held is not None:
             await finish(self._carry_out(session, left))
@@ -217,8 +223,8 @@ class SessionMiddleware:
         token = enter(sessions.store, session)
         try:
             await self.app(scope, receive, send_with_cookie)
-        except BaseException:
-            await sessions.end(session)
+        except BaseException as error:
+            await sessions.end(session, error)
             raise
         else:
             await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS)

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from crudjt._core.session import Session
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.core import Done, Held, Left, Phase
-from crudjt.contrib._sessions.merge import adopt
+from crudjt.contrib._sessions.merge import adopt, merge, packed
 
 _MISSING: Any = object()
 
@@ -166,6 +167,21 @@ class BrowserSession(dict[str, Any]):
     def held(self) -> Held | None:
         """The session as it is stored, also where a login or a logout is about to replace it."""
         return self._held
+
+    @property
+    def ends(self) -> bool:
+        """Whether the request has ended the session that it found, but not stored that yet."""
+        return self._ends
+
+    def take_over(self, read: Session) -> None:
+        """Take over what other requests have stored since the session was read, under what this one has changed."""
+        held = self._held
+        if held is None or read.version == held.version:
+            return
+        theirs = read.data
+        changed = packed(self) != held.before
+        adopt(self, merge(held.before, self, theirs) if changed else theirs)
+        self._held = Held(held.token, read.id, read.subject, read.version, packed(theirs), read)
 
     def left(
         self, lifetime: Callable[[Mapping[Any, Any], float | None], Lifetime], phase: Phase, *, touches: bool = False

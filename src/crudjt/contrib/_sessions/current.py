@@ -1,4 +1,4 @@
-"""The request that an ASGI application serves, and the sessions of a user, which its views ask for."""
+"""The request that an ASGI application serves: the sessions of its user, and whether its own is still alive."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
@@ -70,6 +70,33 @@ async def revoke_user(user: object, keep_current: bool = False) -> int:
     held = None if request.session is None else request.session.held
     token = request.bearer if held is None else held.token
     return await request.store.revoke(str(user), keep=token if keep_current else None)
+
+
+async def still_alive(*, touch: bool = True) -> bool:
+    """Read the session of the current request again, and return whether it is alive. For websockets and long streams.
+
+    It restarts the idle timeout, and takes over what other requests have stored since; what this one has changed stays.
+    A login in the same browser ends it too, since that gets a new token.
+
+    Args:
+        touch: whether the idle timeout starts again. ``False`` only looks.
+
+    Raises:
+        RuntimeError: no request with a session is being served.
+
+    """
+    request = _current()
+    session = request.session
+    if session is None:
+        raise RuntimeError("the request has no session of a cookie: add the SessionMiddleware to the application")
+    held = session.held
+    if held is None or session.ends:
+        return False
+    read = await (request.store.read(held.token) if touch else request.store.peek(held.token))
+    if read is None:
+        return False
+    session.take_over(read)
+    return True
 
 
 def session_in(scope: Mapping[str, Any]) -> BrowserSession:
