@@ -205,7 +205,10 @@ class Store(ABC):
 
     @abstractmethod
     def delete_many(self, tokens: Iterable[str]) -> int:
-        """End many sessions in one transaction; return how many were alive."""
+        """End many sessions in one transaction, or where there is no room for it, in several.
+
+        Returns how many were alive.
+        """
 
     # The store
 
@@ -388,7 +391,7 @@ class AsyncStore(ABC):
 
     @abstractmethod
     async def delete_many(self, tokens: Iterable[str]) -> int:
-        """End many sessions in one transaction; return how many were alive."""
+        """End many sessions in one transaction; return how many were alive. See `Store.delete_many`."""
 
     # The store
 

@@ -120,7 +120,10 @@ class StoreBusy(StoreError):
 
 
 class StoreFull(StoreError):
-    """There is no space for the change; it was not made, and nothing was lost."""
+    """There is no space for the change; it was not made, and nothing was lost.
+
+    Only `delete_many` and `revoke` may have ended some of many sessions.
+    """
 
     def __init__(self, path: Path, reason: str) -> None:
         """Take the path, and whether the disk or ``max_size`` is the limit."""

@@ -3,6 +3,7 @@
 Everything happens in processes of their own, so that one that dies of SIGBUS is seen to.
 """
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from tests.support.disks import (
     segments,
     small_disk,
 )
-from tests.support.embedded import compact
+from tests.support.embedded import compact, engine_of
 
 DISKS = ("tmpfs", "ext4")
 DISK_BYTES = 56 * MIB
@@ -246,6 +247,132 @@ def test_an_operation_that_was_refused_does_not_come_back_at_the_next_boot(
         (disk / "ballast").unlink()
         machine.reboot()
         in_child(all_alive, disk / "store", secret_key, acknowledged)
+
+
+# Sessions can be ended
+
+
+def fill_with_sessions(store: crudjt.Store, disk: Path) -> Path:
+    """Take the last block of the disk, and all that the store has allocated ahead for what begins sessions."""
+    ballast = fill(disk)
+    for size in (3000, 300, 10):
+        for _ in range(MANY):
+            try:
+                store.create({"pad": "y" * size})
+            except crudjt.StoreFull:
+                break
+    return ballast
+
+
+def update_until_full(store: crudjt.Store, tokens: list[str]) -> None:
+    """Take all pages of the view that are allocated ahead for what ends no session."""
+    with pytest.raises(crudjt.StoreFull, match="full"):  # noqa: PT012 - which update it is depends on the disk
+        for n in range(MANY):
+            store.update(tokens[n % len(tokens)], {"n": n})
+
+
+def end_sessions_during_a_backup(path: Path, secret_key: str) -> None:
+    """End sessions while a snapshot is held: no page that is freed can be used again."""
+    with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
+        lists = [store.create_many({"n": n, "x": "x" * 800} for n in range(40)) for _ in range(300)]
+        fill(path.parent)
+        with engine_of(store).view.snapshot():
+            update_until_full(store, [tokens[0] for tokens in lists])
+            assert all(store.delete(tokens[1]) for tokens in lists[:30])
+        assert store.delete_many(tokens[2] for tokens in lists) == 300
+        assert store.stats().sessions == 300 * 40 - 330
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", DISKS)
+def test_sessions_can_be_ended_on_a_full_disk_during_a_backup(secret_key: str, kind: str) -> None:
+    with small_disk(kind, DISK_BYTES) as disk:
+        in_child(end_sessions_during_a_backup, disk / "store", secret_key)
+
+
+class Ended(NamedTuple):
+    """The tokens of sessions that must have ended, and of one that must not have."""
+
+    tokens: list[str]
+    alive: str
+
+
+def end_sessions(path: Path, secret_key: str) -> Ended:
+    """End sessions on a full disk, in each way there is, make room, and do it again."""
+    ended: list[str] = []
+    with crudjt.open(path, secret_key=secret_key) as store:
+        kept = store.create({"kept": 1})
+        # Each list lies at one place of the tree.
+        others = [store.create_many({"n": n, "x": "x" * 800} for n in range(40)) for _ in range(300)]
+        for turn in range(2):
+            alice = store.create_many(({"n": n} for n in range(1000)), subject="alice")
+            many = [tokens[turn + 10] for tokens in others] * 2 + [tokens[turn + 20] for tokens in others]
+            ballast = fill_with_sessions(store, path.parent)
+            for tokens in others[:20]:
+                assert store.delete(tokens[turn])
+            session = store.peek(others[0][turn + 2])
+            assert session is not None
+            assert store.revoke_id(session.id)
+            for _ in range(20):
+                old, kept = kept, str(store.rotate(kept))
+                ended.append(old)
+            assert store.delete_many(many) == 600
+            assert store.revoke("alice") == 1000
+            with pytest.raises(crudjt.StoreFull):
+                store.create({"n": 1})
+            ended += [*alice, *many, *(tokens[turn] for tokens in others[:20]), others[0][turn + 2]]
+            ballast.unlink()
+        fill_with_sessions(store, path.parent)
+    return Ended(ended, kept)
+
+
+def end_one_more(path: Path, secret_key: str, before: Ended) -> Ended:
+    """As another process, which comes to a disk that is full."""
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert store.delete(before.alive)
+    return before
+
+
+def have_ended(path: Path, secret_key: str, ended: Ended) -> None:
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert [store.peek(token) for token in (*ended.tokens, ended.alive)] == [None] * (len(ended.tokens) + 1)
+        assert list(store.sessions("alice")) == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", DISKS)
+def test_sessions_can_be_ended_on_a_disk_that_is_full_to_the_last_block(
+    secret_key: str, machine: Machine, kind: str
+) -> None:
+    """One, all of a subject, and more at once than there is room for in one transaction; again after each filling."""
+    with small_disk(kind, DISK_BYTES) as disk:
+        ended = in_child(end_one_more, disk / "store", secret_key, in_child(end_sessions, disk / "store", secret_key))
+        in_child(have_ended, disk / "store", secret_key, ended)
+        (disk / "ballast").unlink()
+        machine.reboot()
+        in_child(have_ended, disk / "store", secret_key, ended)
+
+
+def sweep_and_rotate(path: Path, secret_key: str) -> None:
+    clock = FakeClock()
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
+        store.create_many(({"n": n} for n in range(2000)), ttl=10)
+        kept, *others = store.create_many({"n": n} for n in range(50))
+        fill_with_sessions(store, path.parent)
+        clock.advance(10)
+        with pytest.raises(crudjt.StoreFull):
+            store.sweep()
+        with contextlib.suppress(crudjt.StoreFull):
+            for _ in range(MANY):
+                kept = str(store.rotate(kept))
+        assert all(store.delete(token) for token in (kept, *others))
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", DISKS)
+def test_neither_a_sweep_nor_rotations_use_up_what_log_outs_need(secret_key: str, kind: str) -> None:
+    with small_disk(kind, DISK_BYTES) as disk:
+        in_child(sweep_and_rotate, disk / "store", secret_key)
 
 
 # Opening with little room
@@ -471,7 +598,7 @@ def test_a_read_that_finds_no_room_to_extend_an_idle_timeout_is_answered(
     store: crudjt.Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The deadline stays as it was. A read that has to be counted is refused."""
-    idle, counted = store.create({"n": 1}, idle=100), store.create({"n": 2}, max_reads=5)
+    idle, counted, plain = store.create({"n": 1}, idle=100), store.create({"n": 2}, max_reads=5), store.create({"n": 3})
     clock.advance(60)
 
     def refuse(*_: object) -> None:
@@ -483,8 +610,12 @@ def test_a_read_that_finds_no_room_to_extend_an_idle_timeout_is_answered(
             session = store.read(idle)
             assert session is not None
             assert session.data == {"n": 1}
+            found = store.read_many([idle, plain])
+            assert [session and session.data for session in found] == [{"n": 1}, {"n": 3}]
         with pytest.raises(crudjt.StoreFull):
             store.read(counted)
+        with pytest.raises(crudjt.StoreFull):
+            store.read_many([idle, counted])
     clock.advance(39)
     assert store.peek(idle)
     clock.advance(1)

@@ -185,14 +185,11 @@ def cut_not_synced() -> None:
 
 
 def room_not_looked_at() -> None:
-    def append(original: Callable[..., Any], self: MappedSegmentWriter, entry: bytes, offset: int) -> None:
-        end = offset + len(entry)
+    def make_room(original: Callable[..., Any], self: MappedSegmentWriter, offset: int, end: int, left: float) -> None:
         if end > self._end:
-            original(self, entry, offset)
-        else:
-            self._window[offset - self._start : end - self._start] = entry
+            original(self, offset, end, left)
 
-    around(MappedSegmentWriter, "append", append)
+    around(MappedSegmentWriter, "make_room", make_room)
 
 
 def room_not_given_back() -> None:

@@ -85,8 +85,10 @@ class Sessions(Finder):
         # `seal` of the record, written out here and in the other hot operations: the call takes 1 % of a write.
         return key.tokens.token(id_), (INSERT, id_, head + key.cipher.seal(packed, id_ + head))
 
-    def take(self, reader: Reader, tokens: Sequence[str], now_ns: int) -> tuple[list[Session | None], list[Change]]:
-        """Read sessions; count the read and restart the idle timeout."""
+    def take(
+        self, reader: Reader, tokens: Sequence[str], now_ns: int, *, extend: bool = True
+    ) -> tuple[list[Session | None], list[Change]]:
+        """Read sessions; count the read and, with `extend`, restart the idle timeout."""
         now_ms = now_ns // NS_PER_MS
         taken: dict[bytes, Found] = {}
         changes: dict[bytes, Change] = {}
@@ -98,7 +100,7 @@ class Sessions(Finder):
             if found is None or (found.id in changes and changes[found.id][0] == DELETE):
                 results.append(None)
                 continue
-            if not found.header.due(now_ms):
+            if not found.header.due(now_ms) or not (extend or found.header.reads_left):
                 results.append(self.session(found, now_ns))
                 continue
             session, change = self.taken(found, *self.open(found), now_ns)

@@ -281,7 +281,7 @@ class EmbeddedStore(Store):
                 kept = None if block is None else key.tokens.id(block)
                 new = [id_ for id_ in ids if id_ != kept and id_ not in tried]
                 if new:
-                    ended += self._write(self._sessions.remove_filed, key, tag, new, self._now_ms())
+                    ended += self._end(self._sessions.remove_filed, new, key, tag)
                     tried.update(new)
             if len(tried) == before:
                 return ended
@@ -329,10 +329,14 @@ class EmbeddedStore(Store):
         return tokens
 
     def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
-        return self._write(self._sessions.take, list_of_tokens(tokens), self._clock())
+        listed, now_ns = list_of_tokens(tokens), self._clock()
+        try:
+            return self._write(self._sessions.take, listed, now_ns)
+        except StoreFull:  # as in `_take`
+            return self._write(partial(self._sessions.take, extend=False), listed, now_ns)
 
     def delete_many(self, tokens: Iterable[str]) -> int:
-        return self._write(self._sessions.remove, list_of_tokens(tokens), self._now_ms())
+        return self._end(self._sessions.remove, list_of_tokens(tokens))
 
     # The store
 
@@ -398,6 +402,16 @@ class EmbeddedStore(Store):
         if entry is not None:
             entry.used = False
         return entry
+
+    def _end(self, decide: Decision[int], items: Sequence[Any], *arguments: Any) -> int:
+        """End sessions in one transaction, or where there is no room for it, in smaller ones; return the sum."""
+        try:
+            return self._write(decide, *arguments, items, self._now_ms())
+        except StoreFull:
+            if len(items) <= 1:
+                raise
+        half = len(items) // 2
+        return self._end(decide, items[:half], *arguments) + self._end(decide, items[half:], *arguments)
 
     def _write(self, decide: Decision[Result], *arguments: Any) -> Result:
         return self._engine.write(decide, arguments, self._durable)

@@ -20,15 +20,23 @@ from crudjt._backends.embedded.engine.control_block import (
     SLOT_WORDS,
     STATE_OFFSETS,
     WORD_ATTENTION,
+    WORD_LOG_ALLOCATED,
     LogEnd,
     begin_word,
     unpack_state,
 )
 from crudjt._backends.embedded.engine.log import LiveLog
+from crudjt._backends.embedded.engine.mmap_writer import RESERVE_BYTES
 from crudjt._backends.embedded.engine.open_files import OpenFiles
 from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.reader import OpenDirectory
-from crudjt._backends.embedded.engine.room import CHANGES_PER_WRITE, SMALL_RECORD_BYTES, ends_sessions, new_pages
+from crudjt._backends.embedded.engine.room import (
+    CHANGES_PER_WRITE,
+    SMALL_RECORD_BYTES,
+    ends_sessions,
+    new_pages,
+    reserve_to_leave,
+)
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, create_segment, encode_entry, segment_path
 from crudjt._backends.embedded.engine.view import (
     MAX_SIZE_REACHED,
@@ -70,19 +78,22 @@ class Engine(OpenDirectory):
     # Writing
 
     @overload
-    def write(self, decide: Decision[Result], arguments: Sequence[Any], durable: bool = False) -> Result: ...
+    def write(
+        self, decide: Decision[Result], arguments: Sequence[Any], durable: bool = False, urgent: bool = True
+    ) -> Result: ...
 
     @overload
-    def write(self, decide: None, arguments: Sequence[Change], durable: bool = False) -> None: ...
+    def write(self, decide: None, arguments: Sequence[Change], durable: bool = False, urgent: bool = True) -> None: ...
 
     def write(  # noqa: C901, PLR0912, PLR0915 - begin to commit stays in one function: storage facts in docs/decisions.md
-        self, decide: Decision[Result] | None, arguments: Sequence[Any], durable: bool = False
+        self, decide: Decision[Result] | None, arguments: Sequence[Any], durable: bool = False, urgent: bool = True
     ) -> Result | None:
         """Run one write transaction and return the result of `decide`.
 
         `decide` gets a `Reader` and the arguments, and returns a result and the changes to make, at most one for an id;
         a list of them is used up. It must not change anything itself. Where there is nothing to decide, it is ``None``,
-        and the arguments are the changes. With `durable`, return only after the changes are on disk.
+        and the arguments are the changes. With `durable`, return only after the changes are on disk. What is not
+        `urgent`, as a sweep, leaves the reserve for a full disk alone even if it ends sessions.
 
         Raises:
             StoreFull: no room; nothing was changed.
@@ -117,7 +128,7 @@ class Engine(OpenDirectory):
                         or len(changes[0][2]) > SMALL_RECORD_BYTES
                         or len(changes[-1][2]) > SMALL_RECORD_BYTES
                     ):
-                        limit = self._make_room(number, changes)
+                        limit = self._make_room(number, changes, urgent=urgent)
                     ends: list[int] = []
                     for kind, id_, record in changes:
                         if kind == INSERT:  # no process can have cached a new session
@@ -142,7 +153,11 @@ class Engine(OpenDirectory):
                         writer = self._log.writer(segment)
                     sequence += 1
                     entry = encode_entry(sequence, changes, writer.crc_salt)
-                    control.fill_slot(number, segment, end + len(entry), sequence, sessions)
+                    entry_end = end + len(entry)
+                    # Before the slot is filled: where there is no room, there is nothing in the log to cut off.
+                    if entry_end > words[WORD_LOG_ALLOCATED] - RESERVE_BYTES:
+                        writer.make_room(end, entry_end, reserve_to_leave(changes, urgent=urgent))
+                    control.fill_slot(number, segment, entry_end, sequence, sessions)
                     writer.append(entry, end)
                     transaction.commit()
                 except BaseException as error:
@@ -151,7 +166,7 @@ class Engine(OpenDirectory):
         except SizeReached:
             if not self.reclaim():
                 raise StoreFull(self.directory, MAX_SIZE_REACHED) from None
-            return self.write(decide, arguments, durable)
+            return self.write(decide, arguments, durable, urgent)
         for word in ends:
             words[word] = number
         if durable:
@@ -177,7 +192,7 @@ class Engine(OpenDirectory):
                 segment, end, sequence, sessions = self.control.slot(number - 1)
                 self._log.writer(segment).cut(end)
                 self._log.sync(LogEnd(segment, end, sequence, sessions))
-                self._make_room(number, [])
+                self._make_room(number, [], urgent=True)
                 create_segment(self.log_directory, segment + 1, sequence + 1, self.salt)
                 self.control.note_segment(segment + 1, segment_path(self.log_directory, segment + 1))
                 msgspec.structs.replace(manifest.load(self.directory), segment=segment + 1).save(self.directory)
@@ -207,16 +222,17 @@ class Engine(OpenDirectory):
             self._refuse()
         self._log.cut_unfinished(number)
 
-    def _make_room(self, number: int, changes: Sequence[Change]) -> int:
+    def _make_room(self, number: int, changes: Sequence[Change], *, urgent: bool) -> int:
         """See that transaction `number`, and if possible some small ones after it, find the pages they need.
 
         Returns how many pages the view may have after it, 0 for any number.
         """
         words = self.words
         self.unattended = True  # one of many transactions has the time to see whether the background threads run
-        room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes))
+        to_leave = reserve_to_leave(changes, urgent=urgent)
+        room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes), to_leave)
         words[control_block.WORD_ALLOCATED] = room.allocated
-        # Near max_size each transaction looks. If this one is refused, the next has the same number.
+        # Near max_size and in the reserve each transaction looks. If this one is refused, the next has the same number.
         words[WORD_ATTENTION] = number if room.limit else number + room.writes
         if words[control_block.WORD_FAILED]:  # set by a sync that has just failed
             words[WORD_ATTENTION] = 0

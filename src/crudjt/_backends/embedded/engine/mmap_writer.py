@@ -1,12 +1,14 @@
 """The newest segment, written through a map of its file: a copy costs less than half of the call that writes.
 
-The file is allocated ahead, so the newest segment ends in zeros, and a full disk shows before anything is copied; then
-the entry is written by that call, since it may fit where a step ahead does not. A copy past the end of a file is
-SIGBUS, the death of the process. So how far the file reaches is a word of the control block, looked at before every
-copy and changed under the write lock only. It never says more than there is: it is raised after the file has grown, and
-lowered before the file is cut.
+The file is allocated ahead, so the newest segment ends in zeros, and a full disk shows before anything is written. The
+last of what is allocated is a reserve, as in the view. A copy past the end of a file is SIGBUS, the death of the
+process. So how far the file reaches is a word of the control block, looked at before every copy and changed under the
+write lock only. It never says more than there is: it is raised after the file has grown, and lowered before the file is
+cut.
 """
 
+import errno
+import os
 from mmap import ALLOCATIONGRANULARITY, mmap
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from crudjt import _filesystem
 from crudjt._backends.embedded.engine.control_block import WORD_LOG_ALLOCATED
 from crudjt._backends.embedded.engine.segment import SegmentWriter
 
+RESERVE_BYTES = 1024**2  # more than 20,000 deletes
 _STEP_BYTES = 1024**2
 
 
@@ -39,11 +42,13 @@ class MappedSegmentWriter(SegmentWriter):
         self._start = self._end = 0  # of the window in the file
 
     def append(self, entry: bytes, offset: int) -> None:
-        """Write an entry, or leave the segment as it was and raise."""
+        """Write an entry for which there is room, or leave the segment as it was and raise."""
         end = offset + len(entry)
-        if (end > self._end or end > self._words[WORD_LOG_ALLOCATED]) and not self._make_room(offset, end):
-            super().append(entry, offset)
-            return
+        if end > self._end:
+            if not self._preallocates:
+                super().append(entry, offset)
+                return
+            self._move_window(offset)
         start = self._start
         self._window[offset - start : end - start] = entry
 
@@ -52,22 +57,38 @@ class MappedSegmentWriter(SegmentWriter):
         self._words[WORD_LOG_ALLOCATED] = 0  # first, for the windows of all processes
         return super().cut(end)
 
-    def _make_room(self, offset: int, end: int) -> bool:
-        """See that the file and the window reach to `end`; return whether there can be so much room."""
+    def make_room(self, offset: int, end: int, to_leave: float) -> None:
+        """See that the file reaches to `end`, and beyond it as far as the part of the reserve that is to be left.
+
+        To be called before each `append` to an `end` that lies less than the reserve before what is allocated.
+
+        Raises:
+            OSError: ``ENOSPC``; the segment is as it was.
+
+        """
         if not self._preallocates:
-            return False
+            return
         allocated = self._words[WORD_LOG_ALLOCATED]
-        if end > allocated:
-            first, allocated = max(offset, allocated), (end // _STEP_BYTES + 1) * _STEP_BYTES
+        ahead = ((end + RESERVE_BYTES) // _STEP_BYTES + 1) * _STEP_BYTES
+        for wanted in (ahead, end + RESERVE_BYTES, end + int(RESERVE_BYTES * to_leave)):
+            if wanted <= allocated:
+                return
+            size = -(-wanted // _filesystem.PAGE_BYTES) * _filesystem.PAGE_BYTES
+            first = max(offset, allocated)
             try:
-                _filesystem.allocate(self.descriptor, first, allocated - first, self._directory)
-                _filesystem.fill_with_zeros(self.descriptor, first, allocated - first)
+                _filesystem.allocate(self.descriptor, first, size - first, self._directory)
+                _filesystem.fill_with_zeros(self.descriptor, first, size - first)
             except OSError as error:
                 if error.errno not in _filesystem.DISK_FULL_ERRNOS:
                     raise
-                return False
-            self._words[WORD_LOG_ALLOCATED] = allocated
+                continue
+            self._words[WORD_LOG_ALLOCATED] = size
+            return
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _move_window(self, offset: int) -> None:
+        """Map what is allocated from `offset` on."""
         start = offset // ALLOCATIONGRANULARITY * ALLOCATIONGRANULARITY
+        allocated = self._words[WORD_LOG_ALLOCATED]
         self._window = _filesystem.map_window(self.descriptor, start, allocated - start)
         self._start, self._end = start, allocated
-        return True

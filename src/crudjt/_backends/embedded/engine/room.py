@@ -1,4 +1,8 @@
-"""Room in the view: how much the changes of a write transaction take, and blocks of the disk for it."""
+"""Room in the view: how much the changes of a write transaction take, and blocks of the disk for it.
+
+Part of what is allocated ahead, in the view and in the log, is a reserve: on a full disk, only changes that end
+sessions may use it. It is allocated again when there is space.
+"""
 
 import errno
 import os
@@ -17,6 +21,7 @@ PAGES_PER_CHANGE = 10
 CHANGES_PER_WRITE = 2  # up to which a transaction need not ask for room of its own: a rotation replaces and inserts
 PAGES_PER_WRITE = 36
 WRITES_AHEAD = 32
+RESERVE_PAGES = 512  # some hundred deletes, even while a snapshot keeps the pages they free from being used again
 _STEP_BYTES = 1024**2
 _MOST_ZEROS_BYTES = 8 * _STEP_BYTES  # what more a large transaction may need at most, it hardly ever does
 # LMDB keeps up to 2,013 bytes beside a key of 17 in a leaf; what is larger takes pages of its own.
@@ -28,7 +33,7 @@ class Room(NamedTuple):
     """Space available to the next transactions."""
 
     allocated: int  # bytes of the file that are allocated on disk
-    writes: int  # how many transactions of up to two small changes, this one included, need not ask again
+    writes: int  # how many transactions of up to two small changes, this one included, need not ask again; 0 for none
     limit: int  # how many pages the tree may have after this one; 0 where it cannot come so far
 
 
@@ -54,19 +59,35 @@ def ends_sessions(changes: Iterable[Change]) -> bool:
     return ended >= 0
 
 
-def allocate_ahead(data_file: Path, map_size: int, allocated: int, first: int, needed: int) -> int:
-    """Allocate blocks ahead, or where the disk has no room for that, for the pages that are needed at least.
+def reserve_to_leave(changes: Iterable[Change], *, urgent: bool) -> float:
+    """Return which part of the reserve a transaction must leave: 0 where it may use all of it, 1 for none.
 
-    `first` is the first page of the file that no transaction uses yet.
+    Rotations may use half, so that they cannot use up what log-outs need.
     """
-    enough = (first + needed + WRITES_AHEAD * PAGES_PER_WRITE) * _filesystem.PAGE_BYTES
+    if not urgent or not ends_sessions(changes):
+        return 1
+    return 0.5 if any(kind != DELETE for kind, _, _ in changes) else 0
+
+
+def allocate_ahead(data_file: Path, map_size: int, allocated: int, first: int, needed: int, reserve: int) -> int:
+    """Allocate blocks for the pages that are needed, for the reserve, and for later transactions.
+
+    Where the disk has no room for all of these, those that are needed must do. `first` is the first page of the file
+    that no transaction uses yet; `reserve` is a number of pages.
+
+    Raises:
+        StoreFull: the disk has no room for the pages that are needed.
+
+    """
+    enough = (first + needed + reserve + WRITES_AHEAD * PAGES_PER_WRITE) * _filesystem.PAGE_BYTES
     if allocated >= min(enough, map_size):
         return allocated
     ahead = -(-enough // _STEP_BYTES) * _STEP_BYTES
     least = (first + needed) * _filesystem.PAGE_BYTES
     refused = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with _filesystem.opened(data_file, os.O_RDWR) as descriptor:
-        for wanted in (min(ahead, map_size), min(least, map_size)):
+        for size in (ahead, least + reserve * _filesystem.PAGE_BYTES, least):
+            wanted = min(size, map_size)
             if wanted <= allocated:
                 return allocated
             try:

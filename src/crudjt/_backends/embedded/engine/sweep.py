@@ -120,7 +120,7 @@ class Reclaimer:
 def _remove(engine: Engine, items: list[tuple[bytes, bytes]], now_ms: int) -> int:
     """Remove those of some sessions that have expired; return how many went."""
     expired = [key for key, record in items if _expired(record, now_ms)]
-    return engine.write(_remove_expired, (expired, now_ms)) if expired else 0
+    return engine.write(_remove_expired, (expired, now_ms), urgent=False) if expired else 0
 
 
 def _expired(record: bytes, now_ms: int) -> bool:

@@ -24,6 +24,7 @@ from crudjt._backends.embedded.engine.os_errors import DISK_FULL, LIMITS, store_
 from crudjt._backends.embedded.engine.room import (
     PAGES_PER_CHANGE,
     PAGES_PER_WRITE,
+    RESERVE_PAGES,
     WRITES_AHEAD,
     Room,
     allocate_ahead,
@@ -142,11 +143,12 @@ class View:
         """Bytes of the pages that hold live data."""
         return _pages(self.env.stat()) * _filesystem.PAGE_BYTES
 
-    def make_room(self, allocated: int, changes: int, pages: int) -> Room:
+    def make_room(self, allocated: int, changes: int, pages: int, to_leave: float = 0) -> Room:
         """Make sure that the next transaction finds allocated blocks, and if possible those after it.
 
         It is to make a number of `changes` that bring up to `pages` of new content. `allocated` is what an earlier call
-        has returned. Call under the write lock, and see to the limit with `check_size`.
+        has returned, and `to_leave` the part of the reserve that the transaction must leave. Call under the write lock,
+        and see to the limit with `check_size`.
 
         Raises:
             StoreFull: the disk has no room for the transaction.
@@ -161,11 +163,17 @@ class View:
         if not self.preallocates:
             return Room(allocated, writes, limit)
         # What is changed is copied, and what is freed is listed, 512 to a page.
-        needed = min(changes * PAGES_PER_CHANGE, tree) + pages + used // 512 + PAGES_PER_WRITE
+        listed = used // 512
+        needed = min(changes * PAGES_PER_CHANGE, tree) + pages + listed + PAGES_PER_WRITE
+        reserve = RESERVE_PAGES + listed
+        left_alone = int(reserve * to_leave)
         first = int(self.env.info()["last_pgno"]) + 1
-        allocated = allocate_ahead(self.directory / DATA_FILE, self.map_size, allocated, first, needed)
-        ahead = max(allocated // _filesystem.PAGE_BYTES - first - needed, 0)
-        return Room(allocated, min(writes, 1 + ahead // PAGES_PER_WRITE), limit)
+        allocated = allocate_ahead(
+            self.directory / DATA_FILE, self.map_size, allocated, first, needed + left_alone, reserve - left_alone
+        )
+        ahead = allocated // _filesystem.PAGE_BYTES - first - needed - reserve
+        # Within the reserve each transaction looks.
+        return Room(allocated, min(writes, 1 + ahead // PAGES_PER_WRITE) if ahead >= 0 else 0, limit)
 
     def check_size(self, transaction: Any, limit: int) -> None:
         """Refuse a write transaction that has brought the tree past `limit` pages.
