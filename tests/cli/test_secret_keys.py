@@ -239,3 +239,15 @@ def test_no_key_is_made_for_a_store_that_exists(
     assert (result.exit_code, result.stdout) == (2, "")
     assert "--secret-key-file" in result.stderr
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("arguments", [("init",), ("create", "{}"), ("stats",)], ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize("place", ["file", "other"])
+def test_no_key_is_made_for_a_place_that_cannot_be_a_store(
+    shell: Shell, place: str, arguments: tuple[str, ...]
+) -> None:
+    (shell.home / "file").touch()
+    (shell.home / "other").mkdir()
+    (shell.home / "other" / "letter").touch()
+    assert shell("--store", place, *arguments).returncode == 3
+    assert not shell.secret_key_file.exists()

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, cast
 import click
 import msgspec
 
-from crudjt._backends.embedded.engine.directory import holds_store
+from crudjt._backends.embedded.engine.directory import holds_store, prepare_directory
 from crudjt._backends.grpc.location import access_token_in
 from crudjt._core.keyring import generate_secret_key
 from crudjt._core.tokens import TOKEN_CHARACTERS
@@ -80,15 +80,18 @@ class Settings:
             create: whether the command makes the store if there is none, and a secret key for a user who has none.
 
         Raises:
-            StoreInaccessible: there is no store, and none is to be made.
+            StoreInaccessible: there is no store, and none is to be made or can be made.
 
         """
         place, options = self.place, self._connection_options()
         if "secret_key" in backend_of(place).OPTIONS:
             parse(place, {**options, "secret_key": generate_secret_key()})  # refuses before a key is made
             is_new = isinstance(place, Path) and not holds_store(place)
-            if isinstance(place, Path) and is_new and not create and not place.is_file():
-                raise StoreInaccessible(place, "there is no store here (to make one: crudjt init)")
+            if isinstance(place, Path) and is_new:
+                if not create and not place.is_file():
+                    raise StoreInaccessible(place, "there is no store here (to make one: crudjt init)")
+                if place.exists():  # no key is made for a directory that cannot be a store
+                    prepare_directory(place, create=create, allow_shared=options.get("allow_shared_directory", False))
             options["secret_key"] = keys.secret_keys(
                 self.secret_key_file or key_file,
                 place if isinstance(place, Path) else None,
