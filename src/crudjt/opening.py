@@ -248,7 +248,7 @@ def backend_of(location: str | Path) -> Backend:
     raise InvalidParameter(
         "location",
         f"location begins with {scheme}:, which is not a known scheme ({known}); to open a directory with this "
-        "name, pass a pathlib.Path",
+        "name, put ./ before it or pass a pathlib.Path",
     )
 
 

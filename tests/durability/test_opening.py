@@ -121,7 +121,7 @@ def test_a_key_file_that_is_missing_or_holds_no_key_is_refused(
 
 def test_a_key_file_that_is_a_directory_is_refused(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRUDJT_SECRET_KEY_FILE", str(tmp_path))
-    with pytest.raises(crudjt.InvalidParameter, match="IsADirectoryError"):
+    with pytest.raises(crudjt.InvalidParameter, match="Is a directory"):
         crudjt.open(path)
 
 

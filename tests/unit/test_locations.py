@@ -44,7 +44,7 @@ def test_an_unknown_scheme_is_refused_with_those_that_are_known_and_makes_nothin
         open_store(location, secret_key=secret_key)
     assert caught.value.parameter == "location"
     assert all(f"{scheme}:" in str(caught.value) for scheme in ("grpc", "grpcs", "unix"))
-    assert "pathlib.Path" in str(caught.value)
+    assert "put ./ before it or pass a pathlib.Path" in str(caught.value)
     assert list(Path.cwd().iterdir()) == []
 
 

@@ -92,7 +92,10 @@ class EmbeddedStore(Store):
             keyring = Keyring(secrets, engine.salt)
             found = known_keys.find_keys(engine, keyring)
             if not found.known:
-                logger.warning("no secret key that was given ever wrote to %s: its sessions are not found", directory)
+                logger.warning(
+                    "%s: its sessions are not found: none was made with this secret key; add the one that did",
+                    directory,
+                )
         except BaseException:
             registry.release(engine, options)
             raise
@@ -170,7 +173,7 @@ class EmbeddedStore(Store):
         for number, key in enumerate(sessions.keyring.newest_first):
             id_ = key.tokens.id(block)
             word = begin_word(id_)
-            begin, end = words[word], words[word + CACHE_PAIRS]  # before the view is read: see engine/cache.py
+            begin, end = words[word], words[word + CACHE_PAIRS]  # before the view is read: see read_cache.py
             record = self._engine.get(SESSION + id_)
             if record is None:
                 continue

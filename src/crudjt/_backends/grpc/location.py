@@ -86,7 +86,7 @@ def remote(
         raise InvalidParameter(
             "location",
             "location is on another host, which session tokens and data would reach in plaintext; use TLS: "
-            "grpcs://host:port, or pass allow_plaintext=True if the network is encrypted otherwise",
+            "grpcs://host:port, or pass allow_plaintext=True (--allow-plaintext) if the network is encrypted otherwise",
         )
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise InvalidType("timeout", f"timeout must be a number of seconds, not {type(timeout).__name__}")

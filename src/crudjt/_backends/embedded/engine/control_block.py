@@ -51,7 +51,7 @@ _SLOT_OFFSETS = (8 * 16, 8 * 24)
 STATE_OFFSETS = (8 * 17, 8 * 25)
 
 # Pairs (begin, end) of the read cache, chosen by id: all that begin, then all that end, since a hit looks at one only.
-# See engine/cache.py.
+# See read_cache.py.
 CACHE_PAIRS = 262_144
 _CACHE_WORDS = 512
 CONTROL_BYTES = (_CACHE_WORDS + 2 * CACHE_PAIRS) * 8
