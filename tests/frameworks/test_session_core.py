@@ -115,6 +115,8 @@ def test_a_login_keeps_the_keys_of_other_requests() -> None:
     merged = {"cart": 2, "theirs": 1, "user": "ada"}
     assert seen.calls[1:] == [Peek(OLD), Rotate(OLD, merged, "ada", NEW, 4)]
     assert done(seen).merged == merged
+    now = done(seen).held
+    assert now == Held(TOKEN, None, "ada", 5, packed(merged))  # what a late change is compared with
 
 
 @pytest.mark.parametrize("answers", [(None,), (AGAIN, None), (AGAIN, THEIRS, None)])
