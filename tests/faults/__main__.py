@@ -11,7 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults.mutants import BROKEN, CAUGHT, MUTANTS, Mutant, verdicts
-from tests.faults.scenarios import crash_states, damage, histories, interleavings, io_errors, kills, power, strace
+from tests.faults.scenarios import (
+    crash_states,
+    damage,
+    forks,
+    histories,
+    interleavings,
+    io_errors,
+    kills,
+    power,
+    strace,
+    users,
+)
 from tests.faults.tally import Scenario, Tally, Unavailable, Violation, play
 
 # By name: what to run, and how many rounds of it take a few seconds.
@@ -19,6 +30,8 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
     "crash-states": (crash_states.run, 4),
     "power": (power.run, 10),
     "kills": (kills.run, 4),
+    "forks": (forks.run, 4),
+    "users": (users.run, 2),
     "io-errors": (io_errors.run, 2),
     "strace": (strace.run, 1),
     "histories": (histories.run, 10),

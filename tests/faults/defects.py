@@ -3,9 +3,11 @@
 They replace whole functions, or what a function calls while it runs. None depends on the text of the source.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,11 @@ from crudjt._backends.embedded.engine.view import View
 from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.changes import DELETE
 from crudjt._core.operations import Sessions
+from crudjt._core.process_guard import own_memory
 
 _FIRST_BEGIN = control_block._CACHE_WORDS  # of the read cache's pairs of words
 _FIRST_END = _FIRST_BEGIN + CACHE_PAIRS
+_MADV_KEEPONFORK = 19  # missing from the module mmap
 
 
 def replace(owner: Any, name: str, value: Any) -> None:
@@ -359,5 +363,24 @@ def refused_write_not_undone() -> None:
     around(Engine, "_abort", abort)
 
 
+def revoke_looks_once() -> None:
+    def revoke(self: EmbeddedStore, subject: str) -> int:
+        return sum(self.revoke_id(session.id) for session in list(self.sessions(subject)))
+
+    replace(EmbeddedStore, "revoke", revoke)
+
+
 def header_believed_unopened() -> None:
     leave_out(Sessions, "open", Sessions, "find_live")
+
+
+# Other processes, other users
+
+
+def fork_not_noticed() -> None:
+    assert isinstance(own_memory, mmap)
+    own_memory.madvise(_MADV_KEEPONFORK)
+
+
+def files_of_root_not_given_away() -> None:
+    leave_out(os, "fchown", _filesystem, "_give_to_owner")

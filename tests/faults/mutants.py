@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.faults import defects
-from tests.faults.scenarios import crash_states, damage, interleavings, io_errors, kills
+from tests.faults.scenarios import crash_states, damage, forks, histories, interleavings, io_errors, kills, users
 from tests.faults.tally import Scenario, Violation, play
 from tests.support.processes import Fork, ForkFailure
 
@@ -92,7 +92,13 @@ MUTANTS = [
         "a header is believed before the record is opened",
         defects.header_believed_unopened, damage.run, 4, quick=True,
     ),
+    Mutant("revoke looks once", defects.revoke_looks_once, histories.run, 60),
+    Mutant("a fork is not noticed", defects.fork_not_noticed, forks.run, 2),
 ]  # fmt: skip
+if os.geteuid() == 0:
+    MUTANTS.append(
+        Mutant("what root makes stays root's", defects.files_of_root_not_given_away, users.run, 4, quick=True)
+    )
 
 
 def judge(mutant: Mutant, seed: int, directory: Path, patience: float = PATIENCE) -> Verdict:

@@ -15,6 +15,8 @@ ROUNDS = {
     "crash-states": 3,
     "power": 3,
     "kills": 2,
+    "forks": 2,
+    "users": 1,
     "io-errors": 1,
     "strace": 1,
     "histories": 6,
