@@ -101,7 +101,7 @@ def test_create_checks_its_data_before_it_makes_a_store(
     command: Command, path: Path, arguments: tuple[str, ...]
 ) -> None:
     assert command("create", "{}", *arguments).exit_code == 2
-    assert command("create", json.dumps({"a": "x" * 5000})).exit_code == 2
+    assert command("create", json.dumps({"a": "x" * 70_000})).exit_code == 2
     assert not path.exists()
 
 

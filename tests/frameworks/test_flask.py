@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import sys
 import weakref
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -537,6 +538,21 @@ def test_an_application_without_a_secret_key_does_not_start(path: Path, monkeypa
 def test_a_wrong_configuration_is_named(store: crudjt.Store, config: dict[str, Any]) -> None:
     with pytest.raises(crudjt.InvalidParameter, match=next(iter(config))):
         application(store, **config)
+
+
+def test_a_misspelt_setting_is_corrected(store: crudjt.Store) -> None:
+    with pytest.raises(crudjt.InvalidParameter) as caught:
+        application(store, CRUDJT_COOKIE_SECUR=False)
+    assert str(caught.value) == "there is no setting CRUDJT_COOKIE_SECUR; did you mean CRUDJT_COOKIE_SECURE?"
+
+
+@pytest.mark.parametrize(
+    "call", [current_session, current_store, lambda: sessions_of("ada"), lambda: revoke_user("ada")]
+)
+def test_an_application_without_sessions_says_what_to_call(call: Callable[[], object]) -> None:
+    with Flask(__name__).test_request_context(), pytest.raises(RuntimeError) as caught:
+        call()
+    assert str(caught.value) == "the application has no sessions of crudjt: call Sessions(app) first"
 
 
 def test_several_applications_have_their_own_stores(tmp_path: Path, secret_key: str) -> None:

@@ -159,6 +159,9 @@ class Settings:
             raise
 
 
+_SOURCE_OF_HANDLES = "'crudjt sessions' lists them"
+
+
 class NoSuchSession(click.ClickException):
     """A token or a handle that names no live session."""
 
@@ -191,9 +194,11 @@ class Commands(click.Group):
         except click.UsageError as error:
             # click repeats what it does not understand, and people paste tokens into the wrong place.
             message = _TOKEN_IN_TEXT.sub("<token>", error.format_message())
+            if isinstance(error, click.NoSuchOption) and any(error.option_name in each.opts for each in self.params):
+                message = f"{error.option_name} goes before the command: crudjt {error.option_name} … COMMAND"
             raise click.UsageError(message, error.ctx or ctx) from None
         except InvalidParameter as error:
-            raise _BadInput(str(error)) from None
+            raise _BadInput(self._in_words_of_the_shell(error, ctx)) from None
         except RecursionError:
             raise _BadInput("data is nested too deeply for JSON, which some hundred levels fit in") from None
         except VersionConflict as error:
@@ -206,3 +211,12 @@ class Commands(click.Group):
             raise _StoreFailure(str(error)) from None
         except KeyboardInterrupt:
             raise click.exceptions.Exit(_INTERRUPTED) from None
+
+    def _in_words_of_the_shell(self, error: InvalidParameter, ctx: click.Context) -> str:
+        """Return the text of an error with options in the place of parameters."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        for given in (*(command.params if command else ()), *self.params):
+            if given.name == error.parameter and error.problem.startswith(f"{given.name} "):
+                name = max(given.opts, key=len) if isinstance(given, click.Option) else given.name
+                return name + error.problem.removeprefix(given.name).replace("Session.id", _SOURCE_OF_HANDLES)
+        return error.problem

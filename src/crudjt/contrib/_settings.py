@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,18 @@ def _parsed(setting: Callable[[str], Any]) -> opening.Parsed:
 
 
 def unknown(names: Iterable[str], *own: str) -> list[str]:
-    """Return the names that begin like ours and mean nothing, sorted. `own` are those of one framework only."""
-    known = {*OPEN, IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, *own}
-    return sorted(name for name in names if name.startswith(PREFIX) and name not in known)
+    """Return a text for each name that begins like ours and means nothing. `own` are those of one framework only."""
+    known = sorted({*OPEN, IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, *own})
+    return [
+        f"there is no setting {name}{_meant(name, known)}"
+        for name in sorted(names)
+        if name.startswith(PREFIX) and name not in known
+    ]
+
+
+def _meant(name: str, known: list[str]) -> str:
+    similar = get_close_matches(name, known, n=1)
+    return f"; did you mean {similar[0]}?" if similar else "; the documentation lists their names"
 
 
 def timeout(setting: Callable[[str], Any], name: str) -> float | None:

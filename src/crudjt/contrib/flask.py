@@ -112,10 +112,8 @@ class Sessions(SessionInterface):
             StoreError: the store cannot be opened.
 
         """
-        names = unknown(app.config, COOKIE_SECURE, SUBJECT_KEY)
-        if names:
-            listed = ", ".join(names)
-            raise crudjt.InvalidParameter(listed, f"there is no setting {listed}; the documentation lists their names")
+        for problem in unknown(app.config, COOKIE_SECURE, SUBJECT_KEY):
+            raise crudjt.InvalidParameter("config", problem)
         if SUBJECT_KEY not in app.config:
             raise crudjt.InvalidParameter(
                 SUBJECT_KEY,
@@ -191,6 +189,7 @@ class Sessions(SessionInterface):
 
 def current_session() -> StoredSession:
     """Return `flask.session` by its own type, for type checkers."""
+    _store_of(current_app)
     return cast(StoredSession, flask_session)
 
 
@@ -222,7 +221,10 @@ def revoke_user(user: object, keep_current: bool = False) -> int:
 
 
 def _store_of(app: Flask) -> crudjt.Store:
-    store: crudjt.Store = app.extensions[EXTENSION]
+    try:
+        store: crudjt.Store = app.extensions[EXTENSION]
+    except KeyError:
+        raise RuntimeError("the application has no sessions of crudjt: call Sessions(app) first") from None
     return store
 
 

@@ -221,7 +221,7 @@ def test_the_check_says_that_there_is_no_store_yet_and_makes_none(configured: No
 def test_the_check_finds_a_store_that_does_not_open(configured: None, path: Path) -> None:
     path.write_text("a file")
     [message] = found("crudjt.W003")
-    assert "there is no store here" in message.msg
+    assert "is a file, or lies in one" in message.msg
     path.unlink()
     path.mkdir()
     (path / "notes.txt").touch()
@@ -256,6 +256,18 @@ def test_the_check_finds_what_is_wrong(configured: None, name: str, value: Any, 
     with override_settings(**{name: value}):
         [message] = found(id_)
     assert "c2hvcnQ=" not in f"{message.msg} {message.hint}"
+
+
+def test_the_check_corrects_a_misspelt_setting(configured: None) -> None:
+    with override_settings(CRUDJT_LOCATOIN="sessions"):
+        [message] = found("crudjt.W001")
+    assert message.msg == "There is no setting CRUDJT_LOCATOIN; did you mean CRUDJT_LOCATION?"
+
+
+def test_the_check_finds_a_secret_key_beside_the_location_of_a_server(configured: None, secret_key: str) -> None:
+    with override_settings(CRUDJT_LOCATION="grpc://localhost:50051", CRUDJT_SECRET_KEY=secret_key):
+        [message] = found("crudjt.E001")
+    assert message.msg.startswith("secret_key is not for a location with grpc:")
 
 
 # The command

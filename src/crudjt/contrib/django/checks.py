@@ -37,10 +37,7 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
             hint = "Set CRUDJT_SECRET_KEY to what `crudjt keygen` prints, in the settings or in the environment."
         found.append(Error(str(error), hint=hint, id="crudjt.E001"))
     found += filter(None, map(_wrong_timeout, (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT)))
-    found += [
-        Warning(f"There is no setting {name}", hint="See the documentation for their names.", id="crudjt.W001")
-        for name in unknown(dir(settings))
-    ]
+    found += [Warning(f"{problem[0].upper()}{problem[1:]}", id="crudjt.W001") for problem in unknown(dir(settings))]
     if settings.SESSION_ENGINE != ENGINE:
         found.append(Warning("The session engine is another", hint=f"SESSION_ENGINE = {ENGINE!r}", id="crudjt.W002"))
     return found
