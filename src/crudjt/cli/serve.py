@@ -39,7 +39,7 @@ def _file_option(name: str, text: str) -> Callable[..., Any]:
 @_option("--max-cache-bytes", "Memory of a worker's read cache; 0 for none.", type=click.IntRange(0), metavar="BYTES")
 @_file_option("--tls-cert", "Certificate of the server, in PEM.")
 @_file_option("--tls-key", "Its private key, in PEM.")
-@_file_option("--client-ca", "Who issues the certificates that clients must have, in PEM.")
+@_file_option("--client-ca", "Authorities whose certificates clients must have, in PEM.")
 @_file_option("--access-token-file", "Access tokens, one a line, of which clients must send one.")
 @_option("--metrics", "Where to serve metrics for Prometheus.", metavar="HOST:PORT")
 @_option("--log-format", "How to log; text if not given.", type=click.Choice(_LOG_FORMATS), default="text")
