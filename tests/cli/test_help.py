@@ -34,7 +34,7 @@ def test_the_version_is_shown(command: Command) -> None:
 def test_every_command_and_option_is_documented_in_its_section() -> None:
     pattern = re.compile(r"^#+ (.*?)\n(.*?)(?=^#|\Z)", re.DOTALL | re.MULTILINE)
     sections = dict(pattern.findall(DOCUMENTATION.read_text()))
-    commands: dict[str, click.Command] = {"Options of the group": main, **main.commands}
+    commands: dict[str, click.Command] = {"Options before the command": main, **main.commands}
     assert set(commands) <= set(sections)
     for name, each in commands.items():
         for parameter in each.params:
