@@ -152,8 +152,8 @@ async def large_calls(store: AsyncStore, sessions: int, directory: Path) -> None
 
 
 async def compactions(store: AsyncStore) -> None:
-    """Let the caretaker's compaction happen, again and again."""
-    from crudjt._backends.embedded.engine import compaction  # noqa: PLC0415 - the only one that looks behind the face
+    """Compact the log, again and again, as the upkeep thread does."""
+    from crudjt._backends.embedded.engine import compaction  # noqa: PLC0415 - the only one that looks behind the interface
 
     embedded: Any = store
     engine = embedded._store._engine  # noqa: SLF001 - as above

@@ -55,7 +55,7 @@ def reopen_after_boot(workspace: str) -> Answer:
     for path in Path(workspace, "store", "view").iterdir():
         path.unlink()
     answer = open_once(workspace)
-    sweep(workspace, 0)  # after a boot the first caretaker does it, which would be part of what is measured next
+    sweep(workspace, 0)  # the upkeep thread does it after a boot, and would do it in what is measured next
     return answer
 
 
@@ -63,7 +63,7 @@ def compact(workspace: str) -> Answer:
     """Compact now; return from when to when it ran, in nanoseconds of a clock that all processes share."""
     with _opened(workspace) as store:
         embedded: Any = store
-        engine = embedded._engine  # noqa: SLF001 - the caretaker does it when it is due; there is no public way to ask
+        engine = embedded._engine  # noqa: SLF001 - the upkeep thread does it when it is due; no public call asks for it
         started = time.perf_counter_ns()
         while not compaction.compact(engine, time.time_ns() // 10**6):
             time.sleep(MOMENT)  # another process is at maintenance

@@ -32,7 +32,7 @@ from tests.support.processes import (
     replayed_content,
 )
 
-# That the process has threads is the point: the caretaker is one, and the store must come through a fork with it.
+# That the process has threads is the point: the sync thread is one, and the store must come through a fork with it.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
     UNINTERRUPTIBLE,

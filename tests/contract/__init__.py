@@ -1,1 +1,1 @@
-"""What every backend must do: the public face of `crudjt.Store`, and nothing behind it."""
+"""What every backend must do: the public interface of `crudjt.Store`, and nothing behind it."""

@@ -65,7 +65,7 @@ class StoresAgainstModel(RuleBasedStateMachine):
         self.stores = [self.opened(), self.opened()]
 
     def opened(self) -> crudjt.Store:
-        """Open a store whose caretaker never wakes: it would sweep behind the model's back."""
+        """Open a store whose background thread never wakes: it would sweep behind the model's back."""
         path = Path(self.directory.name) / "store"
         return self.backend(path, secret_key=self.secret_key, clock=self.clock, sync_interval=3600)
 

@@ -190,7 +190,7 @@ def test_a_durable_store_answers_when_the_change_is_on_disk(open_store: OpenStor
         assert stats.unsynced_bytes == 0
 
 
-def test_the_caretaker_syncs_within_its_interval(open_store: OpenStore) -> None:
+def test_the_background_thread_syncs_within_its_interval(open_store: OpenStore) -> None:
     store = open_store(sync_interval=0.01)
     store.create({})
     waited = threading.Event()

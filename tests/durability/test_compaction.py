@@ -73,7 +73,7 @@ def test_an_empty_store_can_be_compacted(path: Path, secret_key: str, machine: M
         assert store.read(store.create({"a": 1}))
 
 
-def test_the_caretaker_compacts_a_log_that_has_outgrown_twice_the_live_data(
+def test_the_background_thread_compacts_a_log_that_has_outgrown_twice_the_live_data(
     path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "MIN_COMPACTION_BYTES", 100_000)

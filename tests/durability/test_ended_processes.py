@@ -107,7 +107,7 @@ def _die_reading(path: Path, secret_key: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("by", ["the next opening", "a caretaker"])
+@pytest.mark.parametrize("by", ["the next opening", "a background thread"])
 def test_what_a_process_killed_in_the_middle_of_a_read_held_is_freed(
     path: Path, secret_key: str, forker: Forker, by: str
 ) -> None:

@@ -74,7 +74,7 @@ class Failing:
         self._real(descriptor)
 
 
-@pytest.mark.parametrize("through", ["sync", "full", "caretaker"])
+@pytest.mark.parametrize("through", ["sync", "full", "background"])
 def test_after_a_failed_sync_every_call_of_the_process_refuses_and_no_sync_is_tried_again(
     path: Path,
     tmp_path: Path,
@@ -88,14 +88,14 @@ def test_after_a_failed_sync_every_call_of_the_process_refuses_and_no_sync_is_tr
         path,
         secret_key=secret_key,
         durability="full" if through == "full" else "interval",
-        sync_interval=0.02 if through == "caretaker" else QUIET,
+        sync_interval=0.02 if through == "background" else QUIET,
     )
     token = store.create({"a": 1}, subject="anna")
     store.sync()
     assert store.read(token) is not None  # from now on it is cached
     assert store.read(token) is not None
     failing.armed = True
-    if through == "caretaker":
+    if through == "background":
         store.create({"a": 2})
         wait_for(lambda: any(record.levelno == logging.ERROR for record in caplog.records))
     else:

@@ -207,7 +207,7 @@ def test_a_refused_change_that_cannot_be_taken_out_of_the_log_stops_the_store(
         store.create({"after": 1})
 
 
-def test_the_caretaker_goes_on_syncing_when_it_finds_no_room_to_compact(
+def test_the_background_thread_goes_on_syncing_when_it_finds_no_room_to_compact(
     path: Path, secret_key: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At any step of compaction, up to the manifest."""
@@ -229,7 +229,7 @@ def test_the_caretaker_goes_on_syncing_when_it_finds_no_room_to_compact(
         wait_for(lambda: store.stats().unsynced_bytes == 0)
 
 
-def test_a_caretaker_that_has_no_descriptor_left_goes_on_when_it_has_one(
+def test_a_background_thread_that_has_no_descriptor_left_goes_on_when_it_has_one(
     path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither its sync nor its sweep finds one, and both are only put off."""

@@ -92,7 +92,9 @@ def test_what_was_swept_stays_away_after_a_boot(
         assert store.stats().sessions == 1
 
 
-def test_the_caretaker_sweeps_at_the_start(path: Path, secret_key: str, clock: FakeClock, machine: Machine) -> None:
+def test_the_background_thread_sweeps_at_the_start(
+    path: Path, secret_key: str, clock: FakeClock, machine: Machine
+) -> None:
     with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
         store.create({"n": 1}, ttl=10)
         store.create({"n": 2})
@@ -114,7 +116,7 @@ def test_an_empty_store_counts_as_swept_and_a_filled_one_does_not(
         assert store.stats().swept_at is None
 
 
-def test_the_caretaker_sweeps_again_when_the_interval_has_passed_and_not_before(
+def test_the_background_thread_sweeps_again_when_the_interval_has_passed_and_not_before(
     path: Path, secret_key: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds = count_rounds(monkeypatch)

@@ -156,7 +156,7 @@ def test_a_writer_is_not_answered_by_a_sync_that_began_before_its_entry(
         assert recorder.covered[-1] == log_end(segments(path)[-1])
 
 
-def test_with_interval_durability_the_caretaker_syncs_without_any_call(path: Path, secret_key: str) -> None:
+def test_with_interval_durability_the_background_thread_syncs_without_any_call(path: Path, secret_key: str) -> None:
     with crudjt.open(path, secret_key=secret_key, sync_interval=0.02) as store:
         for n in range(3):
             store.create({"n": n})
@@ -210,7 +210,7 @@ def write_and_die(path: Path, secret_key: str, sending: Any) -> None:
     os._exit(0)
 
 
-def test_what_a_dead_process_left_unsynced_the_caretaker_of_another_syncs(path: Path, secret_key: str) -> None:
+def test_what_a_dead_process_left_unsynced_another_process_syncs(path: Path, secret_key: str) -> None:
     receiving, sending = fork.Pipe(duplex=False)
     process = fork.Process(target=write_and_die, args=(path, secret_key, sending))
     process.start()

@@ -39,7 +39,7 @@ from crudjt._backends.embedded.engine.view import DATA_FILE
 from tests.support.embedded import stored
 
 MIB = 1024**2
-QUIET = 3600.0  # a sync interval at which the caretaker never comes
+QUIET = 3600.0  # a sync interval at which the background thread never comes
 
 Result = TypeVar("Result")
 

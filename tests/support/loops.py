@@ -1,4 +1,4 @@
-"""An `AsyncStore` behind the face of `Store`: the suite of the contract calls it as it calls the others."""
+"""An `AsyncStore` behind the interface of `Store`: the suite of the contract calls it as it calls the others."""
 
 import asyncio
 import threading

@@ -9,7 +9,7 @@ from tests.faults.model.history import Begun, Done, Effect, Facts, Journal, Stat
 from tests.faults.tally import Violation
 from tests.support.embedded import commits_failing, compact, disk_has_failed
 
-QUIET = 3600.0  # a sync interval at which the caretaker never comes
+QUIET = 3600.0  # a sync interval at which the background thread never comes
 MOST_SESSIONS = 30
 TAKE = "limited read"
 REFUSED = "refused"  # the operation that may be there if all dies in its midst, and not later
