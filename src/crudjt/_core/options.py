@@ -1,12 +1,9 @@
-"""The options of a store: one frozen object, validated once."""
+"""The options of an embedded store: one frozen object, validated once."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from crudjt._core.clock import (
-    Clock,
-    system_clock,
-)
+from crudjt._core.clock import Clock, system_clock
 from crudjt.errors import InvalidParameter, InvalidType
 
 Durability = Literal["interval", "full"]
@@ -19,21 +16,7 @@ DEFAULT_MAX_CACHE_BYTES = 32 * 1024**2
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Everything `crudjt.open` takes besides location and secret key.
-
-    Attributes:
-        durability: ``"interval"`` returns at once and syncs to disk every ``sync_interval``; ``"full"`` returns only
-            after the change is on disk. Neither loses anything when processes die; they differ when the power fails.
-        sync_interval: seconds between two syncs to disk.
-        sweep_interval: seconds between two removals of expired sessions.
-        max_size: bytes the view of live sessions may grow to; the store's largest ever value stays in force, and
-            ``None`` keeps it (16 GiB for a new store). A larger value takes effect when no other process has the
-            store open. It is address space, not disk space.
-        max_data_bytes: limit of the data of one session, in bytes of MessagePack.
-        max_cache_bytes: memory that the read cache of this process may take, in bytes; 0 for no cache.
-        clock: the source of time, in nanoseconds since 1970.
-        create: whether to make a store where there is none.
-        allow_shared_directory: whether to use a directory to which other users can write.
+    """The settings of an embedded store. `crudjt.open` documents each.
 
     Raises:
         InvalidParameter: a value is out of range.

@@ -28,7 +28,6 @@ from crudjt.errors import InvalidParameter, InvalidType
 _SHOWN_KEYS = 8  # of a path
 _SHOWN_CHARACTERS = 21  # of a key; a token has more
 _ERRORS = (TypeError, ValueError, OverflowError, msgspec.MsgspecError, NotCarried)
-_PLAIN = (dict, list, set, frozenset, tuple, str, bytes, bytearray, memoryview, int, float)
 
 Path = tuple[Any, ...]
 

@@ -1,1 +1,1 @@
-"""Adapters for web frameworks: thin, on the public face alone, each in an extra of its own."""
+"""Adapters for web frameworks: thin, on the public interface alone, each in an extra of its own."""
