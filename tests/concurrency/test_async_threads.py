@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import crudjt
 import crudjt.aio
 from crudjt._backends.embedded.aio import AsyncEmbeddedStore
 from crudjt.aio import AsyncStore
+from crudjt.testing import FakeClock
 from tests.support.embedded import engine_of
 from tests.support.loops import Loop
 from tests.support.processes import (
     Fork,
+    StoreProcess,
     Worker,
 )
 
@@ -106,14 +109,62 @@ def test_what_may_wait_is_done_in_a_thread_and_nothing_else(
 
 
 @pytest.mark.parametrize("counted", [True, False])
-def test_a_read_goes_to_a_thread_only_where_it_writes(loop: Loop, path: Path, secret_key: str, counted: bool) -> None:
+def test_a_read_goes_to_a_thread_only_where_it_writes(
+    loop: Loop, path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch, counted: bool
+) -> None:
+    in_threads: dict[str, bool] = {}
     with crudjt.open(path, secret_key=secret_key) as store:
-        noting: Any = Noting(store)
         token = store.create({"a": 1}, max_reads=2 if counted else None)
-        session = loop.run(AsyncEmbeddedStore(noting, writes="thread").read(token))
+        engine = engine_of(store)
+
+        def note(method: Any, *arguments: Any) -> Any:
+            in_threads[method.__name__] = threading.current_thread().name.startswith("crudjt-aio")
+            return method(*arguments)
+
+        for method in (engine.get, engine.write):
+            monkeypatch.setattr(engine, method.__name__, partial(note, method))
+        session = loop.run(crudjt.aio.wrap(store, writes="thread").read(token))
         assert session.data == {"a": 1}
         assert session.reads_left == (1 if counted else None)
-        assert noting.in_threads == ({"peek": False, "read": True} if counted else {"peek": False})
+        assert in_threads == ({"get": False, "write": True} if counted else {"get": False})
+
+
+@pytest.mark.parametrize("idle", [None, 100])
+def test_a_session_that_was_read_is_in_the_cache_and_a_change_by_another_process_is_seen(
+    loop: Loop, path: Path, secret_key: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, idle: int | None
+) -> None:
+    def refuse(_key: bytes) -> bytes:
+        raise AssertionError("the view was read")
+
+    async def read(store: AsyncStore, token: str) -> Any:
+        session = await store.read(token)
+        return session and session.data
+
+    with (
+        StoreProcess(path, secret_key, clock=clock) as other,
+        crudjt.open(path, secret_key=secret_key, clock=clock) as store,
+    ):
+        asynchronous = crudjt.aio.wrap(store, writes="thread")
+        token = store.create({"n": 1}, idle=idle)
+        assert loop.run(read(asynchronous, token)) == {"n": 1}
+        with monkeypatch.context() as patch:
+            patch.setattr(engine_of(store), "get", refuse)
+            assert loop.run(read(asynchronous, token)) == {"n": 1}
+        assert other.call("update", token, {"n": 2})
+        assert loop.run(read(asynchronous, token)) == {"n": 2}
+        assert other.call("delete", token)
+        assert loop.run(read(asynchronous, token)) is None
+
+
+def test_a_cached_session_ends_for_asynchronous_reads_at_its_deadline(
+    loop: Loop, path: Path, secret_key: str, clock: FakeClock
+) -> None:
+    with crudjt.open(path, secret_key=secret_key, clock=clock) as store:
+        asynchronous = crudjt.aio.wrap(store, writes="thread")
+        token = store.create({"n": 1}, ttl=10)
+        assert loop.run(asynchronous.read(token)) is not None
+        clock.advance(10)
+        assert loop.run(asynchronous.read(token)) is None
 
 
 def test_a_read_that_puts_off_the_idle_timeout_does_so_from_a_thread_too(

@@ -75,11 +75,6 @@ class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no c
         return [("id", self.id), ("version", self.version)]
 
 
-def reading_writes(session: Session) -> bool:
-    """Tell whether a read of a session that was peeked at would write: count a read or restart the idle timeout."""
-    return session._envelope.header.due(session._now_ns // NS_PER_MS)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - users do not see it
-
-
 def new_session(
     *,
     id: bytes,  # noqa: A002 - named as Session.id is

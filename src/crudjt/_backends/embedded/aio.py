@@ -6,10 +6,11 @@ each lies within one method of `EmbeddedStore`; there is no ``await`` in it, so 
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from crudjt._core.session import Session, reading_writes
+from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import ThreadPools, is_small, listed
 from crudjt._core.validation import KEEP, Duration, KeepType
@@ -69,10 +70,8 @@ class AsyncEmbeddedStore(AsyncStore):
     async def read(self, token: str) -> Session | None:
         if self._inline and not self._threads.long:
             return self._store.read(token)
-        session = self._store.peek(token)
-        if session is None or not reading_writes(session):
-            return session
-        return await self._threads.run_short(self._store.read, token)
+        found = self._store.read_or_defer(token)
+        return await self._threads.run_short(found) if isinstance(found, partial) else found
 
     async def peek(self, token: str) -> Session | None:
         return self._store.peek(token)

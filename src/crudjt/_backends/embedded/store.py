@@ -161,9 +161,22 @@ class EmbeddedStore(Store):
                 entry.used = True
                 return Session(unpack(entry.packed), None, entry, now_ns)
             self._cache.drop(token)
+        found = self._read_view(token)
+        return found() if isinstance(found, partial) else found
+
+    def read_or_defer(self, token: str) -> "Session | partial[Session | None] | None":
+        """Read as `read` does, or return the call that does it where it has to write, and so may have to wait."""
+        entry = self._cached(token) if isinstance(token, str) else None
+        if entry is not None:
+            until_ns = entry.until_ns
+            now_ns = self._clock() if until_ns else -1
+            if entry.holds() and now_ns < until_ns:
+                entry.used = True
+                return Session(unpack(entry.packed), None, entry, now_ns)
+            self._cache.drop(token)
         return self._read_view(token)
 
-    def _read_view(self, token: str) -> Session | None:
+    def _read_view(self, token: str) -> "Session | partial[Session | None] | None":
         words, clock = self._words, self._clock
         now_ns = clock()
         block = token_block(token)
@@ -185,7 +198,7 @@ class EmbeddedStore(Store):
                     return None
                 until = header.still_until()
                 if header.reads_left or 0 < until <= now_ms:
-                    return self._take(token, Found(key, id_, record, header), packed, subject, now_ns)
+                    return partial(self._take, token, Found(key, id_, record, header), packed, subject, now_ns)
             data = unpack(packed)
             if begin != end:
                 return Session(data, None, Envelope(id_, head, subject), now_ns)
