@@ -280,7 +280,7 @@ def test_a_session_leaves_metrics_of_all_workers_and_no_secret_in_the_logs(
             with pytest.raises(crudjt.VersionConflict):
                 store.update(token, {}, if_version=1)
             with pytest.raises(crudjt.DataTooLarge):
-                store.create({"secret": "of-the-data" * 1000})
+                store.create({"secret": "of-the-data" * 10_000})
             secrets += [token, session.id]
     with (
         pytest.raises(crudjt.StoreError),

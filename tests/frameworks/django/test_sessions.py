@@ -441,7 +441,7 @@ class Role(IntEnum):
 
 def test_values_that_are_texts_and_numbers_by_inheritance_are_kept_as_such() -> None:
     key = stored(name=mark_safe("<b>Ada</b>"), role=Role.ADMIN, both=(Role.ADMIN, {mark_safe("a"): 1.5}))
-    assert data_of(key) == {"name": "<b>Ada</b>", "role": 8, "both": [8, {"a": 1.5}]}
+    assert data_of(key) == {"name": "<b>Ada</b>", "role": 8, "both": (8, {"a": 1.5})}
 
 
 def test_an_unknown_key_is_logged_without_the_key(caplog: pytest.LogCaptureFixture) -> None:
