@@ -179,8 +179,14 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
-        """End one session by its `Session.id`; return whether there was one."""
+    def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
+        """End one session by its `Session.id`; return whether there was one.
+
+        Args:
+            id: the `Session.id`.
+            subject: end it only if this is its subject, so that no user can end the session of another.
+
+        """
 
     # Many sessions in one transaction
 
@@ -368,8 +374,8 @@ class AsyncStore(ABC):
         """End every session of a subject, except that of the token `keep`; see `Store.revoke`."""
 
     @abstractmethod
-    async def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
-        """End one session by its `Session.id`; return whether there was one."""
+    async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
+        """End one session by its `Session.id`, if it is of `subject`; see `Store.revoke_id`."""
 
     # Many sessions in one transaction
 

@@ -44,6 +44,7 @@ CASES: list[tuple[str, str, list[Any], Call]] = [
     ("revoke", "subject", [None, *SUBJECTS], lambda store, _token, bad: store.revoke(bad)),
     ("revoke", "keep", [5, b"A" * 22, object()], lambda store, _token, bad: store.revoke("x", keep=bad)),
     ("revoke_id", "id", HANDLES, lambda store, _token, bad: store.revoke_id(bad)),
+    ("revoke_id", "subject", SUBJECTS, lambda store, _token, bad: store.revoke_id("0" * 32, subject=bad)),
     ("read_many", "tokens", TOKENS, lambda store, _token, bad: store.read_many(bad)),
     ("delete_many", "tokens", TOKENS, lambda store, _token, bad: store.delete_many(bad)),
 ]

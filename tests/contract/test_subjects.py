@@ -149,6 +149,25 @@ def test_a_handle_ends_its_session_once(store: crudjt.Store) -> None:
     assert store.read(other) is not None
 
 
+@pytest.mark.parametrize("owner", ["alice", None])
+def test_a_handle_ends_no_session_of_another_subject(store: crudjt.Store, owner: str | None) -> None:
+    token = store.create({"n": 1}, subject=owner)
+    handle = read(store, token).id
+    for stranger in ("alic", "alice2", "bob"):
+        assert store.revoke_id(handle, subject=stranger) is False
+    assert read(store, token).data == {"n": 1}
+    assert store.revoke_id(handle, subject=owner) is True
+    assert store.read(token) is None
+
+
+def test_a_handle_ends_the_session_of_the_subject_that_it_has_now(store: crudjt.Store) -> None:
+    token = store.rotate(store.create({}, subject="bob"), subject="alice")
+    assert token is not None
+    handle = read(store, token).id
+    assert store.revoke_id(handle, subject="bob") is False
+    assert store.revoke_id(handle, subject="alice") is True
+
+
 def test_the_handle_of_an_expired_session_is_false(store: crudjt.Store, clock: FakeClock) -> None:
     handle = read(store, store.create({}, ttl=10)).id
     clock.advance(10)

@@ -90,8 +90,8 @@ class DelegatingStore(crudjt.Store):
     def revoke(self, subject: str, *, keep: str | None = None) -> int:
         return self._target.revoke(subject, keep=keep)
 
-    def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
-        return self._target.revoke_id(id)
+    def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
+        return self._target.revoke_id(id, subject=subject)
 
     def create_many(
         self,

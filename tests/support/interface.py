@@ -15,7 +15,7 @@ SIGNATURES = {
     "delete": "(self, token)",
     "sessions": "(self, subject)",
     "revoke": "(self, subject, *, keep=None)",
-    "revoke_id": "(self, id)",
+    "revoke_id": "(self, id, *, subject=None)",
     "create_many": "(self, data, ttl=None, max_reads=None, *, idle=None, subject=None)",
     "read_many": "(self, tokens)",
     "delete_many": "(self, tokens)",

@@ -59,6 +59,7 @@ def changes(store: crudjt.Store, token: str, ttl: "float | timedelta | crudjt.Ke
     assert_type(store.delete_many([token]), int)
     assert_type(store.revoke("alice", keep=token), int)
     assert_type(store.revoke_id("0" * 32), bool)
+    assert_type(store.revoke_id("0" * 32, subject="alice"), bool)
     store.update(token, {}, crudjt.Session)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     store.update(token, {}, if_verison=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 

@@ -250,13 +250,17 @@ class Sessions(Finder):
                 changes[found.id] = DELETE, found.id, found.record
         return alive, list(changes.values())
 
-    def remove_id(self, reader: Reader, id_: bytes, now_ms: int) -> tuple[bool, list[Change]]:
-        """End a session by its id, if it belongs to one of our keys; the result is whether it was alive."""
+    def remove_id(self, reader: Reader, id_: bytes, subject: str | None, now_ms: int) -> tuple[bool, list[Change]]:
+        """End a session by its id, if it belongs to one of our keys, and to `subject` where one is given.
+
+        The result is whether it was alive.
+        """
         record = reader.get(SESSION + id_)
         if record is None:
             return False, []
         header = self.header(id_, record)
-        if not any(opens(key, id_, record) for key in self.keyring.newest_first):
+        key = next((key for key in self.keyring.newest_first if opens(key, id_, record)), None)
+        if key is None or (subject is not None and self.opened(key, id_, record)[2] != subject):
             return False, []
         return header.alive(now_ms), [(DELETE, id_, record)]
 

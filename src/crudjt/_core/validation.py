@@ -131,11 +131,16 @@ def checked_version(if_version: int) -> int:
     return if_version
 
 
+def is_handle(id: str) -> bool:  # noqa: A002 - named as Session.id is
+    """Tell whether a text has the form of a handle."""
+    return _HANDLE.fullmatch(id) is not None
+
+
 def checked_handle(id: str) -> bytes:  # noqa: A002 - named as Session.id is
     """Return the id of a handle."""
     if not isinstance(id, str):
         raise InvalidType("id", f"id must be a str (Session.id), not {type(id).__name__}")
-    if not _HANDLE.fullmatch(id):
+    if not is_handle(id):
         raise InvalidParameter("id", "id must be 32 hexadecimal digits (Session.id)")
     return bytes.fromhex(id)
 

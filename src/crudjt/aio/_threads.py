@@ -95,8 +95,8 @@ class ThreadedAsyncStore(AsyncStore):
     async def revoke(self, subject: str, *, keep: str | None = None) -> int:
         return await self._run(self._store.revoke, subject, keep=keep)
 
-    async def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
-        return await self._run(self._store.revoke_id, id)
+    async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
+        return await self._run(self._store.revoke_id, id, subject=subject)
 
     # Many sessions in one transaction
 

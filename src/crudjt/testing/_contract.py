@@ -179,16 +179,21 @@ class StoreContract:
     # Sessions of a subject
 
     def test_a_subject_has_its_sessions_and_no_other(self) -> None:
-        """They are listed with their ids, and each can be ended by its id."""
+        """They are listed with their ids, and each can be ended by its id, on the subject's behalf or without it."""
         with self.open_store(FakeClock()) as store:
             tokens = [store.create({"n": number}, subject="alice") for number in range(3)]
             other = store.create({}, subject="alic")
             listed = {session.id: session.data["n"] for session in store.sessions("alice")}
             assert listed == {_alive(store.peek(token)).id: number for number, token in enumerate(tokens)}
-            assert store.revoke_id(_alive(store.peek(tokens[0])).id) is True
+            ended = _alive(store.peek(tokens[0])).id
+            for stranger in ("alic", "bob"):
+                assert store.revoke_id(ended, subject=stranger) is False
+            assert store.peek(tokens[0]) is not None
+            assert store.revoke_id(ended, subject="alice") is True
             assert store.peek(tokens[0]) is None
+            assert store.revoke_id(_alive(store.peek(other)).id) is True
             assert sorted(session.data["n"] for session in store.sessions("alice")) == [1, 2]
-            assert store.peek(other) is not None
+            assert store.peek(other) is None
 
     def test_all_sessions_of_a_subject_end_at_once(self) -> None:
         """Except the one that is kept; the answer is the number of those that were alive."""

@@ -118,8 +118,8 @@ class AsyncEmbeddedStore(AsyncStore):
     async def revoke(self, subject: str, *, keep: str | None = None) -> int:
         return await self._threads.run_long(self._store.revoke, subject, keep=keep)
 
-    async def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
-        return await self._write(self._store.revoke_id, id)
+    async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
+        return await self._write(self._store.revoke_id, id, subject=subject)
 
     # Many sessions in one transaction
 

@@ -302,8 +302,11 @@ class EmbeddedStore(Store):
             if len(tried) == before:
                 return ended
 
-    def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
-        return self._write(self._sessions.remove_id, checked_handle(id), self._now_ms())
+    def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
+        handle = checked_handle(id)
+        if subject is not None:
+            checked_subject(subject)
+        return self._write(self._sessions.remove_id, handle, subject, self._now_ms())
 
     def _filed(self, subject: str) -> Iterator[tuple[Key, bytes, list[bytes]]]:
         """Yield the ids of a subject, by key and tag; each list is read in one transaction.

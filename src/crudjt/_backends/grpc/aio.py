@@ -182,8 +182,8 @@ class AsyncRemoteStore(AsyncStore):
     async def revoke(self, subject: str, *, keep: str | None = None) -> int:
         return await self._ask(requests.revoke(subject, keep))
 
-    async def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
-        return await self._ask(requests.revoke_id(id))
+    async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
+        return await self._ask(requests.revoke_id(id, subject))
 
     # Many sessions in one transaction
 

@@ -152,9 +152,9 @@ def revoke(subject: str, keep: str | None) -> Request[int]:
     return Request("Revoke", request, _ended)
 
 
-def revoke_id(id: str) -> Request[bool]:  # noqa: A002 - named as Session.id is
+def revoke_id(id: str, subject: str | None) -> Request[bool]:  # noqa: A002 - named as Session.id is
     """Return the request of `Store.revoke_id`."""
-    return Request("RevokeId", pb.RevokeIdRequest(id=checked_handle(id)), _found)
+    return Request("RevokeId", pb.RevokeIdRequest(id=checked_handle(id), subject=_optional_subject(subject)), _found)
 
 
 # Many sessions in one transaction

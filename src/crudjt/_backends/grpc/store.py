@@ -114,8 +114,8 @@ class RemoteStore(Store):
     def revoke(self, subject: str, *, keep: str | None = None) -> int:
         return self._ask(requests.revoke(subject, keep))
 
-    def revoke_id(self, id: str) -> bool:  # noqa: A002 - named as Session.id is
-        return self._ask(requests.revoke_id(id))
+    def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
+        return self._ask(requests.revoke_id(id, subject))
 
     # Many sessions in one transaction
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import crudjt
 from crudjt import AsyncStore
+from crudjt._core.validation import is_handle
 from crudjt.contrib._sessions.browser import BrowserSession
 
 
@@ -52,10 +53,7 @@ async def sessions_of(user: object) -> list[crudjt.Session]:
 async def end_session(user: object, handle: str) -> bool:
     """End one session of a user's id by its handle; return whether the user had it. Sessions of other users stay."""
     store = _current().store
-    async for session in store.sessions(str(user)):
-        if session.id == handle:
-            return await store.revoke_id(handle)
-    return False
+    return is_handle(handle) and await store.revoke_id(handle, subject=str(user))
 
 
 async def revoke_user(user: object, keep_current: bool = False) -> int:

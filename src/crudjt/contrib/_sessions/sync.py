@@ -1,6 +1,7 @@
 """The session core on a `Store`, for frameworks that block."""
 
 import crudjt
+from crudjt._core.validation import is_handle
 from crudjt.contrib._sessions.core import Done, Steps
 from crudjt.errors import DataTooLarge, VersionConflict
 
@@ -41,4 +42,4 @@ def sessions_of(store: crudjt.Store, subject: str) -> list[crudjt.Session]:
 
 def end_session(store: crudjt.Store, subject: str, handle: str) -> bool:
     """End a session by its handle if it is one of the subject's own; return whether it was."""
-    return any(session.id == handle for session in store.sessions(subject)) and store.revoke_id(handle)
+    return is_handle(handle) and store.revoke_id(handle, subject=subject)

@@ -90,7 +90,7 @@ def _revoke(store: Store, request: pb.RevokeRequest) -> pb.RevokeResponse:
 
 
 def _revoke_id(store: Store, request: pb.RevokeIdRequest) -> pb.RevokeIdResponse:
-    return pb.RevokeIdResponse(found=store.revoke_id(request.id.hex()))
+    return pb.RevokeIdResponse(found=store.revoke_id(request.id.hex(), subject=_optional(request, "subject")))
 
 
 def _create_many(store: Store, requests: Iterator[pb.CreateManyRequest]) -> Iterator[pb.CreateManyResponse]:

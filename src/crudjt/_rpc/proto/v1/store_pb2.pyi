@@ -247,10 +247,12 @@ class RevokeResponse(_message.Message):
     def __init__(self, ended: _Optional[int] = ...) -> None: ...
 
 class RevokeIdRequest(_message.Message):
-    __slots__ = ("id",)
+    __slots__ = ("id", "subject")
     ID_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
     id: bytes
-    def __init__(self, id: _Optional[bytes] = ...) -> None: ...
+    subject: str
+    def __init__(self, id: _Optional[bytes] = ..., subject: _Optional[str] = ...) -> None: ...
 
 class RevokeIdResponse(_message.Message):
     __slots__ = ("found",)
