@@ -190,3 +190,25 @@ def test_messages_sealed_under_many_first_halves_all_open() -> None:
     cipher = XAES256GCM(KEY)
     for _ in range(2):
         assert [unsealed(cipher, each, b"") for each in sealed] == [b"%d" % number for number in range(1500)]
+
+
+def test_a_thread_that_seals_while_another_draws_the_first_prefix_has_a_prefix_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cipher = XAES256GCM(KEY)
+    sealed: list[bytes] = []
+
+    class Chunks:
+        busy = False
+
+        def take(self) -> bytes:
+            if not self.busy:
+                self.busy = True
+                other = threading.Thread(target=lambda: sealed.append(cipher.seal(b"other", b"")))
+                other.start()
+                other.join()
+            return os.urandom(12)
+
+    monkeypatch.setattr(xaes, "chunks", Chunks())
+    sealed.append(cipher.seal(b"this", b""))
+    assert [cipher.open(each, 0, b"") for each in sealed] == [b"other", b"this"]

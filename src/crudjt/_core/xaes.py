@@ -90,10 +90,11 @@ class XAES256GCM:
 
     def _nonces_of(self, random: list[bytes]) -> list[tuple[int, bytes, _Encrypt]]:
         """Return random numbers for second halves, each with the first half to use and the cipher of that."""
-        self._seals_left -= len(random)
-        if self._seals_left < 0:
-            self._seals_left = _SEALS_PER_PREFIX - len(random)
+        left = self._seals_left - len(random)
+        if left < 0:
+            left = _SEALS_PER_PREFIX - len(random)
             self._prefix = chunks.take()
+        self._seals_left = left  # after the prefix is there: other threads may be here, too
         prefix = self._prefix
         encrypt = self._derived(prefix).encrypt
         return [(int.from_bytes(chunk, "big"), prefix, encrypt) for chunk in random]
