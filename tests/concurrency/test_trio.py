@@ -13,6 +13,7 @@ import trio.testing
 
 import crudjt
 import crudjt.aio
+from crudjt._core.event_loops import finish
 from crudjt.aio import AsyncStore
 from crudjt.testing import FakeClock
 from tests.support.delegating import open_delegating
@@ -110,7 +111,9 @@ def test_a_call_that_is_cancelled_before_a_thread_began_it_is_not_made_and_one_t
         assert store.stats().sessions == 1
 
 
-def test_a_loop_that_ends_before_its_thread_is_no_error(path: Path, secret_key: str, clock: FakeClock) -> None:
+def test_a_loop_that_ends_before_its_thread_is_no_error(
+    path: Path, secret_key: str, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     gate = Gate(clock)
     store = crudjt.aio.open(path, secret_key=secret_key, clock=gate)
 
@@ -121,6 +124,44 @@ def test_a_loop_that_ends_before_its_thread_is_no_error(path: Path, secret_key: 
     trio.run(leave)
     gate.opened.set()
     trio.run(store.close)
+    assert [record for record in caplog.records if record.name.startswith("concurrent")] == []
+
+
+def test_work_that_is_to_be_finished_is_when_its_caller_is_cancelled(
+    path: Path, secret_key: str, clock: FakeClock
+) -> None:
+    """Though it waits for a thread, and though asyncio cancels twice."""
+    gate = Gate(clock)
+    store = crudjt.aio.open(path, secret_key=secret_key, clock=gate)
+
+    async def in_trio() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.create, {"n": 0})
+            await trio.to_thread.run_sync(gate.reached.wait, PATIENCE)
+            nursery.start_soon(finish, store.create({"n": 1}))
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+            threading.Timer(0.1, gate.opened.set).start()
+        assert (await store.stats()).sessions == 2
+
+    async def in_asyncio() -> None:
+        gate.reached.clear()
+        gate.opened.clear()
+        first = asyncio.ensure_future(store.create({"n": 2}))
+        await asyncio.to_thread(gate.reached.wait, PATIENCE)
+        second = asyncio.ensure_future(finish(store.create({"n": 3})))
+        await asyncio.sleep(0.01)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        gate.opened.set()
+        await first
+        await store.close()
+
+    trio.run(in_trio)
+    asyncio.run(in_asyncio())
+    with crudjt.open(path, secret_key=secret_key, clock=clock) as reopened:
+        assert reopened.stats().sessions == 4
 
 
 def test_trio_is_imported_by_the_application_alone() -> None:

@@ -40,8 +40,8 @@ def starlette_client(store: crudjt.Store, backend: Backend) -> Any:
         return Response()
 
     async def socket(websocket: WebSocket) -> None:
-        await websocket.accept()
         websocket.session["n"] = 10
+        await websocket.accept()
         await websocket.close()
 
     paths = {"/login": login, "/count": count, "/logout": logout}

@@ -32,6 +32,8 @@ from crudjt.contrib.django import get_store, revoke_user
 from django.contrib.auth import get_user_model
 from django.test import TestCase
 
+get_store()  # in the first process, from which the others are forked
+
 
 class Logout(TestCase):
     def check(self):
