@@ -1,7 +1,7 @@
 """The background threads of an open store: one syncs, one sweeps, compacts and frees reader slots of dead processes.
 
-Every process with the store open has them, and each works for all processes: changes of a killed process are synced by
-the others. There are two threads, since a sweep or a compaction may take minutes, and a sync must not wait for it.
+Every process that has the store open runs both, on behalf of all processes: the changes of a killed process are synced
+by another. There are two, since a sweep or a compaction may take minutes, and a sync must not wait for it.
 """
 
 import logging
@@ -41,7 +41,7 @@ class _Stopped(Exception):
 
 
 class _ClockMoved(Exception):
-    """A sweep is to end, since the clock was set while it ran."""
+    """Ends a sweep during which the clock was set."""
 
 
 class _Rounds:
@@ -58,12 +58,12 @@ class _Rounds:
         self.wake = self._waking.set
 
     def ask_to_stop(self) -> None:
-        """Request the end of the thread."""
+        """Ask the thread to stop."""
         self._stopping.set()
         self._waking.set()
 
     def join(self) -> None:
-        """Wait for the end of the thread, which finishes its current step."""
+        """Wait until the thread has finished its current step and ended."""
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_SECONDS)
 
@@ -82,18 +82,18 @@ class _Rounds:
         except _Stopped:
             pass
         except (StoreClosed, StoreFailed) as error:
-            # Every call raises the same error from now on; a trace would add nothing.
+            # Every later call raises the same error; a traceback would add nothing.
             logger.error("%s stops: %s", self._thread.name, error)  # noqa: TRY400
 
 
 class _ClockWatch:
-    """Tells when the store's clock was set, by comparing it with one that cannot be set.
+    """Detects that the store's clock was set, by comparing it with one that cannot be set.
 
-    A clock that is wrong for a moment would have a sweep remove sessions that are alive.
+    With a clock that is briefly wrong, a sweep would remove sessions that are alive.
     """
 
     def __init__(self) -> None:
-        """Believe the clock as it is found."""
+        """Trust the clock as it is."""
         self._offset: int | None = None
         self._steady_rounds = _STEADY_ROUNDS
 
@@ -150,12 +150,12 @@ class BackgroundThreads:
                 thread.start()
 
     def reconsider(self) -> None:
-        """Look at the options again, which may have shorter intervals now."""
+        """Read the options again, since their intervals may be shorter now."""
         for thread in self._threads:
             thread.wake()
 
     def stop(self) -> None:
-        """Return when the threads have ended. A sync or a compaction is finished, a sweep is not."""
+        """Stop the threads and wait for them. A sync or a compaction is completed, a sweep is cut short."""
         self._engine.unattended = False
         for thread in self._threads:
             thread.ask_to_stop()
@@ -163,7 +163,7 @@ class BackgroundThreads:
             thread.join()
 
     def _look_after_in_write(self, sequence: int) -> None:
-        """Do what is due after the write `sequence`, unless the threads run and do it."""
+        """Do the work that is due after the write `sequence`, unless the background threads are running."""
         interval, seconds = self._options().sync_interval, time.monotonic()
         if not self._without_threads and (self._in_round or seconds < self._round_began + interval + _LATE_SECONDS):
             self._engine.unattended = False
@@ -234,7 +234,7 @@ class BackgroundThreads:
             logger.warning("maintenance of %s is postponed by %.0f s: %s", engine.directory, _RETRY_SECONDS, error)
 
     def _pause(self, seconds: float) -> None:
-        """Wait between two batches of a sweep, and end it where the clock was set."""
+        """Wait between two batches of a sweep; raise `_ClockMoved` if the clock was set."""
         self._upkeep.pause(seconds)
         if not self._clock_watch.steady(self._options().clock()):
             raise _ClockMoved

@@ -27,13 +27,13 @@ class LiveLog:
     """Writes and cuts the current segment under the write lock; syncs it at any time.
 
     Attributes:
-        directory: where the segments lie.
-        current: what writes the segment that was last in use here, if any.
+        directory: the directory of the segments.
+        current: writer of the segment that this process used last, if any.
 
     """
 
     def __init__(self, store: Path, control: ControlBlock, *, preallocates: bool) -> None:
-        """Open nothing yet."""
+        """Prepare; the segment is opened at the first use."""
         self._store = store
         self._control = control
         self._words = control.words
@@ -42,7 +42,7 @@ class LiveLog:
         self.current: MappedSegmentWriter | None = None
 
     def writer(self, number: int) -> MappedSegmentWriter:
-        """Return what writes a segment; it becomes the current one.
+        """Return the writer of a segment, opening it if needed; it becomes the current one.
 
         Raises:
             FileNotFoundError: the segment is gone.
@@ -56,10 +56,10 @@ class LiveLog:
         return writer
 
     def cut_unfinished(self, number: int) -> None:
-        """Drop what a writer of transaction `number` that died or failed before its commit left in the log.
+        """Cut off the entry of a writer that died or failed before it committed transaction `number`.
 
-        Durably: the kernel, or a sync that came between, may have brought the entry to the disk already, and after a
-        power failure a change that was refused would be there.
+        The cut is synced: the entry may be on disk already, and after a power failure recovery would replay a change
+        that was refused.
         """
         if self._control.holds(number):
             before = LogEnd._make(self._control.slot(number - 1))
@@ -67,9 +67,9 @@ class LiveLog:
                 self.sync(before)
 
     def fail_if_whole(self, number: int) -> None:
-        """Stop every process if the entry of transaction `number` is whole in the log, and the disk keeps it there.
+        """Stop every process if the entry of transaction `number` is complete in the log and could not be cut off.
 
-        The next recovery would carry out what was refused. Part of an entry does no harm: the next one overwrites it.
+        The next recovery would replay a change that was refused. Part of an entry does no harm: the next overwrites it.
         """
         segment, end, *_ = self._control.slot(number - 1)
         try:
@@ -81,7 +81,7 @@ class LiveLog:
             self._control.fail()
 
     def sync(self, target: LogEnd) -> None:
-        """Sync the segment in which `target` lies; those before it were synced when they ended."""
+        """Sync the segment that contains `target`; earlier segments were synced when they ended."""
         try:
             writer = self.writer(target.segment)
         except FileNotFoundError:
@@ -99,7 +99,7 @@ class LiveLog:
         self._words[control_block.WORD_SYNCED_AT] = system_clock() // NS_PER_MS
 
     def leave_to_parent(self) -> None:
-        """Open the segment again at the next use: a thread of the parent may have been at work on what was copied."""
+        """Open the segment again at the next use: a thread of the parent may have been using the inherited writer."""
         self.current = None
 
     def close(self) -> None:

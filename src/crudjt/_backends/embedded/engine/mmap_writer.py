@@ -1,10 +1,9 @@
-"""The newest segment, written through a map of its file: a copy costs less than half of the call that writes.
+"""Writer of the newest segment through a map of its file, which costs less than half of a write call.
 
-The file is allocated ahead, so the newest segment ends in zeros, and a full disk shows before anything is written. The
-last of what is allocated is a reserve, as in the view. A copy past the end of a file is SIGBUS, the death of the
-process. So how far the file reaches is a word of the control block, looked at before every copy and changed under the
-write lock only. It never says more than there is: it is raised after the file has grown, and lowered before the file is
-cut.
+The file is allocated ahead, so the newest segment ends in zeros, and a full disk is noticed before anything is written.
+The last bytes that are allocated are a reserve, as in the view. Copying past the end of a file kills the process with
+SIGBUS. So a word of the control block holds how far the file is allocated. It is checked before every copy and changed
+only under the write lock; it is raised after the file has grown, and lowered before the file is cut.
 """
 
 import errno
@@ -21,15 +20,15 @@ _STEP_BYTES = 1024**2
 
 
 class MappedSegmentWriter(SegmentWriter):
-    """An open segment that is written through a window: a map of its file from the last entries on."""
+    """An open segment, written through a window: a map of the end of its file."""
 
     _window: mmap
 
     def __init__(self, directory: Path, number: int, words: "memoryview[int]", *, preallocates: bool) -> None:
         """Open an existing segment; `words` are those of the control block.
 
-        Where the file system does not preallocate, there is no window, and every entry is written by a call. What is
-        cut is cut for the windows of others all the same: they may know the file system by another name.
+        Where the file system does not preallocate, there is no window, and every entry is written by a call. A cut
+        still sets the word, for other processes, which may know the file system by another name.
 
         Raises:
             StoreCorrupt: its header is damaged.
@@ -53,14 +52,14 @@ class MappedSegmentWriter(SegmentWriter):
         self._window[offset - start : end - start] = entry
 
     def cut(self, end: int) -> bool:
-        """Drop what lies past the end, of entries and of room; return whether there was anything."""
+        """Cut entries and allocated room after `end`; return whether there were any."""
         self._words[WORD_LOG_ALLOCATED] = 0  # first, for the windows of all processes
         return super().cut(end)
 
     def make_room(self, offset: int, end: int, to_leave: float) -> None:
-        """See that the file reaches to `end`, and beyond it as far as the part of the reserve that is to be left.
+        """Allocate the file up to `end`, and after it the part of the reserve that must be left, from 0 to 1.
 
-        To be called before each `append` to an `end` that lies less than the reserve before what is allocated.
+        Call it before an `append` whose end is closer than the reserve to the end of what is allocated.
 
         Raises:
             OSError: ``ENOSPC``; the segment is as it was.

@@ -34,7 +34,7 @@ _SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
 
 
 class OpenDirectory:
-    """The reading half of an `Engine`: all that needs no write lock.
+    """The part of an `Engine` that needs no write lock.
 
     `begin` starts a transaction of the view. It is an attribute, not a method: `close` replaces it, and so does a
     forked child.
@@ -57,18 +57,18 @@ class OpenDirectory:
 
     @property
     def base_directory(self) -> Path:
-        """Where the snapshots lie."""
+        """The directory of the snapshots."""
         return self.directory / BASE_DIRECTORY
 
     @property
     def view(self) -> View:
-        """The open view, reopened where this process has inherited it."""
+        """The open view; reopened if this process inherited it in a fork."""
         if not own_memory[0]:
             renew()
         return self._view or self._reopen_view()
 
     def get(self, key: bytes) -> bytes | None:
-        """Return a value of the view as last committed, without a lock."""
+        """Return the last committed value of a key, or ``None``. Takes no lock."""
         if not own_memory[0]:
             renew()
         begin = self.begin
@@ -98,7 +98,7 @@ class OpenDirectory:
         return items
 
     def log_end(self) -> LogEnd:
-        """Return where the log ends as of the last commit."""
+        """Return the end of the log as of the last commit."""
         for _ in range(_SLOT_TRIES):
             try:
                 last = self.view.last_transaction
@@ -110,7 +110,7 @@ class OpenDirectory:
         raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
 
     def snapshot(self) -> tuple[Snapshot, LogEnd]:
-        """Return a snapshot of the view, to be ended by the caller, and where the log ended at just that point."""
+        """Return a snapshot of the view, which the caller must end, and the end of the log at that commit."""
         for _ in range(_SLOT_TRIES):
             if self.words[control_block.WORD_FAILED]:
                 self._refuse()
@@ -128,11 +128,11 @@ class OpenDirectory:
     # Ending, forking, failing
 
     def _begin_no_more(self) -> None:
-        """Raise `StoreClosed` wherever a transaction is begun from now on."""
+        """Make every later attempt to begin a transaction raise `StoreClosed`."""
         self.begin = _refuse_closed
 
     def _close_view(self) -> None:
-        """Close. No thread may be in the view any more."""
+        """Close the view. No thread may be using it."""
         if self._view is not None:
             self._view.close()
 

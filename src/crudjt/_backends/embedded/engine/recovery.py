@@ -59,14 +59,14 @@ class _Replayed:
     allocated: int = 0
 
     def make_room(self, view: View, changes: int, pages: int) -> None:
-        """See that the next transaction finds the pages it needs."""
+        """Allocate the pages that the next transaction needs."""
         self.allocated = view.make_room(self.allocated, changes, pages).allocated
 
 
 def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
     """Rebuild the view; return the new manifest. Needs the lock in exclusive mode.
 
-    With `fresh_base`, write everything to new files as well: after a failed sync, what is read back from the old ones
+    With `fresh_base`, also write everything to new files: after a failed sync, bytes that are read from the old ones
     may exist in memory only (PostgreSQL, "fsyncgate").
     """
     started = time.monotonic()
@@ -113,7 +113,7 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
 
 
 def _restore_base(directory: Path, found: Manifest) -> tuple[View, _Replayed]:
-    """Open a view that holds what the base holds."""
+    """Create the view from a copy of the base, or empty if there is none."""
     view_directory = directory / VIEW_DIRECTORY
     base = found.base
     if base is None:
@@ -137,7 +137,7 @@ def _restore_base(directory: Path, found: Manifest) -> tuple[View, _Replayed]:
 
 
 def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> None:
-    """Apply the segments from the base on, and cut a torn tail off the last."""
+    """Apply the segments that follow the base, and cut a torn tail off the last."""
     first = replayed.segment + 1
     numbers = [number for number in segment_numbers(log) if number >= first]
     last = max([first - 1, found.segment, *numbers])
@@ -164,9 +164,9 @@ def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> 
 
 
 def check_tail(reader: SegmentReader, end: int, *, may_be_torn: bool) -> None:
-    """Accept the end of a segment that was read up to `end`, or raise.
+    """Raise unless a segment that was read up to `end` may end there.
 
-    Only what never was known to be on disk may be missing or unreadable, and only behind everything else.
+    Only the end of the newest segment may be missing or unreadable, and only past its synced mark.
 
     Raises:
         StoreCorrupt: entries that were on disk are damaged or gone.
@@ -224,10 +224,10 @@ def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> N
 
 
 def _settle_tail(log: Path, reader: SegmentReader, end: int, *, doubtful: bool) -> None:
-    """Cut a torn tail off, keeping it aside, and make sure that the rest is on disk.
+    """Cut off a torn tail, keep a copy of it, and sync the rest.
 
-    Where a sync has failed, another one would prove nothing, and nothing is marked as synced: if the power fails before
-    the new base is there, entries that never reached the disk would pass for lost ones.
+    After a failed sync (`doubtful`) another one proves nothing, so nothing is marked as synced: if the power failed
+    before the new base is written, entries that never reached the disk would be reported as lost.
     """
     tail = reader.content[end : reader.filled]
     if tail:
@@ -244,16 +244,15 @@ def _settle_tail(log: Path, reader: SegmentReader, end: int, *, doubtful: bool) 
 
 
 def base_path(directory: Path, segment: int) -> Path:
-    """Return where the snapshot as of the start of a segment lies."""
+    """Return the path of the snapshot taken at the start of a segment."""
     return directory / f"{segment:010}.mdb"
 
 
 def write_base(view: View, directory: Path, begin: Callable[[], tuple[Snapshot, LogEnd]]) -> Base:
-    """Write a snapshot, durably, and return what the manifest has to say of it.
+    """Write a snapshot durably; return its description for the manifest.
 
-    `begin` takes the snapshot. It is to be short: while it lasts, writers leave alone every page that others free, the
-    tree grows by them, and from then on goes round in them all. So the kernel gets the pages of the file before, and
-    the file comes to the disk after.
+    `begin` takes the snapshot, which must be short: while it is open, freed pages cannot be used again and the tree
+    grows. So the file is filled with zeros before it begins, and synced after it has ended.
     """
     temporary = _filesystem.temporary_beside(directory / "base")
     with _filesystem.removed_on_failure(temporary):
@@ -270,7 +269,7 @@ def write_base(view: View, directory: Path, begin: Callable[[], tuple[Snapshot, 
 
 
 def remove_obsolete(directory: Path, base: Base | None) -> None:
-    """Remove segments and snapshots that recovery would not read."""
+    """Remove segments and snapshots that recovery does not need."""
     needed = 0 if base is None else base.segment
     for number in segment_numbers(directory / LOG_DIRECTORY):
         if number < needed:
@@ -288,6 +287,6 @@ def remove_leftovers(directory: Path) -> None:
 
 
 def remove_old_manifests(directory: Path) -> None:
-    """Remove manifests that dead processes did not complete. Needs the lock in exclusive mode."""
+    """Remove incomplete manifests of dead processes. Needs the lock in exclusive mode."""
     for path in directory.glob(f"{manifest.NAME}*.tmp"):
         _filesystem.remove(path)

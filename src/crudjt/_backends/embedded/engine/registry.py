@@ -33,7 +33,7 @@ class SharedEngine:
     """An engine, its background threads, and the options of the stores that share them."""
 
     def __init__(self, engine: Engine, options: Options) -> None:
-        """Take an engine that is not in use yet, and the options it was opened with."""
+        """Prepare for an engine that no store uses yet; `options` are those it was opened with."""
         self.engine = engine
         self.users: list[Options] = []
         self.leaving = 0  # how many last stores wait for the threads to end
@@ -44,7 +44,7 @@ class SharedEngine:
         engine.reclaim = Reclaimer(engine, lambda: self.strictest().clock)
 
     def take_care(self) -> None:
-        """Start the background threads of this process, or have them look at the options again."""
+        """Start the background threads of this process, or make them read the options again."""
         with self._starting:
             is_new = self.background is None
             threads = self.background = self.background or BackgroundThreads(
@@ -61,7 +61,7 @@ class SharedEngine:
         return min(users or [self._opened_with], key=lambda options: options.sync_interval)
 
     def stop(self) -> None:
-        """End the background threads, and return when they have ended."""
+        """Stop the background threads, and wait until they have ended."""
         with self._starting:
             background, self.background = self.background, None
         if background is not None:
@@ -75,7 +75,7 @@ class SharedEngine:
 
 
 class _Registry:
-    """The engines that are open, and the lock under which that changes."""
+    """The open engines of this process, and the lock that guards them."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -99,14 +99,14 @@ class _Registry:
             known.leave_to_parent()
 
     def before_fork(self) -> None:
-        """Wait until no engine is half opened or half closed: its descriptors would leak into the child."""
+        """Wait until no engine is being opened or closed: its descriptors would leak into the child."""
         if not own_memory[0]:
             renew()
         self.lock.acquire()
         self._held_for_fork = True
 
     def after_fork(self) -> None:
-        """In the parent, go on. Some programs call only part of the hooks."""
+        """Release the lock in the parent. Some programs run only some of the fork hooks."""
         if self._held_for_fork:
             self._held_for_fork = False
             self.lock.release()
@@ -135,7 +135,7 @@ def acquire(directory: Path, options: Options) -> Engine:
 
 
 def release(engine: Engine, options: Options) -> None:
-    """Give an engine up; the last store closes it."""
+    """Release a store's share of an engine; the last release closes it."""
     if not own_memory[0]:
         renew()
     with _registry.lock:
@@ -159,7 +159,7 @@ def release(engine: Engine, options: Options) -> None:
 _abandoned: deque[tuple[Engine, Options]] = deque()
 
 abandon = _abandoned.append
-"""Note an engine and the options of a store on it that was collected. It takes no lock."""
+"""Queue an engine and the options of a store that was garbage collected. Takes no lock."""
 
 
 def release_abandoned() -> None:
@@ -177,7 +177,7 @@ def release_abandoned() -> None:
 
 @contextlib.contextmanager
 def borrowed(directory: Path) -> Generator[Engine | None]:
-    """Keep this process's engine of a directory open for a block; where it has none, keep it from opening one."""
+    """Keep this process's engine of a directory open for a block; if it has none, prevent it from opening one."""
     if not own_memory[0]:
         renew()
     with contextlib.ExitStack() as stack:

@@ -83,7 +83,7 @@ class SegmentHeader(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One write transaction as it stands in a segment."""
+    """One write transaction, as stored in a segment."""
 
     offset: int
     end: int
@@ -92,14 +92,14 @@ class Entry(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """Where a segment stops being readable."""
+    """The position and cause of damage in a segment."""
 
     offset: int
     reason: str
 
 
 def segment_path(directory: Path, number: int) -> Path:
-    """Return where segment `number` lies in a log directory."""
+    """Return the path of segment `number` in a log directory."""
     return directory / f"{number:010}.log"
 
 
@@ -109,7 +109,7 @@ def segment_numbers(directory: Path) -> list[int]:
 
 
 def is_empty(segment: Path) -> bool:
-    """Tell whether a segment is a header block, and nothing behind it but zeros."""
+    """Tell whether a segment has no entries: only zeros follow the header block."""
     with _filesystem.opened(segment) as descriptor:
         whole = len(os.read(descriptor, HEADER_BLOCK_BYTES)) == HEADER_BLOCK_BYTES
         return whole and not any(chunk.strip(b"\0") for chunk in iter(lambda: os.read(descriptor, _CHUNK_BYTES), b""))
@@ -154,7 +154,7 @@ def encode_header(header: SegmentHeader) -> bytes:
 
 
 def create_segment(directory: Path, number: int, first_sequence: int, store_salt: bytes) -> None:
-    """Make an empty segment, durably: one that bears its final name has a whole header."""
+    """Create an empty segment durably. A segment with its final name always has a complete header."""
     header = SegmentHeader(number, first_sequence, int.from_bytes(os.urandom(4), "little"), store_salt)
     _filesystem.replace_file(segment_path(directory, number), encode_header(header))
 
@@ -190,7 +190,7 @@ class SegmentWriter:
             raise
 
     def cut(self, end: int) -> bool:
-        """Drop what a failed or dead writer left past the end; return whether there was anything."""
+        """Cut the file to `end`, dropping what a failed or dead writer left; return whether it was longer."""
         if os.fstat(self.descriptor).st_size == end:
             return False
         _filesystem.truncate(self.descriptor, end)
@@ -201,7 +201,7 @@ class SegmentWriter:
         _filesystem.sync_data(self.descriptor)
 
     def mark_synced(self, end: int) -> None:
-        """Note that all before `end` is on disk, so that damage there is not taken for a torn tail."""
+        """Record that everything before `end` is on disk, so that damage there is not taken for a torn tail."""
         _filesystem.write_at(self.descriptor, _encode_mark(end, self.crc_salt), _MARK_OFFSET)
 
 
@@ -209,7 +209,7 @@ def decode_header(path: Path, block: bytes) -> SegmentHeader:
     """Return the header of a segment.
 
     Raises:
-        StoreCorrupt: neither copy is whole.
+        StoreCorrupt: both copies are damaged.
         StoreFormatError: written by a newer version.
 
     """
@@ -222,7 +222,7 @@ def decode_header(path: Path, block: bytes) -> SegmentHeader:
 
 
 def header_copies(block: bytes | mmap) -> int:
-    """Return how many of the two copies of the header are whole."""
+    """Return how many of the two copies of the header are undamaged."""
     return len(_whole_copies(block))
 
 
@@ -241,8 +241,8 @@ class SegmentReader:
 
     Attributes:
         content: the bytes of the file.
-        filled: where the zeros at its end begin, not before the end of the header block.
-        damage: what ended the reading of the entries, if they did not just end.
+        filled: offset of the zeros at the end of the file, at least the size of the header block.
+        damage: the damage at which `entries` stopped, if any.
 
     """
 
@@ -251,9 +251,9 @@ class SegmentReader:
     def __init__(
         self, path: Path, end: int | None = None, header: SegmentHeader | None = None, *, alone: bool = False
     ) -> None:
-        """Read a segment up to `end`, or all of it; `header` stands in for one that is damaged.
+        """Read a segment up to `end`, or all of it; `header` replaces one that is damaged.
 
-        With `alone`, map it, for it may be large; else take it into memory, since whoever writes the store may cut it.
+        With `alone`, map the file, which may be large; else read it into memory, since a writer may cut it.
 
         Raises:
             StoreCorrupt: its header is damaged.
@@ -275,7 +275,7 @@ class SegmentReader:
         return int(end) if true else HEADER_BLOCK_BYTES
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the entries in order up to the end or the first damage, which is then in `damage`."""
+        """Yield the entries in order up to the end or the first damage, which `damage` then holds."""
         offset, sequence = HEADER_BLOCK_BYTES, self.header.first_sequence
         while offset < self.filled:
             entry = self.entry_at(offset)
@@ -306,7 +306,7 @@ class SegmentReader:
         return Entry(offset, start + length, sequence, changes)
 
     def entry_after(self, offset: int, sequence: int) -> Entry | None:
-        """Return the next whole entry past damage at `offset`, of a sequence not below `sequence`."""
+        """Return the next undamaged entry after `offset` whose sequence is at least `sequence`."""
         for start in range(offset + 1, min(self.filled, len(self.content) - _ENTRY.size)):
             entry = self.entry_at(start) if self._plausible(start, sequence) else None
             if isinstance(entry, Entry):
@@ -328,7 +328,7 @@ def _end_before_zeros(content: bytes | mmap) -> int:
 
 
 def decode_changes(body: bytes) -> list[tuple[int, bytes, bytes]] | None:
-    """Return the changes of an entry, or ``None`` where they do not fill it exactly."""
+    """Decode the changes of an entry; ``None`` if they are malformed or do not fill it exactly."""
     changes: list[tuple[int, bytes, bytes]] = []
     at = 0
     while at < len(body):

@@ -1,4 +1,4 @@
-"""The view: an LMDB tree of what the log says, shared by all processes through the page cache.
+"""The view: an LMDB tree of the sessions in the log, shared by all processes through the page cache.
 
 The only importer of lmdb. Keys: ``t`` + id -> record; ``s`` + subject tag + id -> empty; ``m`` -> the current
 segment, which gives the transaction that changes segments something to commit.
@@ -61,7 +61,7 @@ _SPARE_READS = 8  # kept for so many threads that read at once: to begin a new o
 
 
 class SizeReached(Exception):
-    """A write transaction has brought the tree past `max_size`."""
+    """A write transaction would grow the tree beyond `max_size`."""
 
 
 class View:
@@ -100,7 +100,7 @@ class View:
         self.clear_dead_readers()
 
     def _prepare_files(self) -> None:
-        """Make the files before LMDB does, which would follow links, and give them to the user that runs it."""
+        """Create the files before LMDB does, which would follow links and leave root as their owner."""
         data_file, lock_file = self.directory / DATA_FILE, self.directory / LMDB_LOCK_FILE
         if not _filesystem.is_regular(data_file):
             with _filesystem.opened(data_file, os.O_RDWR | os.O_CREAT):
@@ -140,15 +140,19 @@ class View:
 
     @property
     def used_bytes(self) -> int:
-        """Bytes of the pages that hold live data."""
+        """Size of the pages that hold live data, in bytes."""
         return _pages(self.env.stat()) * _filesystem.PAGE_BYTES
 
     def make_room(self, allocated: int, changes: int, pages: int, to_leave: float = 0) -> Room:
-        """Make sure that the next transaction finds allocated blocks, and if possible those after it.
+        """Allocate blocks for the next transaction, and if possible for those after it.
 
-        It is to make a number of `changes` that bring up to `pages` of new content. `allocated` is what an earlier call
-        has returned, and `to_leave` the part of the reserve that the transaction must leave. Call under the write lock,
-        and see to the limit with `check_size`.
+        Args:
+            allocated: bytes of the file that are allocated, as an earlier call returned it.
+            changes: number of changes in the transaction.
+            pages: pages that their content may take.
+            to_leave: part of the reserve that the transaction must leave, from 0 to 1.
+
+        Call it under the write lock, and enforce the limit that it returns with `check_size`.
 
         Raises:
             StoreFull: the disk has no room for the transaction.
@@ -176,17 +180,17 @@ class View:
         return Room(allocated, min(writes, 1 + ahead // PAGES_PER_WRITE) if ahead >= 0 else 0, limit)
 
     def check_size(self, transaction: Any, limit: int) -> None:
-        """Refuse a write transaction that has brought the tree past `limit` pages.
+        """Raise if a write transaction has grown the tree beyond `limit` pages.
 
         Raises:
-            SizeReached: it has; nothing was committed.
+            SizeReached: it has. The transaction is not committed yet.
 
         """
         if _pages(transaction.stat(self._tree)) > limit:
             raise SizeReached
 
     def snapshot(self) -> Snapshot:
-        """Return a read transaction for `copy`; it sees what is committed now."""
+        """Return a read transaction of the last commit, for `copy`."""
         snapshot: Snapshot = self._begin()
         return snapshot
 
@@ -197,7 +201,7 @@ class View:
             return self.begin_again()
 
     def begin_again(self) -> Any:
-        """Begin a read transaction after no slot was free: those of dead processes are freed first."""
+        """Begin a read transaction when no slot was free, after freeing those of dead processes."""
         self.clear_dead_readers()
         return self.begin()
 
@@ -232,9 +236,9 @@ def _pages(stat: Mapping[str, Any]) -> int:
 
 
 def put_new(transaction: Any, id_: bytes, record: bytes) -> None:
-    """Put a record and the entry of its subject, if it has one.
+    """Insert a new record, and the index entry of its subject, if it has one.
 
-    Nearly all are the newest, and go to the end of the tree. To tell LMDB so fills its pages; else they lack a record.
+    Most new keys belong at the end of the tree. Appending fills the pages there completely; a plain put would not.
     """
     if not transaction.put(SESSION + id_, record, True, True, True):  # noqa: FBT003 - append; keywords cost
         transaction.put(SESSION + id_, record)
@@ -245,9 +249,9 @@ def put_new(transaction: Any, id_: bytes, record: bytes) -> None:
 
 @contextmanager
 def opened_to_read(directory: Path, map_size: int) -> Generator[Callable[[], Snapshot]]:
-    """Keep a tree open for a block, without the right to change it; yields what begins a snapshot.
+    """Open a tree read-only for a block; yields a function that begins a snapshot.
 
-    Not for a tree that this process has open: LMDB would drop its locks.
+    The process must not have the tree open already: closing the second one would drop the locks of the first.
     """
     try:
         env = lmdb.open(str(directory), map_size=map_size, readonly=True, create=False, max_readers=_READERS, max_dbs=0)
@@ -263,7 +267,7 @@ class _OpenTrees:
     """py-lmdb's registry of open trees, by which it refuses to open a file twice in one process."""
 
     def leave_to_parent(self) -> None:
-        """Tell py-lmdb of a new process: what its parent has open, or was just opening, this one may open."""
+        """Make py-lmdb's registry that of a new process, which may open what its parent has open."""
         process = os.getpid()
         env_keys_of: Any = lmdb._envid  # noqa: SLF001 - there is no public way
         inherited: Callable[[str, int], tuple[object, ...]] = env_keys_of.env_keys
