@@ -1,5 +1,6 @@
 """The log is replaced by a snapshot when it outgrows the live data, while everybody goes on."""
 
+import errno
 import os
 import shutil
 import signal
@@ -195,6 +196,31 @@ def test_nothing_is_lost_when_others_write_all_the_time(path: Path, secret_key: 
                 expected += len(alive)
             assert store.stats().sessions == expected
         machine.reboot()
+
+
+def test_a_snapshot_that_the_manifest_has_no_room_to_name_leaves_no_file(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take the room of a disk that is full, and no opening would read it."""
+    with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
+        token = store.create({"n": 0})
+        grow_log(store, token)
+        save = manifest.Manifest.save
+
+        def save_all_but_a_base(saved: manifest.Manifest, directory: Path) -> None:
+            if saved.base is not None:
+                raise OSError(errno.ENOSPC, "no room")
+            save(saved, directory)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(manifest.Manifest, "save", save_all_but_a_base)
+            with pytest.raises(crudjt.StoreFull):
+                compact(store)
+        assert bases(path) == []
+        before = picture(store, [token])
+        assert compact(store)
+        assert len(bases(path)) == len(segments(path)) == 1
+        assert picture(store, [token]) == before
 
 
 def test_only_one_process_compacts_at_a_time(path: Path, secret_key: str) -> None:
