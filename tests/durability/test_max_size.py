@@ -4,13 +4,17 @@ import contextlib
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import crudjt
+from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.engine.sweep import Reclaimer
 from crudjt._backends.embedded.engine.view import View
 from crudjt.testing import FakeClock
 from tests.support.disks import QUIET
+from tests.support.embedded import engine_of
 from tests.support.processes import Fork
 
 MIB = 1024**2
@@ -108,6 +112,34 @@ def test_what_has_expired_makes_room_before_a_write_is_refused(small: crudjt.Sto
         assert size_of(store) <= 1.05
 
 
+def test_a_store_full_of_live_sessions_is_not_searched_at_each_refusal(
+    small: crudjt.Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search may take tens of milliseconds, and a client that tries again would cost a processor."""
+    looks = 0
+    scan = Engine.scan
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return scan(*arguments)
+
+    def looks_of_a_refusal() -> int:
+        before = looks
+        with pytest.raises(crudjt.StoreFull):
+            store.create({"pad": "x" * 2000})
+        return looks - before
+
+    monkeypatch.setattr(Engine, "scan", counted)
+    with small as store:
+        fill(store)
+        for _ in range(20):  # each looks for some milliseconds, until one has seen all
+            looks_of_a_refusal()
+        assert looks_of_a_refusal() == 0
+        clock.advance(2)
+        assert looks_of_a_refusal() > 0
+
+
 def test_expired_sessions_behind_many_that_live_are_found(path: Path, secret_key: str, clock: FakeClock) -> None:
     with crudjt.open(path, secret_key=secret_key, clock=clock, max_size=2 * MIB, sync_interval=QUIET) as store:
         living = [store.create({"pad": "x" * 100}) for _ in range(5000)]
@@ -127,3 +159,19 @@ def test_an_update_that_needs_room_gets_that_of_expired_sessions(small: crudjt.S
         fill(store, ttl=100)
         clock.advance(100)
         assert all(store.update(token, {"pad": "x" * 1500}) for token in lasting)
+
+
+def test_a_search_for_room_begins_again_where_it_found_some_before(store: crudjt.Store, clock: FakeClock) -> None:
+    """It goes on where it stopped, and what has expired since may lie before that."""
+    tokens = store.create_many([{"n": n} for n in range(1000)])
+    ids = {token: session.id for token in tokens if (session := store.peek(token))}
+    first = sorted(tokens, key=ids.__getitem__)[:512]
+    for at, token in enumerate(first):
+        assert store.touch(token, ttl=200 if at % 2 else 100)
+    reclaim = Reclaimer(engine_of(store), lambda: clock)
+    clock.advance(100)
+    assert reclaim()
+    assert store.stats().sessions == 744
+    clock.advance(100)
+    assert reclaim()
+    assert store.stats().sessions == 488

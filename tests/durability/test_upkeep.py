@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import crudjt
-from crudjt._backends.embedded.engine import background, compaction
+from crudjt._backends.embedded.engine import background, compaction, sweep
 from crudjt.testing import FakeClock
 from tests.support.disks import wait_for
 from tests.support.embedded import engine_of, reader_pids
@@ -60,6 +60,27 @@ def test_a_clock_that_was_ahead_once_ends_no_sweeping(path: Path, secret_key: st
         clock.advance(11)
         wait_for(lambda: store.stats().sessions == 1)
         assert store.peek(lasting)
+
+
+def test_upkeep_that_has_failed_is_not_tried_again_at_each_round(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk may be full for hours: each try costs time, and a line in the log."""
+    clock = ClockAheadForAWhile()
+    tries: list[None] = []
+
+    def refuse(*_: object) -> bool:
+        tries.append(None)
+        raise crudjt.StoreFull(path, "the disk has no room for a snapshot")
+
+    monkeypatch.setattr(compaction, "compaction_is_due", refuse)
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=0.01) as store:
+        wait_for(lambda: bool(tries))
+        looks = clock.looks
+        wait_for(lambda: clock.looks > looks + 10)
+        assert len(tries) == 1
+        assert store.create({"n": 1})
+    assert [record.getMessage().count("postponed by 60 s") for record in caplog.records] == [1]
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -146,6 +167,33 @@ def test_where_no_threads_run_writes_sweep_and_compact(
         assert store.stats().sessions == 1
         assert store.stats().compacted_at is not None
         assert store.peek(lasting)
+
+
+@pytest.mark.usefixtures("without_threads")
+def test_where_no_threads_run_a_sweep_counts_only_when_it_has_seen_every_session(
+    path: Path, secret_key: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write does a small part of it."""
+    monkeypatch.setattr(sweep, "_RECLAIM_SECONDS", 0.0005)
+    with crudjt.open(
+        path, secret_key=secret_key, clock=clock, sync_interval=0.001, sweep_interval=600, durability="full"
+    ) as store:
+        store.create_many([{"n": n} for n in range(5000)], ttl=10)
+        lasting = store.create({"n": 0})
+        first = store.stats().swept_at
+        for _ in range(12):
+            clock.advance(59)  # less at once than if it had been set
+            for n in range(40):
+                store.update(lasting, {"n": n})
+            time.sleep(0.002)
+
+        def swept() -> bool:
+            for n in range(40):  # one of them looks whether threads run
+                store.update(lasting, {"n": n})
+            return store.stats().swept_at != first
+
+        wait_for(swept)
+        assert store.stats().sessions == 1
 
 
 def test_where_threads_run_writes_leave_the_work_to_them(
