@@ -20,6 +20,7 @@ from tests.faults.scenarios import (
     io_errors,
     kills,
     power,
+    replaced_files,
     strace,
     users,
 )
@@ -32,6 +33,7 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
     "kills": (kills.run, 4),
     "forks": (forks.run, 4),
     "users": (users.run, 2),
+    "replaced-files": (replaced_files.run, 4),
     "io-errors": (io_errors.run, 2),
     "strace": (strace.run, 1),
     "histories": (histories.run, 10),

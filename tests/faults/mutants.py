@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.faults import defects
-from tests.faults.scenarios import crash_states, damage, forks, histories, interleavings, io_errors, kills, users
+from tests.faults.scenarios import (
+    crash_states,
+    damage,
+    forks,
+    histories,
+    interleavings,
+    io_errors,
+    kills,
+    replaced_files,
+    users,
+)
 from tests.faults.tally import Scenario, Violation, play
 from tests.support.processes import Fork, ForkFailure
 
@@ -94,6 +104,7 @@ MUTANTS = [
     ),
     Mutant("revoke looks once", defects.revoke_looks_once, histories.run, 60),
     Mutant("a fork is not noticed", defects.fork_not_noticed, forks.run, 2),
+    Mutant("files that were replaced are not noticed", defects.replaced_files_not_noticed, replaced_files.run, 4),
 ]  # fmt: skip
 if os.geteuid() == 0:
     MUTANTS.append(

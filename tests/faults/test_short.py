@@ -17,6 +17,7 @@ ROUNDS = {
     "kills": 2,
     "forks": 2,
     "users": 1,
+    "replaced-files": 3,
     "io-errors": 1,
     "strace": 1,
     "histories": 6,
