@@ -22,6 +22,8 @@ from crudjt._core.lookup import (
     opens,
 )
 from crudjt._core.record import (
+    LIMITS,
+    NO_LIMITS_BYTES,
     NO_SUBJECT,
     RECORD_FORMAT,
     START_OF_NEW,
@@ -34,7 +36,6 @@ from crudjt._core.record import (
     pack_unlimited_header,
     relimited,
     seal,
-    unlimited,
     unpack_header,
     version_of,
     with_created,
@@ -153,7 +154,7 @@ class Sessions(Finder):
         if current is None:
             return False, ()
         key, id_, head, old, subject = current
-        if limits is not NO_NEW_LIMITS or not unlimited(head):
+        if limits is not NO_NEW_LIMITS or head[LIMITS] != NO_LIMITS_BYTES:
             header = Header(*unpack_header(head))
             if not header.alive(now_ms):
                 return False, ()
@@ -194,7 +195,7 @@ class Sessions(Finder):
             return None, ()
         key, id_, old, data, owner = current
         head, newest, place = old, self._newest, id_[PLACE]
-        if limits is not NO_NEW_LIMITS or not unlimited(head):
+        if limits is not NO_NEW_LIMITS or head[LIMITS] != NO_LIMITS_BYTES:
             header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
             if not header.alive(now_ms):
                 return None, ()

@@ -43,7 +43,10 @@ TAG_OFFSET = 48
 _EXPIRES_OFFSET = 16
 _HARD_EXPIRY_OFFSET = 24
 _READS_LEFT_OFFSET = 40
-_NO_LIMITS = bytes(TAG_OFFSET - _EXPIRES_OFFSET)
+LIMITS = slice(_EXPIRES_OFFSET, TAG_OFFSET)
+"""Where deadline and number of reads lie in a header."""
+NO_LIMITS_BYTES = bytes(TAG_OFFSET - _EXPIRES_OFFSET)
+"""What lies there for a session that has neither."""
 
 _HEADER = Struct("<BBHIQQQQQ16s")
 HEADER_BYTES = 64
@@ -166,11 +169,6 @@ def read_header(record: bytes) -> Header:
 def seal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes) -> bytes:
     """Return the record to store, from a header's bytes and a payload."""
     return head + cipher.seal(payload, id_ + head)
-
-
-def unlimited(head: bytes) -> bool:
-    """Tell whether a session has neither deadline nor number of reads, from its header's bytes."""
-    return head[_EXPIRES_OFFSET:TAG_OFFSET] == _NO_LIMITS
 
 
 def has_expired(head: bytes, now_ms: int) -> bool:

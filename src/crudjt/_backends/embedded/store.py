@@ -33,12 +33,14 @@ from crudjt._core.keyring import (
 from crudjt._core.lookup import Found
 from crudjt._core.operations import Sessions
 from crudjt._core.options import Options
-from crudjt._core.record import HEADER_BYTES, Header, unlimited, unpack_header
+from crudjt._core.record import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, unpack_header
 from crudjt._core.session import Envelope, Session
 from crudjt._core.stats import Stats
 from crudjt._core.tokens import random_place, token_block
 from crudjt._core.validation import (
     KEEP,
+    NO_LIMITS,
+    NO_NEW_LIMITS,
     Duration,
     KeepType,
     changed_limits,
@@ -140,7 +142,8 @@ class EmbeddedStore(Store):
     ) -> str:
         sessions = self._minting
         packed = pack(data, self._max_data_bytes)
-        limits = new_limits(ttl, idle, max_reads)
+        # The usual limits are written out here and in `update`: the call takes 1 % of a write.
+        limits = NO_LIMITS if ttl is idle is max_reads is None else new_limits(ttl, idle, max_reads)
         if subject is not None:
             checked_subject(subject)
         clock = self._clock
@@ -192,7 +195,7 @@ class EmbeddedStore(Store):
                 continue
             head, packed, subject = sessions.opened(key, id_, record)
             until = 0
-            if not unlimited(head):
+            if head[LIMITS] != NO_LIMITS_BYTES:
                 header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
                 if not header.alive(now_ms):
                     return None
@@ -236,7 +239,7 @@ class EmbeddedStore(Store):
         packed = pack(data, self._max_data_bytes)
         if if_version is not None:
             checked_version(if_version)
-        limits = changed_limits(ttl, idle, max_reads)
+        limits = NO_NEW_LIMITS if ttl is idle is max_reads is KEEP else changed_limits(ttl, idle, max_reads)
         known, now_ms = self._known(token), self._clock() // NS_PER_MS
         return self._engine.write(
             self._sessions.change, (token, known, packed, limits, if_version, now_ms), self._durable
