@@ -4,7 +4,7 @@
     gunicorn --workers 2 --preload --chdir examples/django_login django_site:application
 
 ``POST /register`` and ``/login`` take ``user`` and ``password``; ``GET /`` shows who you are and your sessions on all
-devices; ``POST /sessions/HANDLE/end``, ``/logout`` and ``/logout-everywhere`` end them. ``POST /forgot`` makes a link
+devices; ``POST /sessions/HANDLE/end``, ``/logout`` and ``/logout-everywhere`` end them. ``POST /forgot`` mails a link
 that works once, and ``POST /reset/LINK`` sets a new ``password`` and ends every session of the user. Each POST needs
 the CSRF token of the cookie that ``GET /`` sets, in the header ``X-CSRFToken``.
 """
@@ -91,7 +91,7 @@ def log_in(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=403)
     login(request, user)
     request.session["device"] = request.headers.get("User-Agent", "")[:100]
-    return HttpResponse(f"hello {user.get_username()}\n")
+    return HttpResponse("hello\n")
 
 
 @require_POST
@@ -121,8 +121,18 @@ def end(request: HttpRequest, handle: str) -> HttpResponse:
 
 @require_POST
 def forgot(request: HttpRequest) -> HttpResponse:
-    """Make a link that sets a new password, once. It belongs into a mail to the user; here it is the answer."""
-    return HttpResponse(links.create({"user": request.POST["user"]}, ttl=LINK_SECONDS, max_reads=1))
+    """Mail the user a link that sets a new password, once. An unknown user gets the same answer."""
+    name = request.POST["user"]
+    if User.objects.filter(username=name).exists():
+        send_mail(name, links.create({"user": name}, ttl=LINK_SECONDS, max_reads=1))
+    return HttpResponse("look into your mail\n")
+
+
+def send_mail(name: str, link: str) -> None:
+    """Write a line to a file that no other user can read. Your application sends a mail."""
+    descriptor = os.open(DIRECTORY / "outbox", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{name} {link}\n")
 
 
 @require_POST

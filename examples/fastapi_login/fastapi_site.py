@@ -5,7 +5,7 @@
 
 ``POST /register`` and ``/login`` take ``user`` and ``password`` as JSON; a login answers with a token, which the client
 sends as ``Authorization: Bearer TOKEN``. ``GET /`` shows who you are and your sessions on all devices;
-``POST /sessions/HANDLE/end``, ``/logout`` and ``/logout-everywhere`` end them. ``POST /forgot`` makes a link that works
+``POST /sessions/HANDLE/end``, ``/logout`` and ``/logout-everywhere`` end them. ``POST /forgot`` mails a link that works
 once, and ``POST /reset/LINK`` sets a new ``password`` and ends every session of the user. ``/docs`` shows it all.
 """
 
@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from accounts import Accounts
+from accounts import Accounts, send_mail
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request
 from pydantic import BaseModel
 
@@ -115,9 +115,12 @@ async def end(handle: str, session: RequiredSession) -> str:
 
 
 @api.post("/forgot")
-async def forgot(body: User, links: Links) -> str:
-    """Make a link that sets a new password, once. It belongs into a mail to the user; here it is the answer."""
-    return await links.create({"user": body.user}, ttl=LINK_SECONDS, max_reads=1)
+async def forgot(body: User, request: Request, links: Links, accounts: Users) -> str:
+    """Mail the user a link that sets a new password, once. An unknown user gets the same answer."""
+    if await to_thread(accounts.has, body.user):
+        link = await links.create({"user": body.user}, ttl=LINK_SECONDS, max_reads=1)
+        send_mail(request.app.state.outbox, body.user, link)
+    return "look into your mail"
 
 
 @api.post("/reset/{link}")
@@ -148,5 +151,6 @@ def create_app() -> FastAPI:
     app.include_router(api)
     app.state.accounts = Accounts(directory / "users.db")
     app.state.links = links
+    app.state.outbox = directory / "outbox"
     use_store(app, sessions)
     return app

@@ -135,9 +135,18 @@ def test_a_user_logs_out_everywhere(site: Site) -> None:
     assert (phone.get("/").status, laptop.get("/").status) == (401, 401)
 
 
+def mailed_link(site: Site, browser: Browser) -> str:
+    """Ask for a link, and find it in the mail: the answer is the same for an unknown user, who gets none."""
+    answers = {browser.post("/forgot", user=user).text for user in ("mary", "<b>unknown</b>")}
+    assert answers == {"look into your mail\n"}
+    [(user, link)] = [line.split() for line in (site.log.parent / "outbox").read_text().splitlines()]
+    assert user == "mary"
+    return link
+
+
 def test_a_link_sets_a_new_password_once_and_ends_the_sessions_that_knew_the_old_one(site: Site, cookie: str) -> None:
     phone, laptop = logged_in(site, "mary", "phone"), site("laptop")
-    link = laptop.post("/forgot", user="mary").text
+    link = mailed_link(site, laptop)
     laptop.cookies[cookie] = link
     assert laptop.get("/").status == 401  # a link is no session
     assert laptop.post(f"/reset/{phone.cookies[cookie]}", password="stolen").status == 404  # a session is no link
