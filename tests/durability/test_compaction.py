@@ -11,7 +11,7 @@ import pytest
 
 import crudjt
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine import compaction, engine, manifest, recovery, segment
+from crudjt._backends.embedded.engine import compaction, engine, manifest, recovery, segment, segment_writer
 from crudjt.testing import FakeClock
 from tests.support.disks import (
     MIB,
@@ -28,7 +28,7 @@ from tests.support.disks import (
 )
 from tests.support.embedded import compact, compaction_is_due, engine_of
 
-COMPACTION = (compaction, engine, segment, manifest, recovery, _filesystem)
+COMPACTION = (compaction, engine, segment, segment_writer, manifest, recovery, _filesystem)
 
 
 def grow_log(store: crudjt.Store, token: str, count: int = 200) -> None:

@@ -19,12 +19,8 @@ from crudjt._backends.embedded.engine.manifest import (
     Base,
     Manifest,
 )
-from crudjt._backends.embedded.engine.segment import (
-    SegmentReader,
-    create_segment,
-    decode_header,
-    segment_path,
-)
+from crudjt._backends.embedded.engine.segment import SegmentReader, decode_header, segment_path
+from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._core.keyring import Keyring
 from crudjt._core.record import (
     HEADER_BYTES,

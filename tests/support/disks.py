@@ -31,10 +31,10 @@ from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
     Entry,
     SegmentReader,
-    SegmentWriter,
     segment_numbers,
     segment_path,
 )
+from crudjt._backends.embedded.engine.segment_writer import SegmentWriter
 from crudjt._backends.embedded.engine.view import DATA_FILE
 from tests.support.embedded import stored
 

@@ -15,13 +15,12 @@ from crudjt._backends.embedded.engine.segment import (
     Entry,
     SegmentHeader,
     SegmentReader,
-    SegmentWriter,
-    create_segment,
     decode_changes,
     decode_header,
     encode_entry,
     encode_header,
 )
+from crudjt._backends.embedded.engine.segment_writer import SegmentWriter, create_segment
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
 from crudjt._core.record import (
     MIN_RECORD_BYTES,

@@ -22,7 +22,7 @@ from crudjt._backends.embedded.engine import (
 )
 from crudjt._backends.embedded.engine.control_block import ControlBlock
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
-from crudjt._backends.embedded.engine.segment import SegmentWriter
+from crudjt._backends.embedded.engine.segment_writer import SegmentWriter
 from crudjt._backends.embedded.engine.view import View
 from crudjt._backends.embedded.read_cache import ReadCache
 from tests.faults.model.lives import Lives, finished

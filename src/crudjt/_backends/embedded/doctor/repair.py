@@ -40,13 +40,8 @@ from crudjt._backends.embedded.engine.recovery import (
     write_base,
 )
 from crudjt._backends.embedded.engine.room import new_pages
-from crudjt._backends.embedded.engine.segment import (
-    HEADER_BLOCK_BYTES,
-    SegmentReader,
-    create_segment,
-    segment_numbers,
-    segment_path,
-)
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentReader, segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import DATA_FILE, MAP_TO_SIZE, View, ViewError, put_new, translated
 from crudjt._core.changes import DELETE, INSERT, SESSION
 from crudjt._core.options import DEFAULT_MAX_SIZE

@@ -24,7 +24,8 @@ from crudjt._backends.embedded.engine.recovery import (
     base_path,
     write_base,
 )
-from crudjt._backends.embedded.engine.segment import create_segment, segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import Snapshot
 from crudjt.errors import StoreCorrupt, StoreInaccessible
 

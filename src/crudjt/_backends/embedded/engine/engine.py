@@ -37,7 +37,8 @@ from crudjt._backends.embedded.engine.room import (
     new_pages,
     reserve_to_leave,
 )
-from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, create_segment, encode_entry, segment_path
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, encode_entry, segment_path
+from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import (
     MAX_SIZE_REACHED,
     SEGMENT_KEY,

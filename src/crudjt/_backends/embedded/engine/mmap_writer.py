@@ -13,7 +13,7 @@ from pathlib import Path
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine.control_block import WORD_LOG_ALLOCATED
-from crudjt._backends.embedded.engine.segment import SegmentWriter
+from crudjt._backends.embedded.engine.segment_writer import SegmentWriter
 
 RESERVE_BYTES = 1024**2  # more than 20,000 deletes
 _STEP_BYTES = 1024**2

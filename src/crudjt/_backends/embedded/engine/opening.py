@@ -32,10 +32,7 @@ from crudjt._backends.embedded.engine.reader import (
     VIEW_DIRECTORY,
 )
 from crudjt._backends.embedded.engine.recovery import rebuild
-from crudjt._backends.embedded.engine.segment import (
-    SALT_BYTES,
-    segment_numbers,
-)
+from crudjt._backends.embedded.engine.segment import segment_numbers
 from crudjt._backends.embedded.engine.view import (
     DATA_FILE,
     ViewError,
@@ -46,6 +43,7 @@ from crudjt.errors import StoreBusy, StoreCorrupt, StoreInaccessible
 
 _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
+_SALT_BYTES = 32
 _UNUSABLE_ERRNOS = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS})
 
 
@@ -145,7 +143,7 @@ def _check_alone(directory: Path, max_size: int | None) -> None:
     if found is None:
         if segment_numbers(directory / LOG_DIRECTORY) or any((directory / BASE_DIRECTORY).glob("*.mdb")):
             raise StoreCorrupt(directory / manifest.NAME, 0, "the manifest is missing")
-        salt = os.urandom(SALT_BYTES).hex()
+        salt = os.urandom(_SALT_BYTES).hex()
         found = Manifest(
             map_size=max_size or DEFAULT_MAX_SIZE, salt=salt, keys=[], boot=None, base=None, segment=0, doubtful=False
         )

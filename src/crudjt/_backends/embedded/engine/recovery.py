@@ -32,12 +32,11 @@ from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
     Entry,
     SegmentReader,
-    SegmentWriter,
-    create_segment,
     is_empty,
     segment_numbers,
     segment_path,
 )
+from crudjt._backends.embedded.engine.segment_writer import SegmentWriter, create_segment
 from crudjt._backends.embedded.engine.view import DATA_FILE, SEGMENT_KEY, Snapshot, View, put_new
 from crudjt._core.changes import DELETE, REPLACE, SESSION, SUBJECT
 from crudjt._core.record import NO_SUBJECT

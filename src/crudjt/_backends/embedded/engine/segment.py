@@ -30,7 +30,6 @@ of an older file or of a cut-off tail never pass for an entry.
 """
 
 import os
-import weakref
 from collections.abc import Iterator, Sequence
 from mmap import mmap
 from pathlib import Path
@@ -41,17 +40,13 @@ from zlib import crc32
 from crudjt import _filesystem
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
 from crudjt._core.gil import in_batches
-from crudjt._core.record import (
-    MIN_RECORD_BYTES,
-    TAG_OFFSET,
-)
+from crudjt._core.record import MIN_RECORD_BYTES, TAG_OFFSET
 from crudjt._core.tokens import ID_BYTES
 from crudjt.errors import StoreCorrupt, StoreFormatError
 
 MAGIC = b"CRUDJTL1"
 SEGMENT_FORMAT = 1
 HEADER_BLOCK_BYTES = 4096
-SALT_BYTES = 32
 
 _HEADER = Struct("<8sIIQI32s")
 _CRC = Struct("<I")
@@ -64,7 +59,7 @@ _pack_one_delete = Struct("<QB16s16s").pack
 _pack_delete_and_put = Struct("<QB16s16sB16sI").pack
 _DELETE = Struct("<B16s16s")
 _HEADER_COPIES = (0, 2048)
-_MARK_OFFSET = 1024
+MARK_OFFSET = 1024
 _SEQUENCE_BYTES = 8
 _LENGTH_AND_CRC_BYTES = 8
 _CHUNK_BYTES = 1024**2
@@ -149,60 +144,13 @@ def encode_header(header: SegmentHeader) -> bytes:
     block = bytearray(HEADER_BLOCK_BYTES)
     for at in _HEADER_COPIES:
         block[at : at + len(packed)] = packed
-    block[_MARK_OFFSET : _MARK_OFFSET + _MARK.size] = _encode_mark(HEADER_BLOCK_BYTES, header.crc_salt)
+    block[MARK_OFFSET : MARK_OFFSET + _MARK.size] = encode_mark(HEADER_BLOCK_BYTES, header.crc_salt)
     return bytes(block)
 
 
-def create_segment(directory: Path, number: int, first_sequence: int, store_salt: bytes) -> None:
-    """Create an empty segment durably. A segment with its final name always has a complete header."""
-    header = SegmentHeader(number, first_sequence, int.from_bytes(os.urandom(4), "little"), store_salt)
-    _filesystem.replace_file(segment_path(directory, number), encode_header(header))
-
-
-def _encode_mark(synced_end: int, crc_salt: int) -> bytes:
+def encode_mark(synced_end: int, crc_salt: int) -> bytes:
+    """Return the synced mark."""
     return _MARK.pack(synced_end, crc32(synced_end.to_bytes(8, "little"), crc_salt))
-
-
-class SegmentWriter:
-    """An open segment of a live store: appended to under the write lock, synced by any process."""
-
-    def __init__(self, directory: Path, number: int) -> None:
-        """Open an existing segment.
-
-        Raises:
-            StoreCorrupt: its header is damaged.
-
-        """
-        path = segment_path(directory, number)
-        self.number = number
-        self.descriptor = _filesystem.open_file(path)
-        self.close = weakref.finalize(self, os.close, self.descriptor)
-        self.close.atexit = False  # the last sync of an interpreter that ends comes after such calls
-        self.header = decode_header(path, os.pread(self.descriptor, HEADER_BLOCK_BYTES, 0))
-        self.crc_salt = self.header.crc_salt
-
-    def append(self, entry: bytes, offset: int) -> None:
-        """Write an entry, or leave the segment as it was and raise."""
-        try:
-            _filesystem.write_at(self.descriptor, entry, offset)
-        except OSError:
-            self.cut(offset)
-            raise
-
-    def cut(self, end: int) -> bool:
-        """Cut the file to `end`, dropping what a failed or dead writer left; return whether it was longer."""
-        if os.fstat(self.descriptor).st_size == end:
-            return False
-        _filesystem.truncate(self.descriptor, end)
-        return True
-
-    def sync(self) -> None:
-        """Return when every entry that was appended before the call is on disk."""
-        _filesystem.sync_data(self.descriptor)
-
-    def mark_synced(self, end: int) -> None:
-        """Record that everything before `end` is on disk, so that damage there is not taken for a torn tail."""
-        _filesystem.write_at(self.descriptor, _encode_mark(end, self.crc_salt), _MARK_OFFSET)
 
 
 def decode_header(path: Path, block: bytes) -> SegmentHeader:
@@ -246,8 +194,6 @@ class SegmentReader:
 
     """
 
-    content: bytes | mmap
-
     def __init__(
         self, path: Path, end: int | None = None, header: SegmentHeader | None = None, *, alone: bool = False
     ) -> None:
@@ -260,7 +206,7 @@ class SegmentReader:
 
         """
         self.path = path
-        self.content = _filesystem.mapped_to_read(path) if alone else _filesystem.read_file(path)[:end]
+        self.content: bytes | mmap = _filesystem.mapped_to_read(path) if alone else _filesystem.read_file(path)[:end]
         self.header = header or decode_header(path, self.content[:HEADER_BLOCK_BYTES])
         if header is None and len(self.content) < HEADER_BLOCK_BYTES:
             raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")
@@ -270,7 +216,7 @@ class SegmentReader:
     @property
     def synced_end(self) -> int:
         """The offset up to which the segment is known to have been on disk."""
-        end, crc = _MARK.unpack_from(self.content, _MARK_OFFSET)
+        end, crc = _MARK.unpack_from(self.content, MARK_OFFSET)
         true = crc == crc32(int(end).to_bytes(8, "little"), self.header.crc_salt)
         return int(end) if true else HEADER_BLOCK_BYTES
 
