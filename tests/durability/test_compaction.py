@@ -1,9 +1,13 @@
 """The log is replaced by a snapshot when it outgrows the live data, while everybody goes on."""
 
+import contextlib
 import errno
 import os
 import shutil
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +16,13 @@ import pytest
 import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import compaction, engine, manifest, recovery, segment, segment_writer
+from crudjt._backends.embedded.engine.view import View
 from crudjt.testing import FakeClock
 from tests.support.disks import (
     MIB,
     QUIET,
     Machine,
+    all_files,
     bases,
     die_at_line,
     exit_code_of_child,
@@ -221,6 +227,51 @@ def test_a_snapshot_that_the_manifest_has_no_room_to_name_leaves_no_file(
         assert compact(store)
         assert len(bases(path)) == len(segments(path)) == 1
         assert picture(store, [token]) == before
+
+
+def test_a_snapshot_that_the_disk_has_no_room_for_is_not_begun(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of it would take the room that writers need."""
+    with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
+        token = store.create({"n": 0})
+        grow_log(store, token)
+        before = all_files(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(_filesystem, "free_bytes", lambda _path: 0)
+            with pytest.raises(crudjt.StoreFull, match="no room for a snapshot"):
+                compact(store)
+        assert all_files(path) == before
+        assert store.update(token, {"n": 1})
+
+
+def test_close_waits_for_a_snapshot_that_another_thread_copies(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LMDB does not wait for a thread that is in it: the process would die."""
+    copying, go_on = threading.Event(), threading.Event()
+    copy = View.copy
+
+    def copy_slowly(*arguments: Any) -> int:
+        copying.set()
+        assert go_on.wait(30)
+        return copy(*arguments)
+
+    monkeypatch.setattr(View, "copy", copy_slowly)
+    store = crudjt.open(path, secret_key=secret_key, sync_interval=QUIET)
+    token = store.create({"n": 0})
+    with ThreadPoolExecutor(2) as threads:
+        compacted = threads.submit(compact, store)
+        assert copying.wait(30)
+        closed = threads.submit(store.close)
+        with pytest.raises(FutureTimeoutError):  # of its own before Python 3.11
+            closed.result(0.2)
+        go_on.set()
+        closed.result(30)
+        with contextlib.suppress(crudjt.StoreClosed):
+            compacted.result(30)
+    with crudjt.open(path, secret_key=secret_key) as store:
+        assert store.read(token) is not None
 
 
 def test_only_one_process_compacts_at_a_time(path: Path, secret_key: str) -> None:
