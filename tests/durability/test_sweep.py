@@ -171,8 +171,8 @@ def test_a_large_sweep_goes_in_small_transactions_and_lets_others_in_between(
         versions: list[int] = []
         write = Engine.write
 
-        def watched(engine: Engine, decide: Any, *others: Any) -> Any:
-            removed = write(engine, decide, *others)
+        def watched(engine: Engine, decide: Any, *others: Any, **more: Any) -> Any:
+            removed = write(engine, decide, *others, **more)
             if decide is sweep._remove_expired:
                 sizes.append(removed)
                 assert store.update(kept, {"kept": len(sizes)})
@@ -271,13 +271,13 @@ def test_a_session_that_is_extended_while_a_sweep_runs_is_not_removed(
         clock.advance(10)
         write = Engine.write
 
-        def touched_first(engine: Engine, decide: Any, *others: Any) -> Any:
+        def touched_first(engine: Engine, decide: Any, *others: Any, **more: Any) -> Any:
             if decide is sweep._remove_expired:
                 monkeypatch.setattr(Engine, "write", write)
                 clock.set_back(5)
                 assert store.touch(token, ttl=1000)
                 clock.advance(5)
-            return write(engine, decide, *others)
+            return write(engine, decide, *others, **more)
 
         monkeypatch.setattr(Engine, "write", touched_first)
         assert store.sweep() == 0
