@@ -115,6 +115,13 @@ def test_a_location_that_cannot_be_meant_makes_neither_a_store_nor_a_key(shell: 
     assert sorted(shell.home.rglob("*")) == before
 
 
+@pytest.mark.parametrize("name", ["init", "doctor", "stats"])
+def test_every_command_names_an_unknown_scheme(command: Command, name: str) -> None:
+    result = command("--store", "redis://host", name)
+    assert result.exit_code == 2
+    assert "begins with redis:, which is not a known scheme" in result.stderr
+
+
 def test_the_older_spellings_name_the_same_store(
     command: Command, live: crudjt.Store, url: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ class Settings:
         """The directory of the store; a store that has none is refused."""
         place = self.place
         if isinstance(place, str):
+            backend_of(place)  # refuses an unknown scheme by name
             raise click.UsageError("this command works on the files of a store; --store must be a directory")
         return place
 
