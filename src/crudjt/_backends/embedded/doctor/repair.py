@@ -14,41 +14,24 @@ from pathlib import Path
 import msgspec
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.doctor.check import (
-    Examination,
-    Finding,
-    Report,
-)
+from crudjt._backends.embedded.doctor.check import Examination, Finding, Report
 from crudjt._backends.embedded.doctor.lmdb_pages import Tree
-from crudjt._backends.embedded.doctor.locks import (
-    at_rest,
-    check_is_store,
-)
+from crudjt._backends.embedded.doctor.locks import at_rest, check_is_store
 from crudjt._backends.embedded.doctor.segment_scan import Hole, read_segment, surviving_entries
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import LogEnd
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Manifest
 from crudjt._backends.embedded.engine.os_errors import store_error
-from crudjt._backends.embedded.engine.reader import (
-    BASE_DIRECTORY,
-    VIEW_DIRECTORY,
-)
-from crudjt._backends.embedded.engine.recovery import (
-    base_path,
-    rebuild,
-    write_base,
-)
+from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, VIEW_DIRECTORY
+from crudjt._backends.embedded.engine.recovery import base_path, rebuild, write_base
 from crudjt._backends.embedded.engine.room import new_pages
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentReader, segment_numbers, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import DATA_FILE, MAP_TO_SIZE, View, ViewError, put_new, translated
 from crudjt._core.changes import DELETE, INSERT, SESSION
 from crudjt._core.options import DEFAULT_MAX_SIZE
-from crudjt._core.record import (
-    DamagedRecord,
-    read_header,
-)
+from crudjt._core.record import DamagedRecord, read_header
 from crudjt._core.tokens import ID_BYTES
 from crudjt.errors import StoreCorrupt, StoreFull
 

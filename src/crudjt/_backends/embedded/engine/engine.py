@@ -48,15 +48,9 @@ from crudjt._backends.embedded.engine.view import (
     put_new,
 )
 from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Result
-from crudjt._core.gil import (
-    free_in_batches,
-)
+from crudjt._core.gil import free_in_batches
 from crudjt._core.process_guard import own_memory, renew
-from crudjt._core.record import (
-    HEADER_BYTES,
-    NO_SUBJECT,
-    TAG_OFFSET,
-)
+from crudjt._core.record import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
 from crudjt.errors import StoreError, StoreFailed, StoreFull
 
 

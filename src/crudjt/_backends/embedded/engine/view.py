@@ -31,11 +31,7 @@ from crudjt._backends.embedded.engine.room import (
 )
 from crudjt._core.changes import SESSION, SUBJECT
 from crudjt._core.process_guard import guard
-from crudjt._core.record import (
-    HEADER_BYTES,
-    NO_SUBJECT,
-    TAG_OFFSET,
-)
+from crudjt._core.record import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
 from crudjt.errors import StoreBusy, StoreError, StoreFailed, StoreFull
 
 SEGMENT_KEY = b"m"
