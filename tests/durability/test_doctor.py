@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 import crudjt
-from crudjt._backends.embedded.doctor.check import (
-    Finding,
-    examine,
-)
+from crudjt._backends.embedded.doctor.check import examine
+from crudjt._backends.embedded.doctor.report import Finding
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES
 from crudjt._core.changes import SESSION
 from tests.support.disks import (

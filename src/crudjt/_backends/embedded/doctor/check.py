@@ -6,44 +6,21 @@ to the control block, and compaction waits, so that no file is removed during th
 
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.doctor.lmdb_pages import Tree
-from crudjt._backends.embedded.doctor.locks import (
-    at_rest,
-    check_is_store,
-    maintenance_waits,
-)
-from crudjt._backends.embedded.doctor.snapshot import (
-    LiveView,
-    hold_live_view,
-)
+from crudjt._backends.embedded.doctor.locks import at_rest, check_is_store, maintenance_waits
+from crudjt._backends.embedded.doctor.report import Finding, Report, size_text
+from crudjt._backends.embedded.doctor.snapshot import LiveView, hold_live_view
 from crudjt._backends.embedded.doctor.view_check import ViewContents
 from crudjt._backends.embedded.engine import manifest
-from crudjt._backends.embedded.engine.control_block import (
-    CONTROL_BYTES,
-    OTHER_PID_NAMESPACE,
-    ControlBlock,
-    LogEnd,
-)
+from crudjt._backends.embedded.engine.control_block import CONTROL_BYTES, OTHER_PID_NAMESPACE, ControlBlock, LogEnd
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
-from crudjt._backends.embedded.engine.manifest import (
-    Base,
-    Manifest,
-)
+from crudjt._backends.embedded.engine.manifest import Base, Manifest
 from crudjt._backends.embedded.engine.os_errors import inaccessible
-from crudjt._backends.embedded.engine.reader import (
-    BASE_DIRECTORY,
-    CONTROL_FILE,
-    VIEW_DIRECTORY,
-)
-from crudjt._backends.embedded.engine.recovery import (
-    base_path,
-    check_tail,
-)
+from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
+from crudjt._backends.embedded.engine.recovery import base_path, check_tail
 from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
     SegmentReader,
@@ -59,27 +36,6 @@ from crudjt.errors import StoreBusy, StoreCorrupt, StoreError, StoreInaccessible
 _REPAIR = "stop the processes that use the store and run: crudjt doctor --repair"
 
 _examining = threading.Lock()  # LMDB opens a tree once in a process
-
-
-class Finding(NamedTuple):
-    """One result of the check; `offset` in bytes, if there is one."""
-
-    healthy: bool
-    path: Path
-    offset: int | None
-    text: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """The findings about the files of a store."""
-
-    findings: list[Finding]
-
-    @property
-    def healthy(self) -> bool:
-        """Whether nothing is wrong."""
-        return all(finding.healthy for finding in self.findings)
 
 
 def examine(directory: Path) -> Report:
@@ -231,7 +187,7 @@ class Examination:
             self._log_fault(path, offset, f"the base snapshot differs from what was written; {_REPAIR}")
             return
         self.sessions = {key[len(SESSION) :]: value for key, value in items.items() if key.startswith(SESSION)}
-        self._ok(path, f"base: {len(self.sessions):,} sessions, {_size(base.size)}, SHA-256 as noted")
+        self._ok(path, f"base: {len(self.sessions):,} sessions, {size_text(base.size)}, SHA-256 as noted")
 
     def _check_log(self, log_end: LogEnd | None) -> None:
         log = self.directory / LOG_DIRECTORY
@@ -275,7 +231,7 @@ class Examination:
             )
         torn = reader.filled - end
         state = f"{torn} bytes at the end were never on disk and will be cut off" if torn > 0 else _synced(reader, end)
-        self._ok(path, f"log segment {number}: {entries:,} entries, {_size(end)}, {state}")
+        self._ok(path, f"log segment {number}: {entries:,} entries, {size_text(end)}, {state}")
 
     def _check_header(self, reader: SegmentReader, number: int) -> None:
         header = reader.header
@@ -347,7 +303,3 @@ class Examination:
 def _synced(reader: SegmentReader, end: int) -> str:
     waiting = end - reader.synced_end
     return f"the last {waiting:,} bytes not known to be on disk yet" if waiting > 0 else "all on disk"
-
-
-def _size(size: int) -> str:
-    return f"{size:,} bytes" if size < 1024**2 else f"{size / 1024**2:,.1f} MiB"

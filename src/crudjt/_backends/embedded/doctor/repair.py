@@ -14,9 +14,10 @@ from pathlib import Path
 import msgspec
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.doctor.check import Examination, Finding, Report
+from crudjt._backends.embedded.doctor.check import Examination
 from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.doctor.locks import at_rest, check_is_store
+from crudjt._backends.embedded.doctor.report import Finding, Report
 from crudjt._backends.embedded.doctor.segment_scan import Hole, read_segment, surviving_entries
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import LogEnd
