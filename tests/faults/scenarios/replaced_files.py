@@ -9,7 +9,7 @@ from random import Random
 
 import crudjt
 from crudjt import _filesystem
-from tests.faults.model.history import FileJournal, look
+from tests.faults.model.history import FileJournal
 from tests.faults.model.lives import Lives, finished
 from tests.faults.model.workload import Workload
 from tests.faults.tally import Tally, Violation
@@ -54,7 +54,6 @@ def _replace(random: Random, directory: Path, tally: Tally) -> None:
     journals.mkdir()
     lives = Lives(directory / "store", journals, crudjt.generate_secret_key())
     finished(lives.begin(random, BOOT, full=False, operations=OPERATIONS), [])
-    lives.check(BOOT, power_failed=False)
     finished(Fork(_back_up, lives), [])
     begun = directory / "begun"
     names = [lives.expect() for _ in range(PROCESSES)]
@@ -63,8 +62,7 @@ def _replace(random: Random, directory: Path, tally: Tally) -> None:
         eventually(lambda: all((journals / name).exists() for name in names))
         time.sleep(random.uniform(0.02, 0.2))
         begun.touch()
-        deed = random.choice(DEEDS)
-        deed(lives.path)
+        random.choice(DEEDS)(lives.path)
         tally.faults += 1
         for worker in workers:
             finished(worker, [])
@@ -72,8 +70,6 @@ def _replace(random: Random, directory: Path, tally: Tally) -> None:
         for worker in workers:
             worker.end()
     tally.operations += lives.operations()
-    if deed is _restore_backup:
-        finished(Fork(_require_restored, lives), [])
 
 
 def _back_up(lives: Lives) -> None:
@@ -98,11 +94,3 @@ def _work(lives: Lives, name: str, seed: float, begun: Path) -> None:
             raise
         return
     raise Violation(f"a process went on for {NOTICED:.0f} s after files of the store were replaced")
-
-
-def _require_restored(lives: Lives) -> None:
-    _filesystem.current_boot = lambda: BOOT  # this process ends with the function
-    with crudjt.open(lives.path, secret_key=lives.secret_key) as store:
-        for name, state in lives.settled.items():
-            if not look(store, name, [facts.token for facts in state.values() if facts.token]).shows(state):
-                raise Violation("a restored backup does not hold what was backed up", [name, state])
