@@ -212,3 +212,18 @@ def test_a_backup_below_a_directory_that_is_missing_says_so(store: crudjt.Store,
         store.backup(target)
     assert str(caught.value) == f"{target}: cannot be written: the directory above it is missing; make it"
     assert not target.parent.exists()
+
+
+def test_a_backup_into_a_shared_directory_uses_no_name_that_others_can_guess(
+    store: crudjt.Store, tmp_path: Path
+) -> None:
+    """There another user may have made a directory with links, under a name that contains the number of the process."""
+    planted = tmp_path / f".copy.{os.getpid()}.tmp"
+    (planted / "base").mkdir(parents=True)
+    precious = tmp_path / "precious"
+    precious.write_text("keep")
+    (planted / "base" / "base.tmp").symlink_to(precious)
+    store.backup(tmp_path / "copy")
+    assert precious.read_text() == "keep"
+    assert (planted / "base" / "base.tmp").is_symlink()
+    assert (tmp_path / "copy" / "manifest").is_file()
