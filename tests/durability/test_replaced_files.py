@@ -125,3 +125,19 @@ def test_a_new_store_in_the_place_of_the_old_one_opens(path: Path, secret_key: s
         restored.sync()
     failure(store.close)
     assert os.path.lexists(path / "lock")
+
+
+def test_a_copy_of_a_closed_store_opens_in_the_same_boot(path: Path, tmp_path: Path, secret_key: str) -> None:
+    # Small, since copying fills the holes of the view's file.
+    with crudjt.open(path, secret_key=secret_key, max_size=1024**2) as store:
+        token = store.create({"n": 1}, subject="anna")
+    copy = Path(shutil.copytree(path, tmp_path / "copy"))
+    for _ in range(2):
+        with crudjt.open(copy, secret_key=secret_key) as store:
+            assert store.update(token, {"n": 2})
+            store.sync()
+            assert [session.data for session in store.sessions("anna")] == [{"n": 2}]
+    with crudjt.open(path, secret_key=secret_key) as store:
+        session = store.read(token)
+        assert session is not None
+        assert session.data == {"n": 1}

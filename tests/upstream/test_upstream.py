@@ -3,7 +3,7 @@
 import pytest
 
 from tests.upstream.projects import PROJECTS
-from tests.upstream.running import Unavailable, run
+from tests.upstream.running import run
 
 
 @pytest.mark.slow
@@ -11,9 +11,6 @@ from tests.upstream.running import Unavailable, run
 @pytest.mark.parametrize("name", [name for name, project in PROJECTS.items() if project.short])
 def test_the_tests_of_a_project_differ_only_as_it_is_written_down(name: str) -> None:
     project = PROJECTS[name]
-    try:
-        outcome = run(project)
-    except Unavailable as error:
-        pytest.skip(f"its source cannot be downloaded: {error}")
+    outcome = run(project)
     assert outcome.failed == project.differences.keys(), outcome.output[-10_000:]
     assert outcome.passed >= project.least, outcome.output[-10_000:]

@@ -32,7 +32,7 @@ from crudjt._backends.embedded.engine.reader import (
     VIEW_DIRECTORY,
 )
 from crudjt._backends.embedded.engine.recovery import rebuild
-from crudjt._backends.embedded.engine.segment import segment_numbers
+from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
 from crudjt._backends.embedded.engine.view import (
     DATA_FILE,
     ViewError,
@@ -153,11 +153,21 @@ def _check_alone(directory: Path, max_size: int | None) -> None:
         found.save(directory)
     boot = _filesystem.current_boot()
     same_boot = found.boot is not None and found.boot.id == boot.id and found.boot.started_with(boot)
-    if same_boot and not found.doubtful and _usable(directory):
+    if same_boot and not found.doubtful and _usable(directory) and not _copied(directory):
         _note_namespace(directory)
         return
     rebuild(directory, found, fresh_base=found.doubtful or (same_boot and _disk_failed(directory)))
     _note_namespace(directory)
+
+
+def _copied(directory: Path) -> bool:
+    """Tell whether the files were copied or put back since the control block was written, by the inode of the log."""
+    log, control = directory / LOG_DIRECTORY, _control(directory)
+    numbers = segment_numbers(log)
+    if control is None or not numbers:
+        return True
+    noted = control.segment_inode(numbers[-1])
+    return noted != 0 and noted != segment_path(log, numbers[-1]).stat().st_ino
 
 
 def _note_namespace(directory: Path) -> None:
