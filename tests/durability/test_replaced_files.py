@@ -4,10 +4,12 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import crudjt
+from crudjt._backends.embedded.engine import compaction
 from crudjt._core.options import Durability
 from tests.support.disks import segments
 from tests.support.embedded import compact
@@ -125,6 +127,28 @@ def test_a_new_store_in_the_place_of_the_old_one_opens(path: Path, secret_key: s
         restored.sync()
     failure(store.close)
     assert os.path.lexists(path / "lock")
+
+
+def test_a_compaction_leaves_a_backup_alone_that_is_restored_beneath_it(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = compaction.write_base
+
+    def write_and_restore(*arguments: Any) -> Any:
+        base = real(*arguments)
+        restore_a_backup(path)
+        return base
+
+    store = crudjt.open(path, secret_key=secret_key)
+    token = store.create({"n": 1})
+    store.backup(path.with_name("backup"))
+    monkeypatch.setattr(compaction, "write_base", write_and_restore)
+    with pytest.raises(crudjt.StoreFailed):
+        compact(store)
+    with pytest.raises(crudjt.StoreFailed):
+        store.close()
+    with crudjt.open(path, secret_key=secret_key) as restored:
+        assert restored.peek(token) is not None
 
 
 def test_a_copy_of_a_closed_store_opens_in_the_same_boot(path: Path, tmp_path: Path, secret_key: str) -> None:

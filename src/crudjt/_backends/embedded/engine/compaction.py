@@ -46,6 +46,7 @@ def compact_alone(engine: Engine, now_ms: int) -> None:
 
     Raises:
         StoreFull: as `compact`.
+        StoreFailed: files of the store were replaced.
 
     """
     remove_leftovers(engine.directory)
@@ -55,6 +56,7 @@ def compact_alone(engine: Engine, now_ms: int) -> None:
     try:
         with engine.copying:
             base = write_base(engine.view, engine.base_directory, engine.start_segment)
+        engine.check_files()  # a backup that was put in place since then must not get the base of the old store
         msgspec.structs.replace(manifest.load(engine.directory), base=base).save(engine.directory)
     except OSError as error:
         remove_obsolete(engine.directory, manifest.load(engine.directory).base)
