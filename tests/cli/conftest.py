@@ -7,9 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import crudjt
-from crudjt.cli import (
-    main,
-)
+from crudjt.cli import main
 from tests.cli.shell import Command, Shell
 
 

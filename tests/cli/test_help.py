@@ -5,9 +5,7 @@ from pathlib import Path
 
 import click
 
-from crudjt.cli import (
-    main,
-)
+from crudjt.cli import main
 from tests.cli.shell import Command
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "cli.md"

@@ -13,9 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import crudjt
-from crudjt.cli import (
-    json_values,
-)
+from crudjt.cli import json_values
 from tests.cli.shell import Command
 from tests.support.types import VALUES, typed
 

@@ -9,9 +9,7 @@ import pytest
 
 import crudjt
 from crudjt import _filesystem
-from crudjt.cli import (
-    keys,
-)
+from crudjt.cli import keys
 from tests.cli.shell import NEW_KEY, STORE_COMMANDS, TOKEN, UNKNOWN, Command, Shell, own_key_file
 
 

@@ -9,11 +9,7 @@ import crudjt
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES
 from crudjt.testing import FakeClock
 from tests.cli.shell import HANDLE, TOKEN_COMMANDS, UNKNOWN, Command
-from tests.support.disks import (
-    flip,
-    log_end,
-    segments,
-)
+from tests.support.disks import flip, log_end, segments
 
 # The store
 

@@ -19,11 +19,7 @@ from crudjt.aio import AsyncStore
 from crudjt.testing import FakeClock
 from tests.support.embedded import engine_of
 from tests.support.loops import Loop
-from tests.support.processes import (
-    Fork,
-    StoreProcess,
-    Worker,
-)
+from tests.support.processes import Fork, StoreProcess, Worker
 
 PATIENCE = 30.0
 MANY = 60

@@ -22,15 +22,7 @@ from crudjt._core.changes import DELETE, INSERT
 from crudjt._core.record import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES
 from tests.support.embedded import engine_of, reader_pids, stored
-from tests.support.processes import (
-    PATIENCE,
-    PROMPT,
-    UNINTERRUPTIBLE,
-    Fork,
-    StoreProcess,
-    eventually,
-    replayed_content,
-)
+from tests.support.processes import PATIENCE, PROMPT, UNINTERRUPTIBLE, Fork, StoreProcess, eventually, replayed_content
 
 # That the process has threads is the point: the sync thread is one, and the store must come through a fork with it.
 pytestmark = [

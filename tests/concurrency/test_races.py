@@ -17,24 +17,11 @@ from hypothesis import strategies as st
 import crudjt
 from crudjt._backends.embedded.engine.control_block import begin_word
 from crudjt._backends.embedded.engine.engine import Engine
-from crudjt._core import (
-    random_pool,
-    tokens,
-)
+from crudjt._core import random_pool, tokens
 from crudjt.testing import FakeClock
 from tests.support.embedded import engine_of
-from tests.support.histories import (
-    UNKNOWN,
-    USED_UP,
-    Take,
-    contradiction,
-)
-from tests.support.processes import (
-    PATIENCE,
-    UNINTERRUPTIBLE,
-    StoreProcess,
-    Worker,
-)
+from tests.support.histories import UNKNOWN, USED_UP, Take, contradiction
+from tests.support.processes import PATIENCE, UNINTERRUPTIBLE, StoreProcess, Worker
 
 pytestmark = UNINTERRUPTIBLE
 

@@ -11,16 +11,8 @@ import pytest
 import crudjt
 from crudjt.testing import FakeClock
 from tests.support.delegating import open_delegating
-from tests.support.loops import (
-    Loop,
-    open_driven,
-    open_driven_any,
-    open_driven_remote,
-)
-from tests.support.remote_server import (
-    BatchedStore,
-    ServedStore,
-)
+from tests.support.loops import Loop, open_driven, open_driven_any, open_driven_remote
+from tests.support.remote_server import BatchedStore, ServedStore
 from tests.support.stores import Backend, OpenStore
 
 BACKENDS: dict[str, Backend] = {

@@ -9,13 +9,7 @@ import pytest
 import crudjt
 from crudjt._backends.embedded.engine.view import View
 from crudjt.testing import FakeClock
-from tests.support.disks import (
-    Machine,
-    all_files,
-    fork,
-    in_child,
-    picture,
-)
+from tests.support.disks import Machine, all_files, fork, in_child, picture
 
 
 def test_a_backup_opens_as_a_store_with_the_same_key_and_holds_what_was_there(

@@ -8,10 +8,7 @@ import pytest
 
 import crudjt
 from crudjt._backends.embedded.engine import control_block
-from crudjt._backends.embedded.engine.control_block import (
-    ControlBlock,
-    LogEnd,
-)
+from crudjt._backends.embedded.engine.control_block import ControlBlock, LogEnd
 from tests.support.disks import (
     QUIET,
     WAYS_TO_WRITE,

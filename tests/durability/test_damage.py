@@ -12,17 +12,7 @@ import pytest
 import crudjt
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES
 from crudjt.testing import FakeClock
-from tests.support.disks import (
-    QUIET,
-    Machine,
-    Picture,
-    all_files,
-    bases,
-    entries,
-    flip,
-    picture,
-    segments,
-)
+from tests.support.disks import QUIET, Machine, Picture, all_files, bases, entries, flip, picture, segments
 from tests.support.embedded import compact, record_of, spoil, stored
 
 

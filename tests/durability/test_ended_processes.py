@@ -12,15 +12,7 @@ import pytest
 
 import crudjt
 from tests.support.embedded import compact, engine_of, reader_pids
-from tests.support.processes import (
-    PATIENCE,
-    PROMPT,
-    UNINTERRUPTIBLE,
-    Forker,
-    StoreProcess,
-    Worker,
-    eventually,
-)
+from tests.support.processes import PATIENCE, PROMPT, UNINTERRUPTIBLE, Forker, StoreProcess, Worker, eventually
 
 pytestmark = UNINTERRUPTIBLE
 

@@ -13,14 +13,7 @@ import pytest
 import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import opening, recovery
-from tests.support.disks import (
-    QUIET,
-    bases,
-    fork,
-    in_child,
-    segments,
-    wait_for,
-)
+from tests.support.disks import QUIET, bases, fork, in_child, segments, wait_for
 
 
 def every_call(store: crudjt.Store, token: str, target: Path) -> dict[str, Callable[[], object]]:

@@ -16,15 +16,7 @@ import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import compaction, manifest
 from crudjt.testing import FakeClock
-from tests.support.disks import (
-    QUIET,
-    WAYS_TO_WRITE,
-    Machine,
-    facts,
-    picture,
-    wait_for,
-    write_log,
-)
+from tests.support.disks import QUIET, WAYS_TO_WRITE, Machine, facts, picture, wait_for, write_log
 from tests.support.embedded import commits_failing, compact
 from tests.support.processes import StoreProcess
 

@@ -16,18 +16,7 @@ import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
 from crudjt.testing import FakeClock
-from tests.support.disks import (
-    MIB,
-    QUIET,
-    Machine,
-    Picture,
-    all_files,
-    fill,
-    in_child,
-    picture,
-    segments,
-    small_disk,
-)
+from tests.support.disks import MIB, QUIET, Machine, Picture, all_files, fill, in_child, picture, segments, small_disk
 from tests.support.embedded import compact, engine_of
 
 DISKS = ("tmpfs", "ext4")

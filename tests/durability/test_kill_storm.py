@@ -15,18 +15,8 @@ import crudjt
 from crudjt._core.changes import SESSION
 from tests.support.disks import Machine
 from tests.support.embedded import compact, stored
-from tests.support.histories import (
-    USED_UP,
-    Ledger,
-    contradiction,
-)
-from tests.support.processes import (
-    PATIENCE,
-    PROMPT,
-    UNINTERRUPTIBLE,
-    Forker,
-    eventually,
-)
+from tests.support.histories import USED_UP, Ledger, contradiction
+from tests.support.processes import PATIENCE, PROMPT, UNINTERRUPTIBLE, Forker, eventually
 
 pytestmark = UNINTERRUPTIBLE
 

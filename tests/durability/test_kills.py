@@ -18,12 +18,7 @@ from crudjt._backends.embedded.engine.control_block import ControlBlock
 from crudjt._backends.embedded.engine.segment import segment_numbers
 from crudjt._core.changes import SESSION
 from tests.support.embedded import compact, end_segment, ends_exactly, engine_of, stored
-from tests.support.processes import (
-    PROMPT,
-    UNINTERRUPTIBLE,
-    Forker,
-    replayed_content,
-)
+from tests.support.processes import PROMPT, UNINTERRUPTIBLE, Forker, replayed_content
 
 pytestmark = UNINTERRUPTIBLE
 

@@ -12,11 +12,7 @@ import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.doctor.check import examine
 from crudjt._backends.embedded.doctor.repair import repair
-from crudjt._backends.embedded.engine import (
-    control_block,
-    mmap_writer,
-    opening,
-)
+from crudjt._backends.embedded.engine import control_block, mmap_writer, opening
 from crudjt._backends.embedded.engine.control_block import ControlBlock
 from tests.support.disks import (
     QUIET,
@@ -31,11 +27,7 @@ from tests.support.disks import (
     write_log,
 )
 from tests.support.embedded import end_segment, ends_exactly, stored
-from tests.support.processes import (
-    Forker,
-    StoreProcess,
-    replayed_content,
-)
+from tests.support.processes import Forker, StoreProcess, replayed_content
 
 STEP = mmap_writer._STEP_BYTES
 RESERVE = mmap_writer.RESERVE_BYTES

@@ -13,16 +13,7 @@ from crudjt._backends.embedded.engine import compaction, sweep
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._core.record import MIN_RECORD_BYTES
 from crudjt.testing import FakeClock
-from tests.support.disks import (
-    QUIET,
-    Machine,
-    data_file,
-    fork,
-    in_child,
-    picture,
-    segments,
-    wait_for,
-)
+from tests.support.disks import QUIET, Machine, data_file, fork, in_child, picture, segments, wait_for
 from tests.support.embedded import engine_of, record_of, spoil, stored
 from tests.support.stores import read
 

@@ -11,19 +11,8 @@ import pytest
 import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import compaction
-from crudjt._backends.embedded.engine.view import (
-    Snapshot,
-    View,
-)
-from tests.support.disks import (
-    QUIET,
-    Machine,
-    cut_power,
-    fork,
-    log_end,
-    segments,
-    wait_for,
-)
+from crudjt._backends.embedded.engine.view import Snapshot, View
+from tests.support.disks import QUIET, Machine, cut_power, fork, log_end, segments, wait_for
 
 
 class Recorder:

@@ -10,33 +10,15 @@ from hypothesis import strategies as st
 
 import crudjt
 from crudjt._backends.embedded.engine import manifest
-from crudjt._backends.embedded.engine.control_block import (
-    CONTROL_BYTES,
-    ControlBlock,
-    LogEnd,
-)
-from crudjt._backends.embedded.engine.manifest import (
-    Base,
-    Manifest,
-)
+from crudjt._backends.embedded.engine.control_block import CONTROL_BYTES, ControlBlock, LogEnd
+from crudjt._backends.embedded.engine.manifest import Base, Manifest
 from crudjt._backends.embedded.engine.segment import SegmentReader, decode_header, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._core.keyring import Keyring
-from crudjt._core.record import (
-    HEADER_BYTES,
-    DamagedRecord,
-    Header,
-    read_header,
-    seal,
-    unseal,
-)
+from crudjt._core.record import HEADER_BYTES, DamagedRecord, Header, read_header, seal, unseal
 from crudjt._core.tokens import token_block
 from crudjt._filesystem import Boot
-from tests.support.disks import (
-    QUIET,
-    bases,
-    spoil_view,
-)
+from tests.support.disks import QUIET, bases, spoil_view
 from tests.support.embedded import compact
 
 FUZZED = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,10 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.processes import (
-    PATIENCE,
-    eventually,
-)
+from tests.support.processes import PATIENCE, eventually
 
 pytestmark = pytest.mark.slow
 

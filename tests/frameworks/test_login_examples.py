@@ -7,12 +7,7 @@ from typing import NamedTuple
 import pytest
 
 import crudjt
-from tests.support.web import (
-    Browser,
-    gunicorn,
-    serving,
-    workers_in,
-)
+from tests.support.web import Browser, gunicorn, serving, workers_in
 
 pytestmark = pytest.mark.slow
 

@@ -20,12 +20,7 @@ from crudjt._backends.embedded.aio import AsyncEmbeddedStore
 from crudjt.aio import wrap
 from crudjt.contrib.starlette import SessionMiddleware, revoke_user, session_of
 from crudjt.testing import FakeClock
-from tests.support.asgi import (
-    Act,
-    Answer,
-    Browser,
-    acting,
-)
+from tests.support.asgi import Act, Answer, Browser, acting
 from tests.support.loops import Loop
 
 

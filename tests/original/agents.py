@@ -9,10 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.support.ports import free_port, listening
-from tests.support.processes import (
-    PATIENCE,
-    eventually,
-)
+from tests.support.processes import PATIENCE, eventually
 
 SCRIPT = Path(__file__).with_name("agent.py")
 

@@ -17,11 +17,7 @@ import crudjt
 from crudjt import CRUDJT, opening
 from tests.original.agents import Agent, Raised, Start
 from tests.support.ports import free_port, listening
-from tests.support.processes import (
-    PATIENCE,
-    Fork,
-    eventually,
-)
+from tests.support.processes import PATIENCE, Fork, eventually
 
 HOST = "127.0.0.1"
 

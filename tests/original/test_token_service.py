@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 
 import crudjt
 from crudjt.errors import InvalidParameter
-from crudjt.server.services.original import (
-    METHODS,
-    NAME,
-)
+from crudjt.server.services.original import METHODS, NAME
 from crudjt.testing import FakeClock
 
 DATA = b"\x81\xa1a\x01"  # {"a": 1}

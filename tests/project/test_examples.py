@@ -12,10 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ports import free_port, listening
-from tests.support.processes import (
-    PATIENCE,
-    eventually,
-)
+from tests.support.processes import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

@@ -10,17 +10,9 @@ import crudjt
 from crudjt._rpc.chunking import MAX_OPERATIONS
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.server.metrics import Metrics
-from crudjt.server.server import (
-    SERVICES,
-    Server,
-)
+from crudjt.server.server import SERVICES, Server
 from crudjt.server.services import store as store_service
-from tests.support.servers import (
-    STORE_SERVICE,
-    call,
-    plaintext,
-    refusal,
-)
+from tests.support.servers import STORE_SERVICE, call, plaintext, refusal
 
 BATCH = f"/{STORE_SERVICE}/Batch"
 SECRET = "a-secret-that-no-client-and-no-log-may-see"

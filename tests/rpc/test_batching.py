@@ -17,21 +17,11 @@ import pytest
 
 import crudjt
 from crudjt._backends.grpc import coalescing
-from crudjt._backends.grpc.coalescing import (
-    MAX_CALLS,
-    Batching,
-)
-from crudjt._rpc.chunking import (
-    MAX_REQUEST_DATA_BYTES,
-    PART_BYTES,
-)
+from crudjt._backends.grpc.coalescing import MAX_CALLS, Batching
+from crudjt._rpc.chunking import MAX_REQUEST_DATA_BYTES, PART_BYTES
 from crudjt._rpc.proto.v1 import store_pb2 as pb
-from crudjt.server.services import (
-    batch,
-)
-from crudjt.server.services import (
-    store as store_service,
-)
+from crudjt.server.services import batch
+from crudjt.server.services import store as store_service
 from crudjt.server.services.method import Method
 from tests.support.processes import eventually
 from tests.support.remote_server import Serve, ServerProcess

@@ -21,23 +21,11 @@ from crudjt._rpc.proto import token_pb2
 from crudjt._rpc.proto.v1 import store_pb2
 from crudjt.server import transport
 from crudjt.server.handlers import Dispatcher
-from crudjt.server.server import (
-    MAX_HELD_BYTES,
-    SERVICES,
-    Server,
-)
+from crudjt.server.server import MAX_HELD_BYTES, SERVICES, Server
 from crudjt.server.services.method import Method
 from crudjt.testing import temporary_store
 from tests.support.processes import eventually
-from tests.support.servers import (
-    PATIENCE,
-    STORE_SERVICE,
-    TOKEN_SERVICE,
-    call,
-    plaintext,
-    refusal,
-    serves,
-)
+from tests.support.servers import PATIENCE, STORE_SERVICE, TOKEN_SERVICE, call, plaintext, refusal, serves
 
 BATCH = f"/{STORE_SERVICE}/Batch"
 SECRET = "a-secret-that-no-client-and-no-log-may-see"

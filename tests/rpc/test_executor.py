@@ -7,10 +7,7 @@ from concurrent.futures import CancelledError, Future
 import pytest
 
 from crudjt.server import executor as module
-from crudjt.server.executor import (
-    AT_WORK,
-    AdaptiveThreadPool,
-)
+from crudjt.server.executor import AT_WORK, AdaptiveThreadPool
 from tests.support.servers import PATIENCE
 
 A_WHILE = 0.2  # for which what must not happen is waited for; it is never too short for what is right

@@ -11,10 +11,7 @@ import grpc
 import pytest
 
 import crudjt
-from crudjt.server.auth import (
-    TLS,
-    read_access_tokens,
-)
+from crudjt.server.auth import TLS, read_access_tokens
 from crudjt.server.server import Server
 from crudjt.testing import temporary_store
 from tests.support.certificates import Authority, Pair

@@ -18,10 +18,7 @@ from crudjt._rpc.proto.v1 import store_pb2
 from crudjt.errors import StoreFailed
 from crudjt.server.listeners.addresses import TcpAddress
 from crudjt.server.listeners.sockets import bind_tcp
-from crudjt.server.server import (
-    SERVICES,
-    Server,
-)
+from crudjt.server.server import SERVICES, Server
 from crudjt.server.services.method import Method
 from tests.support.processes import eventually
 from tests.support.servers import (

@@ -22,11 +22,7 @@ import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
-from crudjt._backends.embedded.engine.reader import (
-    BASE_DIRECTORY,
-    CONTROL_FILE,
-    VIEW_DIRECTORY,
-)
+from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
     Entry,

@@ -8,11 +8,7 @@ from typing import Any, Protocol
 
 import crudjt
 from crudjt._backends.grpc.channel import Connection
-from crudjt._backends.grpc.coalescing import (
-    OPERATIONS,
-    Batching,
-    _Operation,
-)
+from crudjt._backends.grpc.coalescing import OPERATIONS, Batching, _Operation
 from crudjt._backends.grpc.location import remote
 from crudjt._backends.grpc.store import RemoteStore
 from crudjt._rpc.proto.v1 import store_pb2 as pb

@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from tests.support.processes import (
-    PATIENCE,
-    eventually,
-)
+from tests.support.processes import PATIENCE, eventually
 
 WORKERS = 2
 _TOGETHER = 8  # requests at once, so that no worker can take them all

@@ -9,14 +9,7 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt._core.keyring import (
-    Key,
-    Keyring,
-    Placement,
-    decode_secret_keys,
-    generate_secret_key,
-    hmac_sha256,
-)
+from crudjt._core.keyring import Key, Keyring, Placement, decode_secret_keys, generate_secret_key, hmac_sha256
 
 SALT = bytes(32)
 

@@ -16,10 +16,7 @@ from hypothesis import strategies as st
 
 import crudjt
 from crudjt import Store, VersionConflict, generate_secret_key
-from crudjt._backends.embedded.read_cache import (
-    Cached,
-    ReadCache,
-)
+from crudjt._backends.embedded.read_cache import Cached, ReadCache
 from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.record import Header
 from crudjt.testing import FakeClock, temporary_store

@@ -7,15 +7,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crudjt._core.tokens import (
-    ID_BYTES,
-    PLACE,
-    TOKEN_CHARACTERS,
-    TokenCipher,
-    new_id,
-    random_place,
-    token_block,
-)
+from crudjt._core.tokens import ID_BYTES, PLACE, TOKEN_CHARACTERS, TokenCipher, new_id, random_place, token_block
 
 KEY = bytes(range(32))
 IDS = st.binary(min_size=ID_BYTES, max_size=ID_BYTES)

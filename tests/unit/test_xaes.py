@@ -10,11 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crudjt._core import xaes
-from crudjt._core.xaes import (
-    NONCE_BYTES,
-    OVERHEAD_BYTES,
-    XAES256GCM,
-)
+from crudjt._core.xaes import NONCE_BYTES, OVERHEAD_BYTES, XAES256GCM
 
 KEY = bytes(range(32))
 

@@ -5,10 +5,7 @@ from typing import NamedTuple
 
 from crudjt._core.changes import SESSION
 from crudjt._core.codec import unpack
-from crudjt._core.keyring import (
-    Key,
-    Keyring,
-)
+from crudjt._core.keyring import Key, Keyring
 from crudjt._core.record import FLAGS_OFFSET, HEADER_BYTES, DamagedRecord, Header, read_header, split_payload, unseal
 from crudjt._core.session import Envelope, Session
 from crudjt._core.tokens import token_block

@@ -10,17 +10,8 @@ from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Known
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import unpack
 from crudjt._core.gil import in_batches
-from crudjt._core.keyring import (
-    Key,
-    Keyring,
-    Placement,
-)
-from crudjt._core.lookup import (
-    DamageError,
-    Finder,
-    Found,
-    opens,
-)
+from crudjt._core.keyring import Key, Keyring, Placement
+from crudjt._core.lookup import DamageError, Finder, Found, opens
 from crudjt._core.record import (
     LIMITS,
     NO_LIMITS_BYTES,
@@ -45,14 +36,7 @@ from crudjt._core.record import (
 )
 from crudjt._core.session import Envelope, Session
 from crudjt._core.tokens import PLACE, new_id
-from crudjt._core.validation import (
-    KEEP,
-    NO_LIMITS,
-    NO_NEW_LIMITS,
-    KeepType,
-    NewLimits,
-    StoredLimits,
-)
+from crudjt._core.validation import KEEP, NO_LIMITS, NO_NEW_LIMITS, KeepType, NewLimits, StoredLimits
 from crudjt.errors import VersionConflict
 
 

@@ -27,14 +27,8 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from msgspec.structs import replace
 
-from crudjt._core.validation import (
-    KEEP,
-    NewLimits,
-)
-from crudjt._core.xaes import (
-    OVERHEAD_BYTES,
-    XAES256GCM,
-)
+from crudjt._core.validation import KEEP, NewLimits
+from crudjt._core.xaes import OVERHEAD_BYTES, XAES256GCM
 
 RECORD_FORMAT = 1
 NO_SUBJECT = bytes(16)

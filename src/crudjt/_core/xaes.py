@@ -14,10 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from crudjt._core.process_guard import guard, own_memory, renew
-from crudjt._core.random_pool import (
-    Pool,
-    chunks,
-)
+from crudjt._core.random_pool import Pool, chunks
 
 KEY_BYTES = 32
 NONCE_BYTES = 24

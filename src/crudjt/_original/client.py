@@ -13,10 +13,7 @@ from crudjt._core.codec import unpack
 from crudjt._original import semantics
 from crudjt._rpc.addresses import is_this_host
 from crudjt._rpc.channel_options import CHANNEL_OPTIONS
-from crudjt._rpc.errors import (
-    ERROR_KEY,
-    error_of,
-)
+from crudjt._rpc.errors import ERROR_KEY, error_of
 from crudjt._rpc.proto import token_pb2
 from crudjt.errors import CrudjtError, StoreClosed, StoreError, StoreUnavailable
 

@@ -8,10 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 from crudjt._core import codec
-from crudjt._core.validation import (
-    MAX_READS,
-    MAX_SECONDS,
-)
+from crudjt._core.validation import MAX_READS, MAX_SECONDS
 from crudjt.base import Store
 from crudjt.errors import DataTooLarge, InvalidParameter, InvalidType
 

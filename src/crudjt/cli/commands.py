@@ -15,18 +15,9 @@ from crudjt._backends.embedded.engine.directory import holds_store
 from crudjt._core.codec import pack
 from crudjt._core.keyring import generate_secret_key
 from crudjt._core.options import Options
-from crudjt._core.validation import (
-    KEEP,
-    KeepType,
-    checked_subject,
-    new_limits,
-)
+from crudjt._core.validation import KEEP, KeepType, checked_subject, new_limits
 from crudjt._filesystem import is_read_only
-from crudjt.cli.context import (
-    Commands,
-    NoSuchSession,
-    Settings,
-)
+from crudjt.cli.context import Commands, NoSuchSession, Settings
 from crudjt.cli.options import (
     TOKEN_FIRST,
     data_argument,
@@ -44,12 +35,7 @@ from crudjt.cli.options import (
     token_argument,
     ttl_option,
 )
-from crudjt.cli.output import (
-    show_done,
-    show_line,
-    show_report,
-    show_session,
-)
+from crudjt.cli.output import show_done, show_line, show_report, show_session
 from crudjt.cli.serve import health, serve
 
 _NEW_TTL = "New lifetime, from now; 'none' for no end."

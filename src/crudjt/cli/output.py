@@ -7,10 +7,7 @@ import msgspec
 from crudjt._backends.embedded.doctor.report import Report
 from crudjt._core.session import Session
 from crudjt.cli import json_values
-from crudjt.cli.context import (
-    NoSuchSession,
-    Settings,
-)
+from crudjt.cli.context import NoSuchSession, Settings
 
 
 def show_session(settings: Settings, session: Session | None) -> None:

@@ -9,12 +9,7 @@ import click
 
 from crudjt._core.extras import require_extra
 from crudjt.cli.context import Settings
-from crudjt.cli.options import (
-    json_option,
-    older_path_option,
-    one_location,
-    store_option,
-)
+from crudjt.cli.options import json_option, older_path_option, one_location, store_option
 
 _MAX_WORKERS = 64
 _LOG_FORMATS = ("text", "json")  # these are checked again in crudjt.server, which is not imported for other commands

@@ -21,15 +21,8 @@ from crudjt._rpc.addresses import DEFAULT_HOST, DEFAULT_PORT
 from crudjt.cli.context import Settings
 from crudjt.errors import InvalidParameter
 from crudjt.opening import parse
-from crudjt.server.auth import (
-    TLS,
-    read_access_tokens,
-)
-from crudjt.server.listeners.addresses import (
-    TcpAddress,
-    checked_addresses,
-    parse_address,
-)
+from crudjt.server.auth import TLS, read_access_tokens
+from crudjt.server.listeners.addresses import TcpAddress, checked_addresses, parse_address
 from crudjt.server.log_format import log_to_standard_error
 from crudjt.server.supervisor import Supervisor, block_signals
 from crudjt.server.worker import WorkerSettings

@@ -16,10 +16,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from crudjt._rpc.errors import (
-    Metadata,
-    status_of,
-)
+from crudjt._rpc.errors import Metadata, status_of
 from crudjt.errors import CrudjtError, StoreError
 from crudjt.server.budget import Budget
 from crudjt.server.services.method import Method

@@ -11,33 +11,15 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from crudjt._rpc.chunking import MAX_MESSAGE_BYTES
 from crudjt.base import Store
 from crudjt.errors import StoreError
-from crudjt.server.auth import (
-    TLS,
-    BearerCheck,
-    checked_access_tokens,
-)
+from crudjt.server.auth import TLS, BearerCheck, checked_access_tokens
 from crudjt.server.executor import AdaptiveThreadPool
-from crudjt.server.handlers import (
-    Dispatcher,
-    Observer,
-)
+from crudjt.server.handlers import Dispatcher, Observer
 from crudjt.server.health import Health
-from crudjt.server.listeners.addresses import (
-    Address,
-    TcpAddress,
-    checked_addresses,
-)
-from crudjt.server.listeners.sockets import (
-    UnixSocket,
-    bind_tcp,
-)
+from crudjt.server.listeners.addresses import Address, TcpAddress, checked_addresses
+from crudjt.server.listeners.sockets import UnixSocket, bind_tcp
 from crudjt.server.reflection import reflection_services
-from crudjt.server.services import (
-    original as token_service,
-)
-from crudjt.server.services import (
-    store as store_service,
-)
+from crudjt.server.services import original as token_service
+from crudjt.server.services import store as store_service
 from crudjt.server.services.batch import batch_of
 from crudjt.server.services.method import Method
 from crudjt.server.transport import transport_options

@@ -13,11 +13,7 @@ from tests.faults.model.history import Event, FileJournal, History, State, look,
 from tests.faults.model.workload import Workload
 from tests.faults.tally import Violation
 from tests.support.embedded import ends_exactly, stored
-from tests.support.processes import (
-    Fork,
-    ForkFailure,
-    replayed_content,
-)
+from tests.support.processes import Fork, ForkFailure, replayed_content
 
 _LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 

@@ -22,11 +22,7 @@ from tests.faults.devices.recorder import Recorder, recording
 from tests.faults.model.history import Begun, Done, Event, History, State, look
 from tests.faults.model.workload import QUIET, Workload
 from tests.faults.tally import Tally, Violation
-from tests.support.disks import (
-    Machine,
-    spoil_view,
-    write_log,
-)
+from tests.support.disks import Machine, spoil_view, write_log
 from tests.support.embedded import compact
 
 STORE = Path("in/a/new/place")  # below a directory that is synced already

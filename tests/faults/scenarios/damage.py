@@ -15,13 +15,7 @@ import crudjt
 from tests.faults.model.history import Event, History, check_count, look
 from tests.faults.model.workload import QUIET, Workload
 from tests.faults.tally import Tally, Violation
-from tests.support.disks import (
-    Machine,
-    bases,
-    entries,
-    segments,
-    spoil_view,
-)
+from tests.support.disks import Machine, bases, entries, segments, spoil_view
 from tests.support.embedded import compact, spoil
 
 OPERATIONS = 24

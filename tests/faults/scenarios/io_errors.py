@@ -13,10 +13,7 @@ from tests.faults.devices.faulty_os import FaultyOs, refusing
 from tests.faults.model.history import Event, History, State, check_count, look
 from tests.faults.model.workload import QUIET, Workload
 from tests.faults.tally import Tally, Violation
-from tests.support.disks import (
-    Machine,
-    write_log,
-)
+from tests.support.disks import Machine, write_log
 from tests.support.embedded import compact, disk_has_failed
 
 OPERATIONS = 12

@@ -16,10 +16,7 @@ from typing import Any, NoReturn
 
 import crudjt
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine import (
-    engine,
-    recovery,
-)
+from crudjt._backends.embedded.engine import engine, recovery
 from crudjt._backends.embedded.engine.control_block import ControlBlock
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter

@@ -9,27 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from crudjt._backends.embedded.engine import backup, known_keys, registry, sweep
-from crudjt._backends.embedded.engine.control_block import (
-    CACHE_PAIRS,
-    begin_word,
-)
+from crudjt._backends.embedded.engine.control_block import CACHE_PAIRS, begin_word
 from crudjt._backends.embedded.engine.engine import Engine
-from crudjt._backends.embedded.read_cache import (
-    Cached,
-    ReadCache,
-)
+from crudjt._backends.embedded.read_cache import Cached, ReadCache
 from crudjt._backends.embedded.stats import read_stats
 from crudjt._core.changes import SESSION, SUBJECT, Change, Decision, Result
 from crudjt._core.clock import NS_PER_MS
-from crudjt._core.codec import (
-    pack,
-    unpack,
-)
+from crudjt._core.codec import pack, unpack
 from crudjt._core.gil import in_batches
-from crudjt._core.keyring import (
-    Key,
-    Keyring,
-)
+from crudjt._core.keyring import Key, Keyring
 from crudjt._core.lookup import Found
 from crudjt._core.operations import Sessions
 from crudjt._core.options import Options

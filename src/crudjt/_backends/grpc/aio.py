@@ -11,26 +11,14 @@ import grpc
 import grpc.aio
 
 from crudjt._backends.grpc import requests
-from crudjt._backends.grpc.channel import (
-    channel_to,
-    meaning,
-    metadata_for,
-    methods_of,
-)
+from crudjt._backends.grpc.channel import channel_to, meaning, metadata_for, methods_of
 from crudjt._backends.grpc.location import Remote
-from crudjt._backends.grpc.requests import (
-    Answer,
-    Request,
-)
+from crudjt._backends.grpc.requests import Answer, Request
 from crudjt._core.event_loops import runs_trio
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import PAGE, ThreadPools, is_small, listed
-from crudjt._core.validation import (
-    KEEP,
-    Duration,
-    KeepType,
-)
+from crudjt._core.validation import KEEP, Duration, KeepType
 from crudjt.base import AsyncStore, Store
 from crudjt.errors import StoreClosed
 

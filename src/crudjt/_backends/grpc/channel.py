@@ -7,18 +7,11 @@ from typing import Any
 
 import grpc
 
-from crudjt._backends.grpc.coalescing import (
-    OPERATIONS,
-    Batching,
-)
+from crudjt._backends.grpc.coalescing import OPERATIONS, Batching
 from crudjt._backends.grpc.location import Remote
 from crudjt._rpc.channel_options import CHANNEL_OPTIONS
 from crudjt._rpc.chunking import MAX_MESSAGE_BYTES
-from crudjt._rpc.errors import (
-    ERROR_KEY,
-    error_in,
-    error_of,
-)
+from crudjt._rpc.errors import ERROR_KEY, error_in, error_of
 from crudjt._rpc.proto.v1 import store_pb2
 from crudjt.errors import CrudjtError, StoreClosed, StoreInaccessible, StoreUnavailable
 

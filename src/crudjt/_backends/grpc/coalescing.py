@@ -12,10 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from crudjt._rpc.chunking import (
-    MAX_OPERATIONS,
-    PART_BYTES,
-)
+from crudjt._rpc.chunking import MAX_OPERATIONS, PART_BYTES
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 
 MAX_CALLS = 3

@@ -22,11 +22,7 @@ from crudjt._core.validation import (
     milliseconds,
     reads,
 )
-from crudjt._rpc.chunking import (
-    MAX_REQUEST_DATA_BYTES,
-    in_parts,
-    within_one_call,
-)
+from crudjt._rpc.chunking import MAX_REQUEST_DATA_BYTES, in_parts, within_one_call
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.errors import InvalidType
 

@@ -10,17 +10,10 @@ from crudjt import _filesystem
 from crudjt._backends.grpc import requests
 from crudjt._backends.grpc.backup import CopyWriter
 from crudjt._backends.grpc.channel import Connection
-from crudjt._backends.grpc.requests import (
-    Answer,
-    Request,
-)
+from crudjt._backends.grpc.requests import Answer, Request
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.validation import (
-    KEEP,
-    Duration,
-    KeepType,
-)
+from crudjt._core.validation import KEEP, Duration, KeepType
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.base import Store, Writes
 from crudjt.errors import StoreFull, StoreInaccessible

@@ -12,11 +12,7 @@ import grpc
 
 from crudjt._rpc.addresses import MAX_SOCKET_PATH_BYTES
 from crudjt.errors import InvalidParameter
-from crudjt.server.listeners.addresses import (
-    Address,
-    TcpAddress,
-    UnixAddress,
-)
+from crudjt.server.listeners.addresses import Address, TcpAddress, UnixAddress
 
 _OWNER_ONLY = 0o600
 

@@ -10,10 +10,7 @@ from typing import Any
 
 import grpc
 
-from crudjt._rpc.chunking import (
-    MAX_OPERATIONS,
-    PART_BYTES,
-)
+from crudjt._rpc.chunking import MAX_OPERATIONS, PART_BYTES
 from crudjt._rpc.errors import Metadata
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.errors import InvalidParameter, StoreError

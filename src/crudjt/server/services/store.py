@@ -12,16 +12,8 @@ from typing import Any
 from crudjt._core.clock import EPOCH
 from crudjt._core.codec import pack_again, unpack_sent
 from crudjt._core.session import Session
-from crudjt._core.validation import (
-    KEEP,
-    KeepType,
-)
-from crudjt._rpc.chunking import (
-    MAX_REQUEST_DATA_BYTES,
-    PART_BYTES,
-    in_parts,
-    within_one_call,
-)
+from crudjt._core.validation import KEEP, KeepType
+from crudjt._rpc.chunking import MAX_REQUEST_DATA_BYTES, PART_BYTES, in_parts, within_one_call
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.base import Store
 from crudjt.errors import DataTooLarge

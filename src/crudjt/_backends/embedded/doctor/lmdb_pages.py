@@ -17,9 +17,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine.segment import (
-    Damage,
-)
+from crudjt._backends.embedded.engine.segment import Damage
 
 _PAGE_HEAD = Struct("<QHHHH")
 _META = Struct("<IIQQ48sIHHQQQQQQQ")

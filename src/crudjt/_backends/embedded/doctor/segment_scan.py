@@ -5,13 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine.segment import (
-    HEADER_BLOCK_BYTES,
-    Damage,
-    Entry,
-    SegmentHeader,
-    SegmentReader,
-)
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, Damage, Entry, SegmentHeader, SegmentReader
 from crudjt.errors import StoreCorrupt
 
 _CRC_SALT_OFFSETS = (24, 2048 + 24)

@@ -4,11 +4,7 @@ from collections.abc import Iterator
 
 from crudjt._backends.embedded.doctor.lmdb_pages import Meta, Tree
 from crudjt._core.changes import SESSION, SUBJECT
-from crudjt._core.record import (
-    NO_SUBJECT,
-    DamagedRecord,
-    read_header,
-)
+from crudjt._core.record import NO_SUBJECT, DamagedRecord, read_header
 
 
 class ViewContents:

@@ -11,11 +11,7 @@ import time
 from collections.abc import Callable
 
 from crudjt._backends.embedded.engine import compaction
-from crudjt._backends.embedded.engine.control_block import (
-    WORD_SWEPT_AT,
-    WORD_SYNCED_AT,
-    WORD_SYNCED_SEQUENCE,
-)
+from crudjt._backends.embedded.engine.control_block import WORD_SWEPT_AT, WORD_SYNCED_AT, WORD_SYNCED_SEQUENCE
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.sweep import Reclaimer, sweep
 from crudjt._core.clock import NS_PER_MS

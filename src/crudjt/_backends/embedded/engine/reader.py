@@ -6,17 +6,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from crudjt._backends.embedded.engine import control_block, manifest
-from crudjt._backends.embedded.engine.control_block import (
-    ControlBlock,
-    LogEnd,
-)
-from crudjt._backends.embedded.engine.view import (
-    NoFreeSlot,
-    Snapshot,
-    View,
-    ViewError,
-    translated,
-)
+from crudjt._backends.embedded.engine.control_block import ControlBlock, LogEnd
+from crudjt._backends.embedded.engine.view import NoFreeSlot, Snapshot, View, ViewError, translated
 from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.errors import StoreClosed, StoreError, StoreFailed
 

@@ -11,22 +11,10 @@ import msgspec
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
-from crudjt._backends.embedded.engine.control_block import (
-    WORD_ALLOCATED,
-    WORD_SEALED_BYTES,
-    ControlBlock,
-    LogEnd,
-)
+from crudjt._backends.embedded.engine.control_block import WORD_ALLOCATED, WORD_SEALED_BYTES, ControlBlock, LogEnd
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
-from crudjt._backends.embedded.engine.manifest import (
-    Base,
-    Manifest,
-)
-from crudjt._backends.embedded.engine.reader import (
-    BASE_DIRECTORY,
-    CONTROL_FILE,
-    VIEW_DIRECTORY,
-)
+from crudjt._backends.embedded.engine.manifest import Base, Manifest
+from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.room import new_pages
 from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
