@@ -27,7 +27,8 @@ def with_few_descriptors(path: Path, key: str) -> list[tuple[type[Exception], st
     """Take all descriptors, look at what fails, give them back, and look at what works."""
     with crudjt.open(path, secret_key=key) as store:
         token = store.create({})
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        limit = max(int(each.name) for each in Path("/proc/self/fd").iterdir()) + 16
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
         taken = []
         with suppress(OSError):
             while True:

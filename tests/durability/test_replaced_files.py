@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt._backends.embedded.engine import compaction
+from crudjt._backends.embedded.engine import compaction, recovery
 from crudjt._core.options import Durability
 from tests.support.disks import segments
 from tests.support.embedded import compact
@@ -132,10 +132,8 @@ def test_a_new_store_in_the_place_of_the_old_one_opens(path: Path, secret_key: s
 def test_a_compaction_leaves_a_backup_alone_that_is_restored_beneath_it(
     path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = compaction.write_base
-
     def write_and_restore(*arguments: Any) -> Any:
-        base = real(*arguments)
+        base = recovery.write_base(*arguments)
         restore_a_backup(path)
         return base
 

@@ -4,7 +4,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +132,17 @@ def test_the_doctor_names_the_owner(home: Path, secret_key: str) -> None:
     assert f"uid {OWNER}" in as_user(STRANGER, [], check)
 
 
+@pytest.fixture
+def strict_umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("strict_umask")
 def test_a_group_shares_a_store_whose_directory_says_so(home: Path, secret_key: str) -> None:
     os.chown(home, OWNER, GROUP)
     home.chmod(0o2770)
-    os.umask(0o077)
     tokens = [as_user(user, [GROUP], write, home, secret_key) for user in (OWNER, STRANGER, OWNER)]
     (home / "control").unlink()
     tokens.append(as_user(STRANGER, [GROUP], write, home, secret_key))

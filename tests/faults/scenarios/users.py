@@ -38,6 +38,7 @@ def run(seed: int, rounds: int, directory: Path) -> Tally:
     for number in range(rounds):
         place = directory / str(number)
         place.mkdir()
+        place.chmod(0o711)  # whatever the umask is
         _meet(Random(f"{seed} {number}"), place, tally)
         shutil.rmtree(place)
     return tally

@@ -26,7 +26,7 @@ from crudjt._backends.embedded.engine.recovery import rebuild
 from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
 from crudjt._backends.embedded.engine.view import DATA_FILE, ViewError, translated
 from crudjt._core.options import DEFAULT_MAX_SIZE, Options
-from crudjt.errors import StoreBusy, StoreCorrupt, StoreInaccessible
+from crudjt.errors import StoreBusy, StoreCorrupt, StoreFailed, StoreInaccessible
 
 _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
@@ -62,10 +62,11 @@ def open_engine(directory: Path, options: Options) -> Engine:
             raise StoreInaccessible(
                 directory, f"cannot be used without {error.filename}; mount /proc without subset=pid (ProcSubset=all)"
             ) from error
+        failure = store_error(error, directory, "opening")
         no_place = error.errno in _UNUSABLE_ERRNOS or error.filename == str(directory)
-        if no_place and not isinstance(error, PermissionError | _filesystem.UnsafeFile):
-            raise StoreInaccessible(directory, f"cannot be used: {os.strerror(error.errno or 0)}") from error
-        raise store_error(error, directory, "opening") from error
+        if no_place and isinstance(failure, StoreFailed):  # every other error has words of its own
+            failure = StoreInaccessible(directory, f"cannot be used: {os.strerror(error.errno or 0)}")
+        raise failure from error
 
 
 def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
