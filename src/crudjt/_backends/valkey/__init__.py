@@ -1,0 +1,1 @@
+"""A store on a Valkey or Redis server or cluster."""

@@ -1,0 +1,113 @@
+"""The port between the steps of an operation and the drivers that talk to servers.
+
+An operation is a generator without input or output. It yields the requests that can be sent together, and is sent their
+replies in order. A blocking and an asyncio driver run the same generators.
+"""
+
+from collections.abc import Generator, Sequence
+from enum import Enum
+from hashlib import sha1
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Script:
+    """A Lua script. A driver sends EVALSHA, and EVAL to a server that does not know the script yet.
+
+    Attributes:
+        text: the source.
+        sha: its SHA-1, by which servers know it.
+
+    """
+
+    __slots__ = ("sha", "text")
+
+    def __init__(self, text: str) -> None:
+        """Take the source."""
+        self.text = text.encode()
+        self.sha = sha1(self.text, usedforsecurity=False).hexdigest().encode()
+
+
+class Node(NamedTuple):
+    """The address of a server."""
+
+    host: str
+    port: int
+
+
+class Lost(Enum):
+    """The type of `LOST`."""
+
+    LOST = "LOST"
+
+
+LOST: Final = Lost.LOST
+"""The value of a reply that did not come: the request was sent, and may have been carried out."""
+
+
+class Ask(NamedTuple):
+    """One request.
+
+    Attributes:
+        key: decides the slot, and so the primary; ``None`` for any primary, or for `node`.
+        args: the command and its arguments; with `script`: the number of keys, the keys and the other arguments.
+        script: the script to run.
+        replicas: how many replicas the driver waits for, with WAIT behind the request on the same connection; 0 for
+            none. It writes nothing into the reply's value.
+        repeat: what to do when the reply is lost: send the request again until the timeout (True), or reply `LOST`.
+        node: the server that must answer, whatever it is at that time.
+
+    """
+
+    key: bytes | None
+    args: tuple[bytes | int | str, ...]
+    script: Script | None = None
+    replicas: int = 0
+    repeat: bool = True
+    node: Node | None = None
+
+
+PRIMARIES: Final = Ask(None, ())
+"""Not sent to a server: the value of its reply is the list of the primaries that have slots, each a `Node`."""
+
+Value = bytes | int | None | list["Value"] | list[Node]
+"""What a server replies: an error is raised. Text is bytes."""
+
+
+class Reply(NamedTuple):
+    """The reply to an `Ask`.
+
+    Attributes:
+        value: what the server replied, or `LOST`. A reply whose WAIT was lost is lost as well.
+        acknowledged: how many replicas have the write, with `Ask.replicas`.
+        repeated: an earlier reply was lost, and the request was sent again (`Ask.repeat`).
+
+    """
+
+    value: Value | Literal[Lost.LOST]
+    acknowledged: int = 0
+    repeated: bool = False
+
+
+Steps = Generator[Sequence[Ask], list[Reply], Result]
+"""An operation. The requests of a step reach each node in their order; nothing orders those to different nodes."""
+
+
+class Driver(Protocol):
+    """Runs operations; so does the asyncio driver, with ``async def``."""
+
+    def run(self, steps: Steps[Result], *, per_step: bool = False) -> Result:
+        """Carry out an operation and return its result.
+
+        A request that was surely not carried out (a redirection, a refused connection, a server that loads its data) is
+        sent again until the timeout, which counts from the call, or with `per_step` from each step. After it, and for
+        an error reply, a `StoreError` is raised within the generator, once all requests of the step have a reply or
+        were given up. The generator may then clean up: those steps have a timeout of their own. Any other exception
+        closes the generator.
+        """
+        ...
+
+    def close(self) -> None:
+        """Disconnect. `run` raises `StoreClosed` from now on."""
+        ...
