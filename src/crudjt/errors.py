@@ -10,11 +10,11 @@
         ├── StoreClosed                         used after ``close()``
         ├── StoreUnavailable                    a remote store did not answer
         ├── StoreBusy                           other processes hold what this one needs
-        ├── StoreFull                           no space on the disk, or ``max_size`` reached
+        ├── StoreFull                           no space on the disk or in memory, or ``max_size`` reached
         ├── StoreFailed                         the disk refused a write, or files were replaced; reopen to recover
         ├── StoreInaccessible                   no permission, not a directory, network file system, wrong access token
         ├── StoreFormatError                    written by a newer version
-        └── StoreCorrupt                        bytes on disk are damaged, with file and offset
+        └── StoreCorrupt                        stored bytes are damaged, with file and offset
 
 A missing, expired, used-up or foreign token is never an error: it is ``None`` or ``False``. The reverse holds too: a
 store that fails raises, and never answers "no such token". No error holds a token, a secret key or a value of the data;
@@ -111,8 +111,8 @@ class StoreUnavailable(StoreError):
 class StoreBusy(StoreError):
     """Other processes hold the store in a way that excludes this one, or no file descriptor is free."""
 
-    def __init__(self, path: Path, reason: str, waited: float) -> None:
-        """Take the path, the reason, and the seconds that were waited."""
+    def __init__(self, path: Path | str, reason: str, waited: float) -> None:
+        """Take the path or the location, the reason, and the seconds that were waited."""
         super().__init__(f"{path}: {reason}" + (f" (waited {waited:.1f} s)" if waited else ""))
         self.path = path
         self.reason = reason
@@ -120,13 +120,13 @@ class StoreBusy(StoreError):
 
 
 class StoreFull(StoreError):
-    """There is no space for the change; it was not made, and nothing was lost.
+    """There is no space for the change, on the disk or in a server's memory; it was not made, and nothing was lost.
 
     Only `delete_many` and `revoke` may have ended some of many sessions.
     """
 
-    def __init__(self, path: Path, reason: str) -> None:
-        """Take the path, and whether the disk or ``max_size`` is the limit."""
+    def __init__(self, path: Path | str, reason: str) -> None:
+        """Take the path or the location, and which limit was reached."""
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
@@ -135,11 +135,12 @@ class StoreFull(StoreError):
 class StoreFailed(StoreError):
     """The disk failed, or files of the store were replaced or removed while it was open.
 
-    Every process must close the store, and the next to open it recovers it.
+    Every process must close the store, and the next to open it recovers it. A Valkey or Redis server raises it with an
+    error that has no other meaning here.
     """
 
-    def __init__(self, path: Path, reason: str) -> None:
-        """Take the path, and the operation that failed."""
+    def __init__(self, path: Path | str, reason: str) -> None:
+        """Take the path or the location, and the operation that failed."""
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
@@ -169,9 +170,13 @@ class StoreFormatError(StoreError):
 class StoreCorrupt(StoreError):
     """Stored bytes are damaged. ``crudjt doctor`` explains and repairs."""
 
-    def __init__(self, path: Path, offset: int, reason: str) -> None:
-        """Take the file, the offset in bytes of the first damaged structure, and the reason."""
-        super().__init__(f"{path}, offset {offset}: {reason}; see: crudjt doctor")
+    def __init__(self, path: Path | str, offset: int | None, reason: str) -> None:
+        """Take the file, the offset in bytes of the first damaged structure, and the reason.
+
+        Of a store without files it is the location, and no offset.
+        """
+        place = path if offset is None else f"{path}, offset {offset}"
+        super().__init__(f"{place}: {reason}; see: crudjt doctor")
         self.path = path
         self.offset = offset
         self.reason = reason

@@ -75,7 +75,7 @@ def test_the_public_attributes_of_a_session_are_these() -> None:
 def test_the_public_attributes_of_stats_are_these() -> None:
     assert list(inspect.signature(crudjt.Stats).parameters) == [
         "sessions", "log_bytes", "unsynced_bytes", "view_bytes", "max_size", "synced_at", "swept_at", "compacted_at",
-        "cache_bytes", "max_cache_bytes",
+        "cache_bytes", "max_cache_bytes", "memory_bytes", "max_memory_bytes", "primaries", "replicas",
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from crudjt import errors
 from crudjt.errors import CrudjtError
 
 PATH = Path("place")
+URL = "valkey://host/sessions"
 
 
 EXAMPLES: list[tuple[CrudjtError, dict[str, object]]] = [
@@ -30,6 +31,8 @@ EXAMPLES: list[tuple[CrudjtError, dict[str, object]]] = [
     (crudjt.StoreInaccessible(PATH, "is a file"), {"path": PATH, "reason": "is a file"}),
     (crudjt.StoreFormatError(PATH, 2, 1), {"path": PATH, "found": 2, "supported": 1}),
     (crudjt.StoreCorrupt(PATH, 4096, "the CRC differs"), {"path": PATH, "offset": 4096, "reason": "the CRC differs"}),
+    (crudjt.StoreFull(URL, "its memory is full"), {"path": URL, "reason": "its memory is full"}),
+    (crudjt.StoreCorrupt(URL, None, "a record is damaged"), {"path": URL, "reason": "a record is damaged"}),
 ]
 
 

@@ -5,7 +5,7 @@ same fields. Paths are the server's. No error, and so no detail, holds a token, 
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -65,7 +65,8 @@ def status_of(error: BaseException) -> tuple[grpc.StatusCode, str, Metadata]:
     part.SetInParent()
     for name in form.arguments:
         value = getattr(error, name)
-        setattr(part, name, _text(value) if isinstance(value, str | Path) else value)
+        if value is not None:
+            setattr(part, name, _text(value) if isinstance(value, str | Path) else value)
     return form.code, _text(error), ((ERROR_KEY, message.SerializeToString()),)
 
 
@@ -88,5 +89,11 @@ def error_in(message: store_pb2.Error) -> CrudjtError | None:
     if kind is None:
         return None
     part = getattr(message, field)
-    fields = {name: getattr(part, name) for name in FORMS[kind].arguments}
-    return kind(**{name: Path(value) if name == "path" else value for name, value in fields.items()})
+    return kind(**{name: _field(part, name) for name in FORMS[kind].arguments})
+
+
+def _field(part: Any, name: str) -> Any:
+    if name == "offset" and not part.HasField(name):
+        return None
+    value = getattr(part, name)
+    return Path(value) if name == "path" and "://" not in value else value  # a URL is the location of a store

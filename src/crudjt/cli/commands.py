@@ -1,6 +1,5 @@
 """The commands. Each calls one method of the store and prints the result."""
 
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -275,7 +274,7 @@ def revoke_id(settings: Settings, id: str) -> None:  # noqa: A002 - named as Ses
 def stats(settings: Settings) -> None:
     """Print counters of the store."""
     with settings.open(finds_sessions=False) as store:
-        counters: dict[str, Any] = msgspec.to_builtins(asdict(store.stats()))
+        counters: dict[str, Any] = msgspec.to_builtins(store.stats().counters())
     lines = (f"{name}: {'never' if value is None else value}" for name, value in counters.items())
     settings.show(counters, "\n".join(lines))
 

@@ -102,24 +102,32 @@ class StoreCollector(Collector):
         """Yield gauges; only ``crudjt_store_up`` if the store fails."""
         try:
             stats = self._store.stats()
+            counters = stats.counters()
         except StoreError:
             yield GaugeMetricFamily("crudjt_store_up", "Whether the store answers.", 0)
             return
         yield GaugeMetricFamily("crudjt_store_up", "Whether the store answers.", 1)
         yield GaugeMetricFamily("crudjt_sessions", "Stored sessions; expired ones count until swept.", stats.sessions)
-        yield GaugeMetricFamily("crudjt_log_bytes", "Log that a recovery would read.", stats.log_bytes)
-        yield GaugeMetricFamily("crudjt_unsynced_bytes", "Log not known to be on disk yet.", stats.unsynced_bytes)
-        yield GaugeMetricFamily("crudjt_view_bytes", "Pages of the view that hold live data.", stats.view_bytes)
+        for name, text, value in (
+            ("log_bytes", "Log that a recovery would read.", stats.log_bytes),
+            ("unsynced_bytes", "Log not known to be on disk yet.", stats.unsynced_bytes),
+            ("view_bytes", "Pages of the view that hold live data.", stats.view_bytes),
+            ("memory_bytes", "Memory that the primaries use, for all that they hold.", stats.memory_bytes),
+            ("replicas", "Replicas of the primaries that are connected.", stats.replicas),
+        ):
+            if name in counters and value is not None:
+                yield GaugeMetricFamily(f"crudjt_{name}", text, value)
         for name, text, moment in (
             ("sync", "When the log was last synced", stats.synced_at),
             ("sweep", "When expired sessions were last removed", stats.swept_at),
             ("compaction", "When the log was last compacted", stats.compacted_at),
         ):
-            yield GaugeMetricFamily(
-                f"crudjt_last_{name}_timestamp_seconds",
-                f"{text}, in seconds since 1970; 0 for never.",
-                _seconds(moment),
-            )
+            if "synced_at" in counters:
+                yield GaugeMetricFamily(
+                    f"crudjt_last_{name}_timestamp_seconds",
+                    f"{text}, in seconds since 1970; 0 for never.",
+                    _seconds(moment),
+                )
 
 
 def _seconds(moment: datetime | None) -> float:

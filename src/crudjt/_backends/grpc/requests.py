@@ -290,6 +290,10 @@ def _stats(response: pb.StatsResponse) -> Stats:
         compacted_at=_time(response, "compacted_ms"),
         cache_bytes=response.cache_bytes,
         max_cache_bytes=response.max_cache_bytes,
+        memory_bytes=_optional(response, "memory_bytes"),
+        max_memory_bytes=_optional(response, "max_memory_bytes"),
+        primaries=_optional(response, "primaries"),
+        replicas=_optional(response, "replicas"),
     )
 
 
@@ -309,6 +313,10 @@ def to_session(message: pb.Session) -> Session:
         reads_left=message.reads_left if message.HasField("reads_left") else None,
         subject=message.subject if message.HasField("subject") else None,
     )
+
+
+def _optional(response: Any, field: str) -> int | None:
+    return getattr(response, field) if response.HasField(field) else None
 
 
 def _time(response: Any, field: str) -> datetime | None:

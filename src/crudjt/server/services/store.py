@@ -121,6 +121,10 @@ def _stats(store: Store, _request: pb.StatsRequest) -> pb.StatsResponse:
         compacted_ms=_ms(stats.compacted_at),
         cache_bytes=stats.cache_bytes,
         max_cache_bytes=stats.max_cache_bytes,
+        memory_bytes=stats.memory_bytes,
+        max_memory_bytes=stats.max_memory_bytes,
+        primaries=stats.primaries,
+        replicas=stats.replicas,
     )
 
 

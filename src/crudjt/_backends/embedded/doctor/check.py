@@ -220,9 +220,8 @@ class Examination:
             else:
                 check_tail(reader, end, may_be_torn=is_last and log_end is None)
         except StoreCorrupt as error:
-            self._log_fault(
-                path, error.offset, f"log segment {number}, offset {error.offset}: {error.reason}; {_REPAIR}"
-            )
+            offset = error.offset or 0
+            self._log_fault(path, offset, f"log segment {number}, offset {offset}: {error.reason}; {_REPAIR}")
             return
         whole_copies = header_copies(reader.content)
         if whole_copies < 2:  # noqa: PLR2004 - as the format says

@@ -305,7 +305,7 @@ class StatsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatsResponse(_message.Message):
-    __slots__ = ("sessions", "log_bytes", "unsynced_bytes", "view_bytes", "max_size", "synced_ms", "swept_ms", "compacted_ms", "cache_bytes", "max_cache_bytes")
+    __slots__ = ("sessions", "log_bytes", "unsynced_bytes", "view_bytes", "max_size", "synced_ms", "swept_ms", "compacted_ms", "cache_bytes", "max_cache_bytes", "memory_bytes", "max_memory_bytes", "primaries", "replicas")
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
     UNSYNCED_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -316,6 +316,10 @@ class StatsResponse(_message.Message):
     COMPACTED_MS_FIELD_NUMBER: _ClassVar[int]
     CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PRIMARIES_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
     sessions: int
     log_bytes: int
     unsynced_bytes: int
@@ -326,7 +330,11 @@ class StatsResponse(_message.Message):
     compacted_ms: int
     cache_bytes: int
     max_cache_bytes: int
-    def __init__(self, sessions: _Optional[int] = ..., log_bytes: _Optional[int] = ..., unsynced_bytes: _Optional[int] = ..., view_bytes: _Optional[int] = ..., max_size: _Optional[int] = ..., synced_ms: _Optional[int] = ..., swept_ms: _Optional[int] = ..., compacted_ms: _Optional[int] = ..., cache_bytes: _Optional[int] = ..., max_cache_bytes: _Optional[int] = ...) -> None: ...
+    memory_bytes: int
+    max_memory_bytes: int
+    primaries: int
+    replicas: int
+    def __init__(self, sessions: _Optional[int] = ..., log_bytes: _Optional[int] = ..., unsynced_bytes: _Optional[int] = ..., view_bytes: _Optional[int] = ..., max_size: _Optional[int] = ..., synced_ms: _Optional[int] = ..., swept_ms: _Optional[int] = ..., compacted_ms: _Optional[int] = ..., cache_bytes: _Optional[int] = ..., max_cache_bytes: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., max_memory_bytes: _Optional[int] = ..., primaries: _Optional[int] = ..., replicas: _Optional[int] = ...) -> None: ...
 
 class SweepRequest(_message.Message):
     __slots__ = ()

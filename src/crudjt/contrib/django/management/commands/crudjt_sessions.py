@@ -1,7 +1,6 @@
 """``manage.py crudjt_sessions``: look at the store of sessions, tidy it, log a user out everywhere."""
 
 from argparse import ArgumentParser
-from dataclasses import asdict
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -30,7 +29,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, action: str, **options: Any) -> None:
         """Do it."""
         if action == "stats":
-            for name, value in asdict(get_store().stats()).items():
+            for name, value in get_store().stats().counters().items():
                 self.stdout.write(f"{name}: {value}")
         elif action == "sweep":
             self.stdout.write(f"{get_store().sweep()} removed")
