@@ -21,7 +21,8 @@ def test_a_missing_token_exits_1_with_a_message_that_does_not_repeat_it(
     name, *rest = arguments
     result = command(*option, name, token, *rest)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "Error: no such session: this token is unknown, or its session has ended\n"
+    text = "no such session: this token is unknown, or its session has ended"
+    assert result.stderr == f"Error: {text}\n" if not option else text in json.loads(result.stderr)["error"]["message"]
 
 
 def test_a_missing_handle_exits_1(command: Command, live: crudjt.Store) -> None:

@@ -16,7 +16,9 @@ from crudjt._core.keyring import generate_secret_key
 from crudjt._core.options import Options
 from crudjt._core.validation import KEEP, KeepType, checked_subject, new_limits
 from crudjt._filesystem import is_read_only
-from crudjt.cli.context import Commands, NoSuchSession, Settings
+from crudjt.cli.context import Settings
+from crudjt.cli.errors import Commands, NoSuchSession
+from crudjt.cli.notices import warnings_of_the_library
 from crudjt.cli.options import (
     TOKEN_FIRST,
     data_argument,
@@ -65,7 +67,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
 @click.option("--new-key", is_flag=True, help="Use a secret key that the store does not know yet.")
 @older_path_option
 @older_url_option
-@click.option("--json", is_flag=True, help="Print each result as a JSON document.")
+@click.option("--json", is_flag=True, help="Print each result, and an error, as a JSON document.")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
 )
@@ -87,6 +89,8 @@ def main(
 
     Exit status: 0 done, 1 no such session (or wrong version, or an unhealthy store), 2 bad input, 3 the store failed.
     """
+    if ctx.invoked_subcommand != serve.name:  # which has a log
+        ctx.with_resource(warnings_of_the_library())
     ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, connection, new_key)
 
 

@@ -1,21 +1,10 @@
-"""Settings that all commands share, and the conversion of errors to exit codes.
-
-The exit codes:
-
-    0    done
-    1    no such session, another version than the one asked for, or a store that `doctor` finds fault with
-    2    bad input
-    3    the store, or the system below it, failed
-    130  interrupted
-    141  whoever read the output had seen enough
-"""
+"""Settings that all commands share: where the store is, and how it is opened."""
 
 import contextlib
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import click
 import msgspec
@@ -23,16 +12,13 @@ import msgspec
 from crudjt._backends.embedded.engine.directory import holds_store, prepare_directory
 from crudjt._backends.grpc.location import access_token_in
 from crudjt._core.keyring import generate_secret_key
-from crudjt._core.tokens import TOKEN_CHARACTERS
 from crudjt.base import Store
 from crudjt.cli import keys
-from crudjt.errors import InvalidParameter, MissingDependency, StoreError, StoreInaccessible, VersionConflict
+from crudjt.cli.notices import inform, warn
+from crudjt.errors import StoreInaccessible
 from crudjt.opening import Location, OpenOptions, backend_of, parse, resolve
 
 _OF_DIRECTORIES = frozenset({"allow_shared_directory"})
-_INTERRUPTED = 130
-_UNREAD = 141
-_TOKEN_IN_TEXT = re.compile(rf"[\w-]{{{TOKEN_CHARACTERS},}}", re.ASCII)
 
 
 @dataclass
@@ -137,8 +123,11 @@ class Settings:
         is_new = isinstance(self.place, Path) and not holds_store(self.place)
         store = parsed.open()
         if is_new:
-            click.echo(f"Made a new store: {self.place}", err=True)
-        elif finds_sessions and not self.new_key and not getattr(store, "key_is_known", True):
+            inform(f"Made a new store: {self.place}")
+        elif not self.new_key and not getattr(store, "key_is_known", True):
+            if not finds_sessions:
+                warn(f"{store.location}: the secret key is not the one that the sessions of this store were made with")
+                return store
             store.close()
             raise StoreInaccessible(
                 store.location,
@@ -158,66 +147,3 @@ class Settings:
             with contextlib.suppress(OSError):
                 sys.stdout.close()  # or Python tries once more when it ends, and exits with 120
             raise
-
-
-_SOURCE_OF_HANDLES = "'crudjt sessions' lists them"
-
-
-class NoSuchSession(click.ClickException):
-    """A token or a handle that names no live session."""
-
-    exit_code: ClassVar[int] = 1
-
-    def __init__(self, what: str = "token") -> None:
-        """Take what was given, "token" or "handle", without its value."""
-        super().__init__(f"no such session: this {what} is unknown, or its session has ended")
-
-
-class _Conflict(click.ClickException):
-    exit_code: ClassVar[int] = 1
-
-
-class _BadInput(click.ClickException):
-    exit_code: ClassVar[int] = 2
-
-
-class _StoreFailure(click.ClickException):
-    exit_code: ClassVar[int] = 3
-
-
-class Commands(click.Group):
-    """Command group that maps errors to the exit codes above and never prints a token in an error."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            # click repeats what it does not understand, and people paste tokens into the wrong place.
-            message = _TOKEN_IN_TEXT.sub("<token>", error.format_message())
-            if isinstance(error, click.NoSuchOption) and any(error.option_name in each.opts for each in self.params):
-                message = f"{error.option_name} goes before the command: crudjt {error.option_name} … COMMAND"
-            raise click.UsageError(message, error.ctx or ctx) from None
-        except InvalidParameter as error:
-            raise _BadInput(self._in_words_of_the_shell(error, ctx)) from None
-        except RecursionError:
-            raise _BadInput("data is nested too deeply for JSON, which some hundred levels fit in") from None
-        except VersionConflict as error:
-            raise _Conflict(str(error)) from None
-        except (StoreError, MissingDependency) as error:
-            raise _StoreFailure(str(error)) from None
-        except BrokenPipeError:
-            raise click.exceptions.Exit(_UNREAD) from None
-        except OSError as error:
-            raise _StoreFailure(str(error)) from None
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(_INTERRUPTED) from None
-
-    def _in_words_of_the_shell(self, error: InvalidParameter, ctx: click.Context) -> str:
-        """Return the text of an error with options in the place of parameters."""
-        command = self.get_command(ctx, ctx.invoked_subcommand or "")
-        for given in (*(command.params if command else ()), *self.params):
-            if given.name == error.parameter and error.problem.startswith(f"{given.name} "):
-                name = max(given.opts, key=len) if isinstance(given, click.Option) else given.name
-                return name + error.problem.removeprefix(given.name).replace("Session.id", _SOURCE_OF_HANDLES)
-        return error.problem

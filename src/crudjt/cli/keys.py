@@ -5,8 +5,6 @@ import os
 import tempfile
 from pathlib import Path
 
-import click
-
 from crudjt import _filesystem
 from crudjt._backends.embedded.secret_keys import (
     SECRET_KEY_FILE_VARIABLE,
@@ -15,6 +13,7 @@ from crudjt._backends.embedded.secret_keys import (
     secret_keys_of_environment,
 )
 from crudjt._core.keyring import generate_secret_key
+from crudjt.cli.notices import inform, warn
 from crudjt.errors import InvalidParameter
 
 
@@ -31,9 +30,9 @@ def secret_keys(given: Path | None, directory: Path | None, *, may_make: bool) -
 
     """
     if given is not None:
-        return read_secret_keys(given, directory, _warn)
+        return read_secret_keys(given, directory, warn)
     if any(os.environ.get(name, "").strip() for name in (SECRET_KEY_VARIABLE, SECRET_KEY_FILE_VARIABLE)):
-        return secret_keys_of_environment(directory, _warn)
+        return secret_keys_of_environment(directory, warn)
     own = _own_path()
     if not own.exists():
         if not may_make:
@@ -43,7 +42,7 @@ def secret_keys(given: Path | None, directory: Path | None, *, may_make: bool) -
                 f"--secret-key-file, or set {SECRET_KEY_VARIABLE} or {SECRET_KEY_FILE_VARIABLE}",
             )
         _make(own)
-    return read_secret_keys(own, directory, _warn)
+    return read_secret_keys(own, directory, warn)
 
 
 def _own_path() -> Path:
@@ -51,10 +50,6 @@ def _own_path() -> Path:
     # The XDG Base Directory Specification has relative paths ignored.
     home = configured if configured.is_absolute() else Path.home() / ".config"
     return home / "crudjt" / "secret_key"
-
-
-def _warn(text: str) -> None:
-    click.echo(f"Warning: {text}", err=True)
 
 
 def _make(path: Path) -> None:
@@ -75,11 +70,8 @@ def _make(path: Path) -> None:
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, path)
                 _filesystem.sync_directory(path.parent)
-                click.echo(
-                    f"Made a new secret key: {path}\n"
-                    "Back it up, apart from the store: without it, the sessions cannot be read.",
-                    err=True,
-                )
+                inform(f"Made a new secret key: {path}")
+                inform("Back it up, apart from the store: without it, the sessions cannot be read.")
         finally:
             _filesystem.remove(Path(temporary))
     except OSError as error:

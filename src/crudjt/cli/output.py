@@ -7,7 +7,8 @@ import msgspec
 from crudjt._backends.embedded.doctor.report import Report
 from crudjt._core.session import Session
 from crudjt.cli import json_values
-from crudjt.cli.context import NoSuchSession, Settings
+from crudjt.cli.context import Settings
+from crudjt.cli.errors import NoSuchSession
 
 
 def show_session(settings: Settings, session: Session | None) -> None:

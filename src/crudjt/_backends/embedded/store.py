@@ -44,7 +44,7 @@ from crudjt.errors import InvalidType, StoreClosed, StoreCorrupt, StoreFull
 if TYPE_CHECKING:  # asyncio takes long to import
     from crudjt._backends.embedded.aio import AsyncEmbeddedStore
 
-logger = logging.getLogger("crudjt")
+logger = logging.getLogger("crudjt.secret_key")
 
 _BATCH = 500
 
