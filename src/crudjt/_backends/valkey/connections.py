@@ -1,0 +1,196 @@
+"""The blocking driver: runs the steps of operations over connections of its own to each node.
+
+Of the client library only the classes of single connections are used, and nothing is retried there. A connection from
+which not every reply was read is closed, whatever the reason, so that no reply is ever read for another request.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from crudjt._backends.valkey.failures import LinkBroken, LinkTimedOut, Unreachable
+from crudjt._backends.valkey.link import Link
+from crudjt._backends.valkey.location import Servers
+from crudjt._backends.valkey.requests import Ask, Node, Result, Steps
+from crudjt._backends.valkey.routing import Batch, Step
+from crudjt._backends.valkey.topology import Topology, shards_in
+from crudjt._core import process_guard
+from crudjt.errors import StoreClosed, StoreError
+
+_IDLE = 1.0  # seconds after which a connection may have been closed by the server
+_CLUSTER_SLOTS = (b"CLUSTER", b"SLOTS")
+_REFRESH_SHARE = 0.5  # of the time that is left: one node that is stuck must not use all of it
+_MIN_LIMIT = 0.001  # seconds
+
+
+class Connections:
+    """Connections to the servers of one store. Threads share it; each connection has one user at a time."""
+
+    def __init__(self, servers: Servers, topology: Topology) -> None:
+        """Take the servers and what is known of them. Nothing is sent."""
+        self.servers = servers
+        self.topology = topology
+        self.closed = False
+        self._free: dict[Node, list[Link]] = {}
+        self._refreshing = threading.Lock()
+        process_guard.guard(self)
+
+    def run(self, steps: Steps[Result], *, per_step: bool = False) -> Result:
+        """Carry out an operation and return its result; see `requests.Driver`."""
+        if not process_guard.own_memory[0]:
+            process_guard.renew()
+        timeout = self.servers.timeout
+        deadline = time.monotonic() + timeout
+        try:
+            asks = next(steps)
+            while True:
+                step = Step(asks, self.topology, self.servers.location)
+                try:
+                    self._carry_out(step, deadline)
+                    replies = step.result()
+                except StoreError as error:
+                    deadline = time.monotonic() + timeout
+                    asks = steps.throw(error)
+                else:
+                    if per_step or step.lost:
+                        deadline = time.monotonic() + timeout
+                    asks = steps.send(replies)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        finally:
+            steps.close()
+
+    def close(self) -> None:
+        """Disconnect permanently."""
+        self.closed = True
+        for links in self._free.values():
+            while links:
+                links.pop().close()
+
+    def leave_to_parent(self) -> None:
+        """Forget the connections and locks of the parent process."""
+        self._free = {}
+        self._refreshing = threading.Lock()
+        self.topology.leave_to_parent()
+
+    def _carry_out(self, step: Step, deadline: float) -> None:
+        """Send the requests of a step until each has a reply, or the time is over."""
+        while True:
+            if self.closed:
+                raise StoreClosed
+            if self.topology.doubtful:
+                self._refresh(deadline)
+            batches = step.batches(deadline - time.monotonic())
+            self._exchange(step, batches, deadline)
+            if not step.open:
+                return
+            pause = step.pause()
+            if time.monotonic() + pause >= deadline:
+                return
+            time.sleep(pause)
+
+    def _exchange(self, step: Step, batches: Sequence[Batch], deadline: float) -> None:
+        """Send each batch to its node, then receive the replies of each."""
+        sent: list[tuple[Batch, Link]] = []
+        try:
+            for batch in batches:
+                self._send(step, batch, deadline, sent)
+            while sent:
+                self._receive(step, sent)
+        except BaseException:
+            for _, link in sent:
+                link.close()
+            raise
+
+    def _send(self, step: Step, batch: Batch, deadline: float, sent: list[tuple[Batch, Link]]) -> None:
+        try:
+            link = self._link(batch.node, deadline)
+        except Unreachable as error:
+            step.not_sent(batch, str(error))
+            return
+        except StoreError as error:
+            step.failed(batch, error)
+            return
+        sent.append((batch, link))
+        try:
+            link.send(batch.commands, max(deadline - time.monotonic(), _MIN_LIMIT))
+        except LinkBroken:
+            sent.pop()
+            link.close()
+            step.received(batch, ())
+
+    def _receive(self, step: Step, sent: list[tuple[Batch, Link]]) -> None:
+        """Receive the replies to the last batch of `sent`, and remove it there when its connection needs no care."""
+        batch, link = sent[-1]
+        values: list[Any] = []
+        try:
+            link.receive(len(batch.commands), values)
+        except LinkBroken as error:
+            link.close()
+            sent.pop()
+            if isinstance(error, LinkTimedOut):
+                step.timed_out(batch, values, self.servers.timeout)
+            else:
+                step.received(batch, values)
+        else:
+            sent.pop()
+            self._release(batch.node, link)
+            step.received(batch, values)
+
+    def _link(self, node: Node, deadline: float) -> Link:
+        """Return a connection that no other thread uses, and that the server is not known to have closed."""
+        free = self._free.get(node)
+        while free:
+            try:
+                link = free.pop()
+            except IndexError:  # another thread took the last one
+                break
+            if time.monotonic() - link.used_at < _IDLE or not link.has_ended():
+                return link
+            link.close()
+        return Link(self.servers, node, max(deadline - time.monotonic(), _MIN_LIMIT))
+
+    def _release(self, node: Node, link: Link) -> None:
+        """Make a connection free from which every reply was read."""
+        if self.closed:
+            link.close()
+            return
+        link.used_at = time.monotonic()
+        free = self._free.get(node)
+        if free is None:
+            free = self._free.setdefault(node, [])
+        free.append(link)
+
+    def _refresh(self, deadline: float) -> None:
+        """Ask a random node for the map, unless another thread does or it is too early. Wait if there is none yet."""
+        if not self._refreshing.acquire(timeout=-1 if self.topology.known else max(deadline - time.monotonic(), 0.0)):
+            return
+        try:
+            if self.topology.doubtful and self.topology.begin_refresh():
+                self._ask_for_map(deadline)
+        finally:
+            self._refreshing.release()
+
+    def _ask_for_map(self, deadline: float) -> None:
+        refusal: StoreError | None = None
+        for node in self.topology.sources():
+            now = time.monotonic()
+            if now >= deadline:
+                break
+            step = Step((Ask(None, _CLUSTER_SLOTS, node=node),), self.topology, self.servers.location)
+            until = now + (deadline - now) * _REFRESH_SHARE
+            self._exchange(step, step.batches(until - now), until)
+            try:
+                (reply,) = step.result()
+                self.topology.learn(shards_in(reply.value, node))
+            except ValueError:
+                continue
+            except StoreError as error:
+                refusal = error
+            else:
+                return
+        self.topology.doubt()
+        if refusal is not None and not self.topology.known:
+            raise refusal

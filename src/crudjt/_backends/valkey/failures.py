@@ -1,0 +1,88 @@
+"""How a connection to a node fails, and why, in words. Both drivers use it."""
+
+import ssl
+from typing import Any
+
+from crudjt._backends.valkey.location import Servers
+from crudjt._backends.valkey.replies import ErrorReply, Meaning, address, reason, store_error
+from crudjt._backends.valkey.requests import Node
+from crudjt._rpc.addresses import is_this_host
+from crudjt.errors import StoreInaccessible
+
+_ALERTS = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_UNKNOWN", "HANDSHAKE_FAILURE")
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+
+
+class Unreachable(Exception):
+    """There is no connection to a node now, so nothing was sent."""
+
+
+class LinkBroken(Exception):
+    """A connection failed after something was sent, so what was sent may have been carried out."""
+
+
+class LinkTimedOut(LinkBroken):
+    """No reply came in time."""
+
+
+def refuse_plaintext(servers: Servers, node: Node) -> None:
+    """Check that a connection to a node is encrypted, or stays on this host, or is allowed all the same.
+
+    Raises:
+        StoreInaccessible: it is none of these.
+
+    """
+    if not (servers.tls or servers.allow_plaintext or is_this_host(node.host)):
+        raise StoreInaccessible(
+            servers.location,
+            f"{address(node)} is a node of the cluster on another host, which passwords and data would reach in "
+            "plaintext; use TLS, or allow_plaintext=True (--allow-plaintext) if the network is encrypted otherwise",
+        )
+
+
+def refused_connection(error: ErrorReply, node: Node, location: str) -> Exception:
+    """Return what to raise for a server that replied an error to a new connection."""
+    if error.meaning in (Meaning.LATER, Meaning.STALE_MAP):
+        return Unreachable(reason(error))
+    return store_error(error, node, location)
+
+
+def cannot_connect(error: Exception, node: Node, location: str) -> Exception:
+    """Return what to raise for a connection that failed before a request was sent."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        text = f"{address(node)}: its certificate is not trusted ({cause.verify_message}); see tls_ca"
+        return StoreInaccessible(location, text)
+    if isinstance(cause, ssl.SSLError):
+        alert = cause.reason or ""
+        if any(part in alert for part in _ALERTS):
+            text = f"{address(node)}: it requires a client certificate, or does not trust it; see tls_cert and tls_key"
+            return StoreInaccessible(location, text)
+        if any(part in alert for part in _NO_TLS):
+            text = f"{address(node)}: it answers without TLS; use valkey:// or valkey+cluster://"
+            return StoreInaccessible(location, text)
+        return Unreachable(f"TLS failed ({alert})")
+    if isinstance(cause, OSError) and cause.strerror:
+        return Unreachable(f"cannot connect: {cause.strerror}")
+    return Unreachable("cannot connect: no answer in time, or the connection was closed at once")
+
+
+def connection_options(servers: Servers, node: Node) -> dict[str, Any]:
+    """Return what both connection classes of the client library take: nothing is sent but AUTH, nothing repeated."""
+    options = {
+        "host": node.host,
+        "port": node.port,
+        "username": servers.user,
+        "password": servers.password,
+        "socket_keepalive": True,
+        "lib_name": None,
+        "lib_version": None,
+    }
+    if servers.tls:
+        options |= {
+            "ssl_ca_certs": servers.ca,
+            "ssl_certfile": servers.certificate,
+            "ssl_keyfile": servers.key,
+            "ssl_check_hostname": True,
+        }
+    return options

@@ -1,0 +1,128 @@
+"""One blocking connection to a node, over the client library's class for it, with all that class would repeat off."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from valkey.connection import Connection, DefaultParser, SSLConnection
+from valkey.exceptions import ResponseError, TimeoutError, ValkeyError  # noqa: A004 - its name there
+
+from crudjt._backends.valkey.failures import (
+    LinkBroken,
+    LinkTimedOut,
+    cannot_connect,
+    connection_options,
+    refuse_plaintext,
+    refused_connection,
+)
+from crudjt._backends.valkey.location import Servers
+from crudjt._backends.valkey.replies import ErrorReply
+from crudjt._backends.valkey.requests import Node
+from crudjt._backends.valkey.routing import Command
+
+_TOLERANCE = 0.1  # of a time limit: to set it costs a system call
+
+
+class _Error(ErrorReply, ResponseError):
+    """An error reply, as the client library raises it."""
+
+
+def _parser(socket_read_size: int) -> Any:
+    parser: Any = DefaultParser(socket_read_size=socket_read_size)
+    parser.parse_error = _Error
+    return parser
+
+
+class Link:
+    """A connection that has one user at a time.
+
+    Attributes:
+        used_at: when it was last used, in seconds of the monotonic clock.
+
+    """
+
+    __slots__ = ("_connection", "_limit", "used_at")
+
+    def __init__(self, servers: Servers, node: Node, limit: float) -> None:
+        """Connect within `limit` seconds, and have the server answer once.
+
+        Raises:
+            Unreachable: there is no connection now.
+            StoreInaccessible: there will be none.
+
+        """
+        refuse_plaintext(servers, node)
+        self.used_at = time.monotonic()
+        self._limit = limit
+        self._connection: Any = (SSLConnection if servers.tls else Connection)(
+            socket_timeout=limit,
+            socket_connect_timeout=limit,
+            parser_class=_parser,
+            **connection_options(servers, node),
+        )
+        try:
+            self._connection.connect()
+            self._connection.send_command("PING")
+            self._connection.read_response()
+        except _Error as error:
+            self.close()
+            raise refused_connection(error, node, servers.location) from None
+        except ValkeyError as error:
+            self.close()
+            raise cannot_connect(error, node, servers.location) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, commands: Sequence[Command], limit: float) -> None:
+        """Send commands, for whose replies `receive` waits `limit` seconds each.
+
+        Raises:
+            LinkBroken: they may have been sent.
+
+        """
+        connection = self._connection
+        if abs(limit - self._limit) > _TOLERANCE * self._limit:
+            self._limit = limit
+            connection._sock.settimeout(limit)  # noqa: SLF001 - there is no public way
+        try:
+            if len(commands) == 1:
+                connection.send_packed_command(connection.pack_command(*commands[0]), check_health=False)
+            else:
+                connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        except TimeoutError as error:
+            raise LinkTimedOut from error
+        except ValkeyError as error:
+            raise LinkBroken from error
+
+    def receive(self, count: int, values: list[Any]) -> None:
+        """Append replies to `values` until it has `count`; an error reply is an `ErrorReply` there.
+
+        Raises:
+            LinkBroken: no more will come.
+
+        """
+        try:
+            while len(values) < count:
+                values.append(self._receive())
+        except TimeoutError as error:
+            raise LinkTimedOut from error
+        except ValkeyError as error:
+            raise LinkBroken from error
+
+    def _receive(self) -> Any:
+        try:
+            return self._connection.read_response()
+        except _Error as error:
+            return error
+
+    def has_ended(self) -> bool:
+        """Return whether the server closed the connection, which nothing is expected from."""
+        try:
+            return bool(self._connection.can_read())
+        except ValkeyError:
+            return True
+
+    def close(self) -> None:
+        """Close the connection, whatever its state."""
+        self._connection.disconnect()
