@@ -1,0 +1,154 @@
+"""The move of sessions from one store to another: what is stored for it, and its decisions, as pure functions.
+
+A session moves in steps, each one transaction of the source or one script at the destination:
+
+    stage    destination  keep a copy of the record that no reader sees
+    mark     source       replace the record by a mark, if it still is what was staged
+    publish  destination  make the copy the session, once; the stage is used from then on
+    clear    source       remove the mark
+
+At each time one store decides. A record at the source: the source. A mark: the copy that was staged, and whoever meets
+the mark publishes it before anything else. A used stage, or nothing at the source: the destination. A used stage is
+kept, so that no late stage or publication brings a session back that has ended since.
+
+Several movers may run, and one may be slow. Each has an epoch, which the source counts. Only the mover of the newest
+epoch may mark, and no stage replaces one of a later epoch.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Reader
+from crudjt._core.record import HEADER_BYTES, MIN_RECORD_BYTES, RECORD_FORMAT
+from crudjt._core.tokens import ID_BYTES
+
+MARK_FORMAT = 2
+"""First byte of what a mark is, in the place of a record's format."""
+NOTE_FORMAT = 3
+"""First byte of the note, which says that a move has begun."""
+NOTE_ID = bytes(ID_BYTES)
+"""Id under which the note lies; no session has it."""
+NOTE_KEY = SESSION + NOTE_ID
+MOVE_ID_BYTES = 16
+EPOCH_BYTES = 8
+
+_AFTER_HEADER = bytes(MIN_RECORD_BYTES - HEADER_BYTES)
+_MOVE = slice(HEADER_BYTES + EPOCH_BYTES, HEADER_BYTES + EPOCH_BYTES + MOVE_ID_BYTES)
+
+
+class Marked(Exception):
+    """A decision met the mark of a session, so another store decides."""
+
+    def __init__(self, id_: bytes) -> None:
+        """Take the id of the session."""
+        super().__init__(id_)
+        self.id = id_
+
+
+class OtherMove(Exception):
+    """The source is being moved to another destination."""
+
+
+class Note(NamedTuple):
+    """The beginning of a move, as noted at the source."""
+
+    epoch: int
+    move: bytes  # random, and the same at the destination
+    location: str  # of the destination, for messages
+
+    def packed(self) -> bytes:
+        """Return the bytes, in the form of a record that never expires and has no subject."""
+        head = bytes([NOTE_FORMAT]).ljust(HEADER_BYTES, b"\0")
+        after = (self.epoch.to_bytes(EPOCH_BYTES, "big") + self.move).ljust(len(_AFTER_HEADER), b"\0")
+        return head + after + self.location.encode()
+
+
+def unpack_note(value: bytes) -> Note:
+    """Return the note that `Note.packed` has made."""
+    epoch = int.from_bytes(value[HEADER_BYTES : HEADER_BYTES + EPOCH_BYTES], "big")
+    return Note(epoch, value[_MOVE], value[MIN_RECORD_BYTES:].decode())
+
+
+def mark_of(record: bytes) -> bytes:
+    """Return the mark for a record: its header, by which the index and the log know its subject."""
+    return bytes([MARK_FORMAT]) + record[1:HEADER_BYTES] + _AFTER_HEADER
+
+
+def is_mark(value: bytes) -> bool:
+    """Tell a mark from a record."""
+    return value[0] == MARK_FORMAT
+
+
+def is_record(value: bytes) -> bool:
+    """Tell a record from a mark and from the note."""
+    return value[0] == RECORD_FORMAT
+
+
+# Decisions of the source
+
+
+def begin(reader: Reader, move: bytes, location: str) -> tuple[int, Sequence[Change]]:
+    """Begin a move, or take one over; return the epoch of this mover.
+
+    Raises:
+        OtherMove: another move has begun.
+
+    """
+    value = reader.get(NOTE_KEY)
+    if value is None:
+        return 1, ((INSERT, NOTE_ID, Note(1, move, location).packed()),)
+    note = unpack_note(value)
+    if note.move != move:
+        raise OtherMove
+    return note.epoch + 1, ((REPLACE, NOTE_ID, note._replace(epoch=note.epoch + 1).packed()),)
+
+
+def mark(reader: Reader, epoch: int, records: Mapping[bytes, bytes]) -> tuple[list[bytes] | None, Sequence[Change]]:
+    """Mark the sessions whose records still are what was staged; return their ids.
+
+    The result is ``None`` if a mover of a later epoch has begun.
+    """
+    value = reader.get(NOTE_KEY)
+    if value is None or unpack_note(value).epoch != epoch:
+        return None, ()
+    marked = [id_ for id_, record in records.items() if reader.get(SESSION + id_) == record]
+    return marked, [(REPLACE, id_, mark_of(records[id_])) for id_ in marked]
+
+
+def clear(reader: Reader, ids: Sequence[bytes]) -> tuple[int, Sequence[Change]]:
+    """Remove the marks of sessions that have been published; return how many."""
+    changes: list[Change] = []
+    for id_ in ids:
+        value = reader.get(SESSION + id_)
+        if value is not None and is_mark(value):
+            changes.append((DELETE, id_, value))
+    return len(changes), changes
+
+
+# Rules of the destination, whose scripts do the same
+
+
+class Staged(Enum):
+    """The answer to a stage."""
+
+    DONE = 1
+    USED = 2  # the session was published before
+    LATER = 3  # a mover of a later epoch has staged it
+
+
+def stage(current: bytes | None, epoch: int, record: bytes) -> tuple[Staged, bytes]:
+    """Return the answer to a stage and what the stage is then."""
+    wanted = epoch.to_bytes(EPOCH_BYTES, "big")
+    if current is not None and len(current) == EPOCH_BYTES:
+        return Staged.USED, current
+    if current is not None and current[:EPOCH_BYTES] > wanted:
+        return Staged.LATER, current
+    return Staged.DONE, wanted + record
+
+
+def publish(current: bytes | None) -> tuple[bytes, bytes | None]:
+    """Return what the stage is after a publication, and the record that becomes the session, if one does."""
+    if current is None or len(current) == EPOCH_BYTES:
+        return current or bytes(EPOCH_BYTES), None
+    return current[:EPOCH_BYTES], current[EPOCH_BYTES:]

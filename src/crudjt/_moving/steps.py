@@ -1,0 +1,158 @@
+"""The steps of calls and of a mover while sessions move, as generators without input or output.
+
+A call yields where it is to be carried out and receives its outcome; a mover yields the steps of `crudjt._core.moves`.
+A driver carries them out. The tests run the same generators over a model, in every order.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from enum import Enum
+from typing import Any, NamedTuple
+
+from crudjt._core.moves import Staged, is_mark, is_record
+
+
+class At(Enum):
+    """Where a call is carried out."""
+
+    SOURCE = 1
+    DESTINATION = 2
+
+
+class Publish(NamedTuple):
+    """Publish sessions at the destination, whose marks were met at the source."""
+
+    ids: Sequence[bytes]
+
+
+class Outcome(NamedTuple):
+    """The outcome of a call at the source.
+
+    Attributes:
+        value: its result, without what the marks hide.
+        marked: ids of the marks that it met.
+        has_begun: whether the move had begun when the call was over; until then nothing is at the destination.
+
+    """
+
+    value: Any
+    marked: Sequence[bytes] = ()
+    has_begun: bool = False
+
+
+CallSteps = Generator[At | Publish, Any, Any]
+
+
+def of_one_session() -> CallSteps:
+    """Take the steps of a call about one session, whose result at the source is false where it has none."""
+    found: Outcome = yield At.SOURCE
+    if found.marked:
+        yield Publish(found.marked)
+    elif found.value or not found.has_begun:
+        return found.value
+    return (yield At.DESTINATION)
+
+
+def of_a_new_session() -> CallSteps:
+    """Take the steps of a call that makes sessions: at the source until the move begins, which its transaction checks."""
+    made: Outcome = yield At.SOURCE
+    if not made.has_begun:
+        return made.value
+    return (yield At.DESTINATION)
+
+
+def of_a_subject(add: Callable[[Any, Any], Any]) -> CallSteps:
+    """Take the steps of a call about all sessions of a subject; `add` joins the results of both stores.
+
+    Source first: no session goes back. What is met as a mark is published, so that the destination finds it.
+    """
+    here: Outcome = yield At.SOURCE
+    if here.marked:
+        yield Publish(here.marked)
+    if not here.has_begun:
+        return here.value
+    return add(here.value, (yield At.DESTINATION))
+
+
+class Begin(NamedTuple):
+    """Begin the move at the source. Answer: the epoch."""
+
+
+class Look(NamedTuple):
+    """Read records and marks of the source with ids after one. Answer: ids and values, in order; none at the end."""
+
+    after: bytes
+
+
+class Stage(NamedTuple):
+    """Stage records at the destination, on all replicas. Answer: a `Staged` for each."""
+
+    epoch: int
+    records: Mapping[bytes, bytes]
+
+
+class Mark(NamedTuple):
+    """Mark sessions at the source, durably. Answer: the ids that were marked; ``None`` to a mover of an old epoch."""
+
+    epoch: int
+    records: Mapping[bytes, bytes]
+
+
+class PublishForGood(NamedTuple):
+    """Publish sessions at the destination, on all replicas, so that the marks may go."""
+
+    ids: Sequence[bytes]
+
+
+class Clear(NamedTuple):
+    """Remove the marks of published sessions at the source."""
+
+    ids: Sequence[bytes]
+
+
+class Leave(NamedTuple):
+    """Leave sessions at the source: their stages are used, though they are records there. No crash leads to this."""
+
+    ids: Sequence[bytes]
+
+
+class Ended(Enum):
+    """The reason why a mover stopped."""
+
+    DONE = 1  # nothing is left at the source, but what cannot move
+    SUPERSEDED = 2  # another mover has taken over
+
+
+MoverSteps = Generator[Begin | Look | Stage | Mark | PublishForGood | Clear | Leave, Any, Ended]
+
+
+def of_a_mover(may_move: Callable[[bytes, bytes], bool]) -> MoverSteps:
+    """Take the steps of a mover, from its beginning until a pass over the source finds nothing more to move.
+
+    Args:
+        may_move: tells of an id and a record whether the session can move.
+
+    """
+    epoch: int = yield Begin()
+    while True:
+        left_to_do, after = False, b""
+        while items := (yield Look(after)):
+            after = items[-1][0]
+            records = {id_: value for id_, value in items if is_record(value) and may_move(id_, value)}
+            marked = [id_ for id_, value in items if is_mark(value)]
+            left_to_do |= bool(records or marked)
+            if records:
+                staged: Sequence[Staged] = yield Stage(epoch, records)
+                if Staged.LATER in staged:
+                    return Ended.SUPERSEDED
+                answers = dict(zip(records, staged, strict=True))
+                fresh = yield Mark(epoch, {id_: records[id_] for id_ in records if answers[id_] is Staged.DONE})
+                if fresh is None:
+                    return Ended.SUPERSEDED
+                if Staged.USED in staged:
+                    yield Leave([id_ for id_ in records if answers[id_] is Staged.USED])
+                marked += fresh
+            if marked:
+                yield PublishForGood(marked)
+                yield Clear(marked)
+        if not left_to_do:
+            return Ended.DONE
