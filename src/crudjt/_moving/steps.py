@@ -53,7 +53,7 @@ def of_one_session() -> CallSteps:
 
 
 def of_a_new_session() -> CallSteps:
-    """Take the steps of a call that makes sessions: at the source until the move begins, which its transaction checks."""
+    """Take the steps of a call that makes sessions: at the source until a transaction there finds the move begun."""
     made: Outcome = yield At.SOURCE
     if not made.has_begun:
         return made.value
