@@ -47,7 +47,7 @@ class Sessions(Finder):
         """Take the keys, the places of subjects, and what makes the error for a damaged record."""
         super().__init__(keyring, damaged)
         self._newest = keyring.newest
-        self._place_of_subject = placement.of
+        self.place_of = placement.of
 
     def insert(
         self, packed: bytes, subject: str | None, limits: StoredLimits, now_ns: int, place: bytes | None = None
@@ -58,7 +58,7 @@ class Sessions(Finder):
         if subject is not None:
             flags, packed = join_payload(packed, subject)
             tag = key.subject_tag(subject)
-            place = self._place_of_subject(subject)
+            place = self.place_of(subject)
         id_ = new_id(now_ns, place)
         if limits is NO_LIMITS:
             head = pack_unlimited_header(START_OF_NEW[flags], now_ms, tag)
@@ -193,7 +193,7 @@ class Sessions(Finder):
             if owner is None:
                 head = with_subject_tag(head, NO_SUBJECT)
             else:
-                head, place = with_subject_tag(head, newest.subject_tag(owner)), self._place_of_subject(owner)
+                head, place = with_subject_tag(head, newest.subject_tag(owner)), self.place_of(owner)
         elif owner is not None and key is not newest:
             head = with_subject_tag(head, newest.subject_tag(owner))
         if owner is not None:

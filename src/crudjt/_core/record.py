@@ -41,6 +41,9 @@ LIMITS = slice(_EXPIRES_OFFSET, TAG_OFFSET)
 """Where deadline and number of reads lie in a header."""
 NO_LIMITS_BYTES = bytes(TAG_OFFSET - _EXPIRES_OFFSET)
 """What lies there for a session that has neither."""
+SUBJECT_TAG = slice(TAG_OFFSET, 64)
+NONCE = slice(64, 88)
+"""Where they lie in a record."""
 
 _HEADER = Struct("<BBHIQQQQQ16s")
 HEADER_BYTES = 64
@@ -169,6 +172,16 @@ def has_expired(head: bytes, now_ms: int) -> bool:
     """Tell whether a deadline has passed, from a header's bytes, which are not authenticated yet."""
     expires = int.from_bytes(head[_EXPIRES_OFFSET:_HARD_EXPIRY_OFFSET], "little")
     return 0 < expires <= now_ms
+
+
+def expires_of(head: bytes) -> int:
+    """Return the deadline in milliseconds since 1970, 0 for never, from a header's bytes."""
+    return int.from_bytes(head[_EXPIRES_OFFSET:_HARD_EXPIRY_OFFSET], "little")
+
+
+def reads_left_of(head: bytes) -> int:
+    """Return the number of reads left, 0 for any number, from a header's bytes."""
+    return int.from_bytes(head[_READS_LEFT_OFFSET:TAG_OFFSET], "little")
 
 
 def version_of(head: bytes) -> int:

@@ -97,11 +97,16 @@ Steps = Generator[Sequence[Ask], list[Reply], Result]
 class Driver(Protocol):
     """Runs operations; so does the asyncio driver, with ``async def``."""
 
-    def run(self, steps: Steps[Result], *, per_step: bool = False) -> Result:
+    def run(self, steps: Steps[Result], *, per_step: bool = False, timeout: float | None = None) -> Result:
         """Carry out an operation and return its result.
 
+        Args:
+            steps: the operation.
+            per_step: give each step a timeout of its own, for an operation of any length.
+            timeout: seconds, in the place of those in the location.
+
         A request that was surely not carried out (a redirection, a refused connection, a server that loads its data) is
-        sent again until the timeout, which counts from the call, or with `per_step` from each step. After it, and for
+        sent again until the timeout. After it, and for
         an error reply, a `StoreError` is raised within the generator, once all requests of the step have a reply or
         were given up. The generator may then clean up: those steps have a timeout of their own. Any other exception
         closes the generator.

@@ -1,0 +1,63 @@
+"""The Lua scripts. Each names all of its keys, which share a slot, and is atomic there."""
+
+from crudjt._backends.valkey.requests import Script
+
+FIELDS = 6
+"""Arguments of `COMMIT` for each change."""
+
+COMMIT = Script("""\
+-- Commit changes that a decision has made, or none of them if what it read has changed.
+-- KEYS[2i-1] a session; KEYS[2i] its index, or the session's key again where it has no subject.
+-- ARGV[1] now in ms; ARGV[2] '1' = sent before, and the answer was lost. Then six for each change:
+-- kind, nonce it rests on ('' = absent), record, px ('' = none), score, id.
+-- Kinds: I insert, R replace, D delete what was read, X end whatever is there.
+-- Each sealing draws a new nonce, so equal nonces mean equal records, and an old one never comes back.
+local now, again, n, found, touched = tonumber(ARGV[1]), ARGV[2] == '1', #KEYS / 2, {}, {}
+local function whole(x) return string.format('%.0f', x) end
+for i = 1, n do                                              -- look at everything
+  local a, key = 6 * i - 3, KEYS[2 * i - 1]
+  local kind, nonce = ARGV[a], redis.call('GETRANGE', key, 64, 87)
+  if again then                                              -- a nonce of this very commit: it was carried out, whole
+    if (kind == 'I' or kind == 'R') and nonce ~= string.sub(ARGV[a + 2], 65, 88) then return {i, false} end
+  elseif kind ~= 'X' and nonce ~= ARGV[a + 1] then
+    return {i, redis.call('GET', key)}                       -- conflict: here is what is there now
+  end
+  found[i] = nonce == '' and '0' or '1'
+end
+for i = 1, n do                                              -- endings first: a full memory does not stop them
+  local a, key, index = 6 * i - 3, KEYS[2 * i - 1], KEYS[2 * i]
+  if ARGV[a] == 'D' or ARGV[a] == 'X' then                   -- where nothing is left to end, write all the same: so
+    if redis.call('UNLINK', key) == 0 then                   -- a WAIT covers the ending of another connection
+      redis.call('SET', key, ''); redis.call('UNLINK', key)
+    end
+    if index ~= key then redis.call('ZREM', index, ARGV[a + 5]); touched[index] = true end
+  end
+end
+for i = 1, n do
+  local a, key, index = 6 * i - 3, KEYS[2 * i - 1], KEYS[2 * i]
+  if ARGV[a] == 'I' or ARGV[a] == 'R' then
+    if ARGV[a + 3] == '' then redis.call('SET', key, ARGV[a + 2])
+    else redis.call('SET', key, ARGV[a + 2], 'PX', ARGV[a + 3]) end
+    if index ~= key then
+      redis.call('ZADD', index, ARGV[a + 4], ARGV[a + 5])
+      if ARGV[a] == 'I' and not touched[index] then
+        redis.call('ZREMRANGEBYSCORE', index, '-inf', whole(now - 60000))
+      end
+      touched[index] = true
+    end
+  end
+end
+for index in pairs(touched) do                               -- an index ends with its last session
+  local last = redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')[2]
+  if last == 'inf' then redis.call('PERSIST', index)
+  elseif last then redis.call('PEXPIRE', index, whole(math.max(1, last - now + 10000))) end
+end
+return table.concat(found)                                   -- for each change: was there a record?
+""")
+
+EXCHANGE = Script("""\
+-- Replace a value that is still as it was read, and return whether it was. KEYS[1]; ARGV: as read, new.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+""")

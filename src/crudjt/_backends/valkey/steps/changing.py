@@ -1,0 +1,153 @@
+"""Create, update and rotate sessions."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from crudjt._backends.valkey.requests import Steps
+from crudjt._backends.valkey.steps.records import (
+    MAX_CHANGES,
+    MAX_ROUNDS,
+    Conflict,
+    Fetched,
+    Outcome,
+    Records,
+    in_places,
+)
+from crudjt._core.changes import DELETE, Change
+from crudjt._core.clock import NS_PER_MS
+from crudjt._core.gil import in_batches
+from crudjt._core.tokens import PLACE, random_place
+from crudjt._core.validation import KeepType, NewLimits, StoredLimits
+from crudjt.errors import StoreError
+
+Result = TypeVar("Result")
+
+
+def create(records: Records, packed: bytes, subject: str | None, limits: StoredLimits) -> Steps[str]:
+    """Create a session and return its token."""
+    for _ in range(MAX_ROUNDS):
+        now_ns = records.clock()
+        token, change = records.sessions.insert(packed, subject, limits, now_ns)
+        outcome = yield from _insert(records, [change], now_ns)
+        if not isinstance(outcome, Conflict):  # else 48 random bits were equal to others of the same nanosecond
+            return token
+    raise records.busy()
+
+
+def create_many(
+    records: Records, packed: Iterable[bytes], subject: str | None, limits: StoredLimits
+) -> Steps[list[str]]:
+    """Create sessions at one place and return their tokens: `MAX_CHANGES` of them at a time, all or none."""
+    place = random_place() if subject is None else None
+    tokens: list[str] = []
+    changes: list[Change] = []
+    for each in in_batches(packed):
+        token, change = records.sessions.insert(each, subject, limits, records.clock(), place)
+        tokens.append(token)
+        changes.append(change)
+    inserted = 0
+    try:
+        while inserted < len(changes):
+            outcome = yield from _insert(records, changes[inserted : inserted + MAX_CHANGES], records.clock())
+            if isinstance(outcome, Conflict):
+                raise records.busy()
+            inserted += MAX_CHANGES
+    except StoreError:
+        yield from _end_unknown(records, changes[:inserted])
+        raise
+    return tokens
+
+
+def change(
+    records: Records, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None
+) -> Steps[bool]:
+    """Replace the data of a live session, unless `packed` is ``None``, and its limits."""
+
+    def decide(fetched: Fetched, now_ns: int) -> tuple[bool, Sequence[Change]]:
+        return records.sessions.change(fetched, token, None, packed, limits, if_version, now_ns // NS_PER_MS)
+
+    def commit(changes: Sequence[Change], fetched: Fetched, now_ms: int) -> Steps[Outcome]:
+        (outcome,) = yield from records.commit([changes], fetched, now_ms, records.durability.changes)
+        return outcome
+
+    return (yield from _until_committed(records, token, decide, commit)) or False
+
+
+def rotate(
+    records: Records,
+    token: str,
+    packed: bytes | None,
+    subject: str | KeepType | None,
+    limits: NewLimits,
+    if_version: int | None,
+) -> Steps[str | None]:
+    """Move a live session to a new token, in one script, or to the place of another subject in two."""
+
+    def decide(fetched: Fetched, now_ns: int) -> tuple[str | None, Sequence[Change]]:
+        return records.sessions.rotate(fetched, token, None, now_ns, packed, subject, limits, if_version)
+
+    def commit(changes: Sequence[Change], fetched: Fetched, now_ms: int) -> Steps[Outcome]:
+        old, new = changes
+        if old[1][PLACE] != new[1][PLACE]:
+            return (yield from _move(records, old, new, fetched, now_ms))
+        (outcome,) = yield from records.commit([changes], fetched, now_ms, records.durability.endings)
+        return outcome
+
+    return (yield from _until_committed(records, token, decide, commit))
+
+
+def _until_committed(
+    records: Records,
+    token: str,
+    decide: Callable[[Fetched, int], tuple[Result, Sequence[Change]]],
+    commit: Callable[[Sequence[Change], Fetched, int], Steps[Outcome]],
+) -> Steps[Result | None]:
+    """Fetch the session of a token, decide, and commit; decide again while it is changed by other processes."""
+    ids = records.ids_of(token)
+    if not ids:
+        return None
+    fetched = yield from records.fetch(ids)
+    for _ in range(MAX_ROUNDS):
+        now_ns = records.clock()
+        result, changes = decide(fetched, now_ns)
+        if not changes:
+            return result
+        outcome = yield from commit(changes, fetched, now_ns // NS_PER_MS)
+        if not isinstance(outcome, Conflict):
+            return result
+        fetched.note(outcome)
+    raise records.busy()
+
+
+def _insert(records: Records, changes: Sequence[Change], now_ns: int) -> Steps[Outcome]:
+    nothing = Fetched({})
+    (outcome,) = yield from records.commit([changes], nothing, now_ns // NS_PER_MS, records.durability.changes)
+    return outcome
+
+
+def _move(records: Records, old: Change, new: Change, fetched: Fetched, now_ms: int) -> Steps[Outcome]:
+    """Insert a session at its place, then end the one that it replaces, if that is still as it was read.
+
+    No caller knows the new token before this returns. Where the old session cannot be ended, the new one is; a process
+    that dies in between leaves the old session as it was, and a new one that no caller can use.
+    """
+    replicas = records.durability.endings
+    try:
+        (outcome,) = yield from records.commit([[new]], fetched, now_ms, replicas)
+        if isinstance(outcome, Conflict):
+            return outcome
+        (outcome,) = yield from records.commit([[old]], fetched, now_ms, replicas)
+    except StoreError:
+        yield from _end_unknown(records, [new])
+        raise
+    if isinstance(outcome, Conflict):
+        yield from records.end([[(DELETE, *new[1:])]], now_ms)
+    return outcome
+
+
+def _end_unknown(records: Records, inserted: Sequence[Change]) -> Steps[None]:
+    """End sessions that no caller has a token of, if the servers let it: they would be listed under their subject."""
+    endings = in_places((DELETE, id_, record) for _, id_, record in inserted)
+    with contextlib.suppress(StoreError):
+        yield from records.end(endings, records.clock() // NS_PER_MS)

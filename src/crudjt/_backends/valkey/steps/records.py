@@ -1,0 +1,232 @@
+"""Fetch records, commit changes that rest on them, and recognise a commit whose reply was lost."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, cast
+
+from crudjt._backends.valkey.layout import Layout
+from crudjt._backends.valkey.requests import LOST, Ask, Lost, Reply, Steps
+from crudjt._backends.valkey.scripts import COMMIT
+from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change
+from crudjt._core.clock import Clock
+from crudjt._core.operations import Sessions
+from crudjt._core.record import HEADER_BYTES, NO_SUBJECT, NONCE, SUBJECT_TAG, expires_of
+from crudjt._core.tokens import ID_BYTES, PLACE, token_block
+from crudjt.errors import StoreBusy, StoreUnavailable
+
+MAX_ROUNDS = 100  # decisions of one operation
+MAX_CHANGES = 500  # of one script, which then takes a server 10 ms
+
+_GRACE_MS = 10_000  # the header decides when a session ends; the server frees its memory some time later
+_LETTERS = {INSERT: b"I", REPLACE: b"R"}  # of the commit script
+_NOT_KNOWN = "no answer came; the change may have been carried out or not"
+
+
+class Fetched:
+    """Records as they were fetched: the `Reader` of a decision."""
+
+    def __init__(self, records: dict[bytes, bytes | None]) -> None:
+        """Take records by the key of a `Reader`, with ``None`` where there is none."""
+        self.records = records
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the record of a key."""
+        return self.records.get(key)
+
+    def note(self, conflict: "Conflict") -> None:
+        """Replace a record by the one that a commit has found."""
+        self.records[SESSION + conflict.id] = conflict.record
+
+
+class Conflict(NamedTuple):
+    """A record was not as it was fetched, so nothing was changed."""
+
+    id: bytes
+    record: bytes | None  # what is there
+
+
+class Done(NamedTuple):
+    """Changes that were carried out."""
+
+    found: list[bool]  # for each change whether there was a record
+    repeated: bool  # an earlier reply to the same request was lost
+
+
+Outcome = Done | Conflict | Literal[Lost.LOST]
+
+
+class Durability(NamedTuple):
+    """How many replicas must have a change before a call returns."""
+
+    changes: int
+    endings: int  # of what ends a session
+
+
+class Records:
+    """The records of one store on the servers.
+
+    Attributes:
+        location: of the store, for errors.
+        layout: the keys of its namespace.
+        sessions: the decisions, under its secret keys.
+        clock: the source of time.
+        durability: what each change waits for.
+
+    """
+
+    def __init__(self, location: str, layout: Layout, sessions: Sessions, clock: Clock, durability: Durability) -> None:
+        """Take what the operations of a store share; nothing is sent."""
+        self.location = location
+        self.layout = layout
+        self.sessions = sessions
+        self.clock = clock
+        self.durability = durability
+
+    def ids_of(self, token: str) -> list[bytes]:
+        """Return the id that a token has under each secret key; none for a malformed one."""
+        block = token_block(token)
+        return [] if block is None else [key.tokens.id(block) for key in self.sessions.keyring.newest_first]
+
+    def fetch(self, ids: Iterable[bytes]) -> Steps[Fetched]:
+        """Fetch the records of sessions."""
+        ids = list(ids)
+        replies = yield [Ask(key, (b"GET", key)) for key in map(self.layout.session, ids)]
+        values = cast("list[bytes | None]", [reply.value for reply in replies])
+        return Fetched({SESSION + id_: value for id_, value in zip(ids, values, strict=True)})
+
+    def commit(
+        self,
+        batches: Sequence[Sequence[Change]],
+        fetched: Fetched,
+        now_ms: int,
+        replicas: int,
+        *,
+        may_be_twice: bool = False,
+    ) -> Steps[list[Outcome]]:
+        """Commit batches of changes, each of one place and each all or none, if what they rest on is still there.
+
+        A batch whose reply is lost is sent once more, marked so: its new records show whether it was carried out.
+
+        Args:
+            batches: the changes.
+            fetched: the records that they rest on.
+            now_ms: the time of the decision.
+            replicas: how many must have the changes.
+            may_be_twice: answer `LOST` for a batch whose reply is lost, and do not wait for the replicas to confirm.
+
+        Raises:
+            StoreUnavailable: it is not known whether the changes were carried out, or too few replicas have them.
+
+        """
+        replies = yield [self._request(changes, fetched, now_ms, replicas) for changes in batches]
+        lost = [number for number, reply in enumerate(replies) if reply.value is LOST]
+        if lost and not may_be_twice:
+            if any(all(kind == DELETE for kind, _, _ in batches[number]) for number in lost):
+                raise self.unavailable(_NOT_KNOWN)  # nothing is left that would show who ended the session
+            asked = yield [self._request(batches[number], fetched, now_ms, replicas, again=True) for number in lost]
+            for number, reply in zip(lost, asked, strict=True):
+                if not isinstance(reply.value, bytes):
+                    raise self.unavailable(_NOT_KNOWN)
+                replies[number] = reply
+        outcomes = [_outcome(changes, reply) for changes, reply in zip(batches, replies, strict=True)]
+        if not may_be_twice:
+            self._require_acknowledged(outcomes, replies, replicas)
+        return outcomes
+
+    def end(self, batches: Sequence[Sequence[Change]], now_ms: int) -> Steps[list[Done]]:
+        """End sessions, each batch those of one place, whatever is there now. It is sent until there is an answer.
+
+        It writes also where there is nothing to end: that may be due to an ending of another process which no replica
+        has yet, and this write comes after it.
+
+        Raises:
+            StoreUnavailable: too few replicas have the endings.
+
+        """
+        replies = yield [self.ending(changes, now_ms) for changes in batches]
+        outcomes = [_outcome(changes, reply) for changes, reply in zip(batches, replies, strict=True)]
+        self._require_acknowledged(outcomes, replies, self.durability.endings)
+        return [outcome for outcome in outcomes if isinstance(outcome, Done)]
+
+    def ending(self, changes: Sequence[Change], now_ms: int) -> Ask:
+        """Return the request that ends sessions of one place."""
+        return self._request(changes, None, now_ms, self.durability.endings, repeat=True)
+
+    def look(self, place: bytes, asks: Sequence[Ask]) -> Steps[list[Reply]]:
+        """Look at keys of a place, and return when replicas have all endings there that the replies are due to.
+
+        Raises:
+            StoreUnavailable: too few replicas have them.
+
+        """
+        if not self.durability.endings:
+            return (yield asks)
+        nothing = DELETE, bytes(PLACE.start) + place + bytes(ID_BYTES - PLACE.stop), bytes(HEADER_BYTES)
+        *replies, last = yield [*asks, self.ending([nothing], 0)]
+        self._require_acknowledged([Done([], repeated=False)], [last], self.durability.endings)
+        return replies
+
+    def unavailable(self, reason: str) -> StoreUnavailable:
+        """Return the error for what has no answer."""
+        return StoreUnavailable(self.location, reason)
+
+    def busy(self) -> StoreBusy:
+        """Return the error for a session that other processes change all the time."""
+        return StoreBusy(self.location, f"the session was changed {MAX_ROUNDS} times while this call tried to", 0)
+
+    def _request(
+        self,
+        changes: Sequence[Change],
+        fetched: Fetched | None,  # None: end whatever is there
+        now_ms: int,
+        replicas: int,
+        *,
+        again: bool = False,
+        repeat: bool = False,
+    ) -> Ask:
+        session, index = self.layout.session, self.layout.index
+        keys: list[bytes] = []
+        values: list[bytes | int] = [now_ms, int(again)]
+        for kind, id_, record in changes:
+            key, tag = session(id_), record[SUBJECT_TAG]
+            keys += key, key if tag == NO_SUBJECT else index(id_[PLACE], tag)
+            if fetched is None:
+                values += b"X", b"", b"", b"", b"", id_
+                continue
+            nonce = b"" if kind == INSERT else (fetched.get(SESSION + id_) or b"")[NONCE]
+            if kind == DELETE:
+                values += b"D", nonce, b"", b"", b"", id_
+            elif expires := expires_of(record):
+                px = max(expires - now_ms + _GRACE_MS, 1)
+                values += _LETTERS[kind], nonce, record, px, expires, id_
+            else:
+                values += _LETTERS[kind], nonce, record, b"", b"+inf", id_
+        return Ask(keys[0], (len(keys), *keys, *values), COMMIT, replicas, repeat)
+
+    def _require_acknowledged(self, outcomes: Sequence[Outcome], replies: Sequence[Reply], replicas: int) -> None:
+        for outcome, reply in zip(outcomes, replies, strict=True):
+            if isinstance(outcome, Done) and reply.acknowledged < replicas:
+                raise self.unavailable(
+                    f"the change was carried out, but only {reply.acknowledged} of {replicas} replicas have it, so a "
+                    "failover may undo it"
+                )
+
+
+def _outcome(changes: Sequence[Change], reply: Reply) -> Outcome:
+    value = reply.value
+    if value is LOST:
+        return LOST
+    if isinstance(value, bytes):
+        return Done([flag == ord("1") for flag in value], reply.repeated)
+    number, record = cast("tuple[int, bytes | None]", value)
+    return Conflict(changes[number - 1][1], record)
+
+
+def in_places(changes: Iterable[Change]) -> list[list[Change]]:
+    """Return changes in batches of one place each, of at most `MAX_CHANGES`."""
+    places: dict[bytes, list[list[Change]]] = {}
+    for change in changes:
+        batches = places.setdefault(change[1][PLACE], [[]])
+        if len(batches[-1]) == MAX_CHANGES:
+            batches.append([])
+        batches[-1].append(change)
+    return [batch for batches in places.values() for batch in batches]
