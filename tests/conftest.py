@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import hypothesis
@@ -11,6 +12,7 @@ import pytest
 import crudjt
 from crudjt.testing import FakeClock
 from tests.support.run_directory import RunDirectory
+from tests.support.valkey_stores import ServerPool
 
 # How long an example takes says how busy the machine is: a test as a whole has a time limit.
 hypothesis.settings.register_profile("crudjt", deadline=None)
@@ -54,6 +56,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def secret_key() -> str:
     return crudjt.generate_secret_key()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPool]:
+    """Valkey and Redis servers that the tests of this process share, each started at its first use."""
+    with closing(ServerPool(tmp_path_factory.mktemp("servers"))) as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from tests.support.delegating import open_delegating
 from tests.support.loops import Loop, open_driven, open_driven_any, open_driven_remote
 from tests.support.remote_server import BatchedStore, ServedStore
 from tests.support.stores import Backend, OpenStore
+from tests.support.valkey_stores import ServerPool, backend_on
 
 BACKENDS: dict[str, Backend] = {
     "embedded": crudjt.open,
@@ -26,6 +27,8 @@ ASYNC_BACKENDS: dict[str, Backend] = {
     "async_remote": open_driven_remote,
     "async_any": open_driven_any,
 }
+# On servers: the kind of the deployment, the engine, and whether the calls are awaited.
+ON_SERVERS: dict[str, tuple[str, str, bool]] = {}
 
 
 @pytest.fixture(scope="session")
@@ -37,23 +40,31 @@ def loop() -> Iterator[Loop]:
 # The fast run has one backend in this process, one behind a server, and one that is awaited.
 FAST = {"embedded", "remote", "async"}
 # Tables of arguments: how a store checks and packs them is one code, but for what goes through a server.
-TABLE, FAST_TABLE = ["embedded", "remote"], {"embedded"}
+TABLE, FAST_TABLE = {"embedded", "remote"}, {"embedded"}
+EVERY = BACKENDS.keys() | ASYNC_BACKENDS.keys() | ON_SERVERS.keys()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test over every backend, and a table of arguments over some."""
+    """Run a test over every backend that has what it looks at, and a table of arguments over some."""
     if "backend" in metafunc.fixturenames:
-        is_table = metafunc.definition.get_closest_marker("table") is not None
-        names, fast = (TABLE, FAST_TABLE) if is_table else (sorted(BACKENDS | ASYNC_BACKENDS), FAST)
-        marked = [pytest.param(name, marks=[] if name in fast else [pytest.mark.slow]) for name in names]
+        marker = metafunc.definition.get_closest_marker
+        names, fast = (TABLE, FAST_TABLE) if marker("table") else (EVERY, FAST)
+        if marker("log"):
+            names = names - ON_SERVERS.keys()
+        marked = [pytest.param(name, marks=[] if name in fast else [pytest.mark.slow]) for name in sorted(names)]
         metafunc.parametrize("backend", marked, indirect=True)
 
 
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Backend:
-    if request.param in ASYNC_BACKENDS:
-        return partial(ASYNC_BACKENDS[request.param], request.getfixturevalue("loop"))
-    return BACKENDS[request.param]
+    name: str = request.param
+    if name in ON_SERVERS:
+        kind, engine, is_async = ON_SERVERS[name]
+        servers: ServerPool = request.getfixturevalue("servers")
+        return backend_on(servers, kind, engine, request.getfixturevalue("loop") if is_async else None)
+    if name in ASYNC_BACKENDS:
+        return partial(ASYNC_BACKENDS[name], request.getfixturevalue("loop"))
+    return BACKENDS[name]
 
 
 @pytest.fixture

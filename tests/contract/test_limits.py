@@ -169,9 +169,8 @@ def test_listing_sessions_puts_nothing_off(store: crudjt.Store, clock: FakeClock
     assert store.read(token) is None
 
 
-def test_an_idle_session_is_written_at_most_once_per_tenth_of_its_timeout(
-    store: crudjt.Store, clock: FakeClock
-) -> None:
+@pytest.mark.log
+def test_an_idle_session_is_logged_at_most_once_per_tenth_of_its_timeout(store: crudjt.Store, clock: FakeClock) -> None:
     """1000 reads over five idle times write 50 times, and never let the deadline fall back by more than a tenth."""
     token = store.create({}, idle=100)
     writes, log_bytes = 0, store.stats().log_bytes
@@ -185,7 +184,8 @@ def test_an_idle_session_is_written_at_most_once_per_tenth_of_its_timeout(
     assert writes == 50
 
 
-def test_reading_a_session_without_limits_writes_nothing(store: crudjt.Store) -> None:
+@pytest.mark.log
+def test_reading_a_session_without_limits_logs_nothing(store: crudjt.Store) -> None:
     tokens = [store.create({}), store.create({}, ttl=60)]
     log_bytes = store.stats().log_bytes
     for token in tokens * 10:
@@ -212,7 +212,8 @@ def test_a_session_with_ttl_and_idle_ends_when_it_idles(store: crudjt.Store, clo
     assert store.read(token) is None
 
 
-def test_an_idle_timeout_above_the_ttl_costs_no_writes(store: crudjt.Store, clock: FakeClock) -> None:
+@pytest.mark.log
+def test_an_idle_timeout_above_the_ttl_logs_nothing(store: crudjt.Store, clock: FakeClock) -> None:
     token = store.create({}, ttl=10, idle=100)
     log_bytes = store.stats().log_bytes
     for _ in range(9):

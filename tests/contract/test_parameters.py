@@ -77,13 +77,23 @@ def test_every_backend_checks_each_parameter(store: crudjt.Store, parameter: str
 
 def assert_refused(store: crudjt.Store, parameter: str, bad: Any, call: Call) -> None:
     token = store.create({"kept": True}, ttl=60, max_reads=5, subject="x")
-    log_bytes = store.stats().log_bytes
+    before = facts(store)
     with pytest.raises(crudjt.InvalidParameter) as caught:
         call(store, token, bad)
     assert caught.value.parameter == parameter
     assert str(caught.value).startswith(parameter)
     assert isinstance(caught.value, ValueError)
-    assert store.stats().log_bytes == log_bytes
+    assert facts(store) == before
+
+
+def facts(store: crudjt.Store) -> tuple[object, ...]:
+    """Return all that a refused call might have changed."""
+    stats = store.stats()
+    return (
+        stats.sessions,
+        stats.log_bytes,
+        [(each.id, each.data, each.version, each.reads_left, each.expires_at) for each in store.sessions("x")],
+    )
 
 
 @pytest.mark.parametrize("method", ["update", "touch", "rotate"])

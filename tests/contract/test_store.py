@@ -145,7 +145,8 @@ def test_stats_are_the_same_from_every_store(open_store: OpenStore) -> None:
     assert one.stats() == other.stats()
 
 
-def test_stats_tell_of_growth(store: crudjt.Store) -> None:
+@pytest.mark.log
+def test_stats_tell_of_the_growth_of_log_and_view(store: crudjt.Store) -> None:
     before = store.stats()
     store.create_many([{"data": bytes(1000)}] * 100)
     after = store.stats()
@@ -159,7 +160,8 @@ def test_stats_are_immutable(store: crudjt.Store) -> None:
         store.stats().sessions = 5  # type: ignore[misc]  # what is to be refused
 
 
-def test_sync_leaves_nothing_unsynced(open_store: OpenStore) -> None:
+@pytest.mark.log
+def test_sync_leaves_nothing_of_the_log_unsynced(open_store: OpenStore) -> None:
     store = open_store(sync_interval=3600)
     store.create({})
     assert store.stats().unsynced_bytes > 0
@@ -168,7 +170,8 @@ def test_sync_leaves_nothing_unsynced(open_store: OpenStore) -> None:
     assert store.stats().synced_at is not None
 
 
-def test_a_durable_store_answers_when_the_change_is_on_disk(open_store: OpenStore) -> None:
+@pytest.mark.log
+def test_a_durable_store_answers_when_the_change_is_in_the_synced_log(open_store: OpenStore) -> None:
     store = open_store(sync_interval=3600, durability="full")
     token = store.create({"n": 1}, max_reads=5, subject="x")
     changes: list[Callable[[], object]] = [
@@ -190,7 +193,8 @@ def test_a_durable_store_answers_when_the_change_is_on_disk(open_store: OpenStor
         assert stats.unsynced_bytes == 0
 
 
-def test_the_background_thread_syncs_within_its_interval(open_store: OpenStore) -> None:
+@pytest.mark.log
+def test_the_background_thread_syncs_the_log_within_its_interval(open_store: OpenStore) -> None:
     store = open_store(sync_interval=0.01)
     store.create({})
     waited = threading.Event()

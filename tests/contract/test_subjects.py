@@ -247,6 +247,7 @@ def by_update_and_delete(store: crudjt.Store, tokens: list[str], clock: FakeCloc
 
 
 @pytest.mark.slow
+@pytest.mark.log
 @pytest.mark.parametrize(
     "end",
     [
