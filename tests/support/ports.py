@@ -4,7 +4,7 @@ import random
 import socket
 from contextlib import suppress
 
-from tests.support.processes import PATIENCE
+from tests.support.waiting import PATIENCE
 
 # Below the range from which the kernel picks a port for a client.
 PORTS = range(15_000, 32_000)

@@ -20,10 +20,10 @@ import pytest
 import crudjt
 from crudjt._core.changes import SESSION
 from crudjt.testing import temporary_store
+from tests.support import waiting
 from tests.support.embedded import stored
 
-PATIENCE = 30.0  # seconds after which an answer counts as missing
-PROMPT = 5.0  # seconds within which an undisturbed store answers, even on a busy machine
+PATIENCE, PROMPT, eventually = waiting.PATIENCE, waiting.PROMPT, waiting.eventually
 
 # A thread that waits for the write lock of a wedged store does not hear signals.
 UNINTERRUPTIBLE = pytest.mark.timeout(100, method="thread")
@@ -139,7 +139,7 @@ def _failure(error: BaseException) -> Failure:
 class StoreProcess(Worker):
     """Another process that has the store open and does what it is told."""
 
-    def __init__(self, path: Path, secret_key: str, **options: Any) -> None:
+    def __init__(self, path: Path | str, secret_key: str, **options: Any) -> None:
         super().__init__(_serve_store, path, secret_key, options)
         self.receive()
 
@@ -153,7 +153,7 @@ class StoreProcess(Worker):
         self.finish()
 
 
-def _serve_store(pipe: Connection, path: Path, secret_key: str, options: dict[str, Any]) -> None:
+def _serve_store(pipe: Connection, path: Path | str, secret_key: str, options: dict[str, Any]) -> None:
     with crudjt.open(path, secret_key=secret_key, **options) as store:
         pipe.send("open")
         while (request := pipe.recv()) is not None:
@@ -279,16 +279,6 @@ def _serve_forks(pipe: Connection) -> None:
             fork = Fork(function, *arguments)
             forks[fork.pid] = fork
             pipe.send(fork.pid)
-
-
-def eventually(true: Callable[[], bool], seconds: float = PROMPT) -> bool:
-    """Tell whether something becomes true in time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 def replayed_content(path: Path, secret_key: str, copy: Path) -> dict[bytes, bytes]:

@@ -7,9 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -21,7 +20,7 @@ from valkey.retry import Retry
 
 from tests.support.certificates import Authority, Pair
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE, eventually
+from tests.support.waiting import PATIENCE, eventually
 
 ENGINES = ("valkey", "redis")
 HOST = "127.0.0.1"
@@ -321,6 +320,15 @@ class Cluster(Servers):
         self.wait_until_whole()
         return node
 
+    def heal(self) -> None:
+        """Continue and start again what a test has paused or killed, and wait until the cluster is whole."""
+        for node in self.nodes:
+            if node.is_running:
+                node.resume()
+            else:
+                node.restart()
+        self.wait_until_whole()
+
     def running(self) -> list[Node]:
         return [node for node in self.nodes if node.is_running]
 
@@ -376,6 +384,33 @@ class Cluster(Servers):
                     return self.by_port(_port(row))
         raise AssertionError(f"slot {slot} has no owner")
 
+    @contextmanager
+    def moving_slot(self, slot: int, source: Node, target: Node) -> Iterator[Callable[[int | None, bytes], None]]:
+        """Move a slot from one primary to another, key by key, as long as a block takes.
+
+        It gets a function that moves so many keys (``None`` for all) whose name has some bytes behind the braces.
+        """
+        primaries = self.primaries()
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+
+        def move_keys(count: int | None, kind: bytes) -> None:
+            keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10_000)
+            keys = [key for key in keys if key.partition(b"}")[2].startswith(kind)][:count]
+            for key in keys:
+                source.ask("MIGRATE", HOST, target.port, key, 0, 5000)
+
+        yield move_keys
+        while source.ask("CLUSTER", "COUNTKEYSINSLOT", slot):
+            move_keys(None, b"")
+        for node in [target, source, *(each for each in primaries if each not in (source, target))]:
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+
+    def move_slot(self, slot: int, source: Node, target: Node) -> None:
+        """Move a slot with all its keys."""
+        with self.moving_slot(slot, source, target):
+            pass
+
     def wait_for_failover(self, old: Node) -> Node:
         """Return the node that has taken over the slots of one, which is dead or paused."""
         rows: list[list[str]] = []
@@ -421,10 +456,3 @@ def slot_of(key: bytes) -> int:
         for _ in range(8):
             crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
     return crc % SLOTS
-
-
-def timed(function: Callable[[], object]) -> float:
-    """Return how many seconds a call took."""
-    begun = time.monotonic()
-    function()
-    return time.monotonic() - begun

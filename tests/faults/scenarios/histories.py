@@ -51,8 +51,9 @@ def read_log(path: Path) -> list[Any]:
 class Board:
     """Where the processes tell each other the tokens of each session: a file that all append to."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sessions: int = SESSIONS) -> None:
         self._path = path
+        self._sessions = sessions
 
     def tell(self, session: int, token: str) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -60,7 +61,7 @@ class Board:
         os.close(descriptor)
 
     def tokens(self) -> list[list[str]]:
-        tokens: list[list[str]] = [[] for _ in range(SESSIONS)]
+        tokens: list[list[str]] = [[] for _ in range(self._sessions)]
         for line in self._path.read_text().splitlines():
             session, token = line.split()
             tokens[int(session)].append(token)
@@ -114,14 +115,17 @@ def one_history(random: Random, directory: Path, tally: Tally) -> None:
 
 
 def calls_of(log: list[Any], session: int, tokens: list[str]) -> list[Call]:
-    """Return what the log of a process says of a session; a call without an answer is of a process that was killed."""
+    """Return what the log of a process says of a session.
+
+    A call without an answer is of a process that was killed, or was said to have an unknown outcome.
+    """
     calls = []
     for number, (kind, at, of, name, argument) in enumerate(log):
         if kind != "ask" or of != session:
             continue
         known = tokens.index(argument[0]) if isinstance(argument, tuple) else None
         asked = (known, *argument[1:]) if isinstance(argument, tuple) else None
-        if number + 1 == len(log):
+        if number + 1 == len(log) or log[number + 1][0] == "unknown":
             calls.append(Call(at, NEVER, name, asked, UNKNOWN))
             continue
         _, returned, _, _, answer = log[number + 1]

@@ -1,0 +1,74 @@
+"""What lies in the keys of a store on servers, and whether its indexes name its sessions: read without the store.
+
+The layout of keys is written out here once more, so that a change of it is seen.
+"""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import crudjt
+from tests.support.valkey_servers import Cluster, Node, Servers, slot_of
+
+_ID_BYTES = 16
+_TAG = slice(48, 64)  # of a record: the tag of its subject, zeros for none
+_NONE = bytes(16)
+
+
+class Contents(NamedTuple):
+    """The sessions of a namespace, by id, with the tags of their subjects; and the ids in each index, by tag."""
+
+    sessions: dict[bytes, bytes]
+    indexed: dict[bytes, set[bytes]]
+    others: set[bytes]
+
+    def differences(self) -> list[str]:
+        """Return what is in an index but no session, or the other way round. Members of ended sessions are allowed."""
+        missing = [
+            f"session {id_.hex()} is in no index of its subject"
+            for id_, tag in self.sessions.items()
+            if tag != _NONE and id_ not in self.indexed.get(tag, set())
+        ]
+        strays = [
+            f"index {tag.hex()} names {id_.hex()}, which has another subject"
+            for tag, ids in self.indexed.items()
+            for id_ in ids
+            if self.sessions.get(id_, tag) != tag
+        ]
+        return missing + strays
+
+    def dangling(self) -> int:
+        """Return how many members of indexes have no session."""
+        return sum(id_ not in self.sessions for ids in self.indexed.values() for id_ in ids)
+
+
+def contents(servers: Servers, namespace: str) -> Contents:
+    """Read every key of a namespace, from the primaries."""
+    found = Contents({}, {}, set())
+    prefix = f"{namespace}:".encode()
+    for node in servers.primaries() if isinstance(servers, Cluster) else servers.nodes[:1]:
+        for key in _keys(node, prefix):
+            rest = key[len(prefix) :]
+            kind, name = rest[5:6], rest[6:]
+            if kind == b"s" and len(name) == _ID_BYTES:
+                found.sessions[name] = node.ask("GETRANGE", key, _TAG.start, _TAG.stop - 1)
+            elif kind == b"u" and len(name) == _ID_BYTES:
+                found.indexed[name] = set(node.ask("ZRANGE", key, 0, -1))
+            else:
+                found.others.add(rest)
+    return found
+
+
+def _keys(node: Node, prefix: bytes) -> Iterable[bytes]:
+    cursor = b"0"
+    while True:
+        cursor, keys = node.ask("SCAN", cursor, "MATCH", prefix + b"*", "COUNT", 1000)
+        yield from keys
+        if cursor == b"0":
+            return
+
+
+def slot_of_session(session: crudjt.Session) -> int:
+    """Return the slot that a session lies in."""
+    place = bytes.fromhex(session.id)[8:10]
+    return slot_of(b"{" + urlsafe_b64encode(place)[:3] + b"}")
