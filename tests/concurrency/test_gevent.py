@@ -16,6 +16,8 @@ import pytest
 from tests.support.processes import PATIENCE, PROMPT
 from tests.support.web import gunicorn
 
+pytestmark = pytest.mark.slow
+
 PATCHED_AFTER_THE_FORK = """
 import os, signal, sys
 import crudjt

@@ -10,6 +10,8 @@ import crudjt
 from tests.support import uwsgi
 from tests.support.processes import PATIENCE, PROMPT
 
+pytestmark = pytest.mark.slow
+
 APPLICATION = """
 import os
 import crudjt

@@ -10,6 +10,8 @@ import crudjt
 import crudjt.aio
 from tests.support.loops import Loop
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 20.0
 
 

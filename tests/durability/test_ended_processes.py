@@ -14,7 +14,7 @@ import crudjt
 from tests.support.embedded import compact, engine_of, reader_pids
 from tests.support.processes import PATIENCE, PROMPT, UNINTERRUPTIBLE, Forker, StoreProcess, Worker, eventually
 
-pytestmark = UNINTERRUPTIBLE
+pytestmark = [UNINTERRUPTIBLE, pytest.mark.slow]
 
 HOURS = 3600.0
 SUBJECT = "s"

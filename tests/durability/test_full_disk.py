@@ -19,6 +19,8 @@ from crudjt.testing import FakeClock
 from tests.support.disks import MIB, QUIET, Machine, Picture, all_files, fill, in_child, picture, segments, small_disk
 from tests.support.embedded import compact, engine_of
 
+pytestmark = pytest.mark.slow
+
 DISKS = ("tmpfs", "ext4")
 DISK_BYTES = 56 * MIB
 MANY = 200_000  # more operations than fit on any of the disks
@@ -110,7 +112,6 @@ def look(path: Path, secret_key: str, filled: Filled) -> None:
         assert store.stats().sessions == len(filled.tokens)
 
 
-@pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 @pytest.mark.parametrize(("payload", "batch"), [(1000, 2), (10_000, 4), (MIB, 2)])
@@ -124,7 +125,6 @@ def test_a_disk_that_the_store_fills_is_store_full_and_work_goes_on_when_there_i
         in_child(look, disk / "store", secret_key, filled)
 
 
-@pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 @pytest.mark.parametrize("payload", [400, 5000])
@@ -384,7 +384,6 @@ def open_with_little_room(path: Path, secret_key: str, leave: int) -> str:
 LITTLE_ROOM = [*range(0, 30, 10), *range(30, 50, 4), *range(50, 350, 100), 1000, 2000, 2400, 3500, 10_000]
 
 
-@pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 def test_a_store_made_on_a_full_disk_is_store_full_and_can_be_made_later(secret_key: str, kind: str) -> None:
@@ -407,7 +406,6 @@ def prepare(path: Path, secret_key: str, base: bool) -> list[str]:
     return tokens
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("base", [True, False])
 @pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
@@ -490,7 +488,6 @@ def maintain_with_little_room(path: Path, secret_key: str, what: str, leave: int
         return "done", 0
 
 
-@pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.parametrize("kind", DISKS)
 @pytest.mark.parametrize("what", ["compact", "backup"])

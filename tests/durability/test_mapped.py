@@ -29,6 +29,8 @@ from tests.support.disks import (
 from tests.support.embedded import end_segment, ends_exactly, stored
 from tests.support.processes import Forker, StoreProcess, replayed_content
 
+pytestmark = pytest.mark.slow
+
 STEP = mmap_writer._STEP_BYTES
 RESERVE = mmap_writer.RESERVE_BYTES
 

@@ -17,6 +17,8 @@ from tests.support.disks import QUIET
 from tests.support.embedded import engine_of
 from tests.support.processes import Fork
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024**2
 
 

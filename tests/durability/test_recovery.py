@@ -38,6 +38,8 @@ from tests.support.disks import (
 )
 from tests.support.embedded import compact
 
+pytestmark = pytest.mark.slow
+
 SUBJECTS = ("anna", "ben", "chris")
 
 
@@ -329,7 +331,6 @@ def open_dying(path: Path, secret_key: str, line: int) -> int:
     return die_at_line([recovery], line, open_and_close, path, secret_key)
 
 
-@pytest.mark.slow
 def test_a_process_killed_while_it_rebuilds_leaves_a_store_that_the_next_one_rebuilds(
     path: Path, tmp_path: Path, secret_key: str, machine: Machine
 ) -> None:

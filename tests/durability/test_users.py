@@ -197,6 +197,7 @@ def test_root_follows_no_link_that_the_owner_has_planted(home: Path, tmp_path: P
     assert "log is a link" in refusal(home, secret_key)
 
 
+@pytest.mark.slow
 def test_another_pid_namespace_is_refused_in_words_while_the_store_is_open(path: Path, secret_key: str) -> None:
     script = "import crudjt, sys; crudjt.open(sys.argv[1], secret_key=sys.argv[2]).create({})"
     command = ["unshare", "--fork", "--pid", sys.executable, "-c", script, str(path), secret_key]

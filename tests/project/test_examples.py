@@ -14,6 +14,8 @@ import pytest
 from tests.support.ports import free_port, listening
 from tests.support.processes import PATIENCE, eventually
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 INSTALLATION_SECONDS = 240

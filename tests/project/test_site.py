@@ -10,6 +10,8 @@ import pytest
 
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, OPEN
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 NOWHERE = "http://127.0.0.1:1"  # a proxy that nobody is

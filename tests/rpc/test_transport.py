@@ -20,6 +20,8 @@ from tests.support.http2 import RawConnection
 from tests.support.processes import PATIENCE
 from tests.support.servers import STORE_SERVICE, call, plaintext, refusal, serves
 
+pytestmark = pytest.mark.slow
+
 PEEK = f"/{STORE_SERVICE}/Peek"
 UNKNOWN = pb.PeekRequest(token="A" * 22).SerializeToString()
 CALLS = 3000

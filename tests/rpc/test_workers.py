@@ -24,6 +24,8 @@ from tests.support.certificates import Authority
 from tests.support.processes import eventually
 from tests.support.servers import CHECK, PATIENCE, ServeCommand, call, plaintext, serve, serves
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 50
 CONNECTIONS = 3000
 ACCESS_TOKEN = "an-access-token-of-enough-characters"
@@ -46,7 +48,6 @@ def alive(pid: int) -> bool:
 # Workers
 
 
-@pytest.mark.slow
 def test_clients_see_nothing_but_unavailable_while_workers_are_killed_and_restarted(
     home: Path, secret_key: str
 ) -> None:
@@ -331,7 +332,6 @@ def test_the_text_log_has_a_line_for_each_event(home: Path, secret_key: str) -> 
     assert all(line.fullmatch(each) for each in lines if "Made a new store" not in each)
 
 
-@pytest.mark.slow
 def test_health_asks_a_server_and_says_how_it_is(
     protected: tuple[ServeCommand, Path], home: Path, tmp_path: Path
 ) -> None:
@@ -373,7 +373,6 @@ def hard_limit() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.slow
 def test_slow_and_silent_connections_by_the_thousand_leave_the_server_answering(
     home: Path, secret_key: str, hard_limit: int
 ) -> None:
