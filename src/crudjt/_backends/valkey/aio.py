@@ -1,0 +1,270 @@
+"""The asyncio driver: runs the steps of operations over connections of its own to each node, in each event loop.
+
+It keeps the rules of the blocking driver. A call that is cancelled closes the connections whose replies it has not
+read.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
+
+from crudjt._backends.valkey.aio_link import AsyncLink
+from crudjt._backends.valkey.failures import LinkBroken, Unreachable
+from crudjt._backends.valkey.location import Servers
+from crudjt._backends.valkey.requests import Ask, Node, Result, Steps
+from crudjt._backends.valkey.routing import Batch, Step
+from crudjt._backends.valkey.topology import Topology, shards_in
+from crudjt._core import process_guard
+from crudjt.errors import StoreClosed, StoreError
+
+if TYPE_CHECKING:
+
+    def timeout(_seconds: float, /) -> AbstractAsyncContextManager[object]:
+        """Cancel what is within after so many seconds, and raise TimeoutError."""
+        ...
+elif sys.version_info >= (3, 11, 3):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout  # the client library requires it there
+
+_MAX_CONNECTIONS = 64  # to one node from one event loop; other calls wait for them
+_IDLE = 1.0  # seconds after which a connection may have been closed by the server
+_CLUSTER_SLOTS = (b"CLUSTER", b"SLOTS")
+_REFRESH_SHARE = 0.5  # of the time that is left: one node that is stuck must not use all of it
+_MIN_LIMIT = 0.001  # seconds
+_NO_CONNECTION = "cannot connect: no answer in time"
+
+
+class _Pool:
+    """The connections of one event loop to one node."""
+
+    def __init__(self) -> None:
+        self.free: list[AsyncLink] = []
+        self.gate = asyncio.Semaphore(_MAX_CONNECTIONS)
+
+
+class _Trip:
+    """A batch that was sent, the connection that its replies come from, and those that came."""
+
+    __slots__ = ("batch", "link", "pool", "values")
+
+    def __init__(self, batch: Batch, pool: _Pool, link: AsyncLink) -> None:
+        self.batch = batch
+        self.pool = pool
+        self.link = link
+        self.values: list[Any] = []
+
+    def end(self, *, broken: bool) -> None:
+        """Make the connection free again, or close it."""
+        if broken:
+            self.link.close()
+        else:
+            self.link.used_at = time.monotonic()
+            self.pool.free.append(self.link)
+        self.pool.gate.release()
+
+
+class _LoopState:
+    """What belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self.pools: dict[Node, _Pool] = {}
+        self.refreshing = asyncio.Lock()
+
+    def close(self) -> None:
+        for pool in self.pools.values():
+            while pool.free:
+                pool.free.pop().close()
+
+
+class AsyncConnections:
+    """Connections to the servers of one store, in each event loop that uses it."""
+
+    def __init__(self, servers: Servers, topology: Topology) -> None:
+        """Take the servers and what is known of them. Nothing is sent."""
+        self.servers = servers
+        self.topology = topology
+        self.closed = False
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopState] = {}
+        self._of_parent: list[object] = []
+        process_guard.guard(self)
+
+    async def run(self, steps: Steps[Result], *, per_step: bool = False) -> Result:
+        """Carry out an operation and return its result; see `requests.Driver`."""
+        if not process_guard.own_memory[0]:
+            process_guard.renew()
+        limit = self.servers.timeout
+        deadline = time.monotonic() + limit
+        try:
+            asks = next(steps)
+            while True:
+                step = Step(asks, self.topology, self.servers.location)
+                try:
+                    await self._carry_out(step, deadline)
+                    replies = step.result()
+                except StoreError as error:
+                    deadline = time.monotonic() + limit
+                    asks = steps.throw(error)
+                else:
+                    if per_step or step.lost:
+                        deadline = time.monotonic() + limit
+                    asks = steps.send(replies)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        finally:
+            steps.close()
+
+    async def close(self) -> None:
+        """Disconnect permanently."""
+        self.closed = True
+        current = asyncio.get_running_loop()
+        for loop, state in self._loops.items():
+            if loop is current:
+                state.close()
+            elif not loop.is_closed():
+                loop.call_soon_threadsafe(state.close)
+        self._loops = {}
+
+    def leave_to_parent(self) -> None:
+        """Forget the connections of the parent process.
+
+        They are kept as they are: to close one here would end its registration in the event loop of the parent.
+        """
+        self._of_parent.append(self._loops)
+        self._loops = {}
+        self.topology.leave_to_parent()
+
+    def _state(self) -> _LoopState:
+        loop = asyncio.get_running_loop()
+        state = self._loops.get(loop)
+        if state is None:
+            self._loops = {each: known for each, known in self._loops.items() if not each.is_closed()}
+            state = self._loops[loop] = _LoopState()
+        return state
+
+    async def _carry_out(self, step: Step, deadline: float) -> None:
+        """Send the requests of a step until each has a reply, or the time is over."""
+        while True:
+            if self.closed:
+                raise StoreClosed
+            if self.topology.doubtful:
+                await self._refresh(deadline)
+            await self._exchange(step, step.batches(deadline - time.monotonic()), deadline)
+            if not step.open:
+                return
+            pause = step.pause()
+            if time.monotonic() + pause >= deadline:
+                return
+            await asyncio.sleep(pause)
+
+    async def _exchange(self, step: Step, batches: Sequence[Batch], deadline: float) -> None:
+        """Send each batch to its node, then receive the replies of each."""
+        waiting = sorted(batches, reverse=True)  # in one order, so that no two calls wait for each other's connections
+        sent: list[_Trip] = []
+        try:
+            async with timeout(max(deadline - time.monotonic(), _MIN_LIMIT)):
+                while waiting:
+                    await self._send(step, waiting[-1], sent)
+                    waiting.pop()
+                while sent:
+                    await self._receive(step, sent)
+        except (TimeoutError, asyncio.TimeoutError):
+            for trip in sent:
+                trip.end(broken=True)
+                step.timed_out(trip.batch, trip.values, self.servers.timeout)
+            for batch in waiting:
+                if not any(trip.batch is batch for trip in sent):
+                    step.not_sent(batch, _NO_CONNECTION)
+        except BaseException:
+            for trip in sent:
+                trip.end(broken=True)
+            raise
+
+    async def _send(self, step: Step, batch: Batch, sent: list[_Trip]) -> None:
+        try:
+            trip = await self._begin(batch)
+        except Unreachable as error:
+            step.not_sent(batch, str(error))
+            return
+        except StoreError as error:
+            step.failed(batch, error)
+            return
+        sent.append(trip)
+        try:
+            await trip.link.send(batch.commands)
+        except LinkBroken:
+            sent.pop().end(broken=True)
+            step.received(batch, ())
+
+    async def _receive(self, step: Step, sent: list[_Trip]) -> None:
+        """Receive the replies to the last batch of `sent`, and remove it there when its connection needs no care."""
+        trip = sent[-1]
+        try:
+            await trip.link.receive(len(trip.batch.commands), trip.values)
+        except LinkBroken:
+            sent.pop().end(broken=True)
+        else:
+            sent.pop().end(broken=self.closed)
+        step.received(trip.batch, trip.values)
+
+    async def _begin(self, batch: Batch) -> _Trip:
+        """Return a trip over a connection that no other task uses, and that the server is not known to have closed."""
+        pools = self._state().pools
+        pool = pools.get(batch.node)
+        if pool is None:
+            pool = pools[batch.node] = _Pool()
+        await pool.gate.acquire()
+        try:
+            while pool.free:
+                link = pool.free.pop()
+                if time.monotonic() - link.used_at < _IDLE:
+                    return _Trip(batch, pool, link)
+                try:
+                    ended = await link.has_ended()
+                except BaseException:
+                    link.close()
+                    raise
+                if not ended:
+                    return _Trip(batch, pool, link)
+                link.close()
+            link = AsyncLink(self.servers, batch.node)
+            await link.connect(self.servers, batch.node)
+            return _Trip(batch, pool, link)
+        except BaseException:
+            pool.gate.release()
+            raise
+
+    async def _refresh(self, deadline: float) -> None:
+        """Ask a random node for the map, unless another task does or it is too early. Wait if there is none yet."""
+        lock = self._state().refreshing
+        if lock.locked() and self.topology.known:
+            return
+        async with lock:
+            if self.topology.doubtful and self.topology.begin_refresh():
+                await self._ask_for_map(deadline)
+
+    async def _ask_for_map(self, deadline: float) -> None:
+        refusal: StoreError | None = None
+        for node in self.topology.sources():
+            now = time.monotonic()
+            if now >= deadline:
+                break
+            step = Step((Ask(None, _CLUSTER_SLOTS, node=node),), self.topology, self.servers.location)
+            until = now + (deadline - now) * _REFRESH_SHARE
+            await self._exchange(step, step.batches(until - now), until)
+            try:
+                (reply,) = step.result()
+                self.topology.learn(shards_in(reply.value, node))
+            except ValueError:
+                continue
+            except StoreError as error:
+                refusal = error
+            else:
+                return
+        self.topology.doubt()
+        if refusal is not None and not self.topology.known:
+            raise refusal
