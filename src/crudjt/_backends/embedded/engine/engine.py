@@ -116,13 +116,14 @@ class Engine(OpenDirectory):
                     if not changes:
                         transaction.abort()
                         return result
+                    writer = self._log.current
+                    if writer is None or writer.number != segment:
+                        writer = self._log.writer(segment)
+                    sequence += 1
+                    entry = encode_entry(sequence, changes, writer.crc_salt)
                     limit = 0
-                    if (
-                        number >= attention
-                        or len(changes) > CHANGES_PER_WRITE
-                        or len(changes[0][2]) > SMALL_RECORD_BYTES
-                        or len(changes[-1][2]) > SMALL_RECORD_BYTES
-                    ):
+                    # An entry is longer than each of its records.
+                    if number >= attention or len(entry) > SMALL_RECORD_BYTES or len(changes) > CHANGES_PER_WRITE:
                         limit = self._make_room(number, changes, urgent=urgent)
                     ends: list[int] = []
                     for kind, id_, record in changes:
@@ -143,11 +144,6 @@ class Engine(OpenDirectory):
                             transaction.delete(SUBJECT + tag + id_)
                     if limit:
                         self.view.check_size(transaction, limit)
-                    writer = self._log.current
-                    if writer is None or writer.number != segment:
-                        writer = self._log.writer(segment)
-                    sequence += 1
-                    entry = encode_entry(sequence, changes, writer.crc_salt)
                     entry_end = end + len(entry)
                     # Before the slot is filled: where there is no room, there is nothing in the log to cut off.
                     if entry_end > words[WORD_LOG_ALLOCATED] - RESERVE_BYTES:
