@@ -125,9 +125,9 @@ def begin_word_after_the_commit() -> None:
 
 
 def cache_filled_unchecked() -> None:
-    def read_view(original: Callable[..., Any], self: EmbeddedStore, token: str) -> Any:
+    def read_view(original: Callable[..., Any], self: EmbeddedStore, *arguments: Any) -> Any:
         with set_for_a_block(self, "_words", _AlwaysEqual(self._words)):
-            return original(self, token)
+            return original(self, *arguments)
 
     around(EmbeddedStore, "_read_view", read_view)
 

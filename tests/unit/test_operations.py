@@ -59,10 +59,9 @@ class Remembered:
         self.key = 0
         self.packed = packed
         self.until_ns = 0
-        self._holds = holds
-
-    def holds(self) -> bool:
-        return self._holds
+        self.words = memoryview(bytes(8)).cast("Q")
+        self.word = 0
+        self.noted = 0 if holds else 1
 
 
 @pytest.fixture

@@ -3,10 +3,22 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from cryptography.exceptions import InvalidTag
+
 from crudjt._core.changes import SESSION
 from crudjt._core.codec import unpack
 from crudjt._core.keyring import Key, Keyring
-from crudjt._core.record import FLAGS_OFFSET, HEADER_BYTES, DamagedRecord, Header, read_header, split_payload, unseal
+from crudjt._core.record import (
+    FLAGS_OFFSET,
+    HEADER_BYTES,
+    MIN_RECORD_BYTES,
+    RECORD_FORMAT,
+    DamagedRecord,
+    Header,
+    read_header,
+    split_payload,
+    unseal,
+)
 from crudjt._core.session import Envelope, Session
 from crudjt._core.tokens import token_block
 from crudjt.errors import StoreError
@@ -82,9 +94,13 @@ class Finder:
 
     def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[bytes, bytes, str | None]:
         """Return header, packed data and subject of a record; raise if the record was changed on disk."""
+        # `unseal`, written out: the call takes 1 % of a read.
+        if len(record) < MIN_RECORD_BYTES or record[0] != RECORD_FORMAT:
+            raise self._damaged(id_)
+        head = record[:HEADER_BYTES]
         try:
-            head, payload = unseal(key.cipher, id_, record)
-        except DamagedRecord:
+            payload = key.cipher.open(record, HEADER_BYTES, id_ + head)
+        except InvalidTag:
             raise self._damaged(id_) from None
         flags = head[FLAGS_OFFSET]
         if not flags:

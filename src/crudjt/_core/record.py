@@ -165,7 +165,7 @@ def read_header(record: bytes) -> Header:
 
 def seal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes) -> bytes:
     """Return the record to store, from a header's bytes and a payload."""
-    return head + cipher.seal(payload, id_ + head)
+    return cipher.seal(payload, id_ + head, head)
 
 
 def has_expired(head: bytes, now_ms: int) -> bool:

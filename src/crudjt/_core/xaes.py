@@ -67,8 +67,8 @@ class XAES256GCM:
         derived = self._derived
         return derived(message[start:middle]).decrypt(message[middle:end], message[end:], associated)
 
-    def seal(self, plaintext: bytes, associated: bytes) -> bytes:
-        """Return nonce, ciphertext and tag."""
+    def seal(self, plaintext: bytes, associated: bytes, head: bytes = b"") -> bytes:
+        """Return nonce, ciphertext and tag; behind `head`, since one join takes less than two."""
         if not own_memory[0]:
             renew()
         try:
@@ -79,7 +79,7 @@ class XAES256GCM:
             half = (number ^ time_ns()).to_bytes(12, "big")
         except OverflowError:  # before 1970 the time is negative
             half = (number ^ -time_ns()).to_bytes(12, "big")
-        return prefix + half + encrypt(half, plaintext, associated)
+        return b"".join((head, prefix, half, encrypt(half, plaintext, associated)))
 
     def leave_to_parent(self) -> None:
         """Draw another first half for the next nonces: the parent goes on with the one it has."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from crudjt._backends.embedded.engine import control_block, manifest
-from crudjt._backends.embedded.engine.control_block import ControlBlock, LogEnd
+from crudjt._backends.embedded.engine.control_block import WORD_FAILED, ControlBlock, LogEnd
 from crudjt._backends.embedded.engine.view import NoFreeSlot, Snapshot, View, ViewError, translated
 from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.errors import StoreClosed, StoreError, StoreFailed
@@ -74,7 +74,7 @@ class OpenDirectory:
                 transaction.abort()
         except ViewError as error:
             raise self._translated(error) from error
-        if self.words[control_block.WORD_FAILED]:
+        if self.words[WORD_FAILED]:
             self._refuse()
         return value
 
@@ -84,7 +84,7 @@ class OpenDirectory:
             items = self.view.scan(prefix, start, limit)
         except ViewError as error:
             raise self._translated(error) from error
-        if self.words[control_block.WORD_FAILED]:
+        if self.words[WORD_FAILED]:
             self._refuse()
         return items
 
@@ -103,7 +103,7 @@ class OpenDirectory:
     def snapshot(self) -> tuple[Snapshot, LogEnd]:
         """Return a snapshot of the view, which the caller must end, and the end of the log at that commit."""
         for _ in range(_SLOT_TRIES):
-            if self.words[control_block.WORD_FAILED]:
+            if self.words[WORD_FAILED]:
                 self._refuse()
             try:
                 snapshot = self.view.snapshot()
@@ -163,7 +163,7 @@ class OpenDirectory:
         return StoreClosed() if self.begin is _refuse_closed else translated(error, self.directory)
 
     def _refuse(self) -> NoReturn:
-        raise StoreFailed(self.directory, _FAILURES.get(self.words[control_block.WORD_FAILED], _DISK_FAILED))
+        raise StoreFailed(self.directory, _FAILURES.get(self.words[WORD_FAILED], _DISK_FAILED))
 
 
 def _refuse_closed(*_: Any) -> NoReturn:
