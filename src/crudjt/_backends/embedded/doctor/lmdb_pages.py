@@ -11,7 +11,7 @@ bound checked. The parts of LMDB's format that are used (0.9, pages of 4096 byte
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
@@ -50,9 +50,10 @@ class Node(NamedTuple):
 class Tree:
     """The file of a view or of a base, read with all checks; `damage` collects the unreadable parts."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file; pair with `close`."""
+    def __init__(self, path: Path, read: Callable[[int], object] = lambda _size: None) -> None:
+        """Open the file; pair with `close`. `read` is called with the size of each piece that is read, in bytes."""
         self.path = path
+        self._read = read
         self.damage: list[Damage] = []
         self._descriptor = _filesystem.open_file(path, os.O_RDONLY)
         self._pages = os.fstat(self._descriptor).st_size // _filesystem.PAGE_BYTES
@@ -97,6 +98,7 @@ class Tree:
 
     def _page(self, number: int) -> tuple[int, list[Node]]:
         """Return the kind of a page, 0 if it is damaged, and its nodes."""
+        self._read(_filesystem.PAGE_BYTES)
         page = (
             os.pread(self._descriptor, _filesystem.PAGE_BYTES, number * _filesystem.PAGE_BYTES)
             if number < self._pages
@@ -139,6 +141,7 @@ class Tree:
         room = (self._pages - number) * _filesystem.PAGE_BYTES - _PAGE_HEAD.size
         if not 0 < size <= room:
             return b""
+        self._read(size)
         content = os.pread(self._descriptor, _PAGE_HEAD.size + size, number * _filesystem.PAGE_BYTES)
         found, _, flags, _, _ = _PAGE_HEAD.unpack_from(content)
         return content[_PAGE_HEAD.size :] if found == number and flags & _KINDS == _OVERFLOW else b""

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+REPAIR = "stop the processes that use the store and run: crudjt doctor --repair"
+"""The remedy of most faults."""
+
 
 class Finding(NamedTuple):
     """One result of the check; `offset` in bytes, if there is one."""
@@ -12,6 +15,18 @@ class Finding(NamedTuple):
     path: Path
     offset: int | None
     text: str
+
+
+class Findings(list[Finding]):
+    """Findings in the order in which they were made."""
+
+    def ok(self, path: Path, text: str) -> None:
+        """Add what is as it should be."""
+        self.append(Finding(True, path, None, text))  # noqa: FBT003 - the field is named in the class
+
+    def fault(self, path: Path, offset: int | None, text: str) -> None:
+        """Add a fault."""
+        self.append(Finding(False, path, offset, text))  # noqa: FBT003 - as above
 
 
 @dataclass(frozen=True)
