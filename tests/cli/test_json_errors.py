@@ -94,7 +94,7 @@ def test_warnings_are_in_json_too(
 def test_what_the_library_logs_is_a_warning_of_the_command(
     command: Command, live: crudjt.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def log(_store: crudjt.Store) -> int:
+    def log(_store: crudjt.Store, **_options: object) -> int:
         logging.getLogger("crudjt").warning("a compaction is postponed")
         return 0
 

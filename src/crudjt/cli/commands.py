@@ -11,6 +11,7 @@ from crudjt._backends.embedded.doctor.check import examine
 from crudjt._backends.embedded.doctor.repair import repair as repair_store
 from crudjt._backends.embedded.engine.backup import copy_read_only
 from crudjt._backends.embedded.engine.directory import holds_store
+from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.codec import pack
 from crudjt._core.keyring import generate_secret_key
 from crudjt._core.options import Options
@@ -37,6 +38,7 @@ from crudjt.cli.options import (
     ttl_option,
 )
 from crudjt.cli.output import show_done, show_line, show_report, show_session
+from crudjt.cli.progress import progress
 from crudjt.cli.serve import health, serve
 
 _NEW_TTL = "New lifetime, from now; 'none' for no end."
@@ -288,8 +290,12 @@ def stats(settings: Settings) -> None:
 @click.pass_obj
 def sweep(settings: Settings) -> None:
     """Remove expired sessions, and print how many."""
-    with settings.open(finds_sessions=False) as store:
-        swept = store.sweep()
+    with settings.open(finds_sessions=False) as store, progress("Sweeping") as work:
+        if isinstance(store, EmbeddedStore):
+            work.total = store.stats().sessions
+            swept = store.sweep(looked_at=work.advance)
+        else:
+            swept = store.sweep()
     settings.show({"swept": swept}, str(swept))
 
 
@@ -304,11 +310,11 @@ def backup(settings: Settings, path: Path) -> None:
     """
     place = settings.place
     if isinstance(place, Path) and holds_store(place) and is_read_only(place):
-        copy_read_only(place, path)
-        settings.show({"backup": str(path)})
-        return
-    with settings.open(finds_sessions=False) as store:
-        store.backup(path)
+        with progress("Copying"):
+            copy_read_only(place, path)
+    else:
+        with settings.open(finds_sessions=False) as store, progress("Copying"):
+            store.backup(path)
     settings.show({"backup": str(path)})
 
 
@@ -322,7 +328,8 @@ def doctor(ctx: click.Context, repair: bool) -> None:
     Reports the findings as text; needs no secret key.
     """
     settings: Settings = ctx.obj
-    report = (repair_store if repair else examine)(settings.directory)
+    with progress("Repairing" if repair else "Checking") as work:
+        report = repair_store(settings.directory) if repair else examine(settings.directory, work.reach)
     show_report(settings, report)
     ctx.exit(0 if report.healthy else 1)
 

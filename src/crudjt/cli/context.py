@@ -15,6 +15,7 @@ from crudjt._core.keyring import generate_secret_key
 from crudjt.base import Store
 from crudjt.cli import keys
 from crudjt.cli.notices import inform, warn
+from crudjt.cli.progress import progress
 from crudjt.errors import StoreInaccessible
 from crudjt.opening import Location, OpenOptions, backend_of, parse, resolve
 
@@ -121,7 +122,8 @@ class Settings:
         """
         parsed = parse(self.place, self.options(create=create) if options is None else options)
         is_new = isinstance(self.place, Path) and not holds_store(self.place)
-        store = parsed.open()
+        with progress("Opening"):  # after a crash or a boot, the log is read
+            store = parsed.open()
         if is_new:
             inform(f"Made a new store: {self.place}")
         elif not self.new_key and not getattr(store, "key_is_known", True):

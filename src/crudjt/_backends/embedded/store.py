@@ -2,7 +2,7 @@
 
 import logging
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -359,8 +359,9 @@ class EmbeddedStore(Store):
     def stats(self) -> Stats:
         return read_stats(self._engine, self._cache)
 
-    def sweep(self) -> int:
-        return sweep.sweep(self._engine, self._clock)
+    def sweep(self, *, looked_at: Callable[[int], object] = lambda _sessions: None) -> int:
+        """Report each batch of sessions that was looked at by their number, for a caller that shows progress."""
+        return sweep.sweep(self._engine, self._clock, looked_at=looked_at)
 
     def sync(self) -> None:
         self._engine.sync()

@@ -22,11 +22,17 @@ _RECLAIM_AGAIN_NS = 10**9  # after a look at every session that found none to re
 logger = logging.getLogger("crudjt")
 
 
-def sweep(engine: Engine, clock: Clock, pause: Callable[[float], None] = lambda _seconds: None) -> int:
+def sweep(
+    engine: Engine,
+    clock: Clock,
+    pause: Callable[[float], None] = lambda _seconds: None,
+    looked_at: Callable[[int], object] = lambda _sessions: None,
+) -> int:
     """Remove expired sessions, in small transactions; return how many.
 
     Returns 0 at once where another process is at it. After each batch, a compaction that is due is made, and `pause` is
     called with the seconds to wait so that the sweep takes a twentieth of a processor; what it raises ends the sweep.
+    `looked_at` is called with the number of sessions in the batch.
     """
     with exclusively(engine) as alone:
         if not alone:
@@ -38,6 +44,7 @@ def sweep(engine: Engine, clock: Clock, pause: Callable[[float], None] = lambda 
         while items := engine.scan(SESSION, start, _SWEEP_BATCH):
             removed += _remove(engine, items, clock() // NS_PER_MS)
             start = items[-1][0] + b"\x00"
+            looked_at(len(items))
             # What the thread worked, not what it waited for the interpreter: a busy process must not stop the sweep.
             worked = time.thread_time() - began
             if compacts and compaction.compaction_is_due(engine):
