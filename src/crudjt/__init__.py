@@ -20,6 +20,7 @@ from crudjt.errors import (
     StoreFormatError,
     StoreFull,
     StoreInaccessible,
+    StoreMoved,
     StoreUnavailable,
     VersionConflict,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "StoreFormatError",
     "StoreFull",
     "StoreInaccessible",
+    "StoreMoved",
     "StoreUnavailable",
     "VersionConflict",
     "generate_secret_key",

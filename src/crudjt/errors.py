@@ -12,6 +12,7 @@
         ├── StoreBusy                           other processes hold what this one needs
         ├── StoreFull                           no space on the disk or in memory, or ``max_size`` reached
         ├── StoreFailed                         the disk refused a write, or files were replaced; reopen to recover
+        ├── StoreMoved                          its sessions are moved to another store
         ├── StoreInaccessible                   no permission, not a directory, network file system, wrong access token
         ├── StoreFormatError                    written by a newer version
         └── StoreCorrupt                        stored bytes are damaged, with file and offset
@@ -151,6 +152,19 @@ class StoreInaccessible(StoreError):
 
     def __init__(self, path: Path | str, reason: str) -> None:
         """Take the path, or the location of a remote store, and the reason in words."""
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class StoreMoved(StoreError):
+    """The sessions of the store are moved to another, or from another to this one, and it was not opened for that.
+
+    Open the store that they come from, with ``moving_to=`` the location of the other.
+    """
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        """Take the path or the location, and the reason in words."""
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason

@@ -121,10 +121,10 @@ def test_a_store_full_of_live_sessions_is_not_searched_at_each_refusal(
     looks = 0
     scan = Engine.scan
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **options: Any) -> Any:
         nonlocal looks
         looks += 1
-        return scan(*arguments)
+        return scan(*arguments, **options)
 
     def looks_of_a_refusal() -> int:
         before = looks

@@ -202,9 +202,9 @@ def test_a_sweep_does_not_rest_for_the_time_that_it_waited(
         clock.advance(10)
         scan = Engine.scan
 
-        def scan_late(*arguments: Any) -> Any:
+        def scan_late(*arguments: Any, **options: Any) -> Any:
             time.sleep(0.05)
-            return scan(*arguments)
+            return scan(*arguments, **options)
 
         monkeypatch.setattr(Engine, "scan", scan_late)
         rests: list[float] = []

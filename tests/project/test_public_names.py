@@ -29,6 +29,7 @@ NAMES = {
     "StoreFormatError",
     "StoreFull",
     "StoreInaccessible",
+    "StoreMoved",
     "StoreUnavailable",
     "VersionConflict",
     "generate_secret_key",

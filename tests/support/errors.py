@@ -29,6 +29,7 @@ EXAMPLES: list[tuple[CrudjtError, dict[str, object]]] = [
     (crudjt.StoreFull(PATH, "the disk is full"), {"path": PATH, "reason": "the disk is full"}),
     (crudjt.StoreFailed(PATH, "a sync failed"), {"path": PATH, "reason": "a sync failed"}),
     (crudjt.StoreInaccessible(PATH, "is a file"), {"path": PATH, "reason": "is a file"}),
+    (crudjt.StoreMoved(PATH, "is elsewhere"), {"path": PATH, "reason": "is elsewhere"}),
     (crudjt.StoreFormatError(PATH, 2, 1), {"path": PATH, "found": 2, "supported": 1}),
     (crudjt.StoreCorrupt(PATH, 4096, "the CRC differs"), {"path": PATH, "offset": 4096, "reason": "the CRC differs"}),
     (crudjt.StoreFull(URL, "its memory is full"), {"path": URL, "reason": "its memory is full"}),

@@ -20,7 +20,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Reader
-from crudjt._core.record import HEADER_BYTES, MIN_RECORD_BYTES, RECORD_FORMAT
+from crudjt._core.record import HEADER_BYTES, MIN_RECORD_BYTES, RECORD_FORMAT, Header, read_header
 from crudjt._core.tokens import ID_BYTES
 
 MARK_FORMAT = 2
@@ -33,6 +33,7 @@ NOTE_KEY = SESSION + NOTE_ID
 MOVE_ID_BYTES = 16
 EPOCH_BYTES = 8
 
+_OTHER_FORMATS = (bytes([MARK_FORMAT]), bytes([NOTE_FORMAT]))
 _AFTER_HEADER = bytes(MIN_RECORD_BYTES - HEADER_BYTES)
 _MOVE = slice(HEADER_BYTES + EPOCH_BYTES, HEADER_BYTES + EPOCH_BYTES + MOVE_ID_BYTES)
 
@@ -48,6 +49,21 @@ class Marked(Exception):
 
 class OtherMove(Exception):
     """The source is being moved to another destination."""
+
+
+class Identity(NamedTuple):
+    """The facts that two stores share so that sessions can move between them: tokens and records stay as they are.
+
+    Attributes:
+        salt: of the derivation of subkeys, in hexadecimal.
+        keys: fingerprints of the secret keys.
+        placement: the placement key, sealed under each of them; by fingerprint.
+
+    """
+
+    salt: str
+    keys: tuple[str, ...]
+    placement: Mapping[str, str]
 
 
 class Note(NamedTuple):
@@ -83,6 +99,18 @@ def is_mark(value: bytes) -> bool:
 def is_record(value: bytes) -> bool:
     """Tell a record from a mark and from the note."""
     return value[0] == RECORD_FORMAT
+
+
+def header_of(value: bytes) -> Header:
+    """Return the header of a record, of a mark or of the note.
+
+    Raises:
+        DamagedRecord: it is none of these.
+
+    """
+    if value[:1] in _OTHER_FORMATS:
+        value = bytes([RECORD_FORMAT]) + value[1:]
+    return read_header(value)
 
 
 # Decisions of the source

@@ -12,7 +12,7 @@ from crudjt._core.moves import Staged, is_mark, is_record
 
 
 class At(Enum):
-    """Where a call is carried out."""
+    """The store at which a call is carried out."""
 
     SOURCE = 1
     DESTINATION = 2

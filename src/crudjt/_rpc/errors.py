@@ -45,6 +45,7 @@ FORMS: dict[type[CrudjtError], Form] = {
     errors.StoreFull: Form(grpc.StatusCode.RESOURCE_EXHAUSTED, "store_full", ("path", "reason")),
     errors.StoreFailed: Form(grpc.StatusCode.DATA_LOSS, "store_failed", ("path", "reason")),
     errors.StoreInaccessible: Form(grpc.StatusCode.PERMISSION_DENIED, "store_inaccessible", ("path", "reason")),
+    errors.StoreMoved: Form(grpc.StatusCode.FAILED_PRECONDITION, "store_moved", ("path", "reason")),
     errors.StoreFormatError: Form(grpc.StatusCode.UNIMPLEMENTED, "store_format_error", ("path", "found", "supported")),
     errors.StoreCorrupt: Form(grpc.StatusCode.DATA_LOSS, "store_corrupt", ("path", "offset", "reason")),
 }

@@ -75,10 +75,14 @@ def _refuse(_token: str) -> NoReturn:
 class EmbeddedStore(Store):
     """A store in a directory. Reads are cached in the process; writes go through one lock for all processes."""
 
+    _knows_of_moves = False
+
     def __init__(self, directory: Path, secrets: Sequence[bytes], options: Options) -> None:
         """Open or create the store in a directory; use `crudjt.open` instead."""
         engine = registry.acquire(directory, options)
         try:
+            if not self._knows_of_moves:
+                engine.refuse_move()
             keyring = Keyring(secrets, engine.salt)
             found = known_keys.find_keys(engine, keyring)
             if not found.known:

@@ -22,7 +22,7 @@ from crudjt._backends.embedded.doctor.segment_scan import Hole, read_segment, su
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import LogEnd
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
-from crudjt._backends.embedded.engine.manifest import Manifest
+from crudjt._backends.embedded.engine.manifest import MOVING_FORMAT, Manifest
 from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.recovery import base_path, rebuild, write_base
@@ -31,8 +31,9 @@ from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, Segment
 from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import DATA_FILE, MAP_TO_SIZE, View, ViewError, put_new, translated
 from crudjt._core.changes import DELETE, INSERT, SESSION
+from crudjt._core.moves import NOTE_ID, header_of
 from crudjt._core.options import DEFAULT_MAX_SIZE
-from crudjt._core.record import DamagedRecord, read_header
+from crudjt._core.record import DamagedRecord
 from crudjt._core.tokens import ID_BYTES
 from crudjt.errors import StoreCorrupt, StoreFull
 
@@ -235,7 +236,7 @@ def _readable(items: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, byt
     for key, record in items:
         if key.startswith(SESSION) and len(key) == len(SESSION) + ID_BYTES:
             try:
-                read_header(record)
+                header_of(record)
             except DamagedRecord:
                 continue
             yield key[len(SESSION) :], record
@@ -257,7 +258,8 @@ def _write(directory: Path, saved: _Saved, number: int) -> Manifest:
         view.close()
     salt = bytes.fromhex(saved.manifest.salt)
     create_segment(directory / LOG_DIRECTORY, number, saved.sequence + 1, salt)
-    return msgspec.structs.replace(saved.manifest, base=base, boot=None, segment=number, doubtful=False)
+    format_ = MOVING_FORMAT if NOTE_ID in saved.sessions else saved.manifest.format
+    return msgspec.structs.replace(saved.manifest, format=format_, base=base, boot=None, segment=number, doubtful=False)
 
 
 def _fill(view: View, sessions: dict[bytes, bytes]) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from crudjt._backends.embedded.doctor.lmdb_pages import Meta, Tree
 from crudjt._core.changes import SESSION, SUBJECT
-from crudjt._core.record import NO_SUBJECT, DamagedRecord, read_header
+from crudjt._core.moves import header_of
+from crudjt._core.record import NO_SUBJECT, DamagedRecord
 
 
 class ViewContents:
@@ -29,7 +30,7 @@ class ViewContents:
         if self._has_expectation and left.pop(id_, None) != record:
             self._different += 1
         try:
-            tag = read_header(record).tag
+            tag = header_of(record).tag
         except DamagedRecord:
             self._unreadable += 1
             return

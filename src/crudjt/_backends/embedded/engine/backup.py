@@ -43,6 +43,7 @@ def backup(engine: Engine, target: Path) -> None:
             base = write_base(engine.view, temporary / BASE_DIRECTORY, snapshot)
         create_segment(temporary / LOG_DIRECTORY, _FIRST_SEGMENT, base.sequence + 1, bytes.fromhex(current.salt))
         Manifest(
+            format=current.format,
             map_size=current.map_size,
             salt=current.salt,
             keys=current.keys,

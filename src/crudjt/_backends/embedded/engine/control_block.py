@@ -32,7 +32,7 @@ from crudjt import _filesystem
 MAGIC = 0x33304C5254434A54  # "TJCTRL03"
 
 WORD_MAGIC = 0
-WORD_FAILED = 1  # not 0: every process stops, for this reason: DISK_FAILED or FILES_REPLACED
+WORD_FAILED = 1  # not 0: every process stops or looks, for this reason: DISK_FAILED, FILES_REPLACED or MOVING
 WORD_ATTENTION = 2  # transaction id from which a writer must look at the view's free room; 0 after a failure
 WORD_ALLOCATED = 3  # bytes of the view's data file that are allocated on disk
 WORD_SYNCED_SEQUENCE = 4  # last log entry known to be on disk
@@ -71,6 +71,7 @@ OTHER_PID_NAMESPACE = (
 )
 DISK_FAILED = 1  # a sync or a truncation failed
 FILES_REPLACED = 2
+MOVING = 3  # the note of a move may be in the view: a transaction looks, and stops where it does not know of moves
 
 
 class LogEnd(NamedTuple):
@@ -114,7 +115,7 @@ class ControlBlock:
     @property
     def failed(self) -> bool:
         """Whether the disk failed, or files were replaced, in any process since the last recovery."""
-        return bool(self.words[WORD_FAILED])
+        return self.words[WORD_FAILED] not in (0, MOVING)
 
     @property
     def in_other_pid_namespace(self) -> bool:
@@ -123,7 +124,7 @@ class ControlBlock:
         return bool(own and noted and own != noted)
 
     def fail(self, reason: int = DISK_FAILED) -> None:
-        """Stop every process: writers look at the flag, and readers once their caches are void."""
+        """Stop every process, or make it look: writers look at the flag, and readers once their caches are void."""
         self.words[WORD_FAILED] = reason
         self.words[WORD_ATTENTION] = 0
         for begin in range(_CACHE_WORDS, _CACHE_WORDS + CACHE_PAIRS):

@@ -47,8 +47,9 @@ from crudjt._backends.embedded.engine.view import (
     ViewError,
     put_new,
 )
-from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Result
+from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Reader, Result
 from crudjt._core.gil import free_in_batches
+from crudjt._core.moves import NOTE_KEY
 from crudjt._core.process_guard import own_memory, renew
 from crudjt._core.record import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
 from crudjt.errors import StoreError, StoreFailed, StoreFull
@@ -74,25 +75,44 @@ class Engine(OpenDirectory):
 
     @overload
     def write(
-        self, decide: Decision[Result], arguments: Sequence[Any], durable: bool = False, urgent: bool = True
+        self,
+        decide: Decision[Result],
+        arguments: Sequence[Any],
+        durable: bool = False,
+        urgent: bool = True,
+        moving: bool = False,
     ) -> Result: ...
 
     @overload
-    def write(self, decide: None, arguments: Sequence[Change], durable: bool = False, urgent: bool = True) -> None: ...
+    def write(
+        self,
+        decide: None,
+        arguments: Sequence[Change],
+        durable: bool = False,
+        urgent: bool = True,
+        moving: bool = False,
+    ) -> None: ...
 
     def write(  # noqa: C901, PLR0912, PLR0915 - begin to commit stays in one function: storage facts in docs/decisions.md
-        self, decide: Decision[Result] | None, arguments: Sequence[Any], durable: bool = False, urgent: bool = True
+        self,
+        decide: Decision[Result] | None,
+        arguments: Sequence[Any],
+        durable: bool = False,
+        urgent: bool = True,
+        moving: bool = False,
     ) -> Result | None:
         """Run one write transaction and return the result of `decide`.
 
         `decide` gets a `Reader` and the arguments, and returns a result and the changes to make, at most one for an id;
         a list of them is used up. It must not change anything itself. Where there is nothing to decide, it is ``None``,
         and the arguments are the changes. With `durable`, return only after the changes are on disk. What is not
-        `urgent`, as a sweep, leaves the reserve for a full disk alone even if it ends sessions.
+        `urgent`, as a sweep, leaves the reserve for a full disk alone even if it ends sessions. With `moving`, go on
+        while the sessions are being moved.
 
         Raises:
             StoreFull: no room; nothing was changed.
             StoreFailed: the disk failed now or earlier.
+            StoreMoved: a move has begun, without `moving`.
 
         """
         if self._view is None or not own_memory[0]:
@@ -109,7 +129,7 @@ class Engine(OpenDirectory):
                     words, control = self.words, self.control
                     attention = words[WORD_ATTENTION]
                     if number >= attention or words[SLOT_WORDS[number & 1]] == number:
-                        self._attend(number)
+                        self._attend(number, transaction, moving=moving)
                     # As control.slot, which is a call more.
                     segment, end, sequence, sessions = unpack_state(control.map, STATE_OFFSETS[number - 1 & 1])
                     result, changes = (None, arguments) if decide is None else decide(transaction, *arguments)
@@ -157,7 +177,7 @@ class Engine(OpenDirectory):
         except SizeReached:
             if not self.reclaim():
                 raise StoreFull(self.directory, MAX_SIZE_REACHED) from None
-            return self.write(decide, arguments, durable, urgent)
+            return self.write(decide, arguments, durable, urgent, moving)
         for word in ends:
             words[word] = number
         if durable:
@@ -179,7 +199,7 @@ class Engine(OpenDirectory):
             transaction = self.begin(None, None, True)  # noqa: FBT003 - as in write
             try:
                 number = transaction.id()
-                self._attend(number)
+                self._attend(number, transaction, moving=True)
                 segment, end, sequence, sessions = self.control.slot(number - 1)
                 self._log.writer(segment).cut(end)
                 self._log.sync(LogEnd(segment, end, sequence, sessions))
@@ -206,11 +226,13 @@ class Engine(OpenDirectory):
         except ViewError as error:
             raise self._translated(error) from error
 
-    def _attend(self, number: int) -> None:
-        """Handle rare states: refuse after a disk failure, and clean up after a dead writer."""
+    def _attend(self, number: int, transaction: Reader, *, moving: bool) -> None:
+        """Handle rare states: refuse after a disk failure or in a move, and clean up after a dead writer."""
         words = self.words
         if words[control_block.WORD_FAILED]:
             self._refuse()
+            if not moving:
+                self._refuse_noted(transaction.get(NOTE_KEY))
         self._log.cut_unfinished(number)
 
     def _make_room(self, number: int, changes: Sequence[Change], *, urgent: bool) -> int:
@@ -225,7 +247,7 @@ class Engine(OpenDirectory):
         words[control_block.WORD_ALLOCATED] = room.allocated
         # Near max_size and in the reserve each transaction looks. If this one is refused, the next has the same number.
         words[WORD_ATTENTION] = number if room.limit else number + room.writes
-        if words[control_block.WORD_FAILED]:  # set by a sync that has just failed
+        if words[control_block.WORD_FAILED]:  # set by a sync that has just failed, or in a move
             words[WORD_ATTENTION] = 0
             self._refuse()
         return self.view.limit_of_ending if room.limit and ends_sessions(changes) else room.limit
@@ -246,7 +268,7 @@ class Engine(OpenDirectory):
                 self._log.fail_if_whole(settling.id())
             finally:
                 settling.abort()
-        if self.words[control_block.WORD_FAILED] and isinstance(error, ViewError | OSError):
+        if self.control.failed and isinstance(error, ViewError | OSError):
             raise StoreFailed(
                 self.directory, "a change could not be undone; close the store everywhere and reopen it"
             ) from error

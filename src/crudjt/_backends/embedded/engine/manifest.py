@@ -12,6 +12,8 @@ from crudjt import _filesystem
 from crudjt.errors import StoreCorrupt, StoreFormatError
 
 MANIFEST_FORMAT = 1
+MOVING_FORMAT = 2
+"""Format of a store whose sessions are being moved: it holds marks, which earlier versions take for damage."""
 NAME = "manifest"
 
 
@@ -74,8 +76,8 @@ def load(directory: Path) -> Manifest:
         raise StoreCorrupt(path, 0, "the manifest is damaged")
     try:
         found = msgspec.json.decode(body, type=_FormatOnly).format
-        if found > MANIFEST_FORMAT:
-            raise StoreFormatError(path, found, MANIFEST_FORMAT)
+        if found > MOVING_FORMAT:
+            raise StoreFormatError(path, found, MOVING_FORMAT)
         return msgspec.json.decode(body, type=Manifest)
     except msgspec.MsgspecError:
         raise StoreCorrupt(path, 0, "the manifest is not what this version writes") from None

@@ -7,7 +7,6 @@ restored backup leaves a process with files that no other process will ever open
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 from crudjt._backends.embedded.engine.control_block import FILES_REPLACED, ControlBlock, LogEnd
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
@@ -27,7 +26,7 @@ class OpenFiles:
         lock: int,
         control: ControlBlock,
         log_end: Callable[[], LogEnd],
-        refuse: Callable[[], NoReturn],
+        refuse: Callable[[], None],
     ) -> None:
         """Take a store that was just opened; what returns the end of its log; and what raises its failure."""
         self._identities = {

@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.control_block import WORD_FAILED, ControlBlock, LogEnd
 from crudjt._backends.embedded.engine.view import NoFreeSlot, Snapshot, View, ViewError, translated
+from crudjt._core.moves import NOTE_KEY, unpack_note
 from crudjt._core.process_guard import guard, own_memory, renew
-from crudjt.errors import StoreClosed, StoreError, StoreFailed
+from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreMoved
 
 STORE_LOCK_FILE = "lock"
 CONTROL_FILE = "control"
@@ -76,16 +77,22 @@ class OpenDirectory:
             raise self._translated(error) from error
         if self.words[WORD_FAILED]:
             self._refuse()
+            self.refuse_move()
         return value
 
-    def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Return up to `limit` items of the view whose keys have `prefix`, from the key `start` on."""
+    def scan(self, prefix: bytes, start: bytes, limit: int, *, moving: bool = False) -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` items of the view whose keys have `prefix`, from the key `start` on.
+
+        With `moving`, also while the sessions are being moved: then there may be marks and a note among the items.
+        """
         try:
             items = self.view.scan(prefix, start, limit)
         except ViewError as error:
             raise self._translated(error) from error
         if self.words[WORD_FAILED]:
             self._refuse()
+            if not moving:
+                self.refuse_move()
         return items
 
     def log_end(self) -> LogEnd:
@@ -162,8 +169,29 @@ class OpenDirectory:
     def _translated(self, error: ViewError) -> StoreError:
         return StoreClosed() if self.begin is _refuse_closed else translated(error, self.directory)
 
-    def _refuse(self) -> NoReturn:
-        raise StoreFailed(self.directory, _FAILURES.get(self.words[WORD_FAILED], _DISK_FAILED))
+    def _refuse(self) -> None:
+        """Raise if the store has failed. One that is being moved has not."""
+        if self.control.failed:
+            raise StoreFailed(self.directory, _FAILURES.get(self.words[WORD_FAILED], _DISK_FAILED))
+
+    def refuse_move(self) -> None:
+        """Raise if a move of the sessions has begun, which the caller does not know of.
+
+        Raises:
+            StoreMoved: it has.
+
+        """
+        if self.words[WORD_FAILED] == control_block.MOVING:
+            try:
+                items = self.view.scan(NOTE_KEY, NOTE_KEY, 1)
+            except ViewError as error:
+                raise self._translated(error) from error
+            self._refuse_noted(items[0][1] if items else None)
+
+    def _refuse_noted(self, note: bytes | None) -> None:
+        if note is not None:
+            to = unpack_note(note).location
+            raise StoreMoved(self.directory, f"its sessions are moved to {to}; open it with moving_to={to!r}")
 
 
 def _refuse_closed(*_: Any) -> NoReturn:

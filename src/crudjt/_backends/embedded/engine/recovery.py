@@ -11,7 +11,13 @@ import msgspec
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
-from crudjt._backends.embedded.engine.control_block import WORD_ALLOCATED, WORD_SEALED_BYTES, ControlBlock, LogEnd
+from crudjt._backends.embedded.engine.control_block import (
+    MOVING,
+    WORD_ALLOCATED,
+    WORD_SEALED_BYTES,
+    ControlBlock,
+    LogEnd,
+)
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Base, Manifest
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
@@ -27,6 +33,7 @@ from crudjt._backends.embedded.engine.segment import (
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter, create_segment
 from crudjt._backends.embedded.engine.view import DATA_FILE, SEGMENT_KEY, Snapshot, View, put_new
 from crudjt._core.changes import DELETE, REPLACE, SESSION, SUBJECT
+from crudjt._core.moves import NOTE_KEY
 from crudjt._core.record import NO_SUBJECT
 from crudjt.errors import StoreCorrupt, StoreFull
 
@@ -84,6 +91,8 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
             replayed.log_bytes = 0
         control.words[WORD_ALLOCATED] = replayed.allocated
         control.words[WORD_SEALED_BYTES] = replayed.log_bytes
+        if view.scan(NOTE_KEY, NOTE_KEY, 1):
+            control.fail(MOVING)
         control.begin(log_end, view.last_transaction)
     finally:
         view.close()

@@ -41,7 +41,7 @@ def sweep(
         compacts = True
         start = SESSION
         began = time.thread_time()
-        while items := engine.scan(SESSION, start, _SWEEP_BATCH):
+        while items := engine.scan(SESSION, start, _SWEEP_BATCH, moving=True):
             removed += _remove(engine, items, clock() // NS_PER_MS)
             start = items[-1][0] + b"\x00"
             looked_at(len(items))
@@ -107,7 +107,7 @@ class Reclaimer:
 
     def _look(self, now_ns: int) -> tuple[int, bool]:
         """Return how many of the next sessions were removed, and whether there were none to look at."""
-        items = self._engine.scan(SESSION, self._next, _SWEEP_BATCH)
+        items = self._engine.scan(SESSION, self._next, _SWEEP_BATCH, moving=True)
         if not items:
             self._next = SESSION
             return 0, True
@@ -120,7 +120,7 @@ class Reclaimer:
 def _remove(engine: Engine, items: list[tuple[bytes, bytes]], now_ms: int) -> int:
     """Remove those of some sessions that have expired; return how many went."""
     expired = [key for key, record in items if _expired(record, now_ms)]
-    return engine.write(_remove_expired, (expired, now_ms), urgent=False) if expired else 0
+    return engine.write(_remove_expired, (expired, now_ms), urgent=False, moving=True) if expired else 0
 
 
 def _expired(record: bytes, now_ms: int) -> bool:

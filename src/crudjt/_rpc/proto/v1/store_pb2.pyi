@@ -369,7 +369,7 @@ class BackupResponse(_message.Message):
     def __init__(self, directory: _Optional[str] = ..., file: _Optional[str] = ..., content: _Optional[bytes] = ...) -> None: ...
 
 class Error(_message.Message):
-    __slots__ = ("invalid_parameter", "data_too_large", "version_conflict", "store_closed", "store_busy", "store_full", "store_failed", "store_inaccessible", "store_format_error", "store_corrupt", "store_unavailable", "invalid_type")
+    __slots__ = ("invalid_parameter", "data_too_large", "version_conflict", "store_closed", "store_busy", "store_full", "store_failed", "store_inaccessible", "store_format_error", "store_corrupt", "store_unavailable", "invalid_type", "store_moved")
     INVALID_PARAMETER_FIELD_NUMBER: _ClassVar[int]
     DATA_TOO_LARGE_FIELD_NUMBER: _ClassVar[int]
     VERSION_CONFLICT_FIELD_NUMBER: _ClassVar[int]
@@ -382,6 +382,7 @@ class Error(_message.Message):
     STORE_CORRUPT_FIELD_NUMBER: _ClassVar[int]
     STORE_UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
     INVALID_TYPE_FIELD_NUMBER: _ClassVar[int]
+    STORE_MOVED_FIELD_NUMBER: _ClassVar[int]
     invalid_parameter: InvalidParameter
     data_too_large: DataTooLarge
     version_conflict: VersionConflict
@@ -394,7 +395,8 @@ class Error(_message.Message):
     store_corrupt: StoreCorrupt
     store_unavailable: StoreUnavailable
     invalid_type: InvalidType
-    def __init__(self, invalid_parameter: _Optional[_Union[InvalidParameter, _Mapping]] = ..., data_too_large: _Optional[_Union[DataTooLarge, _Mapping]] = ..., version_conflict: _Optional[_Union[VersionConflict, _Mapping]] = ..., store_closed: _Optional[_Union[StoreClosed, _Mapping]] = ..., store_busy: _Optional[_Union[StoreBusy, _Mapping]] = ..., store_full: _Optional[_Union[StoreFull, _Mapping]] = ..., store_failed: _Optional[_Union[StoreFailed, _Mapping]] = ..., store_inaccessible: _Optional[_Union[StoreInaccessible, _Mapping]] = ..., store_format_error: _Optional[_Union[StoreFormatError, _Mapping]] = ..., store_corrupt: _Optional[_Union[StoreCorrupt, _Mapping]] = ..., store_unavailable: _Optional[_Union[StoreUnavailable, _Mapping]] = ..., invalid_type: _Optional[_Union[InvalidType, _Mapping]] = ...) -> None: ...
+    store_moved: StoreMoved
+    def __init__(self, invalid_parameter: _Optional[_Union[InvalidParameter, _Mapping]] = ..., data_too_large: _Optional[_Union[DataTooLarge, _Mapping]] = ..., version_conflict: _Optional[_Union[VersionConflict, _Mapping]] = ..., store_closed: _Optional[_Union[StoreClosed, _Mapping]] = ..., store_busy: _Optional[_Union[StoreBusy, _Mapping]] = ..., store_full: _Optional[_Union[StoreFull, _Mapping]] = ..., store_failed: _Optional[_Union[StoreFailed, _Mapping]] = ..., store_inaccessible: _Optional[_Union[StoreInaccessible, _Mapping]] = ..., store_format_error: _Optional[_Union[StoreFormatError, _Mapping]] = ..., store_corrupt: _Optional[_Union[StoreCorrupt, _Mapping]] = ..., store_unavailable: _Optional[_Union[StoreUnavailable, _Mapping]] = ..., invalid_type: _Optional[_Union[InvalidType, _Mapping]] = ..., store_moved: _Optional[_Union[StoreMoved, _Mapping]] = ...) -> None: ...
 
 class InvalidParameter(_message.Message):
     __slots__ = ("parameter", "problem")
@@ -459,6 +461,14 @@ class StoreFailed(_message.Message):
     def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class StoreInaccessible(_message.Message):
+    __slots__ = ("path", "reason")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    reason: str
+    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class StoreMoved(_message.Message):
     __slots__ = ("path", "reason")
     PATH_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]

@@ -1,0 +1,75 @@
+"""The source's part of a move: its note, its marks, and the transactions of a mover."""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from crudjt._backends.embedded.engine import manifest
+from crudjt._backends.embedded.engine.control_block import MOVING, WORD_FAILED
+from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.engine.maintenance_lock import exclusively
+from crudjt._backends.embedded.engine.manifest import MOVING_FORMAT
+from crudjt._core import moves
+from crudjt._core.changes import SESSION, Change, Reader
+from crudjt._core.moves import NOTE_ID, NOTE_KEY, Note
+
+_POLL_SECONDS = 0.05
+
+
+def noted(engine: Engine) -> Note | None:
+    """Return the note of a move; ``None`` before one has begun."""
+    items = engine.scan(NOTE_KEY, NOTE_KEY, 1, moving=True)
+    return moves.unpack_note(items[0][1]) if items else None
+
+
+def has_begun(engine: Engine) -> bool:
+    """Tell whether a move may have begun. It has not as long as this is False, and was not before the call."""
+    return engine.words[WORD_FAILED] == MOVING
+
+
+def begin(engine: Engine, move: bytes, location: str) -> int:
+    """Begin a move, or take it over; return the epoch. From now on each process needs to know of the move.
+
+    Raises:
+        OtherMove: a move to another destination has begun.
+
+    """
+    _raise_format(engine)
+
+    def decide(reader: Reader) -> tuple[int, Sequence[Change]]:
+        # Before the commit, and under the lock of writers: whoever finds a mark or a new session of the destination
+        # missing looks at the note. A mover that dies in between leaves processes that look and find no note.
+        if not engine.control.failed:
+            engine.control.fail(MOVING)
+        return moves.begin(reader, move, location)
+
+    return engine.write(decide, (), durable=True, moving=True)
+
+
+def look(engine: Engine, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+    """Return up to `limit` ids after one, with their records and marks."""
+    items = engine.scan(SESSION, SESSION + (after or NOTE_ID) + b"\0", limit, moving=True)
+    return [(key[len(SESSION) :], value) for key, value in items]
+
+
+def mark(engine: Engine, epoch: int, records: Mapping[bytes, bytes]) -> list[bytes] | None:
+    """Mark sessions whose records are as given, on disk; return their ids, or ``None`` to a mover of an old epoch."""
+    return engine.write(moves.mark, (epoch, records), durable=True, moving=True)
+
+
+def clear(engine: Engine, ids: Sequence[bytes]) -> None:
+    """Remove the marks of sessions that have been published."""
+    engine.write(moves.clear, (ids,), moving=True)
+
+
+def _raise_format(engine: Engine) -> None:
+    """Make the manifest say that there may be marks, before there is one."""
+    while manifest.load(engine.directory).format < MOVING_FORMAT:
+        with exclusively(engine) as alone:
+            if alone:
+                found = manifest.load(engine.directory)
+                msgspec.structs.replace(found, format=MOVING_FORMAT).save(engine.directory)
+                return
+        time.sleep(_POLL_SECONDS * (1 + random.random()))  # noqa: S311 - only to keep processes apart

@@ -1,0 +1,215 @@
+"""A store in a directory whose sessions are being moved, or may be: it meets marks, and tells of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from crudjt._backends.embedded.engine import manifest, moving
+from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.location import Embedded
+from crudjt._backends.embedded.store import EmbeddedStore
+from crudjt._core.changes import SESSION, Change, Decision, Reader
+from crudjt._core.clock import NS_PER_MS
+from crudjt._core.keyring import Key
+from crudjt._core.moves import Identity, Marked, Note, is_mark, is_record
+from crudjt._core.record import FLAGS_OFFSET, DamagedRecord, split_payload, unseal
+from crudjt._core.session import Session
+from crudjt._core.tokens import PLACE, token_block
+from crudjt._core.validation import checked_subject
+from crudjt.errors import StoreInaccessible
+
+_BATCH = 50  # small enough for the reserve of a full disk
+
+
+class EmbeddedSource(EmbeddedStore):
+    """The store that sessions are moved from.
+
+    A call that meets the mark of a session raises `Marked`. A call that makes sessions raises `StoreMoved` once the
+    move has begun.
+    """
+
+    _knows_of_moves = True
+
+    def __init__(self, parsed: Embedded) -> None:
+        """Open the store.
+
+        Raises:
+            StoreInaccessible: it has sessions, and none of the secret keys made them.
+
+        """
+        super().__init__(parsed.directory, parsed.secrets, parsed.options)
+        self._here = self._engine
+        try:
+            self._require_keys()
+        except BaseException:
+            self.close()
+            raise
+        knowing: Any = _KnowingEngine(self._here)  # stands between the methods of the store and its engine
+        self._engine = knowing
+
+    def _require_keys(self) -> None:
+        if not self.key_is_known:
+            raise StoreInaccessible(
+                self.location, "cannot be moved without the secret key that its sessions were made with"
+            )
+        self.noted_sessions()
+
+    def close(self) -> None:
+        if isinstance(self._engine, _KnowingEngine):
+            self._engine = self._here
+        super().close()
+
+    # The move
+
+    @property
+    def identity(self) -> Identity:
+        """The facts that the destination must share with the store."""
+        found = manifest.load(self._here.directory)
+        return Identity(found.salt, tuple(found.keys), found.placement)
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether the move may have begun. It has not as long as this is False."""
+        return moving.has_begun(self._here)
+
+    @property
+    def note(self) -> Note | None:
+        """The note of the move that has begun."""
+        return moving.noted(self._here)
+
+    def begin(self, move: bytes, location: str) -> int:
+        """Begin the move, or take it over; return the epoch. Raises `OtherMove` if another has begun."""
+        return moving.begin(self._here, move, location)
+
+    def look(self, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` ids after one, with their records and marks."""
+        return moving.look(self._here, after, limit)
+
+    def mark(self, epoch: int, records: Mapping[bytes, bytes]) -> list[bytes] | None:
+        """Mark sessions, on disk; return their ids, or ``None`` to a mover of an old epoch."""
+        return moving.mark(self._here, epoch, records)
+
+    def clear(self, ids: Sequence[bytes]) -> None:
+        """Remove the marks of sessions that have been published."""
+        moving.clear(self._here, ids)
+
+    def is_placed(self, id_: bytes, record: bytes) -> bool:
+        """Tell whether the id of a session names the place of its subject, and a secret key opens its record."""
+        for key in self._sessions.keyring.newest_first:
+            try:
+                head, payload = unseal(key.cipher, id_, record)
+            except DamagedRecord:
+                continue
+            subject = split_payload(head[FLAGS_OFFSET], payload)[1]
+            return subject is None or self._sessions.place_of(subject) == id_[PLACE]
+        return False
+
+    # Calls about a subject, which go on past marks
+
+    def sessions_and_marks(self, subject: str) -> tuple[list[Session], list[bytes]]:
+        """Return the live sessions of a subject, and the ids of those that are marked."""
+        checked_subject(subject)
+        found, hiding = list[Session](), _Hiding(_Committed(self._here))
+        for key, _, ids in self._filed(subject):
+            for id_ in ids:
+                session = self._live(hiding, key, id_)
+                if session is not None:
+                    found.append(session)
+        return found, list(hiding.marked)
+
+    def revoke_and_marks(self, subject: str, keep: str | None) -> tuple[int, list[bytes]]:
+        """End the sessions of a subject; return how many, and the ids of those that are marked, and so go on."""
+        checked_subject(subject)
+        block = None if keep is None else token_block(keep, "keep")
+        ended, tried, marked = 0, set[bytes](), dict[bytes, None]()
+        while True:  # as in `EmbeddedStore.revoke`
+            before = len(tried)
+            for key, tag, ids in self._filed(subject):
+                kept = None if block is None else key.tokens.id(block)
+                new = [id_ for id_ in ids if id_ != kept and id_ not in tried]
+                tried.update(new)
+                for start in range(0, len(new), _BATCH):
+                    ended += self._end_unmarked(key, tag, new[start : start + _BATCH], marked)
+            if len(tried) == before:
+                return ended, list(marked)
+
+    def _end_unmarked(self, key: Key, tag: bytes, ids: list[bytes], marked: dict[bytes, None]) -> int:
+        def decide(reader: Reader, now_ms: int) -> tuple[int, Sequence[Change]]:
+            hiding = _Hiding(reader)
+            result = self._sessions.remove_filed(hiding, key, tag, ids, now_ms)
+            marked.update(hiding.marked)
+            return result
+
+        return self._here.write(decide, (self._now_ms(),), self._durable, moving=True)
+
+    def _live(self, reader: Reader, key: Key, id_: bytes) -> Session | None:
+        found = self._sessions.find_id(reader.get, key, id_)
+        if found is None:
+            return None
+        now_ns = self._clock()
+        session = self._sessions.session(found, now_ns)
+        return session if found.header.alive(now_ns // NS_PER_MS) else None
+
+
+class _Committed:
+    """Reads what was committed last."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, key: bytes) -> bytes | None:
+        items = self._engine.scan(key, key, 1, moving=True)
+        return items[0][1] if items else None
+
+
+class _Records:
+    """Reads records, and raises `Marked` at a mark."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def get(self, key: bytes) -> bytes | None:
+        value = self._reader.get(key)
+        if value is None or is_record(value):
+            return value
+        if is_mark(value):
+            raise Marked(key[len(SESSION) :])
+        return None  # the note
+
+
+class _Hiding:
+    """Reads records, and hides marks, whose ids it keeps."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.marked: dict[bytes, None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        value = self._reader.get(key)
+        if value is not None and is_mark(value):
+            self.marked[key[len(SESSION) :]] = None
+            return None
+        return value
+
+
+class _KnowingEngine:
+    """An engine for the methods of a store that knows of moves: they read records, and never marks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.get = _Records(_Committed(engine)).get
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        return self._engine.scan(prefix, start, limit, moving=True)
+
+    def write(self, decide: Decision[Any] | None, arguments: Sequence[Any], durable: bool = False) -> Any:
+        if decide is None:  # sessions are made, which is for the destination once the move has begun
+            self._engine.write(None, arguments, durable)
+            return None
+
+        def decide_on_records(reader: Reader, *given: Any) -> tuple[Any, Sequence[Change]]:
+            return decide(_Records(reader), *given)
+
+        return self._engine.write(decide_on_records, arguments, durable, moving=True)
