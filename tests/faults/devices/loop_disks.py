@@ -6,7 +6,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.faults.tally import Unavailable
@@ -18,7 +18,8 @@ FILE_SYSTEMS = {
 }
 _SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN
 _NOTHING_FLUSHED = 2
-_TRIES = 100
+_PATIENCE = 60.0  # seconds; what holds a file system is a process that ends, or another test in a mount namespace
+_PAUSE = 0.02
 
 
 class LoopDisk:
@@ -28,7 +29,7 @@ class LoopDisk:
         size, make = FILE_SYSTEMS[kind]
         self.kind = kind
         self.point = directory / "disk"
-        self._image = directory / "image"
+        self._image = directory.resolve() / "image"
         self._image.touch()
         os.truncate(self._image, size)
         self.point.mkdir()
@@ -55,14 +56,40 @@ class LoopDisk:
             os.close(descriptor)
 
     def unmount(self) -> None:
-        """Unmount, which detaches the loop device; those who are dead may take a moment to let go."""
-        command = ["umount", str(self.point)]
-        for _ in range(_TRIES):
-            if not self._mounted or not subprocess.run(command, check=False, capture_output=True).returncode:
-                self._mounted = False
-                return
-            time.sleep(0.02)
-        subprocess.run(["umount", "--lazy", str(self.point)], check=True)
+        """Unmount, and return when the kernel has detached the loop device.
+
+        While anything in any mount namespace uses the file system, mounting the image again gives the same one, which
+        may have been shut down: every call on it fails with EIO. So a busy one is waited for, and never left to be
+        unmounted later.
+
+        Raises:
+            TimeoutError: it stayed in use.
+
+        """
+        end = time.monotonic() + _PATIENCE
+        while not self._is_free():
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.point} is still in use {_PATIENCE:.0f} s after its processes have ended")
+            time.sleep(_PAUSE)
+
+    def abandon(self) -> None:
+        """Leave it to the kernel to unmount it. It must not be mounted again."""
+        subprocess.run(["umount", "--lazy", self.point], check=False)
+        self._mounted = False
+
+    def _is_free(self) -> bool:
+        if self._mounted:
+            self._mounted = bool(subprocess.run(["umount", self.point], check=False, capture_output=True).returncode)
+        return not self._mounted and str(self._image) not in _attached_images()
+
+
+def _attached_images() -> set[str]:
+    """Return the files of all loop devices."""
+    attached: set[str] = set()
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):  # it is just being detached
+            attached.add(file.read_text().rstrip("\n"))
+    return attached
 
 
 @contextmanager
@@ -71,6 +98,7 @@ def loop_disk(kind: str, directory: Path) -> Iterator[LoopDisk]:
 
     Raises:
         Unavailable: it cannot be made or mounted here.
+        TimeoutError: it stayed in use after the block.
 
     """
     disk = LoopDisk(kind, directory)
@@ -78,4 +106,8 @@ def loop_disk(kind: str, directory: Path) -> Iterator[LoopDisk]:
     try:
         yield disk
     finally:
-        disk.unmount()
+        try:
+            disk.unmount()
+        except TimeoutError:
+            disk.abandon()
+            raise
