@@ -173,8 +173,8 @@ class StoreMoved(StoreError):
 class StoreFormatError(StoreError):
     """The store was written in a format that this version does not know."""
 
-    def __init__(self, path: Path, found: int, supported: int) -> None:
-        """Take the path and both format numbers, as in ``docs/format.md``."""
+    def __init__(self, path: Path | str, found: int, supported: int) -> None:
+        """Take the path or the location, and both format numbers, as in ``docs/format.md``."""
         super().__init__(f"{path}: format {found} is newer than this version of crudjt knows ({supported}); upgrade it")
         self.path = path
         self.found = found

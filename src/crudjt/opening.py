@@ -26,7 +26,19 @@ PROJECT_LOCATION = "store_jt"
 
 ENTRY_POINTS = "crudjt.backends"
 DIRECTORY_BACKEND = "crudjt._backends.embedded"
-BACKENDS = {"grpc": "crudjt._backends.grpc", "grpcs": "crudjt._backends.grpc", "unix": "crudjt._backends.grpc"}
+BACKENDS = {
+    "grpc": "crudjt._backends.grpc",
+    "grpcs": "crudjt._backends.grpc",
+    "unix": "crudjt._backends.grpc",
+    "valkey": "crudjt._backends.valkey",
+    "valkeys": "crudjt._backends.valkey",
+    "valkey+cluster": "crudjt._backends.valkey",
+    "valkeys+cluster": "crudjt._backends.valkey",
+    "redis": "crudjt._backends.valkey",
+    "rediss": "crudjt._backends.valkey",
+    "redis+cluster": "crudjt._backends.valkey",
+    "rediss+cluster": "crudjt._backends.valkey",
+}
 """The modules of our own backends, by scheme."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two characters or more: C:\sessions is a path
@@ -51,8 +63,11 @@ class OpenOptions(TypedDict, total=False):
     tls_ca: Location | None
     tls_cert: Location | None
     tls_key: Location | None
-    timeout: float
+    timeout: float | None
     allow_plaintext: bool
+    endings: Durability
+    replicas: int | None
+    assume: Collection[str]
 
 
 class Backend(Protocol):
@@ -113,13 +128,20 @@ def open(  # noqa: A001 - crudjt.open is the name
     tls_ca: Location | None = None,
     tls_cert: Location | None = None,
     tls_key: Location | None = None,
-    timeout: float = 5.0,
+    timeout: float | None = None,
     allow_plaintext: bool = False,
+    endings: Durability = "replicated",
+    replicas: int | None = None,
+    assume: Collection[str] = (),
 ) -> Store:
     """Open the store in a directory, creating both if needed. Any number of processes may have it open.
 
     Or connect to a server that has it open: ``grpc://host:port``, ``grpcs://host:port`` with TLS, ``unix:/path`` for a
     socket. It connects at the first call, and has the same methods.
+
+    Or open the store on a Valkey or Redis Cluster that many hosts share: ``valkey+cluster://host:port,host:port/name``,
+    ``valkeys+cluster://`` with TLS; ``valkey://host:port/name`` or ``valkeys://`` for one server and its replicas. The
+    name, of a namespace, is ``crudjt`` if there is none; `docs/guarantees.md` says what is different there.
 
     Args:
         location: a directory or a URL; a path object is always a directory, and a leading ``~`` is the home directory.
@@ -129,7 +151,9 @@ def open(  # noqa: A001 - crudjt.open is the name
             rotate them: the newest makes tokens, all read. ``None`` takes `CRUDJT_SECRET_KEY`, then the content of the
             file named by `CRUDJT_SECRET_KEY_FILE`; there too, white space separates several.
         durability: ``"interval"`` answers at once and syncs to disk every `sync_interval`; ``"full"`` answers when the
-            change is on disk. Neither loses anything when processes die; they differ when the power fails.
+            change is on disk. Neither loses anything when processes die; they differ when the power fails. On a
+            cluster ``"interval"`` answers when the primary has the change, ``"replicated"`` when `replicas` have it,
+            and ``"full"`` requires servers that also sync it to disk before they answer.
         sync_interval: seconds between two syncs to disk.
         sweep_interval: seconds between two removals of expired sessions.
         max_size: bytes that the view of live sessions may grow to. ``None`` keeps the largest value that the store ever
@@ -143,20 +167,28 @@ def open(  # noqa: A001 - crudjt.open is the name
         allow_shared_directory: use a directory to which other users can write, or which belongs to a user other than
             root and the one that runs this process. Whoever can write to it can destroy the store. A directory that is
             shared with its group (mode 2770) needs no such permission.
-        access_token: for a server only, as all that follow: the access token that it requires. ``None`` takes
-            `CRUDJT_ACCESS_TOKEN`, then the content of the file named by `CRUDJT_ACCESS_TOKEN_FILE`. It is sent through
-            TLS or within this host only.
-        tls_ca: a file of certificates to trust, in PEM; ``None`` for the default root certificates of gRPC.
+        access_token: for a server only: the access token that it requires. ``None`` takes `CRUDJT_ACCESS_TOKEN`, then
+            the content of the file named by `CRUDJT_ACCESS_TOKEN_FILE`. It is sent through TLS or within this host
+            only. (The user and the password of a cluster are taken from `CRUDJT_CLUSTER_USER`, and from
+            `CRUDJT_CLUSTER_PASSWORD` or the file named by `CRUDJT_CLUSTER_PASSWORD_FILE`.)
+        tls_ca: for a server or a cluster, as all that follow: a file of certificates to trust, in PEM; ``None`` for the
+            default root certificates.
         tls_cert: a file with the client's certificate, for a server that requires one, in PEM.
         tls_key: a file with its private key.
-        timeout: seconds that a call may take.
+        timeout: seconds that a call may take; ``None`` for 5 with a server and 1 with a cluster.
         allow_plaintext: connect to another host without TLS (``grpc://host``). Who shares the network then reads and
             ends sessions: only for a network that is encrypted otherwise. An access token is not sent even so.
+        endings: for a cluster only, as all that follow: the least `durability` of what ends a session, which a failover
+            could otherwise undo.
+        replicas: how many replicas must have a change that is to be replicated; ``None`` for the smallest number that
+            any primary has, and at least 1; 0 for servers without replicas.
+        assume: what is not checked at the servers, for managed ones that hide it: ``"noeviction"``, ``"aof"`` and more
+            that `docs/cluster.md` lists.
 
     Raises:
         InvalidParameter: a parameter, or the environment in its place, is not usable; no such scheme is known, or an
             option does not fit the location.
-        MissingDependency: the location is a server, and gRPC is not installed.
+        MissingDependency: the location is a server or a cluster, and the package that connects to it is not installed.
         StoreError: the store cannot be opened; the subclass says why.
 
     """
@@ -177,6 +209,9 @@ def open(  # noqa: A001 - crudjt.open is the name
         "tls_key": tls_key,
         "timeout": timeout,
         "allow_plaintext": allow_plaintext,
+        "endings": endings,
+        "replicas": replicas,
+        "assume": assume,
     }
     return parse(location, options).open()
 

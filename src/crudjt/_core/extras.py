@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from crudjt.errors import MissingDependency
 
-Extra = Literal["grpc", "metrics", "django", "fastapi", "flask", "litestar", "starlette"]
+Extra = Literal["grpc", "metrics", "django", "fastapi", "flask", "litestar", "starlette", "valkey"]
 
 
 class _Requirement(NamedTuple):
@@ -21,6 +21,7 @@ _REQUIREMENTS: dict[Extra, _Requirement] = {
     "flask": _Requirement("Flask", ("flask",)),
     "litestar": _Requirement("Litestar", ("litestar",)),
     "starlette": _Requirement("Starlette", ("starlette",)),
+    "valkey": _Requirement("valkey-py", ("valkey", "libvalkey")),
 }
 
 

@@ -1,12 +1,15 @@
 """The options of an embedded store: one frozen object, validated once."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from crudjt._core.clock import Clock, system_clock
 from crudjt.errors import InvalidParameter, InvalidType
 
-Durability = Literal["interval", "full"]
+Durability = Literal["interval", "replicated", "full"]
+"""When a change is acknowledged; "replicated" is for stores that have replicas."""
+
+_OF_A_DIRECTORY = frozenset({"interval", "full"})
 
 DEFAULT_MAX_SIZE = 16 * 1024**3
 MIN_MAX_SIZE = 1024**2
@@ -35,19 +38,29 @@ class Options:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        if self.durability not in get_args(Durability):
+        if self.durability not in _OF_A_DIRECTORY:
             raise InvalidParameter("durability", f"durability must be 'interval' or 'full', not {self.durability!r}")
         _require_number("sync_interval", self.sync_interval, 0.001, 3600, "seconds")
         _require_number("sweep_interval", self.sweep_interval, 0.001, 10**9, "seconds")
-        _require_integer("max_data_bytes", self.max_data_bytes, 1, 16 * 1024**2)
+        require_max_data_bytes(self.max_data_bytes)
         _require_integer("max_cache_bytes", self.max_cache_bytes, 0, 2**40)
         if self.max_size is not None:
             _require_integer("max_size", self.max_size, MIN_MAX_SIZE, 2**45)
         for name in ("create", "allow_shared_directory"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidType(name, f"{name} must be True or False")
-        if not callable(self.clock):
-            raise InvalidType("clock", "clock must be a callable that returns nanoseconds as an int")
+        require_clock(self.clock)
+
+
+def require_max_data_bytes(value: int) -> None:
+    """Check a largest size of data."""
+    _require_integer("max_data_bytes", value, 1, 16 * 1024**2)
+
+
+def require_clock(clock: Clock) -> None:
+    """Check a source of time."""
+    if not callable(clock):
+        raise InvalidType("clock", "clock must be a callable that returns nanoseconds as an int")
 
 
 def _require_number(name: str, value: float, low: float, high: float, unit: str) -> None:

@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.secret_keys import (
+from crudjt._core.keyring import generate_secret_key
+from crudjt._secret_keys import (
     SECRET_KEY_FILE_VARIABLE,
     SECRET_KEY_VARIABLE,
     read_secret_keys,
     secret_keys_of_environment,
 )
-from crudjt._core.keyring import generate_secret_key
 from crudjt.cli.notices import inform, warn
 from crudjt.errors import InvalidParameter
 

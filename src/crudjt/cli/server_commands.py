@@ -12,12 +12,12 @@ import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from crudjt._backends.embedded.secret_keys import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE
 from crudjt._backends.grpc import SCHEMES as SERVER_SCHEMES
 from crudjt._backends.grpc.channel import channel_to
 from crudjt._backends.grpc.location import Remote
 from crudjt._core.extras import require_extra
 from crudjt._rpc.addresses import DEFAULT_HOST, DEFAULT_PORT
+from crudjt._secret_keys import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE
 from crudjt.cli.context import Settings
 from crudjt.errors import InvalidParameter
 from crudjt.opening import parse

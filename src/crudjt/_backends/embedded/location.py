@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crudjt._backends.embedded.secret_keys import secret_keys_of_environment
 from crudjt._core.keyring import decode_secret_keys
 from crudjt._core.options import Options
+from crudjt._secret_keys import secret_keys_of_environment
 
 
 @dataclass(frozen=True, kw_only=True)

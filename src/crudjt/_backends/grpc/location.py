@@ -53,7 +53,7 @@ def remote(
     tls_ca: File | None = None,
     tls_cert: File | None = None,
     tls_key: File | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
+    timeout: float | None = None,
     allow_plaintext: bool = False,
 ) -> Remote:
     """Return the checked location and options of a remote store.
@@ -82,6 +82,8 @@ def remote(
             "location is on another host, which session tokens and data would reach in plaintext; use TLS: "
             "grpcs://host:port, or pass allow_plaintext=True (--allow-plaintext) if the network is encrypted otherwise",
         )
+    if timeout is None:
+        timeout = DEFAULT_TIMEOUT
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise InvalidType("timeout", f"timeout must be a number of seconds, not {type(timeout).__name__}")
     if not 0 < timeout <= MAX_TIMEOUT:

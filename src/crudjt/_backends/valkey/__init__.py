@@ -1,1 +1,46 @@
-"""A store on a Valkey or Redis server or cluster."""
+"""A store on a Valkey or Redis server or cluster, for processes of many hosts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from crudjt._backends.valkey.location import SCHEMES as SCHEMES
+from crudjt._backends.valkey.settings import Settings, settings
+from crudjt._core.extras import require_extra
+from crudjt.base import Store
+
+OPTIONS = frozenset(
+    {
+        "secret_key",
+        "durability",
+        "endings",
+        "replicas",
+        "timeout",
+        "tls_ca",
+        "tls_cert",
+        "tls_key",
+        "allow_plaintext",
+        "assume",
+        "max_data_bytes",
+        "clock",
+        "create",
+    }
+)
+
+
+def parse(location: str, options: Mapping[str, Any]) -> Settings:
+    """Return the checked location and options."""
+    return settings(location, **options)
+
+
+def open_store(parsed: Settings) -> Store:
+    """Connect, check the servers, and open the store or make it.
+
+    Raises:
+        MissingDependency: the package valkey is not installed.
+        StoreError: the store cannot be opened; the subclass says why.
+
+    """
+    require_extra("valkey")
+    from crudjt._backends.valkey.store import open_on_servers  # noqa: PLC0415 - imports valkey
+
+    return open_on_servers(parsed)

@@ -1,0 +1,156 @@
+"""The manifest of a store on servers: its salt and which secret keys it was written with, in one key.
+
+It is written once by whichever process comes first, and exchanged only while it is as it was read. Without it no
+session can be read, so a store is never made where sessions lie already.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import msgspec
+
+from crudjt._backends.valkey.layout import Layout
+from crudjt._backends.valkey.requests import Ask, Reply, Steps
+from crudjt._backends.valkey.scripts import EXCHANGE
+from crudjt._backends.valkey.steps.scanning import Scan
+from crudjt._core.keyring import PLACEMENT_KEY_BYTES, Keyring, Placement
+from crudjt.errors import StoreBusy, StoreCorrupt, StoreFormatError, StoreInaccessible, StoreUnavailable
+
+MANIFEST_FORMAT = 1
+SALT_BYTES = 32
+
+_MAX_ROUNDS = 100
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts that every process must agree on.
+
+    Attributes:
+        format: of all keys of the namespace.
+        salt: public, for the derivation of subkeys, in hexadecimal.
+        keys: fingerprints of the secret keys that were used, in hexadecimal.
+        placement: the placement key, sealed under each of them, in hexadecimal; by fingerprint.
+
+    """
+
+    format: int = MANIFEST_FORMAT
+    salt: str
+    keys: list[str]
+    placement: dict[str, str]
+
+
+class Opened(NamedTuple):
+    """What the manifest says of a store, for the secret keys of this process."""
+
+    keyring: Keyring
+    placement: Placement
+
+
+def open_manifest(
+    location: str, layout: Layout, secrets: Sequence[bytes], replicas: int, *, create: bool
+) -> Steps[Opened]:
+    """Read the manifest, or make it if there is no store, and add the secret keys that it lacks.
+
+    Args:
+        location: of the store, for errors.
+        layout: the keys of its namespace.
+        secrets: the secret keys, oldest to newest.
+        replicas: how many must have what is written.
+        create: whether to make a store if there is none.
+
+    Raises:
+        StoreUnavailable: too few replicas have what was written.
+        StoreInaccessible: there is no store and none is to be made, or none of the secret keys is of this store.
+        StoreCorrupt: the manifest is damaged, or is missing while there are sessions.
+        StoreFormatError: a newer version wrote it.
+
+    """
+    for _ in range(_MAX_ROUNDS):
+        (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
+        text = cast("bytes | None", reply.value)
+        if text is None:
+            yield from _make(location, layout, secrets, replicas, create=create)
+            continue
+        found = _decoded(location, text)
+        keyring = _keyring(location, found, secrets)
+        placement_key = keyring.open_placement_key(found.placement)
+        if not any(fingerprint in found.keys for fingerprint in keyring.fingerprints):
+            raise StoreInaccessible(
+                location,
+                "no session of this store was made with this secret key; use the key that it was made with, and add a "
+                "new key behind it to rotate them",
+            )
+        if placement_key is None:
+            raise StoreCorrupt(location, None, "the manifest holds no placement key for this secret key")
+        missing = [key for key in keyring.fingerprints if key not in found.keys or key not in found.placement]
+        if not missing:
+            return Opened(keyring, Placement(placement_key))
+        changed = msgspec.structs.replace(
+            found,
+            keys=found.keys + [key for key in missing if key not in found.keys],
+            placement=keyring.seal_placement_key(placement_key) | found.placement,
+        )
+        yield from exchange(location, layout, text, msgspec.json.encode(changed), replicas)
+    raise StoreBusy(location, "the manifest was changed by other processes all the time", 0)
+
+
+def exchange(location: str, layout: Layout, read: bytes, changed: bytes, replicas: int) -> Steps[bool]:
+    """Replace the manifest if it still is as it was read; return whether it was."""
+    (reply,) = yield [Ask(layout.manifest, (1, layout.manifest, read, changed), EXCHANGE, replicas)]
+    _require_acknowledged(location, reply, replicas)
+    return reply.value == 1
+
+
+def _make(location: str, layout: Layout, secrets: Sequence[bytes], replicas: int, *, create: bool) -> Steps[None]:
+    """Write a new manifest, unless another process has, or there are sessions without one."""
+    if (yield from _holds_keys(layout)):
+        (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
+        if reply.value is None:
+            raise StoreCorrupt(location, None, "there are sessions, but no manifest, without which none can be read")
+        return
+    if not create:
+        raise StoreInaccessible(location, "there is no store here; open it once with create=True (crudjt init)")
+    salt = os.urandom(SALT_BYTES)
+    keyring = Keyring(secrets, salt)
+    sealed = keyring.seal_placement_key(os.urandom(PLACEMENT_KEY_BYTES))
+    made = Manifest(salt=salt.hex(), keys=keyring.fingerprints, placement=sealed)
+    command = b"SET", layout.manifest, msgspec.json.encode(made), b"NX"
+    (reply,) = yield [Ask(layout.manifest, command, replicas=replicas)]
+    _require_acknowledged(location, reply, replicas)
+
+
+def _require_acknowledged(location: str, reply: Reply, replicas: int) -> None:
+    """Refuse a manifest that a failover could undo: the sessions under it could not be read any more."""
+    if reply.value and reply.acknowledged < replicas:
+        raise StoreUnavailable(location, f"only {reply.acknowledged} of {replicas} replicas have the manifest")
+
+
+def _holds_keys(layout: Layout) -> Steps[bool]:
+    """Tell whether any key of the namespace exists; it looks at all keys of all primaries."""
+    scan = Scan(layout.everything)
+    while not scan.ended:
+        if (yield from scan.step()):
+            return True
+    return False
+
+
+def _decoded(location: str, text: bytes) -> Manifest:
+    try:
+        found = msgspec.json.decode(text, type=_FormatOnly).format
+        if found > MANIFEST_FORMAT:
+            raise StoreFormatError(location, found, MANIFEST_FORMAT)
+        return msgspec.json.decode(text, type=Manifest)
+    except msgspec.MsgspecError:
+        raise StoreCorrupt(location, None, "the manifest is not what this version writes") from None
+
+
+def _keyring(location: str, found: Manifest, secrets: Sequence[bytes]) -> Keyring:
+    try:
+        return Keyring(secrets, bytes.fromhex(found.salt))
+    except ValueError:
+        raise StoreCorrupt(location, None, "the salt in the manifest is damaged") from None
+
+
+class _FormatOnly(msgspec.Struct):
+    format: int

@@ -1,0 +1,154 @@
+"""One method for each call of a store: check its arguments and return its steps, which either driver carries out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from crudjt._backends.valkey.requests import Steps
+from crudjt._backends.valkey.steps import changing, ending, reading, subjects, upkeep
+from crudjt._backends.valkey.steps.records import Records
+from crudjt._core.codec import pack
+from crudjt._core.gil import in_batches
+from crudjt._core.session import Session
+from crudjt._core.stats import Stats
+from crudjt._core.validation import (
+    KEEP,
+    NO_LIMITS,
+    NO_NEW_LIMITS,
+    Duration,
+    KeepType,
+    changed_limits,
+    checked_handle,
+    checked_subject,
+    checked_version,
+    list_of_tokens,
+    new_limits,
+)
+from crudjt.errors import InvalidType
+
+Page = Steps[list[Session]]
+
+
+class Operations:
+    """The calls of one store, as steps. The arguments are those of `crudjt.Store`."""
+
+    def __init__(self, records: Records, max_data_bytes: int) -> None:
+        """Take the records on the servers, and the largest data of a session."""
+        self._records = records
+        self._max_data_bytes = max_data_bytes
+
+    def create(
+        self,
+        data: dict[Any, Any],
+        ttl: Duration | None,
+        max_reads: int | None,
+        idle: Duration | None,
+        subject: str | None,
+    ) -> Steps[str]:
+        """Create a session."""
+        packed = pack(data, self._max_data_bytes)
+        limits = NO_LIMITS if ttl is idle is max_reads is None else new_limits(ttl, idle, max_reads)
+        if subject is not None:
+            checked_subject(subject)
+        return changing.create(self._records, packed, subject, limits)
+
+    def read(self, token: str) -> Steps[Session | None]:
+        """Read a session."""
+        return reading.read(self._records, token)
+
+    def peek(self, token: str) -> Steps[Session | None]:
+        """Look at a session."""
+        return reading.peek(self._records, token)
+
+    def update(
+        self,
+        token: str,
+        data: dict[Any, Any],
+        ttl: Duration | KeepType | None,
+        max_reads: int | KeepType | None,
+        idle: Duration | KeepType | None,
+        if_version: int | None,
+    ) -> Steps[bool]:
+        """Replace the data of a session."""
+        packed = pack(data, self._max_data_bytes)
+        if if_version is not None:
+            checked_version(if_version)
+        limits = NO_NEW_LIMITS if ttl is idle is max_reads is KEEP else changed_limits(ttl, idle, max_reads)
+        return changing.change(self._records, token, packed, limits, if_version)
+
+    def touch(self, token: str, ttl: Duration | KeepType | None, idle: Duration | KeepType | None) -> Steps[bool]:
+        """Change the limits of a session."""
+        return changing.change(self._records, token, None, changed_limits(ttl, idle, KEEP), None)
+
+    def rotate(
+        self,
+        token: str,
+        data: dict[Any, Any] | None,
+        subject: str | KeepType | None,
+        ttl: Duration | KeepType | None,
+        idle: Duration | KeepType | None,
+        if_version: int | None,
+    ) -> Steps[str | None]:
+        """Move a session to a new token."""
+        packed = None if data is None else pack(data, self._max_data_bytes)
+        if subject is not KEEP and subject is not None:
+            checked_subject(subject)
+        if if_version is not None:
+            checked_version(if_version)
+        return changing.rotate(self._records, token, packed, subject, changed_limits(ttl, idle, KEEP), if_version)
+
+    def delete(self, token: str) -> Steps[bool]:
+        """End a session."""
+        return ending.delete(self._records, token)
+
+    def list_ids(self, subject: str) -> Steps[list[subjects.Filed]]:
+        """Find the sessions of a subject."""
+        return subjects.list_ids(self._records, checked_subject(subject))
+
+    def pages(self, filed: Sequence[subjects.Filed]) -> Iterator[Page]:
+        """Yield the steps that fetch the sessions that were found, for each page of them."""
+        for key, ids in subjects.pages_of(filed):
+            yield subjects.fetch_page(self._records, key, ids)
+
+    def revoke(self, subject: str, keep: str | None) -> Steps[int]:
+        """End the sessions of a subject."""
+        return subjects.revoke(self._records, checked_subject(subject), keep)
+
+    def revoke_id(self, id: str, subject: str | None) -> Steps[bool]:  # noqa: A002 - named as Session.id is
+        """End a session by its id."""
+        handle = checked_handle(id)
+        if subject is not None:
+            checked_subject(subject)
+        return ending.revoke_id(self._records, handle, subject)
+
+    def create_many(
+        self,
+        data: Iterable[dict[Any, Any]],
+        ttl: Duration | None,
+        max_reads: int | None,
+        idle: Duration | None,
+        subject: str | None,
+    ) -> Steps[list[str]]:
+        """Create many sessions."""
+        if not isinstance(data, Iterable):
+            raise InvalidType("data", f"data must be an iterable of dicts, not {type(data).__name__}")
+        limits = new_limits(ttl, idle, max_reads)
+        if subject is not None:
+            checked_subject(subject)
+        packed = [pack(item, self._max_data_bytes) for item in in_batches(data)]
+        return changing.create_many(self._records, packed, subject, limits)
+
+    def read_many(self, tokens: Iterable[str]) -> Steps[list[Session | None]]:
+        """Read many sessions."""
+        return reading.read_many(self._records, list_of_tokens(tokens))
+
+    def delete_many(self, tokens: Iterable[str]) -> Steps[int]:
+        """End many sessions."""
+        return ending.delete_many(self._records, list_of_tokens(tokens))
+
+    def stats(self) -> Steps[Stats]:
+        """Count."""
+        return upkeep.stats(self._records)
+
+    def sweep(self) -> Steps[int]:
+        """Remove what has expired."""
+        return upkeep.sweep(self._records)

@@ -1,0 +1,193 @@
+"""`ValkeyStore`: a store on Valkey or Redis servers, called over blocking connections."""
+
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from crudjt._backends.valkey.connections import Connections
+from crudjt._backends.valkey.layout import Layout
+from crudjt._backends.valkey.manifest import open_manifest
+from crudjt._backends.valkey.operations import Operations
+from crudjt._backends.valkey.requests import Result, Steps
+from crudjt._backends.valkey.settings import Settings
+from crudjt._backends.valkey.steps.records import Durability, Records
+from crudjt._backends.valkey.steps.upkeep import least_replicas
+from crudjt._backends.valkey.topology import Topology
+from crudjt._core.operations import Sessions
+from crudjt._core.session import Session
+from crudjt._core.stats import Stats
+from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt.base import Store
+from crudjt.errors import StoreClosed, StoreCorrupt, StoreInaccessible
+
+
+def open_on_servers(settings: Settings) -> "ValkeyStore":
+    """Connect to the servers and open the store there, or make it."""
+    servers, layout = settings.servers, Layout(settings.servers.namespace)
+    connections = Connections(servers, Topology(servers.nodes, clustered=servers.clustered))
+
+    def damaged(id_: bytes) -> StoreCorrupt:
+        return StoreCorrupt(servers.location, None, f"the record of session {id_.hex()} is damaged")
+
+    try:
+        replicas = settings.replicas
+        if replicas is None:
+            replicas = max(connections.run(least_replicas()), 1)
+        durability = Durability(
+            changes=0 if settings.durability == "interval" else replicas,
+            endings=0 if settings.endings == "interval" else replicas,
+        )
+        opening = open_manifest(servers.location, layout, settings.secrets, durability.endings, create=settings.create)
+        keyring, placement = connections.run(opening, per_step=True)
+    except BaseException:
+        connections.close()
+        raise
+    sessions = Sessions(keyring, placement, damaged)
+    records = Records(servers.location, layout, sessions, settings.clock, durability)
+    return ValkeyStore(connections, Operations(records, settings.max_data_bytes), settings)
+
+
+class ValkeyStore(Store):
+    """A store on Valkey or Redis servers. Processes of many hosts share it; each keeps nothing of what it holds.
+
+    A call whose reply is lost is carried out again only where that cannot be seen, and raises `StoreUnavailable`
+    otherwise. A forked child makes its own connections.
+    """
+
+    def __init__(self, connections: Connections, operations: Operations, settings: Settings) -> None:
+        """Take open connections, which are closed with the store; use `crudjt.open` instead."""
+        self._connections = connections
+        self._operations = operations
+        self._settings = settings
+        self._run = connections.run
+
+    @property
+    def location(self) -> str:
+        return self._settings.servers.location
+
+    @property
+    def durable(self) -> bool:
+        return self._settings.durability == "full"
+
+    @property
+    def max_data_bytes(self) -> int:
+        return self._settings.max_data_bytes
+
+    # One session
+
+    def create(
+        self,
+        data: dict[Any, Any],
+        ttl: Duration | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: Duration | None = None,
+        subject: str | None = None,
+    ) -> str:
+        return self._run(self._operations.create(data, ttl, max_reads, idle, subject))
+
+    def read(self, token: str) -> Session | None:
+        return self._run(self._operations.read(token))
+
+    def peek(self, token: str) -> Session | None:
+        return self._run(self._operations.peek(token))
+
+    def update(
+        self,
+        token: str,
+        data: dict[Any, Any],
+        ttl: Duration | KeepType | None = KEEP,
+        max_reads: int | KeepType | None = KEEP,
+        *,
+        idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> bool:
+        return self._run(self._operations.update(token, data, ttl, max_reads, idle, if_version))
+
+    def touch(
+        self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
+    ) -> bool:
+        return self._run(self._operations.touch(token, ttl, idle))
+
+    def rotate(
+        self,
+        token: str,
+        *,
+        data: dict[Any, Any] | None = None,
+        subject: str | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> str | None:
+        return self._run(self._operations.rotate(token, data, subject, ttl, idle, if_version))
+
+    def delete(self, token: str) -> bool:
+        return self._run(self._operations.delete(token))
+
+    # Sessions of a subject
+
+    def sessions(self, subject: str) -> Iterator[Session]:
+        filed = self._run(self._operations.list_ids(subject))
+        for page in self._operations.pages(filed):
+            for session in self._run(page):
+                if self._connections.closed:
+                    raise StoreClosed
+                yield session
+
+    def revoke(self, subject: str, *, keep: str | None = None) -> int:
+        return self._run_long(self._operations.revoke(subject, keep))
+
+    def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
+        return self._run(self._operations.revoke_id(id, subject))
+
+    # Many sessions
+
+    def create_many(
+        self,
+        data: Iterable[dict[Any, Any]],
+        ttl: Duration | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: Duration | None = None,
+        subject: str | None = None,
+    ) -> list[str]:
+        return self._run_long(self._operations.create_many(data, ttl, max_reads, idle, subject))
+
+    def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+        return self._run_long(self._operations.read_many(tokens))
+
+    def delete_many(self, tokens: Iterable[str]) -> int:
+        return self._run_long(self._operations.delete_many(tokens))
+
+    # The store
+
+    def stats(self) -> Stats:
+        """Return counters. The sessions are counted one by one: some 800,000 a second on each primary."""
+        return self._run_long(self._operations.stats())
+
+    def sweep(self) -> int:
+        """Remove expired sessions; return how many. The servers remove most of them 10 s after their end by themselves.
+
+        Looks at all keys of the servers.
+        """
+        return self._run_long(self._operations.sweep())
+
+    def sync(self) -> None:
+        raise NotImplementedError
+
+    def backup(self, path: str | PathLike[str]) -> None:
+        raise StoreInaccessible(Path(path), "a store on servers cannot be copied to a directory yet")
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._connections.close()
+
+    def __repr__(self) -> str:
+        """Return the location and state, without any data."""
+        state = "closed" if self._connections.closed else "open"
+        return f"<ValkeyStore {self.location!r} {state}>"
+
+    def _run_long(self, steps: Steps[Result]) -> Result:
+        """Carry out what takes any number of trips, each of which has a timeout of its own."""
+        return self._connections.run(steps, per_step=True)
