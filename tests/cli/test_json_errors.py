@@ -33,7 +33,7 @@ def error_of(text: str) -> dict[str, Any]:
         (("--json", "reed"), 2, "UsageError", "No such command 'reed'."),
         (("--json",), 2, "UsageError", "Missing command."),
         (("--json", "create", "[" * 5000), 2, "InvalidParameter", "data is nested too deeply"),
-        (("--json", "--store", "redis:", "stats"), 2, "InvalidParameter", "location begins with redis:"),
+        (("--json", "--store", "mysql:", "stats"), 2, "InvalidParameter", "location begins with mysql:"),
     ],
 )
 def test_an_error_is_one_object_with_its_kind_and_its_text(

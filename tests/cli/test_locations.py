@@ -80,7 +80,7 @@ def test_another_host_is_connected_to_without_tls_where_it_is_allowed(command: C
         ("--url", "unix:///socket", "--store", "store", "stats"),
         ("--url", "unix:///socket", "--path", "store", "stats"),
         ("--store", "unix:/socket", "serve"),
-        ("--store", "redis://host", "stats"),
+        ("--store", "mysql://host", "stats"),
         ("--store", "unix:socket", "stats"),
         ("--store", "data", "health"),
         ("--store", "unix:///socket", "--secret-key-file", "key", "stats"),
@@ -106,7 +106,7 @@ def test_options_that_contradict_each_other_are_bad_input(
     assert not path.exists()
 
 
-@pytest.mark.parametrize("location", ["redis://host", "unix:socket", "grpc://host/path", "~nobody-here/x"])
+@pytest.mark.parametrize("location", ["mysql://host", "unix:socket", "grpc://host/path", "~nobody-here/x"])
 def test_a_location_that_cannot_be_meant_makes_neither_a_store_nor_a_key(shell: Shell, location: str) -> None:
     before = sorted(shell.home.rglob("*"))
     assert shell("--store", location, "create", "{}").returncode == 2
@@ -117,9 +117,9 @@ def test_a_location_that_cannot_be_meant_makes_neither_a_store_nor_a_key(shell: 
 
 @pytest.mark.parametrize("name", ["init", "doctor", "stats"])
 def test_every_command_names_an_unknown_scheme(command: Command, name: str) -> None:
-    result = command("--store", "redis://host", name)
+    result = command("--store", "mysql://host", name)
     assert result.exit_code == 2
-    assert "begins with redis:, which is not a known scheme" in result.stderr
+    assert "begins with mysql:, which is not a known scheme" in result.stderr
 
 
 def test_the_older_spellings_name_the_same_store(

@@ -27,7 +27,7 @@ def _an_empty_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "location",
     [
-        "redis://host",
+        "mysql://host",
         "http://host/path",
         "localhost:50051",
         "file:///srv/sessions",

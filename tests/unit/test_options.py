@@ -10,6 +10,7 @@ import pytest
 
 import crudjt
 from crudjt._backends.grpc.location import remote
+from crudjt._backends.valkey.settings import settings
 from crudjt._core.options import Options
 from crudjt.testing import FakeClock
 
@@ -77,12 +78,12 @@ def test_options_are_frozen() -> None:
 
 
 def test_open_takes_every_option_with_the_same_default() -> None:
-    """And those of a remote store with those."""
+    """And those of a remote store and of one on servers with those."""
     parameters = inspect.signature(crudjt.open).parameters
-    of_remote = inspect.signature(remote).parameters
+    of_others = {**inspect.signature(remote).parameters, **inspect.signature(settings).parameters}
     assert {name: each.default for name, each in parameters.items() if name not in ("location", "secret_key")} == {
+        **{name: each.default for name, each in of_others.items() if name not in ("location", "secret_key")},
         **{field.name: field.default for field in fields(Options)},
-        **{name: each.default for name, each in of_remote.items() if name != "location"},
     }
 
 

@@ -9,7 +9,7 @@ from crudjt.errors import InvalidParameter, InvalidType
 Durability = Literal["interval", "replicated", "full"]
 """When a change is acknowledged; "replicated" is for stores that have replicas."""
 
-_OF_A_DIRECTORY = frozenset({"interval", "full"})
+_OF_A_DIRECTORY = ("interval", "full")
 
 DEFAULT_MAX_SIZE = 16 * 1024**3
 MIN_MAX_SIZE = 1024**2

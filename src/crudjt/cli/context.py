@@ -85,7 +85,7 @@ class Settings:
                 place if isinstance(place, Path) else None,
                 may_make=is_new if isinstance(place, Path) else create,
             )
-            if isinstance(place, Path):
+            if "create" in backend_of(place).OPTIONS:
                 options["create"] = create
         elif self.secret_key_file is not None:
             raise click.UsageError("--secret-key-file does not go with this store: the server has its own")

@@ -68,7 +68,7 @@ class _Trip:
 
 
 class _LoopState:
-    """What belongs to one event loop."""
+    """The connections of one event loop."""
 
     def __init__(self) -> None:
         self.pools: dict[Node, _Pool] = {}
@@ -92,11 +92,11 @@ class AsyncConnections:
         self._of_parent: list[object] = []
         process_guard.guard(self)
 
-    async def run(self, steps: Steps[Result], *, per_step: bool = False) -> Result:
+    async def run(self, steps: Steps[Result], *, per_step: bool = False, limit: float | None = None) -> Result:
         """Carry out an operation and return its result; see `requests.Driver`."""
         if not process_guard.own_memory[0]:
             process_guard.renew()
-        limit = self.servers.timeout
+        limit = self.servers.timeout if limit is None else limit
         deadline = time.monotonic() + limit
         try:
             asks = next(steps)

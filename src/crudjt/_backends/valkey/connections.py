@@ -36,11 +36,11 @@ class Connections:
         self._refreshing = threading.Lock()
         process_guard.guard(self)
 
-    def run(self, steps: Steps[Result], *, per_step: bool = False) -> Result:
+    def run(self, steps: Steps[Result], *, per_step: bool = False, limit: float | None = None) -> Result:
         """Carry out an operation and return its result; see `requests.Driver`."""
         if not process_guard.own_memory[0]:
             process_guard.renew()
-        timeout = self.servers.timeout
+        timeout = self.servers.timeout if limit is None else limit
         deadline = time.monotonic() + timeout
         try:
             asks = next(steps)

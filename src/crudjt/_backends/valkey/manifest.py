@@ -41,7 +41,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(NamedTuple):
-    """What the manifest says of a store, for the secret keys of this process."""
+    """The keys of an open store: those of this process, and the places of subjects."""
 
     keyring: Keyring
     placement: Placement

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from crudjt._backends.valkey.requests import Steps
-from crudjt._backends.valkey.steps import changing, ending, reading, subjects, upkeep
+from crudjt._backends.valkey.steps import changing, ending, reading, subjects, syncing, upkeep
 from crudjt._backends.valkey.steps.records import Records
 from crudjt._core.codec import pack
 from crudjt._core.gil import in_batches
@@ -152,3 +152,7 @@ class Operations:
     def sweep(self) -> Steps[int]:
         """Remove what has expired."""
         return upkeep.sweep(self._records)
+
+    def sync(self) -> Steps[None]:
+        """Wait for the disks."""
+        return syncing.sync(self._records)

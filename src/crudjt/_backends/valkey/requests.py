@@ -97,13 +97,13 @@ Steps = Generator[Sequence[Ask], list[Reply], Result]
 class Driver(Protocol):
     """Runs operations; so does the asyncio driver, with ``async def``."""
 
-    def run(self, steps: Steps[Result], *, per_step: bool = False, timeout: float | None = None) -> Result:
+    def run(self, steps: Steps[Result], *, per_step: bool = False, limit: float | None = None) -> Result:
         """Carry out an operation and return its result.
 
         Args:
             steps: the operation.
             per_step: give each step a timeout of its own, for an operation of any length.
-            timeout: seconds, in the place of those in the location.
+            limit: the timeout in seconds; ``None`` for that of the store.
 
         A request that was surely not carried out (a redirection, a refused connection, a server that loads its data) is
         sent again until the timeout. After it, and for

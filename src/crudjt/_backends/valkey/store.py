@@ -12,6 +12,7 @@ from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import Result, Steps
 from crudjt._backends.valkey.settings import Settings
 from crudjt._backends.valkey.steps.records import Durability, Records
+from crudjt._backends.valkey.steps.syncing import LIMIT as SYNC_LIMIT
 from crudjt._backends.valkey.steps.upkeep import least_replicas
 from crudjt._backends.valkey.topology import Topology
 from crudjt._core.operations import Sessions
@@ -174,7 +175,13 @@ class ValkeyStore(Store):
         return self._run_long(self._operations.sweep())
 
     def sync(self) -> None:
-        raise NotImplementedError
+        """Wait until the servers have every change made before the call on disk: one or two seconds.
+
+        Raises:
+            StoreUnavailable: they had not in time.
+
+        """
+        self._connections.run(self._operations.sync(), per_step=True, limit=SYNC_LIMIT)
 
     def backup(self, path: str | PathLike[str]) -> None:
         raise StoreInaccessible(Path(path), "a store on servers cannot be copied to a directory yet")

@@ -160,10 +160,14 @@ class Records:
         """
         if not self.durability.endings:
             return (yield asks)
-        nothing = DELETE, bytes(PLACE.start) + place + bytes(ID_BYTES - PLACE.stop), bytes(HEADER_BYTES)
-        *replies, last = yield [*asks, self.ending([nothing], 0)]
+        *replies, last = yield [*asks, self.writing(place, self.durability.endings)]
         self._require_acknowledged([Done([], repeated=False)], [last], self.durability.endings)
         return replies
+
+    def writing(self, place: bytes, replicas: int) -> Ask:
+        """Return a request that writes to a place and changes nothing: it ends a session that never was."""
+        never = bytes(PLACE.start) + place + bytes(ID_BYTES - PLACE.stop)
+        return self._request([(DELETE, never, bytes(HEADER_BYTES))], None, 0, replicas, repeat=True)
 
     def unavailable(self, reason: str) -> StoreUnavailable:
         """Return the error for what has no answer."""
