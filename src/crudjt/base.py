@@ -188,7 +188,7 @@ class Store(ABC):
 
         """
 
-    # Many sessions in one transaction
+    # Many sessions at once
 
     @abstractmethod
     def create_many(
@@ -207,7 +207,11 @@ class Store(ABC):
 
     @abstractmethod
     def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
-        """Read many tokens in one transaction; return the results of `read` in order."""
+        """Read many tokens; return the results of `read` in order.
+
+        An embedded store reads all of them in one transaction, a server those of 8 MiB of data: if such a call fails,
+        some reads may have been counted.
+        """
 
     @abstractmethod
     def delete_many(self, tokens: Iterable[str]) -> int:
@@ -377,7 +381,7 @@ class AsyncStore(ABC):
     async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         """End one session by its `Session.id`, if it is of `subject`; see `Store.revoke_id`."""
 
-    # Many sessions in one transaction
+    # Many sessions at once
 
     @abstractmethod
     async def create_many(
@@ -393,7 +397,7 @@ class AsyncStore(ABC):
 
     @abstractmethod
     async def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
-        """Read many tokens in one transaction; return the results of `read` in order."""
+        """Read many tokens; return the results of `read` in order. See `Store.read_many`."""
 
     @abstractmethod
     async def delete_many(self, tokens: Iterable[str]) -> int:

@@ -173,7 +173,7 @@ class AsyncRemoteStore(AsyncStore):
     async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         return await self._ask(requests.revoke_id(id, subject))
 
-    # Many sessions in one transaction
+    # Many sessions at once
 
     async def create_many(
         self,

@@ -153,7 +153,7 @@ def revoke_id(id: str, subject: str | None) -> Request[bool]:  # noqa: A002 - na
     return Request("RevokeId", pb.RevokeIdRequest(id=checked_handle(id), subject=_optional_subject(subject)), _found)
 
 
-# Many sessions in one transaction
+# Many sessions at once
 
 
 def create_many(

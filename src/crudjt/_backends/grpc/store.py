@@ -110,7 +110,7 @@ class RemoteStore(Store):
     def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         return self._ask(requests.revoke_id(id, subject))
 
-    # Many sessions in one transaction
+    # Many sessions at once
 
     def create_many(
         self,
