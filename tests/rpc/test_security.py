@@ -2,8 +2,10 @@
 
 import socket
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ import grpc
 import pytest
 
 import crudjt
+from crudjt.server import Server
 from crudjt.server.auth import TLS, read_access_tokens
-from crudjt.server.server import Server
 from crudjt.testing import temporary_store
 from tests.support.certificates import Authority, Pair
 from tests.support.servers import CHECK, bearer, call, described_methods, plaintext, refusal, serves
@@ -83,7 +85,7 @@ def test_one_open_address_among_others_is_refused(store: crudjt.Store) -> None:
 @pytest.mark.parametrize(
     "listen",
     ["", "127.0.0.1", ":50051", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:²", "::1:0",
-     "[::1", "unix:", "unix://x", "unix:/" + "x" * 107, 5],
+     "[::1", "unix:", "unix:x", "unix://x", "unix:/" + "x" * 107, 5],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_by_name(store: crudjt.Store, listen: Any) -> None:
     with pytest.raises(crudjt.InvalidParameter, match="listen"):
@@ -274,10 +276,53 @@ def test_a_file_of_access_tokens_without_a_good_one_is_refused(tmp_path: Path, c
         read_access_tokens(path)
 
 
+# What a client is told
+
+
+def told(location: str, **options: Any) -> str:
+    """Return what a client is told that cannot use a server."""
+    with crudjt.open(location, **options) as remote, pytest.raises(crudjt.StoreUnavailable) as caught:
+        remote.stats()
+    assert str(caught.value) == f"{location}: {caught.value.reason}"
+    return caught.value.reason
+
+
 def test_a_client_with_tls_is_told_that_the_server_has_none(store: crudjt.Store) -> None:
     with running(store) as address:
-        location = f"grpcs://{address}"
-        with crudjt.open(location) as remote, pytest.raises(crudjt.StoreUnavailable) as caught:
-            remote.stats()
-    wanted = "the server answers without TLS; start it with TLS, or use grpc://host:port"
-    assert str(caught.value) == f"{location}: {wanted}"
+        wanted = "the server answers without TLS; start it with TLS, or use grpc://host:port"
+        assert told(f"grpcs://{address}") == wanted
+
+
+def test_a_client_is_told_why_a_connection_with_tls_fails(
+    store: crudjt.Store, authority: Authority, pair: Pair
+) -> None:
+    with running(store, tls=TLS(*pair)) as address:
+        assert "requires TLS (grpcs://host:port)" in told(f"grpc://{address}")
+        assert "tls_ca" in told(f"grpcs://{address}")
+    with running(store, "127.8.9.10:0", tls=TLS(*pair)) as address:  # an address that is not in the certificate
+        assert "for another host name" in told(f"grpcs://{address}", tls_ca=authority.file)
+    with running(store, tls=TLS(*pair, authority.file)) as address:
+        assert "tls_cert and tls_key" in told(f"grpcs://{address}", tls_ca=authority.file)
+
+
+def test_a_client_is_told_that_no_server_is_there(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nothing = f"grpc://127.0.0.1:{taken.getsockname()[1]}"
+        assert told(nothing) == "no server listens there; start it (crudjt serve), or correct the location"
+    assert told(f"unix:{tmp_path}/socket").startswith("there is no such socket; start the server")
+
+
+def test_a_client_is_told_that_another_server_is_there() -> None:
+    class Page(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Page) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        try:
+            assert "no server of crudjt" in told(f"grpc://127.0.0.1:{other.server_port}")
+        finally:
+            other.shutdown()
+            thread.join()

@@ -169,7 +169,11 @@ def test_a_port_in_use_ends_the_command_even_where_it_could_be_shared(home: Path
 @pytest.mark.parametrize(
     ("options", "environment", "problem"),
     [
-        (["--listen", "0.0.0.0:0"], {}, "tls and access_tokens are not given"),
+        (
+            ["--listen", "0.0.0.0:0"],
+            {},
+            "--tls-key) and access tokens (access_tokens; --access-token-file)",
+        ),
         ([], {"CRUDJT_DOCKER_HOST": "0.0.0.0"}, "0.0.0.0:50051 can be reached"),
         ([], {"CRUDJT_LISTEN": "127.0.0.1:0 0.0.0.0:0"}, "0.0.0.0:0 can be reached"),
         (["--tls-cert", "x"], {}, "tls_cert and tls_key"),
@@ -357,7 +361,7 @@ def test_health_asks_a_server_and_says_how_it_is(
     assert command.stop() == 0
     code, stdout, stderr = health("--store", f"unix:{home}/socket", "health")
     assert (code, stdout) == (1, "")
-    assert "does not answer: UNAVAILABLE" in stderr
+    assert "there is no such socket; start the server (crudjt serve)" in stderr
 
 
 # Many connections

@@ -14,6 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from crudjt._backends.grpc import SCHEMES as SERVER_SCHEMES
 from crudjt._backends.grpc.channel import channel_to
+from crudjt._backends.grpc.failures import translated
 from crudjt._backends.grpc.location import Remote
 from crudjt._core.extras import require_extra
 from crudjt._rpc.addresses import DEFAULT_HOST, DEFAULT_PORT
@@ -35,6 +36,12 @@ _HEALTH_SECONDS = 5.0
 _ORIGINAL_HOST_VARIABLE = "CRUDJT_DOCKER_HOST"
 _ORIGINAL_PORT_VARIABLE = "CRUDJT_DOCKER_PORT"
 _ORIGINAL_KEY_FILE = Path("secrets/secret_key.txt")
+
+
+class NoAnswer(click.ClickException):
+    """A server that was asked for its health did not answer."""
+
+    exit_code = 1
 
 
 def run_server(
@@ -137,7 +144,7 @@ def show_health(settings: Settings) -> None:
     """Print whether a server serves.
 
     Raises:
-        click.ClickException: it does not answer, with exit status 1.
+        NoAnswer: it does not answer.
 
     """
     if settings.location is None and isinstance(settings.place, Path):
@@ -154,7 +161,7 @@ def show_health(settings: Settings) -> None:
         try:
             response = check(HealthCheckRequest(), timeout=_HEALTH_SECONDS)
         except grpc.RpcError as error:
-            raise click.ClickException(f"{server.location} does not answer: {error.code().name}") from None
+            raise NoAnswer(str(translated(error, server.location))) from None
     status = HealthCheckResponse.ServingStatus.Name(response.status)
     settings.show({"status": status}, status)
     if response.status != HealthCheckResponse.SERVING:

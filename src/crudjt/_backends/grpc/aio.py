@@ -11,7 +11,8 @@ import grpc
 import grpc.aio
 
 from crudjt._backends.grpc import requests
-from crudjt._backends.grpc.channel import channel_to, meaning, metadata_for, methods_of
+from crudjt._backends.grpc.channel import channel_to, metadata_for, methods_of
+from crudjt._backends.grpc.failures import translated
 from crudjt._backends.grpc.location import Remote
 from crudjt._backends.grpc.requests import Answer, Request
 from crudjt._core.event_loops import runs_trio
@@ -52,7 +53,7 @@ class AsyncConnection:
             return request.answer([response async for response in sent] if request.streams else await sent)
         except grpc.RpcError as error:
             self.require_open()
-            raise meaning(error, self._remote.location) from error
+            raise translated(error, self._remote.location) from error
         except (asyncio.CancelledError, asyncio.InvalidStateError, grpc.aio.UsageError):
             self.require_open()  # closing raises these in running calls
             raise

@@ -1,4 +1,4 @@
-"""The connection to a remote store: channel, calls, and the translation of gRPC's errors."""
+"""The connection to a remote store: channel and calls."""
 
 import os
 import threading
@@ -8,12 +8,12 @@ from typing import Any
 import grpc
 
 from crudjt._backends.grpc.coalescing import OPERATIONS, Batching
+from crudjt._backends.grpc.failures import NO_ANSWER, translated, translated_failure
 from crudjt._backends.grpc.location import Remote
 from crudjt._rpc.channel_options import CHANNEL_OPTIONS
 from crudjt._rpc.chunking import MAX_MESSAGE_BYTES
-from crudjt._rpc.errors import ERROR_KEY, error_in, error_of
 from crudjt._rpc.proto.v1 import store_pb2
-from crudjt.errors import CrudjtError, StoreClosed, StoreInaccessible, StoreUnavailable
+from crudjt.errors import CrudjtError, StoreClosed, StoreUnavailable
 
 _SERVICE = store_pb2.DESCRIPTOR.services_by_name["Store"]
 
@@ -27,15 +27,6 @@ _OPTIONS = [
 ]
 
 _READS = frozenset({"Read", "Peek"})  # batched apart from changes, which wait for locks
-
-_NO_ANSWER = "no answer in time"
-_REASONS = {
-    grpc.StatusCode.DEADLINE_EXCEEDED: _NO_ANSWER,
-    grpc.StatusCode.UNIMPLEMENTED: "the server has no crudjt.v1.Store",
-}
-_ANSWER_WITHOUT_TLS = "WRONG_VERSION_NUMBER"  # what BoringSSL reads in the place of its version
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
-_REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
 class Connection:
@@ -72,16 +63,16 @@ class Connection:
             ask = self._batching[name].ask if name in OPERATIONS else self._call
             response = ask(name, request, timeout)
         except grpc.RpcError as error:
-            raise self._meaning(error) from error
+            raise self._translated(error) from error
         except TimeoutError as error:
-            raise StoreUnavailable(self.location, _NO_ANSWER) from error
+            raise StoreUnavailable(self.location, NO_ANSWER) from error
         except InterruptedError as error:
             raise StoreUnavailable(self.location, str(error)) from error
         except ValueError:  # closed by another thread
             self.require_open()
             raise
         if isinstance(response, store_pb2.Failure):
-            raise self._failure(response)
+            raise translated_failure(response, self.location)
         return response
 
     def _call(self, name: str, request: Any, timeout: float) -> Any:
@@ -95,7 +86,7 @@ class Connection:
             responses = method(request, timeout=None if forever else self.remote.timeout, metadata=self._metadata)
             yield from responses
         except grpc.RpcError as error:
-            raise self._meaning(error) from error
+            raise self._translated(error) from error
         except ValueError:
             self.require_open()
             raise
@@ -128,14 +119,8 @@ class Connection:
             self._methods = methods_of(self._channel)
             self._pid = os.getpid()
 
-    def _failure(self, failure: store_pb2.Failure) -> CrudjtError:
-        """Return the error of one operation of a batch."""
-        theirs = error_in(failure.error) if failure.HasField("error") else None
-        code = _CODES.get(failure.code, grpc.StatusCode.UNKNOWN)
-        return theirs or StoreUnavailable(self.location, f"{failure.details} ({code.name})")
-
-    def _meaning(self, error: Any) -> CrudjtError:
-        return StoreClosed() if self.closed else meaning(error, self.location)
+    def _translated(self, error: Any) -> CrudjtError:
+        return StoreClosed() if self.closed else translated(error, self.location)
 
 
 def metadata_for(remote: Remote) -> tuple[tuple[str, str], ...] | None:
@@ -154,20 +139,6 @@ def channel_to(remote: Remote, kind: Any = grpc) -> Any:
 def methods_of(channel: Any) -> dict[str, Callable[..., Any]]:
     """Return the callables of a channel for the methods of `crudjt.v1.Store`, by name."""
     return {method.name: _callable(channel, method) for method in _SERVICE.methods}
-
-
-def meaning(error: Any, location: str) -> CrudjtError:
-    """Return the `CrudjtError` for an error of gRPC."""
-    for key, value in error.trailing_metadata() or ():
-        if key == ERROR_KEY and (theirs := error_of(value)) is not None:
-            return theirs
-    code = error.code()
-    if code in _REFUSALS:
-        return StoreInaccessible(location, "the access token, or the certificate, is missing or wrong")
-    details = error.details() or ""
-    if _ANSWER_WITHOUT_TLS in details:
-        return StoreUnavailable(location, "the server answers without TLS; start it with TLS, or use grpc://host:port")
-    return StoreUnavailable(location, _REASONS.get(code) or f"{details} ({code.name})")
 
 
 def _callable(channel: Any, method: Any) -> Callable[..., Any]:

@@ -19,6 +19,10 @@ from crudjt.errors import InvalidParameter, InvalidType
 _UNIX = "unix:"
 _MAX_PORT = 65_535
 _MAX_PORT_DIGITS = 9  # with leading zeros; int() refuses thousands of digits
+_REQUIRED = {
+    "tls": "TLS (tls; --tls-cert and --tls-key)",
+    "access_tokens": "access tokens (access_tokens; --access-token-file)",
+}
 _ALLOWED = "HOST:PORT, [IPV6]:PORT or unix:/PATH"
 
 
@@ -84,13 +88,11 @@ def _unix(text: str, parameter: str) -> UnixAddress:
     name = text[len(_UNIX) :]
     if name.startswith("//"):  # unix:///path, as in an URL
         name = name.removeprefix("//")
-        if not name.startswith("/"):
-            raise InvalidParameter(
-                parameter, f"{parameter}: {text!r} names no absolute path; write unix:///PATH or unix:PATH"
-            )
-    if not name or "\0" in name:
-        raise InvalidParameter(parameter, f"{parameter} must be {_ALLOWED}, not {text!r}")
-    path = Path(name).absolute()
+    if not name.startswith("/") or "\0" in name:
+        raise InvalidParameter(
+            parameter, f"{parameter}: a socket must have an absolute path (unix:/PATH), not {text!r}"
+        )
+    path = Path(name)
     size = len(os.fsencode(path))
     if size > MAX_SOCKET_PATH_BYTES:
         raise InvalidParameter(
@@ -116,8 +118,8 @@ def checked_addresses(listen: Sequence[str], *, tls: bool, access_tokens: bool) 
         if missing and not address.stays_on_host:
             raise InvalidParameter(
                 " and ".join(missing),
-                f"{address} can be reached from other hosts, which requires TLS and an access token, and "
-                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not given; without both, listen on a "
-                "loopback address or a Unix socket",
+                f"{address} can be reached from other hosts, which requires "
+                f"{' and '.join(_REQUIRED[name] for name in missing)}; without, listen on a loopback address "
+                "(127.0.0.1) or a Unix socket (unix:/PATH)",
             )
     return addresses
