@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import crudjt
-from crudjt.server.server import Server
+from crudjt.server import Server
 from crudjt.server.services import store as store_service
 from tests.cli.shell import STORE_COMMANDS, UNKNOWN, Command, Shell
 

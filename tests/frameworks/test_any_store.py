@@ -20,7 +20,7 @@ import crudjt.contrib.flask
 import crudjt.contrib.litestar
 import crudjt.contrib.starlette
 from crudjt.cli import main
-from crudjt.server.server import Server
+from crudjt.server import Server
 from tests.support.asgi import Browser, acting
 from tests.support.delegating import DelegatingStore, register_near
 

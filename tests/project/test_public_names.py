@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 import crudjt
+import crudjt.server
 import crudjt.testing
 from tests.support.interface import PROPERTIES, SIGNATURES, called, public
 
@@ -86,6 +87,12 @@ def test_the_public_face_of_testing_is_this() -> None:
     assert called(crudjt.testing.temporary_store) == "(**options)"
     assert called(crudjt.testing.StoreContract.open_store) == "(self, clock)"
     assert {"FakeClock", "StoreContract", "temporary_store"} <= public(crudjt.testing)
+
+
+def test_the_public_face_of_the_server_is_this() -> None:
+    assert public(crudjt.server) >= {"Server", "TLS"}
+    assert public(crudjt.server.Server) == {"addresses", "start", "stop"}
+    assert called(crudjt.server.Server).startswith("(store, listen, *, ")
 
 
 def test_keep_reads_well_in_signatures() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt.server.server import Server
+from crudjt.server import Server
 from crudjt.server.services import store as store_service
 from crudjt.server.services.method import Method
 from tests.support.remote_server import Serve

@@ -8,7 +8,7 @@ import pytest
 
 import crudjt
 from crudjt import CRUDJT
-from crudjt.server.server import Server
+from crudjt.server import Server
 from tests.support.remote_server import Serve
 
 

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 import crudjt
 from crudjt._backends.grpc.location import remote as parsed
-from crudjt.server.auth import TLS
+from crudjt.server import TLS
 from tests.support.remote_server import Serve
 
 SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2"

@@ -10,7 +10,7 @@ import pytest
 
 import crudjt
 from crudjt._rpc.proto.v1 import store_pb2 as pb
-from crudjt.server.server import Server
+from crudjt.server import Server
 from crudjt.server.services.store import METHODS
 from tests.support.processes import PATIENCE, eventually
 from tests.support.servers import STORE_SERVICE, call, plaintext, refusal

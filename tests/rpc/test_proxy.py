@@ -9,7 +9,7 @@ import pytest
 import crudjt
 import crudjt.aio
 from crudjt import CRUDJT
-from crudjt.server.server import Server
+from crudjt.server import Server
 from tests.support.processes import PATIENCE
 
 

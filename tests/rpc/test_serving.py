@@ -154,7 +154,7 @@ def test_a_script_that_never_stops_its_server_can_end(tmp_path: Path, secret_key
     """Also while a client is connected."""
     script = f"""
 import grpc, crudjt
-from crudjt.server.server import Server
+from crudjt.server import Server
 store = crudjt.open({str(tmp_path / "store")!r}, secret_key={secret_key!r})
 server = Server(store, ["127.0.0.1:0"])
 server.start()

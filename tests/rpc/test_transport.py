@@ -13,8 +13,7 @@ import pytest
 import crudjt
 from crudjt._rpc.channel_options import CHANNEL_OPTIONS
 from crudjt._rpc.proto.v1 import store_pb2 as pb
-from crudjt.server import transport
-from crudjt.server.server import Server
+from crudjt.server import Server, transport
 from tests.support import http2
 from tests.support.http2 import RawConnection
 from tests.support.processes import PATIENCE

@@ -12,7 +12,7 @@ from crudjt._backends.grpc.coalescing import OPERATIONS, Batching, _Operation
 from crudjt._backends.grpc.location import remote
 from crudjt._backends.grpc.store import RemoteStore
 from crudjt._rpc.proto.v1 import store_pb2 as pb
-from crudjt.server.server import Server
+from crudjt.server import Server
 from crudjt.server.services import store as store_service
 from crudjt.server.services.method import Method
 from tests.support.processes import Worker

@@ -17,6 +17,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from crudjt._rpc.errors import Metadata, status_of
+from crudjt.base import Store
 from crudjt.errors import CrudjtError, StoreError
 from crudjt.server.budget import Budget
 from crudjt.server.services.method import Method
@@ -45,7 +46,7 @@ class Refused(Exception):
 class Observer(Protocol):
     """Metrics hooks that the server calls; see `crudjt.server.metrics`."""
 
-    def observed(self, store: Any) -> Any:
+    def observed(self, store: Store) -> Any:
         """Return a store that does the same and reports each operation."""
 
     def count_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
@@ -64,9 +65,9 @@ class Dispatcher:
 
     """
 
-    def __init__(self, store: Any, observer: Observer | None, client_timeout: float, max_held_bytes: int) -> None:
+    def __init__(self, store: Store, observer: Observer | None, client_timeout: float, max_held_bytes: int) -> None:
         """Prepare; nothing has to be closed."""
-        self._store = store if observer is None else observer.observed(store)
+        self._store: Any = store if observer is None else observer.observed(store)
         self._observer = observer
         self._client_timeout = client_timeout
         self._budget = Budget(max_held_bytes)

@@ -13,6 +13,7 @@ import grpc
 from crudjt._rpc.chunking import MAX_OPERATIONS, PART_BYTES
 from crudjt._rpc.errors import Metadata
 from crudjt._rpc.proto.v1 import store_pb2 as pb
+from crudjt.base import Store
 from crudjt.errors import InvalidParameter, StoreError
 from crudjt.server.services.method import Method
 
@@ -37,7 +38,7 @@ def batch_of(
 
     """
 
-    def call(store: Any, request: pb.BatchRequest) -> pb.BatchResponse:
+    def call(store: Store, request: pb.BatchRequest) -> pb.BatchResponse:
         operations = request.operations
         if len(operations) > MAX_OPERATIONS:
             raise InvalidParameter(
@@ -45,7 +46,7 @@ def batch_of(
             )
         return pb.BatchResponse(outcomes=outcomes(store, operations))
 
-    def outcomes(store: Any, operations: Any) -> Iterator[pb.Outcome]:
+    def outcomes(store: Store, operations: Any) -> Iterator[pb.Outcome]:
         latest = time.monotonic() + _ENOUGH_SECONDS
         size = 0
         for operation in operations:
@@ -55,7 +56,7 @@ def batch_of(
             if store_failed or size > PART_BYTES or time.monotonic() > latest:
                 return
 
-    def outcome_of(store: Any, operation: pb.Operation) -> tuple[pb.Outcome, bool]:
+    def outcome_of(store: Store, operation: pb.Operation) -> tuple[pb.Outcome, bool]:
         """Run an operation; return its outcome, and whether the store failed."""
         kind = operation.WhichOneof("operation")
         if kind is None:
