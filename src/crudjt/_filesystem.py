@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from crudjt.errors import InvalidParameter
 
-PAGE_BYTES = 4096
+BLOCK_BYTES = 4096  # in which file systems give out space
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 _SHARED_FILE_MODE = 0o660
@@ -301,7 +301,7 @@ def allocate(descriptor: int, offset: int, size: int, directory: Path) -> None:
         OSError: ``ENOSPC`` where there is not enough.
 
     """
-    if free_bytes(directory) < size + PAGE_BYTES:
+    if free_bytes(directory) < size + BLOCK_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.posix_fallocate(descriptor, offset, size)
 

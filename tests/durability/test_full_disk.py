@@ -391,7 +391,7 @@ def test_a_store_made_on_a_full_disk_is_store_full_and_can_be_made_later(secret_
     with small_disk(kind, DISK_BYTES) as disk:
         for pages in LITTLE_ROOM:
             path = disk / f"store {pages}"
-            results.append(in_child(open_with_little_room, path, secret_key, pages * _filesystem.PAGE_BYTES))
+            results.append(in_child(open_with_little_room, path, secret_key, pages * _filesystem.BLOCK_BYTES))
             assert in_child(open_with_little_room, path, secret_key, 40 * MIB) == "opened", pages
             _filesystem.remove_tree(path)
     assert results[0] == "full"
@@ -419,7 +419,7 @@ def test_a_rebuild_on_a_full_disk_is_store_full_and_loses_nothing(
             machine.reboot()
             _filesystem.remove_tree(disk / "store" / "view")
             (disk / "store" / "control").unlink(missing_ok=True)
-            results.append(in_child(open_with_little_room, disk / "store", secret_key, pages * _filesystem.PAGE_BYTES))
+            results.append(in_child(open_with_little_room, disk / "store", secret_key, pages * _filesystem.BLOCK_BYTES))
         assert results[0] == "full"
         assert results[-1] == "opened"
         machine.reboot()
@@ -500,8 +500,8 @@ def test_maintenance_on_a_full_disk_is_store_full_and_changes_nothing(
         path = disk / "store"
         in_child(prepare, path, secret_key, False)
         for pages in (*range(0, 40, 8), *range(40, 75, 2), *range(75, 200, 50)):
-            result, kept = in_child(maintain_with_little_room, path, secret_key, what, pages * _filesystem.PAGE_BYTES)
-            assert kept <= 4 * _filesystem.PAGE_BYTES, pages
+            result, kept = in_child(maintain_with_little_room, path, secret_key, what, pages * _filesystem.BLOCK_BYTES)
+            assert kept <= 4 * _filesystem.BLOCK_BYTES, pages
             results.append(result)
             _filesystem.remove_tree(disk / "backup")
         assert {results[0], results[-1]} == {"full", "done"}

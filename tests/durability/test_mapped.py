@@ -87,7 +87,7 @@ def test_many_small_entries_are_written_across_the_ends_of_the_room(
     path: Path, secret_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each boundary of a page and of a step, by two processes in turn."""
-    monkeypatch.setattr(mmap_writer, "_STEP_BYTES", _filesystem.PAGE_BYTES)
+    monkeypatch.setattr(mmap_writer, "_STEP_BYTES", _filesystem.BLOCK_BYTES)
     with (
         StoreProcess(path, secret_key) as other,
         crudjt.open(path, secret_key=secret_key) as store,
@@ -203,7 +203,7 @@ def test_where_there_is_no_room_to_allocate_ahead_there_is_the_reserve_and_no_mo
         with monkeypatch.context() as patch:
             patch.setattr(mmap_writer, "_STEP_BYTES", 2**50)
             tokens = [store.create({"n": n}) for n in range(5)]
-            assert RESERVE <= room(path) < RESERVE + _filesystem.PAGE_BYTES
+            assert RESERVE <= room(path) < RESERVE + _filesystem.BLOCK_BYTES
         tokens += [store.create({"n": n}) for n in range(5)]
         assert room(path) >= RESERVE
         assert all(store.delete(token) for token in tokens[::2])

@@ -20,6 +20,7 @@ import pytest
 
 import crudjt
 from crudjt import _filesystem
+from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
@@ -31,7 +32,6 @@ from crudjt._backends.embedded.engine.segment import (
     segment_path,
 )
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter
-from crudjt._backends.embedded.engine.view import DATA_FILE
 from tests.support.embedded import stored
 
 MIB = 1024**2
@@ -210,7 +210,7 @@ def fill(disk: Path, leave: int = 0) -> Path:
     ballast = disk / "ballast"
     with ballast.open("ab", buffering=0) as opened:
         try:
-            while (size := min(_filesystem.free_bytes(disk) - leave, MIB)) >= _filesystem.PAGE_BYTES or not leave:
+            while (size := min(_filesystem.free_bytes(disk) - leave, MIB)) >= _filesystem.BLOCK_BYTES or not leave:
                 opened.write(bytes(max(size, 1)))
         except OSError as error:
             assert error.errno in _filesystem.DISK_FULL_ERRNOS

@@ -208,10 +208,10 @@ class RecordingMap(mmap):
         start, end = self._offset + where.start, self._offset + where.stop
         for at in (
             start,
-            *range((start // _filesystem.PAGE_BYTES + 1) * _filesystem.PAGE_BYTES, end, _filesystem.PAGE_BYTES),
+            *range((start // _filesystem.BLOCK_BYTES + 1) * _filesystem.BLOCK_BYTES, end, _filesystem.BLOCK_BYTES),
         ):
             part = data[
-                at - start : at // _filesystem.PAGE_BYTES * _filesystem.PAGE_BYTES + _filesystem.PAGE_BYTES - start
+                at - start : at // _filesystem.BLOCK_BYTES * _filesystem.BLOCK_BYTES + _filesystem.BLOCK_BYTES - start
             ]
             self._recorder.data(self._descriptor, Written, at, part)
 

@@ -153,7 +153,7 @@ def record(random: Random, directory: Path, secret_key: str, machine: Machine, t
 def log_written(random: Random) -> Iterator[None]:
     """Have the log written through a map that reaches a few entries ahead or, at times, with calls, for a block."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mmap_writer, "_STEP_BYTES", 2 * _filesystem.PAGE_BYTES)
+        patch.setattr(mmap_writer, "_STEP_BYTES", 2 * _filesystem.BLOCK_BYTES)
         write_log(patch, mapped=random.random() < 0.75)
         yield
 

@@ -1,11 +1,9 @@
 """Read a tree that may be damaged, page by page, without LMDB.
 
 LMDB trusts its pages, and a bad one may crash the process. So a suspect tree is read here, from the file, with every
-bound checked. The parts of LMDB's format that are used (0.9, pages of 4096 bytes, little-endian):
+bound checked. The parts of LMDB's format that are used (0.9, little-endian), besides the meta pages:
 
     page        number (8), padding (2), flags (2), lower (2), upper (2); then offsets of nodes (2 each) up to `lower`
-    meta page   pages 0 and 1, after the head: magic, version, address, map size, two trees of 48 bytes, last page,
-                transaction; the newer one counts
     node        low (2), high (2), flags (2), key size (2), key, data; in a branch, the first three are a page number
     overflow    a value too large for a leaf lies in pages of its own, the node holds the number of the first
 """
@@ -17,26 +15,17 @@ from struct import Struct
 from typing import NamedTuple
 
 from crudjt import _filesystem
+from crudjt._backends.embedded.engine.lmdb_format import Meta, read_metas, usual_page_bytes
 from crudjt._backends.embedded.engine.segment import Damage
 
 _PAGE_HEAD = Struct("<QHHHH")
-_META = Struct("<IIQQ48sIHHQQQQQQQ")
 _NODE = Struct("<HHHH")
 _PAGE_NUMBER = Struct("<Q")
-_META_MAGIC = 0xBEEFC0DE
 _BRANCH, _LEAF, _OVERFLOW = 1, 2, 4
 _KINDS = 0x0F
 _BIG_VALUE = 1
 _EMPTY_ROOT = 2**64 - 1
 _MAX_DEPTH = 32
-
-
-class Meta(NamedTuple):
-    """One of the two states that a tree file holds."""
-
-    transaction: int
-    root: int
-    map_size: int
 
 
 class Node(NamedTuple):
@@ -56,7 +45,9 @@ class Tree:
         self._read = read
         self.damage: list[Damage] = []
         self._descriptor = _filesystem.open_file(path, os.O_RDONLY)
-        self._pages = os.fstat(self._descriptor).st_size // _filesystem.PAGE_BYTES
+        metas = self.metas()
+        self._page_bytes = metas[0].page_bytes if metas else usual_page_bytes()
+        self._pages = os.fstat(self._descriptor).st_size // self._page_bytes
 
     def close(self) -> None:
         """Close the file."""
@@ -64,15 +55,7 @@ class Tree:
 
     def metas(self) -> list[Meta]:
         """Return the intact states, the newest first."""
-        found: list[Meta] = []
-        for number in range(2):
-            page = os.pread(self._descriptor, _filesystem.PAGE_BYTES, number * _filesystem.PAGE_BYTES)
-            if len(page) < _PAGE_HEAD.size + _META.size:
-                continue
-            fields = _META.unpack_from(page, _PAGE_HEAD.size)
-            if fields[0] == _META_MAGIC:
-                found.append(Meta(transaction=fields[-1], root=fields[-3], map_size=fields[3]))
-        return sorted(found, reverse=True)
+        return read_metas(self._descriptor)
 
     def items(self, meta: Meta) -> Iterator[tuple[bytes, bytes]]:
         """Yield the items of one state in the order of their keys, without damaged pages."""
@@ -98,17 +81,14 @@ class Tree:
 
     def _page(self, number: int) -> tuple[int, list[Node]]:
         """Return the kind of a page, 0 if it is damaged, and its nodes."""
-        self._read(_filesystem.PAGE_BYTES)
-        page = (
-            os.pread(self._descriptor, _filesystem.PAGE_BYTES, number * _filesystem.PAGE_BYTES)
-            if number < self._pages
-            else b""
-        )
-        if len(page) < _filesystem.PAGE_BYTES:
+        size = self._page_bytes
+        self._read(size)
+        page = os.pread(self._descriptor, size, number * size) if number < self._pages else b""
+        if len(page) < size:
             return 0, []
         found, _, flags, lower, _ = _PAGE_HEAD.unpack_from(page)
         kind = flags & _KINDS
-        if found != number or kind not in (_BRANCH, _LEAF) or not _PAGE_HEAD.size <= lower <= _filesystem.PAGE_BYTES:
+        if found != number or kind not in (_BRANCH, _LEAF) or not _PAGE_HEAD.size <= lower <= size:
             return 0, []
         nodes: list[Node] = []
         for at in range(_PAGE_HEAD.size, lower - 1, 2):
@@ -120,7 +100,7 @@ class Tree:
         return kind, nodes
 
     def _node(self, page: bytes, at: int, kind: int) -> Node | None:
-        if not _PAGE_HEAD.size <= at <= _filesystem.PAGE_BYTES - _NODE.size:
+        if not _PAGE_HEAD.size <= at <= self._page_bytes - _NODE.size:
             return None
         low, high, flags, key_size = _NODE.unpack_from(page, at)
         start = at + _NODE.size + key_size
@@ -138,13 +118,13 @@ class Tree:
         if len(packed) < _PAGE_NUMBER.size:
             return b""
         (number,) = _PAGE_NUMBER.unpack(packed)
-        room = (self._pages - number) * _filesystem.PAGE_BYTES - _PAGE_HEAD.size
+        room = (self._pages - number) * self._page_bytes - _PAGE_HEAD.size
         if not 0 < size <= room:
             return b""
         self._read(size)
-        content = os.pread(self._descriptor, _PAGE_HEAD.size + size, number * _filesystem.PAGE_BYTES)
+        content = os.pread(self._descriptor, _PAGE_HEAD.size + size, number * self._page_bytes)
         found, _, flags, _, _ = _PAGE_HEAD.unpack_from(content)
         return content[_PAGE_HEAD.size :] if found == number and flags & _KINDS == _OVERFLOW else b""
 
     def _note(self, number: int, reason: str) -> None:
-        self.damage.append(Damage(number * _filesystem.PAGE_BYTES, reason))
+        self.damage.append(Damage(number * self._page_bytes, reason))

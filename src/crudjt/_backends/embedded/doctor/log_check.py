@@ -7,6 +7,7 @@ from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.doctor.progress import Meter
 from crudjt._backends.embedded.doctor.report import REPAIR, Findings, size_text
 from crudjt._backends.embedded.engine.control_block import LogEnd
+from crudjt._backends.embedded.engine.lmdb_format import refuse_other_format
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Base, Manifest
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY
@@ -20,7 +21,7 @@ from crudjt._backends.embedded.engine.segment import (
     segment_path,
 )
 from crudjt._core.changes import DELETE, SESSION
-from crudjt.errors import StoreCorrupt
+from crudjt.errors import StoreCorrupt, StoreInaccessible
 
 
 class LogCheck:
@@ -63,6 +64,11 @@ class LogCheck:
         path = base_path(self._directory / BASE_DIRECTORY, base.segment)
         if not path.exists():
             self._fault(path, 0, f"the base snapshot is missing, with {base.sessions:,} sessions; {REPAIR}")
+            return
+        try:
+            refuse_other_format(path)
+        except StoreInaccessible as error:
+            self._fault(path, 0, f"the base snapshot {error.reason}")  # no damage, so nothing to repair
             return
         whole = _filesystem.digest_file(path) == (base.size, base.sha256)
         self._meter.begin(path)

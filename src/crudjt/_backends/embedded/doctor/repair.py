@@ -21,15 +21,17 @@ from crudjt._backends.embedded.doctor.report import Finding, Report
 from crudjt._backends.embedded.doctor.segment_scan import Hole, read_segment, surviving_entries
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import LogEnd
+from crudjt._backends.embedded.engine.lmdb_errors import translated
+from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, refuse_other_format
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
-from crudjt._backends.embedded.engine.manifest import MOVING_FORMAT, Manifest
+from crudjt._backends.embedded.engine.manifest import MOVING_FORMAT, Base, Manifest
 from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.recovery import base_path, rebuild, write_base
 from crudjt._backends.embedded.engine.room import new_pages
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentReader, segment_numbers, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
-from crudjt._backends.embedded.engine.view import DATA_FILE, MAP_TO_SIZE, View, ViewError, put_new, translated
+from crudjt._backends.embedded.engine.view import MAP_TO_SIZE, View, ViewError, put_new
 from crudjt._core.changes import DELETE, INSERT, SESSION
 from crudjt._core.moves import NOTE_ID, header_of
 from crudjt._core.options import DEFAULT_MAX_SIZE
@@ -176,13 +178,27 @@ def _salvage_base(
         saved.sequence = reader.header.first_sequence - 1 if reader else 0
     path = base_path(directory / BASE_DIRECTORY, number)
     if path.exists():
+        refuse_other_format(path)
         tree = Tree(path)
         saved.sessions = dict(_readable(tree.leaves()))
         tree.close()
+        if base is not None and len(saved.sessions) < base.sessions:
+            _refuse_unread(path, base)
     lost = sessions - len(saved.sessions)
     if lost > 0:
         saved.losses.append(f"{lost:,} of the {sessions:,} sessions of the base {path.name}")
     return number
+
+
+def _refuse_unread(path: Path, base: Base) -> None:
+    """Refuse to give up sessions of a base that is as it was written: it is this version that cannot read them."""
+    if _filesystem.digest_file(path) == (base.size, base.sha256):
+        raise StoreCorrupt(
+            path,
+            0,
+            "the base is as it was written, and not all its sessions can be read; nothing was changed: use the version "
+            "of crudjt that wrote it",
+        )
 
 
 def _replay(log: Path, saved: _Saved, readers: dict[int, SegmentReader | None], first: int) -> set[bytes]:
@@ -267,7 +283,7 @@ def _fill(view: View, sessions: dict[bytes, bytes]) -> None:
     allocated = 0
     for start in range(0, len(items), _BATCH):
         batch = items[start : start + _BATCH]
-        pages = new_pages((INSERT, id_, record) for id_, record in batch)
+        pages = new_pages(((INSERT, id_, record) for id_, record in batch), view.page_bytes)
         allocated = view.make_room(allocated, len(batch), pages).allocated
         with view.begin(write=True) as transaction:
             for id_, record in batch:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from crudjt._backends.embedded.doctor.lmdb_pages import Meta, Tree
+from crudjt._backends.embedded.doctor.lmdb_pages import Tree
+from crudjt._backends.embedded.engine.lmdb_format import Meta
 from crudjt._core.changes import SESSION, SUBJECT
 from crudjt._core.moves import header_of
 from crudjt._core.record import NO_SUBJECT, DamagedRecord

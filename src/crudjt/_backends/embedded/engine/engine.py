@@ -25,6 +25,7 @@ from crudjt._backends.embedded.engine.control_block import (
     begin_word,
     unpack_state,
 )
+from crudjt._backends.embedded.engine.lmdb_errors import MAX_SIZE_REACHED
 from crudjt._backends.embedded.engine.log import LiveLog
 from crudjt._backends.embedded.engine.mmap_writer import RESERVE_BYTES
 from crudjt._backends.embedded.engine.open_files import OpenFiles
@@ -39,14 +40,7 @@ from crudjt._backends.embedded.engine.room import (
 )
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, encode_entry, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
-from crudjt._backends.embedded.engine.view import (
-    MAX_SIZE_REACHED,
-    SEGMENT_KEY,
-    SizeReached,
-    Snapshot,
-    ViewError,
-    put_new,
-)
+from crudjt._backends.embedded.engine.view import SEGMENT_KEY, SizeReached, Snapshot, ViewError, put_new
 from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Reader, Result
 from crudjt._core.gil import free_in_batches
 from crudjt._core.moves import NOTE_KEY
@@ -243,14 +237,16 @@ class Engine(OpenDirectory):
         words = self.words
         self.unattended = True  # one of many transactions has the time to see whether the background threads run
         to_leave = reserve_to_leave(changes, urgent=urgent)
-        room = self.view.make_room(words[control_block.WORD_ALLOCATED], len(changes), new_pages(changes), to_leave)
+        view = self.view
+        pages = new_pages(changes, view.page_bytes)
+        room = view.make_room(words[control_block.WORD_ALLOCATED], len(changes), pages, to_leave)
         words[control_block.WORD_ALLOCATED] = room.allocated
         # Near max_size and in the reserve each transaction looks. If this one is refused, the next has the same number.
         words[WORD_ATTENTION] = number if room.limit else number + room.writes
         if words[control_block.WORD_FAILED]:  # set by a sync that has just failed, or in a move
             words[WORD_ATTENTION] = 0
             self._refuse()
-        return self.view.limit_of_ending if room.limit and ends_sessions(changes) else room.limit
+        return view.limit_of_ending if room.limit and ends_sessions(changes) else room.limit
 
     def _abort(self, transaction: Any, error: BaseException) -> None:
         """End a transaction that failed, and raise our error for one of LMDB's or the disk's.

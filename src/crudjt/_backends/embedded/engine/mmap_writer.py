@@ -72,7 +72,7 @@ class MappedSegmentWriter(SegmentWriter):
         for wanted in (ahead, end + RESERVE_BYTES, end + int(RESERVE_BYTES * to_leave)):
             if wanted <= allocated:
                 return
-            size = -(-wanted // _filesystem.PAGE_BYTES) * _filesystem.PAGE_BYTES
+            size = -(-wanted // _filesystem.BLOCK_BYTES) * _filesystem.BLOCK_BYTES
             first = max(offset, allocated)
             try:
                 _filesystem.allocate(self.descriptor, first, size - first, self._directory)

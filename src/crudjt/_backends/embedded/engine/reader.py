@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.control_block import WORD_FAILED, ControlBlock, LogEnd
-from crudjt._backends.embedded.engine.view import NoFreeSlot, Snapshot, View, ViewError, translated
+from crudjt._backends.embedded.engine.lmdb_errors import translated
+from crudjt._backends.embedded.engine.view import NoFreeSlot, Snapshot, View, ViewError
 from crudjt._core.moves import NOTE_KEY, unpack_note
 from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreMoved

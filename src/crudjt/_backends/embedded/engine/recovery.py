@@ -18,6 +18,7 @@ from crudjt._backends.embedded.engine.control_block import (
     ControlBlock,
     LogEnd,
 )
+from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, refuse_other_format
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Base, Manifest
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
@@ -31,7 +32,7 @@ from crudjt._backends.embedded.engine.segment import (
     segment_path,
 )
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter, create_segment
-from crudjt._backends.embedded.engine.view import DATA_FILE, SEGMENT_KEY, Snapshot, View, put_new
+from crudjt._backends.embedded.engine.view import SEGMENT_KEY, Snapshot, View, put_new
 from crudjt._core.changes import DELETE, REPLACE, SESSION, SUBJECT
 from crudjt._core.moves import NOTE_KEY
 from crudjt._core.record import NO_SUBJECT
@@ -115,6 +116,7 @@ def _restore_base(directory: Path, found: Manifest) -> tuple[View, _Replayed]:
     if base is None:
         return View(view_directory, found.map_size), _Replayed(0, 0, 0)
     path = base_path(directory / BASE_DIRECTORY, base.segment)
+    refuse_other_format(path)
     with _filesystem.opened(view_directory / DATA_FILE, os.O_WRONLY | os.O_CREAT) as target:
         try:
             if _filesystem.free_bytes(view_directory) < base.size:
@@ -124,12 +126,9 @@ def _restore_base(directory: Path, found: Manifest) -> tuple[View, _Replayed]:
             raise StoreCorrupt(path, 0, "the base snapshot is missing") from None
     if copied != (base.size, base.sha256):
         raise StoreCorrupt(path, 0, "the base snapshot differs from what was written")
-    return View(view_directory, found.map_size), _Replayed(
-        base.sequence,
-        base.sessions,
-        base.segment - 1,
-        allocated=base.size // _filesystem.PAGE_BYTES * _filesystem.PAGE_BYTES,
-    )
+    view = View(view_directory, found.map_size)
+    allocated = base.size // view.page_bytes * view.page_bytes
+    return view, _Replayed(base.sequence, base.sessions, base.segment - 1, allocated=allocated)
 
 
 def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> None:
@@ -194,7 +193,7 @@ def _replay_segment(reader: SegmentReader, view: View, replayed: _Replayed) -> i
 def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> None:
     changes = [change for entry in batch for change in entry.changes]
     try:
-        replayed.make_room(view, len(changes), new_pages(changes))
+        replayed.make_room(view, len(changes), new_pages(changes, view.page_bytes))
     except StoreFull:  # what a batch may need at most is far more than it does need
         if len(batch) == 1:
             raise

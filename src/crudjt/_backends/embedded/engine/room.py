@@ -24,7 +24,7 @@ WRITES_AHEAD = 32
 RESERVE_PAGES = 512  # some hundred deletes, even while a snapshot keeps the pages they free from being used again
 _STEP_BYTES = 1024**2
 _MOST_ZEROS_BYTES = 8 * _STEP_BYTES  # what more a large transaction may need at most, it hardly ever does
-# LMDB keeps up to 2,013 bytes beside a key of 17 in a leaf; what is larger takes pages of its own.
+# LMDB keeps up to 2,013 bytes beside a key of 17 in a leaf of 4 KiB; what is larger takes pages of its own.
 SMALL_RECORD_BYTES = 1900
 _ITEM_BYTES = 128  # of the tree for a session and its subject, besides the record
 
@@ -37,16 +37,16 @@ class Room(NamedTuple):
     limit: int  # how many pages the tree may have after this one; 0 where it cannot come so far
 
 
-def new_pages(changes: Iterable[Change]) -> int:
+def new_pages(changes: Iterable[Change], page_bytes: int) -> int:
     """Return how many pages the content of changes may take; what replaces a small record takes its room."""
     small = large = 0
     for kind, _, record in in_batches(changes):
         size = len(record)
         if size > SMALL_RECORD_BYTES and kind in {INSERT, REPLACE}:
-            large += size // _filesystem.PAGE_BYTES + 2
+            large += size // page_bytes + 2
         elif kind == INSERT:
             small += size + _ITEM_BYTES
-    return large + -(-2 * small // _filesystem.PAGE_BYTES)  # a page that was split is half full
+    return large + -(-2 * small // page_bytes)  # a page that was split is half full
 
 
 def ends_sessions(changes: Iterable[Change]) -> bool:
@@ -69,7 +69,9 @@ def reserve_to_leave(changes: Iterable[Change], *, urgent: bool) -> float:
     return 0.5 if any(kind != DELETE for kind, _, _ in changes) else 0
 
 
-def allocate_ahead(data_file: Path, map_size: int, allocated: int, first: int, needed: int, reserve: int) -> int:
+def allocate_ahead(
+    data_file: Path, page_bytes: int, map_size: int, allocated: int, first: int, needed: int, reserve: int
+) -> int:
     """Allocate blocks for the pages that are needed, for the reserve, and for later transactions.
 
     Where the disk has no room for all of these, those that are needed must do. `first` is the first page of the file
@@ -79,14 +81,14 @@ def allocate_ahead(data_file: Path, map_size: int, allocated: int, first: int, n
         StoreFull: the disk has no room for the pages that are needed.
 
     """
-    enough = (first + needed + reserve + WRITES_AHEAD * PAGES_PER_WRITE) * _filesystem.PAGE_BYTES
+    enough = (first + needed + reserve + WRITES_AHEAD * PAGES_PER_WRITE) * page_bytes
     if allocated >= min(enough, map_size):
         return allocated
     ahead = -(-enough // _STEP_BYTES) * _STEP_BYTES
-    least = (first + needed) * _filesystem.PAGE_BYTES
+    least = (first + needed) * page_bytes
     refused = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with _filesystem.opened(data_file, os.O_RDWR) as descriptor:
-        for size in (ahead, least + reserve * _filesystem.PAGE_BYTES, least):
+        for size in (ahead, least + reserve * page_bytes, least):
             wanted = min(size, map_size)
             if wanted <= allocated:
                 return allocated
@@ -97,7 +99,7 @@ def allocate_ahead(data_file: Path, map_size: int, allocated: int, first: int, n
                     raise
                 refused = error
                 continue
-            unused = max(allocated, first * _filesystem.PAGE_BYTES)
+            unused = max(allocated, first * page_bytes)
             _filesystem.fill_with_zeros(descriptor, unused, min(wanted - unused, _MOST_ZEROS_BYTES))
             return wanted
     raise store_error(refused, data_file.parent) from refused

@@ -1,7 +1,7 @@
 """The view: an LMDB tree of the sessions in the log, shared by all processes through the page cache.
 
-The only importer of lmdb. Keys: ``t`` + id -> record; ``s`` + subject tag + id -> empty; ``m`` -> the current
-segment, which gives the transaction that changes segments something to commit.
+Keys: ``t`` + id -> record; ``s`` + subject tag + id -> empty; ``m`` -> the current segment, which gives the transaction
+that changes segments something to commit.
 
 Opened without syncing and with a writable map: a killed process cannot damage it, an operating-system crash can, so
 it is never trusted across a boot. On file systems where an allocated block may still fail to be written, the map
@@ -9,7 +9,6 @@ stays read-only, which costs time and no safety.
 """
 
 import ctypes
-import errno
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,8 @@ import lmdb
 import lmdb._envid  # forks: see _OpenTrees
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine.os_errors import DISK_FULL, LIMITS, store_error
+from crudjt._backends.embedded.engine.lmdb_errors import MAX_READERS, translated
+from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, LIB_VERSION
 from crudjt._backends.embedded.engine.room import (
     PAGES_PER_CHANGE,
     PAGES_PER_WRITE,
@@ -32,15 +32,12 @@ from crudjt._backends.embedded.engine.room import (
 from crudjt._core.changes import SESSION, SUBJECT
 from crudjt._core.process_guard import guard
 from crudjt._core.record import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
-from crudjt.errors import StoreBusy, StoreError, StoreFailed, StoreFull
 
 SEGMENT_KEY = b"m"
 
-DATA_FILE = "data.mdb"
 LMDB_LOCK_FILE = "lock.mdb"
 
 ViewError = lmdb.Error
-_ERRNOS = LIMITS | {errno.ENOSPC, errno.EACCES}  # whose errors say more than those of LMDB
 NoFreeSlot = lmdb.ReadersFullError
 Snapshot = lmdb.Transaction
 
@@ -49,10 +46,8 @@ MAP_TO_SIZE = 3
 # Pages fill up behind the sessions that rotations move, and are merged once less than a quarter of one is in use. So
 # the tree of a full store grows by up to three quarters where all its sessions are rotated.
 _ENDING_TO_SIZE = 2
-MAX_SIZE_REACHED = "the store has reached max_size"
 
 _LOCK_FILE_BYTES = 128 * 1024  # two thousand reader slots; LMDB takes as many as fit
-_READERS = 1024
 _SPARE_READS = 8  # kept for so many threads that read at once: to begin a new one takes a lock of all processes
 
 
@@ -73,8 +68,6 @@ class View:
         self.directory = directory
         self.max_size = max_size
         self.map_size = MAP_TO_SIZE * max_size
-        # How many pages the tree may have after a transaction that ends as many sessions as it begins.
-        self.limit_of_ending = _ENDING_TO_SIZE * max_size // _filesystem.PAGE_BYTES
         self.preallocates = _filesystem.file_system(directory) in _filesystem.PREALLOCATING_FILE_SYSTEMS
         self._prepare_files()
         try:
@@ -85,12 +78,16 @@ class View:
                 sync=False,
                 metasync=False,
                 writemap=self.preallocates,
-                max_readers=_READERS,
+                max_readers=MAX_READERS,
                 max_spare_txns=_SPARE_READS,
                 max_dbs=0,
+                lib_version=LIB_VERSION,
             )
         except lmdb.Error as error:
             raise translated(error, directory) from error
+        self.page_bytes = int(self.env.stat()["psize"])
+        # How many pages the tree may have after a transaction that ends as many sessions as it begins.
+        self.limit_of_ending = _ENDING_TO_SIZE * max_size // self.page_bytes
         self.begin = self.env.begin
         self._tree = self.env.open_db(None)
         self.clear_dead_readers()
@@ -137,7 +134,7 @@ class View:
     @property
     def used_bytes(self) -> int:
         """Size of the pages that hold live data, in bytes."""
-        return _pages(self.env.stat()) * _filesystem.PAGE_BYTES
+        return _pages(self.env.stat()) * self.page_bytes
 
     def make_room(self, allocated: int, changes: int, pages: int, to_leave: float = 0) -> Room:
         """Allocate blocks for the next transaction, and if possible for those after it.
@@ -156,7 +153,7 @@ class View:
         """
         stat = self.env.stat()
         tree, used = int(stat["branch_pages"] + stat["leaf_pages"]), _pages(stat)
-        most = self.max_size // _filesystem.PAGE_BYTES
+        most = self.max_size // self.page_bytes
         left = most - used - pages
         limit = max(most, used) if left < 0 else 0
         writes = min(max(left, 1), WRITES_AHEAD)
@@ -169,9 +166,15 @@ class View:
         left_alone = int(reserve * to_leave)
         first = int(self.env.info()["last_pgno"]) + 1
         allocated = allocate_ahead(
-            self.directory / DATA_FILE, self.map_size, allocated, first, needed + left_alone, reserve - left_alone
+            self.directory / DATA_FILE,
+            self.page_bytes,
+            self.map_size,
+            allocated,
+            first,
+            needed + left_alone,
+            reserve - left_alone,
         )
-        ahead = allocated // _filesystem.PAGE_BYTES - first - needed - reserve
+        ahead = allocated // self.page_bytes - first - needed - reserve
         # Within the reserve each transaction looks.
         return Room(allocated, min(writes, 1 + ahead // PAGES_PER_WRITE) if ahead >= 0 else 0, limit)
 
@@ -250,7 +253,15 @@ def opened_to_read(directory: Path, map_size: int) -> Generator[Callable[[], Sna
     The process must not have the tree open already: closing the second one would drop the locks of the first.
     """
     try:
-        env = lmdb.open(str(directory), map_size=map_size, readonly=True, create=False, max_readers=_READERS, max_dbs=0)
+        env = lmdb.open(
+            str(directory),
+            map_size=map_size,
+            readonly=True,
+            create=False,
+            max_readers=MAX_READERS,
+            max_dbs=0,
+            lib_version=LIB_VERSION,
+        )
     except lmdb.Error as error:
         raise translated(error, directory) from error
     try:
@@ -276,25 +287,3 @@ class _OpenTrees:
 
 _open_trees = _OpenTrees()
 guard(_open_trees)
-
-
-def translated(error: lmdb.Error, directory: Path) -> StoreError:
-    """Return the `StoreError` for an error of LMDB."""
-    if isinstance(error, lmdb.MapFullError):
-        return StoreFull(directory, MAX_SIZE_REACHED)
-    code: int = getattr(error, "code", 0)
-    if code in _ERRNOS:
-        return store_error(OSError(code, os.strerror(code), str(directory / DATA_FILE)), directory)
-    if isinstance(error, lmdb.ReadersFullError):
-        return StoreBusy(directory, f"more than {_READERS} reads at once", 0.0)
-    if isinstance(error, lmdb.MemoryError):
-        return StoreFailed(
-            directory,
-            "no memory or address space left to map the store; raise the limit of the process (ulimit -v), or open a "
-            "new store with a smaller max_size",
-        )
-    if (
-        _filesystem.free_bytes(directory) < _filesystem.PAGE_BYTES * PAGES_PER_WRITE
-    ):  # LMDB calls a short write an I/O error
-        return StoreFull(directory, DISK_FULL)
-    return StoreFailed(directory, f"LMDB failed with {type(error).__name__}")
