@@ -8,15 +8,16 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from crudjt._backends.valkey.aio_link import AsyncLink
 from crudjt._backends.valkey.failures import LinkBroken, Unreachable
+from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.location import Servers
-from crudjt._backends.valkey.requests import Ask, Node, Result, Steps
-from crudjt._backends.valkey.routing import Batch, Step
-from crudjt._backends.valkey.topology import Topology, shards_in
+from crudjt._backends.valkey.requests import Ask, Node, Reply, Result, Steps
+from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step
+from crudjt._backends.valkey.topology import Topology
 from crudjt._core import process_guard
 from crudjt.errors import StoreClosed, StoreError
 
@@ -32,8 +33,6 @@ else:
 
 _MAX_CONNECTIONS = 64  # to one node from one event loop; other calls wait for them
 _IDLE = 1.0  # seconds after which a connection may have been closed by the server
-_CLUSTER_SLOTS = (b"CLUSTER", b"SLOTS")
-_REFRESH_SHARE = 0.5  # of the time that is left: one node that is stuck must not use all of it
 _MIN_LIMIT = 0.001  # seconds
 _NO_CONNECTION = "cannot connect: no answer in time"
 
@@ -83,10 +82,11 @@ class _LoopState:
 class AsyncConnections:
     """Connections to the servers of one store, in each event loop that uses it."""
 
-    def __init__(self, servers: Servers, topology: Topology) -> None:
-        """Take the servers and what is known of them. Nothing is sent."""
+    def __init__(self, servers: Servers, topology: Topology, inspector: Inspector | None = None) -> None:
+        """Take the servers and what is known of them; without an inspector nothing is checked. Nothing is sent."""
         self.servers = servers
         self.topology = topology
+        self.inspector = inspector
         self.closed = False
         self._loops: dict[asyncio.AbstractEventLoop, _LoopState] = {}
         self._of_parent: list[object] = []
@@ -137,6 +137,8 @@ class AsyncConnections:
         self._of_parent.append(self._loops)
         self._loops = {}
         self.topology.leave_to_parent()
+        if self.inspector is not None:
+            self.inspector.leave_to_parent()
 
     def _state(self) -> _LoopState:
         loop = asyncio.get_running_loop()
@@ -153,7 +155,13 @@ class AsyncConnections:
                 raise StoreClosed
             if self.topology.doubtful:
                 await self._refresh(deadline)
-            await self._exchange(step, step.batches(deadline - time.monotonic()), deadline)
+            now = time.monotonic()
+            if self.inspector is not None and self.inspector.is_due(now):
+                await self._inspect(self.inspector, now, deadline)
+            batches = step.batches(deadline - now)
+            if self.inspector is not None and self.inspector.blocked:
+                batches = step.admit(batches, self.inspector.blocked)
+            await self._exchange(step, batches, deadline)
             if not step.open:
                 return
             pause = step.pause()
@@ -250,21 +258,31 @@ class AsyncConnections:
     async def _ask_for_map(self, deadline: float) -> None:
         refusal: StoreError | None = None
         for node in self.topology.sources():
-            now = time.monotonic()
-            if now >= deadline:
+            if time.monotonic() >= deadline:
                 break
-            step = Step((Ask(None, _CLUSTER_SLOTS, node=node),), self.topology, self.servers.location)
-            until = now + (deadline - now) * _REFRESH_SHARE
-            await self._exchange(step, step.batches(until - now), until)
-            try:
-                (reply,) = step.result()
-                self.topology.learn(shards_in(reply.value, node))
-            except ValueError:
-                continue
-            except StoreError as error:
-                refusal = error
-            else:
+            [outcome] = await self._once([Ask(None, CLUSTER_SLOTS, node=node)], deadline)
+            if isinstance(outcome, StoreError):
+                refusal = outcome
+            elif self.topology.learn_from(outcome.value, node):
                 return
         self.topology.doubt()
         if refusal is not None and not self.topology.known:
             raise refusal
+
+    async def _inspect(self, inspector: Inspector, now: float, deadline: float) -> None:
+        """Check the primaries that need it. One that does not answer is left for later."""
+        steps = inspector.begin(now)
+        if steps is None:
+            return
+        asks = next(steps)
+        with suppress(StopIteration):
+            while True:
+                asks = steps.send(await self._once(asks, deadline))
+
+    async def _once(self, asks: Sequence[Ask], deadline: float) -> list[Reply | StoreError]:
+        """Send requests once, and return what came of each."""
+        now = time.monotonic()
+        until = now + (deadline - now) * SIDE_TRIP_SHARE
+        step = Step(asks, self.topology, self.servers.location)
+        await self._exchange(step, step.batches(until - now), until)
+        return step.outcomes()

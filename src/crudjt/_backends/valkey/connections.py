@@ -7,30 +7,31 @@ which not every reply was read is closed, whatever the reason, so that no reply 
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from crudjt._backends.valkey.failures import LinkBroken, LinkTimedOut, Unreachable
+from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.link import Link
 from crudjt._backends.valkey.location import Servers
-from crudjt._backends.valkey.requests import Ask, Node, Result, Steps
-from crudjt._backends.valkey.routing import Batch, Step
-from crudjt._backends.valkey.topology import Topology, shards_in
+from crudjt._backends.valkey.requests import Ask, Node, Reply, Result, Steps
+from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step
+from crudjt._backends.valkey.topology import Topology
 from crudjt._core import process_guard
 from crudjt.errors import StoreClosed, StoreError
 
 _IDLE = 1.0  # seconds after which a connection may have been closed by the server
-_CLUSTER_SLOTS = (b"CLUSTER", b"SLOTS")
-_REFRESH_SHARE = 0.5  # of the time that is left: one node that is stuck must not use all of it
 _MIN_LIMIT = 0.001  # seconds
 
 
 class Connections:
     """Connections to the servers of one store. Threads share it; each connection has one user at a time."""
 
-    def __init__(self, servers: Servers, topology: Topology) -> None:
-        """Take the servers and what is known of them. Nothing is sent."""
+    def __init__(self, servers: Servers, topology: Topology, inspector: Inspector | None = None) -> None:
+        """Take the servers and what is known of them; without an inspector nothing is checked. Nothing is sent."""
         self.servers = servers
         self.topology = topology
+        self.inspector = inspector
         self.closed = False
         self._free: dict[Node, list[Link]] = {}
         self._refreshing = threading.Lock()
@@ -74,6 +75,8 @@ class Connections:
         self._free = {}
         self._refreshing = threading.Lock()
         self.topology.leave_to_parent()
+        if self.inspector is not None:
+            self.inspector.leave_to_parent()
 
     def _carry_out(self, step: Step, deadline: float) -> None:
         """Send the requests of a step until each has a reply, or the time is over."""
@@ -82,7 +85,12 @@ class Connections:
                 raise StoreClosed
             if self.topology.doubtful:
                 self._refresh(deadline)
-            batches = step.batches(deadline - time.monotonic())
+            now = time.monotonic()
+            if self.inspector is not None and self.inspector.is_due(now):
+                self._inspect(self.inspector, now, deadline)
+            batches = step.batches(deadline - now)
+            if self.inspector is not None and self.inspector.blocked:
+                batches = step.admit(batches, self.inspector.blocked)
             self._exchange(step, batches, deadline)
             if not step.open:
                 return
@@ -176,21 +184,31 @@ class Connections:
     def _ask_for_map(self, deadline: float) -> None:
         refusal: StoreError | None = None
         for node in self.topology.sources():
-            now = time.monotonic()
-            if now >= deadline:
+            if time.monotonic() >= deadline:
                 break
-            step = Step((Ask(None, _CLUSTER_SLOTS, node=node),), self.topology, self.servers.location)
-            until = now + (deadline - now) * _REFRESH_SHARE
-            self._exchange(step, step.batches(until - now), until)
-            try:
-                (reply,) = step.result()
-                self.topology.learn(shards_in(reply.value, node))
-            except ValueError:
-                continue
-            except StoreError as error:
-                refusal = error
-            else:
+            [outcome] = self._once([Ask(None, CLUSTER_SLOTS, node=node)], deadline)
+            if isinstance(outcome, StoreError):
+                refusal = outcome
+            elif self.topology.learn_from(outcome.value, node):
                 return
         self.topology.doubt()
         if refusal is not None and not self.topology.known:
             raise refusal
+
+    def _inspect(self, inspector: Inspector, now: float, deadline: float) -> None:
+        """Check the primaries that need it. One that does not answer is left for later."""
+        steps = inspector.begin(now)
+        if steps is None:
+            return
+        asks = next(steps)
+        with suppress(StopIteration):
+            while True:
+                asks = steps.send(self._once(asks, deadline))
+
+    def _once(self, asks: Sequence[Ask], deadline: float) -> list[Reply | StoreError]:
+        """Send requests once, and return what came of each."""
+        now = time.monotonic()
+        until = now + (deadline - now) * SIDE_TRIP_SHARE
+        step = Step(asks, self.topology, self.servers.location)
+        self._exchange(step, step.batches(until - now), until)
+        return step.outcomes()

@@ -1,7 +1,7 @@
 """One step of an operation: which requests still need a reply, and where to send them. Pure: both drivers run it."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from crudjt._backends.valkey.replies import ErrorReply, Meaning, address, reason, store_error
@@ -11,6 +11,9 @@ from crudjt.errors import StoreError, StoreInaccessible, StoreUnavailable
 
 Command = tuple[bytes | int | str, ...]
 
+CLUSTER_SLOTS: Command = (b"CLUSTER", b"SLOTS")
+SIDE_TRIP_SHARE = 0.5  # of the time that is left for a call: a node that is stuck must not use all of it
+
 _ASKING: Command = (b"ASKING",)
 _MAX_REDIRECTS = 4  # trips that follow a redirection at once; later ones wait for a pause
 _MIN_PAUSE = 0.005  # seconds; doubled up to the next
@@ -18,6 +21,7 @@ _MAX_PAUSE = 0.1
 _WAIT_SHARE = 0.8  # of the time that is left: WAIT must answer before the driver gives its connection up
 _NO_OWNER = "no known node has the slot of the key"
 _NO_ADDRESS = "it does not know the address of another node; set cluster-announce-ip or cluster-announce-hostname there"
+_NOT_CHECKED = "its settings could not be checked yet"
 _LOST_REPLY = "the connection was closed before the answer"
 
 
@@ -55,7 +59,7 @@ class Step:
         self._topology = topology
         self._location = location
         self._replies: list[Reply | None] = [None] * len(asks)
-        self._error: StoreError | None = None
+        self._errors: dict[int, StoreError] = {}
         self._problem = _NO_OWNER
         self._redirected: dict[int, Node] = {}
         self._with_text: set[int] = set()
@@ -108,6 +112,17 @@ class Step:
             commands.append((b"WAIT", replicas, max(1, int(left * _WAIT_SHARE * 1000))))
             asks.append(-1)
         return Batch(node, commands, asks, replicas)
+
+    def admit(self, batches: Sequence[Batch], blocked: Mapping[Node, StoreError | None]) -> list[Batch]:
+        """Return the batches for nodes that may be used. `blocked` has the others, with the reason if it is known."""
+        for batch in batches:
+            if batch.node in blocked:
+                reason = blocked[batch.node]
+                if reason is None:
+                    self.not_sent(batch, _NOT_CHECKED)
+                else:
+                    self.failed(batch, reason)
+        return [batch for batch in batches if batch.node not in blocked]
 
     def received(self, batch: Batch, values: Sequence[Any]) -> None:
         """Take the replies to a batch. Those that are missing at the end are lost."""
@@ -168,12 +183,21 @@ class Step:
             StoreError: the first error; `StoreUnavailable` if requests are still open.
 
         """
-        if self._error is not None:
-            raise self._error
+        for error in self._errors.values():
+            raise error
         replies = [reply for reply in self._replies if reply is not None]
         if len(replies) < len(self._replies):
-            raise StoreUnavailable(self._location, self._problem)
+            raise self._unavailable()
         return replies
+
+    def outcomes(self) -> list[Reply | StoreError]:
+        """Return a reply or an error for each request, in their order."""
+        return [
+            self._errors.get(position) or reply or self._unavailable() for position, reply in enumerate(self._replies)
+        ]
+
+    def _unavailable(self) -> StoreUnavailable:
+        return StoreUnavailable(self._location, self._problem)
 
     def _refused(self, position: int, error: ErrorReply, node: Node) -> None:
         meaning = error.meaning
@@ -218,7 +242,7 @@ class Step:
             self.lost = True
 
     def _fail(self, position: int, error: StoreError) -> None:
-        self._error = self._error or error
+        self._errors[position] = error
         self._replies[position] = Reply(None)
 
     def _doubt(self) -> None:

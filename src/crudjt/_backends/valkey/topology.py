@@ -149,6 +149,15 @@ class Topology:
         self.known = True
         self.generation += 1
 
+    def learn_from(self, reply: Any, asked: Node) -> bool:
+        """Take a new map from a reply to CLUSTER SLOTS; return whether it was one."""
+        try:
+            shards = shards_in(reply, asked)
+        except ValueError:
+            return False
+        self.learn(shards)
+        return True
+
     def moved(self, slot: int, node: Node) -> None:
         """Take over where one slot is, from a MOVED reply."""
         self._owners[slot] = node
