@@ -17,7 +17,7 @@ from crudjt._backends.valkey.failures import (
 from crudjt._backends.valkey.location import Servers
 from crudjt._backends.valkey.replies import ErrorReply
 from crudjt._backends.valkey.requests import Node
-from crudjt._backends.valkey.routing import Command
+from crudjt._backends.valkey.routing import Command, encoded
 
 
 class _Error(ErrorReply, ResponseError):
@@ -79,9 +79,10 @@ class AsyncLink:
         connection = self._connection
         try:
             if len(commands) == 1:
-                await connection.send_packed_command(connection.pack_command(*commands[0]), check_health=False)
+                packed = connection.pack_command(*encoded(commands[0]))
             else:
-                await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+                packed = connection.pack_commands(map(encoded, commands))
+            await connection.send_packed_command(packed, check_health=False)
         except ValkeyError as error:
             raise LinkBroken from error
 

@@ -1,5 +1,7 @@
 """How a connection to a node fails, and why, in words. Both drivers use it."""
 
+import os
+import socket
 import ssl
 from typing import Any
 
@@ -50,21 +52,30 @@ def refused_connection(error: ErrorReply, node: Node, location: str) -> Exceptio
 def cannot_connect(error: Exception, node: Node, location: str) -> Exception:
     """Return what to raise for a connection that failed before a request was sent."""
     cause = error.__cause__ or error.__context__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        text = f"{address(node)}: its certificate is not trusted ({cause.verify_message}); see tls_ca"
-        return StoreInaccessible(location, text)
     if isinstance(cause, ssl.SSLError):
-        alert = cause.reason or ""
-        if any(part in alert for part in _ALERTS):
-            text = f"{address(node)}: it requires a client certificate, or does not trust it; see tls_cert and tls_key"
-            return StoreInaccessible(location, text)
-        if any(part in alert for part in _NO_TLS):
-            text = f"{address(node)}: it answers without TLS; use valkey:// or valkey+cluster://"
-            return StoreInaccessible(location, text)
-        return Unreachable(f"TLS failed ({alert})")
-    if isinstance(cause, OSError) and cause.strerror:
-        return Unreachable(f"cannot connect: {cause.strerror}")
+        refusal = _refused_by_tls(cause)
+        return (
+            Unreachable(f"TLS failed ({cause.reason})")
+            if refusal is None
+            else StoreInaccessible(location, f"{address(node)}: {refusal}")
+        )
+    if isinstance(cause, socket.gaierror):
+        return Unreachable("cannot connect: the name of the host is not known")
+    if isinstance(cause, OSError) and cause.errno:
+        return Unreachable(f"cannot connect: {os.strerror(cause.errno)}")
     return Unreachable("cannot connect: no answer in time, or the connection was closed at once")
+
+
+def _refused_by_tls(error: ssl.SSLError) -> str | None:
+    """Return why TLS will fail again, ``None`` if it may not."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message}); see tls_ca"
+    alert = error.reason or ""
+    if any(part in alert for part in _ALERTS):
+        return "it requires a client certificate, or does not trust it; see tls_cert and tls_key"
+    if any(part in alert for part in _NO_TLS):
+        return "it answers without TLS; use valkey:// or valkey+cluster://"
+    return None
 
 
 def connection_options(servers: Servers, node: Node) -> dict[str, Any]:

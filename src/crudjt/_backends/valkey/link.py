@@ -18,7 +18,7 @@ from crudjt._backends.valkey.failures import (
 from crudjt._backends.valkey.location import Servers
 from crudjt._backends.valkey.replies import ErrorReply
 from crudjt._backends.valkey.requests import Node
-from crudjt._backends.valkey.routing import Command
+from crudjt._backends.valkey.routing import Command, encoded
 
 _TOLERANCE = 0.1  # of a time limit: to set it costs a system call
 
@@ -87,9 +87,10 @@ class Link:
             connection._sock.settimeout(limit)  # noqa: SLF001 - there is no public way
         try:
             if len(commands) == 1:
-                connection.send_packed_command(connection.pack_command(*commands[0]), check_health=False)
+                packed = connection.pack_command(*encoded(commands[0]))
             else:
-                connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+                packed = connection.pack_commands(map(encoded, commands))
+            connection.send_packed_command(packed, check_health=False)
         except TimeoutError as error:
             raise LinkTimedOut from error
         except ValkeyError as error:

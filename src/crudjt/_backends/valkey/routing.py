@@ -25,6 +25,14 @@ _NOT_CHECKED = "its settings could not be checked yet"
 _LOST_REPLY = "the connection was closed before the answer"
 
 
+def encoded(command: Command) -> list[bytes]:
+    """Return a command as bytes.
+
+    libvalkey must get nothing else: it crashes the process if a signal handler raises while it packs an int.
+    """
+    return [each if isinstance(each, bytes) else str(each).encode() for each in command]
+
+
 class Batch(NamedTuple):
     """Commands that one node gets in one trip.
 
