@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.layout import Layout
@@ -19,8 +19,11 @@ from crudjt._core.operations import Sessions
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, Duration, KeepType
-from crudjt.base import Store
+from crudjt.base import Store, Writes
 from crudjt.errors import StoreClosed, StoreCorrupt, StoreInaccessible
+
+if TYPE_CHECKING:  # asyncio takes long to import
+    from crudjt._backends.valkey.async_store import AsyncValkeyStore
 
 
 def open_on_servers(settings: Settings) -> "ValkeyStore":
@@ -189,6 +192,15 @@ class ValkeyStore(Store):
     def close(self) -> None:
         """Disconnect."""
         self._connections.close()
+
+    def asynchronous(self, *, writes: Writes = "thread") -> "AsyncValkeyStore":  # noqa: ARG002 - nothing is inline
+        """Return an `AsyncStore` with connections of its own to the same servers."""
+        # asyncio takes long to import.
+        from crudjt._backends.valkey.aio import AsyncConnections  # noqa: PLC0415
+        from crudjt._backends.valkey.async_store import AsyncValkeyStore  # noqa: PLC0415
+
+        connections = AsyncConnections(self._connections.servers, self._connections.topology)
+        return AsyncValkeyStore(self, self._connections, connections, self._operations)
 
     def __repr__(self) -> str:
         """Return the location and state, without any data."""
