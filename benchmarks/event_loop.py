@@ -1,6 +1,6 @@
 """Measure for how long a store holds an event loop, under load.
 
-    python benchmarks/event_loop.py [--seconds 5] [--sessions 20000] [--writes thread|inline]
+    python benchmarks/event_loop.py [--seconds 5] [--sessions 20000] [--writes auto|thread|inline]
 
 One loop serves clients that read, create, update and delete as fast as they can. Beside them, in turn: nothing, other
 processes that do the same, large calls through the same store (`create_many`, `revoke`, `sessions`, `backup`, `sync`),
@@ -191,7 +191,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--sessions", type=int, default=20_000, help="of a large call")
-    parser.add_argument("--writes", choices=["thread", "inline"], default="thread")
+    parser.add_argument("--writes", choices=["auto", "thread", "inline"], default="auto")
     settings = parser.parse_args()
     key = crudjt.generate_secret_key()
     gc.collect()

@@ -16,7 +16,7 @@ from crudjt._core.validation import KEEP, Duration, KeepType
 
 __all__ = ["AsyncStore", "Store", "Writes", "new_session"]
 
-Writes = Literal["inline", "thread"]
+Writes = Literal["auto", "inline", "thread"]
 """Where an `AsyncStore` of an embedded store does its writes: on the thread of the event loop, or in another."""
 
 _NOT_PICKLED = "a store cannot be pickled or copied; pass on its location, and open it in each process"
@@ -261,7 +261,7 @@ class Store(ABC):
         An embedded store that is collected without it is closed soon after, and all stores at the end of the process.
         """
 
-    def asynchronous(self, *, writes: Writes = "thread") -> "AsyncStore | None":  # noqa: ARG002 - for backends
+    def asynchronous(self, *, writes: Writes = "auto") -> "AsyncStore | None":  # noqa: ARG002 - for backends
         """Return an `AsyncStore` of this store, or ``None`` if the backend has none; `crudjt.aio.wrap` calls it.
 
         Closing either closes both.

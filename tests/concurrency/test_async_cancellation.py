@@ -21,7 +21,8 @@ PATIENCE = 30.0
 
 OPENERS: dict[str, Callable[..., AsyncStore]] = {
     "inline": lambda path, **options: crudjt.aio.open(path, writes="inline", **options),
-    "thread": crudjt.aio.open,
+    "auto": crudjt.aio.open,
+    "thread": lambda path, **options: crudjt.aio.open(path, writes="thread", **options),
     "full": lambda path, **options: crudjt.aio.open(path, durability="full", **options),
     "remote": lambda path, **options: crudjt.aio.wrap(ServedStore(path, **options)),
 }

@@ -374,8 +374,8 @@ def test_closing_twice_does_nothing_and_leaving_the_block_closes(loop: Loop, pat
     assert "closed" in repr(store)
 
 
-def test_writes_is_inline_or_thread(store: crudjt.Store) -> None:
-    with pytest.raises(crudjt.InvalidParameter, match="writes must be 'inline' or 'thread', not 'process'"):
+def test_writes_is_auto_inline_or_thread(store: crudjt.Store) -> None:
+    with pytest.raises(crudjt.InvalidParameter, match="writes must be 'auto', 'inline' or 'thread', not"):
         crudjt.aio.wrap(store, writes="process")  # type: ignore[arg-type] # what is tested
 
 

@@ -24,7 +24,8 @@ PATIENCE = 30.0
 
 OPENERS: dict[str, Callable[..., AsyncStore]] = {
     "inline": lambda path, **options: crudjt.aio.open(path, writes="inline", **options),
-    "thread": crudjt.aio.open,
+    "auto": crudjt.aio.open,
+    "thread": lambda path, **options: crudjt.aio.open(path, writes="thread", **options),
     "full": lambda path, **options: crudjt.aio.open(path, durability="full", **options),
     "remote": lambda path, **options: crudjt.aio.wrap(ServedStore(path, **options)),
     "any": lambda path, **options: crudjt.aio.wrap(open_delegating(path, **options)),
@@ -93,7 +94,7 @@ def test_a_call_that_is_cancelled_before_a_thread_began_it_is_not_made_and_one_t
     gate = Gate(clock)
 
     async def cancel() -> None:
-        store = crudjt.aio.open(path, secret_key=secret_key, clock=gate)
+        store = crudjt.aio.open(path, writes="thread", secret_key=secret_key, clock=gate)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store.create, {"begun": True})
@@ -132,7 +133,7 @@ def test_work_that_is_to_be_finished_is_when_its_caller_is_cancelled(
 ) -> None:
     """Though it waits for a thread, and though asyncio cancels twice."""
     gate = Gate(clock)
-    store = crudjt.aio.open(path, secret_key=secret_key, clock=gate)
+    store = crudjt.aio.open(path, writes="thread", secret_key=secret_key, clock=gate)
 
     async def in_trio() -> None:
         async with trio.open_nursery() as nursery:

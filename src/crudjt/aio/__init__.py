@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def open(  # noqa: A001 - as crudjt.open
-    location: Location | None = None, *, writes: Writes = "thread", **options: "Unpack[OpenOptions]"
+    location: Location | None = None, *, writes: Writes = "auto", **options: "Unpack[OpenOptions]"
 ) -> AsyncStore:
     """Open the store in a directory, or connect to a server that has it open.
 
@@ -32,8 +32,10 @@ def open(  # noqa: A001 - as crudjt.open
 
     Args:
         location: as for `crudjt.open`.
-        writes: "thread", or "inline" to make the writes of an embedded store on the thread of the event loop: some 90
-            µs faster each, but the loop waits whenever a write has to wait for the disk or for another process.
+        writes: where the writes of an embedded store are made. "auto": on the thread of the event loop while no process
+            holds the write lock or syncs, else in another thread, so that the loop does not wait. "thread": always in
+            another thread, some 90 µs slower each. "inline": always on the thread of the loop, which waits whenever a
+            write has to wait for the disk or for another process.
         options: as for `crudjt.open`.
 
     Raises:
@@ -45,7 +47,7 @@ def open(  # noqa: A001 - as crudjt.open
     return wrap(opening.open(location, **options), writes=writes)
 
 
-def wrap(store: Store | AsyncStore, *, writes: Writes = "thread") -> AsyncStore:
+def wrap(store: Store | AsyncStore, *, writes: Writes = "auto") -> AsyncStore:
     """Return an open store as an `AsyncStore`. Both are the same store: closing one closes both.
 
     A store on a server is called over a connection of its own. A store of a backend without an `AsyncStore` is called
@@ -59,4 +61,4 @@ def wrap(store: Store | AsyncStore, *, writes: Writes = "thread") -> AsyncStore:
 
 def _require_writes(writes: str) -> None:
     if writes not in get_args(Writes):
-        raise InvalidParameter("writes", f"writes must be 'inline' or 'thread', not {writes!r}")
+        raise InvalidParameter("writes", f"writes must be 'auto', 'inline' or 'thread', not {writes!r}")

@@ -1,7 +1,8 @@
-"""`AsyncEmbeddedStore`: reads on the thread of the event loop, writes in threads.
+"""`AsyncEmbeddedStore`: what waits for nothing is done on the thread of the event loop, all else in other threads.
 
-A read waits for nothing, and to hand it to a thread would take many times as long. What may wait, for the disk, a lock
-or a large scan, is done in a thread of the store's own. An LMDB write transaction begins and ends in one thread, since
+A read waits for nothing, and to hand it to a thread would take many times as long; nor does a write while no process
+holds the write lock or syncs. What may wait, for the disk, a lock or a large scan, is done in a thread of the store's
+own. An LMDB write transaction begins and ends in one thread, since
 each lies within one method of `EmbeddedStore`; there is no ``await`` in it, so no cancellation can interrupt it.
 """
 
@@ -30,16 +31,20 @@ _DURABLE_WRITERS = 32
 class AsyncEmbeddedStore(AsyncStore):
     """An embedded store for asyncio and trio.
 
-    A write takes some 100 µs in a thread, and a read that is counted or restarts an idle timeout does too. With
-    ``writes="inline"`` it takes some 10 µs, but the loop waits with it: milliseconds while the log is being synced to
-    disk, longer while another process creates thousands of sessions at once, and without end while a process that was
-    stopped (SIGSTOP, a debugger) in the middle of a write holds the lock. ``durability="full"`` always uses threads.
+    A write that meets no other takes some 10 µs on the thread of the loop, and some 100 µs in another thread, as does a
+    read that is counted or restarts an idle timeout. ``durability="full"`` always uses threads. With
+    ``writes="inline"`` every write is made on the thread of the loop, which waits with it: milliseconds while the log
+    is being synced to disk, longer while another process creates thousands of sessions at once, and without end while a
+    process that was stopped (SIGSTOP, a debugger) in the middle of a write holds the lock.
     """
 
     def __init__(self, store: "EmbeddedStore", *, writes: Writes) -> None:
         """Take an open store, which is closed with this one; `crudjt.aio.open` calls this."""
         self._store = store
         self._inline = writes == "inline" and not store.durable
+        # Whether to look if a write would have to wait, and whether the first write, in a thread, has found the lock.
+        self._looks = writes == "auto" and not store.durable
+        self._looks_now = False
         self._threads = ThreadPools(_DURABLE_WRITERS if store.durable else _WRITERS)
 
     @property
@@ -68,10 +73,8 @@ class AsyncEmbeddedStore(AsyncStore):
         return await self._write(self._store.create, data, ttl, max_reads, idle=idle, subject=subject)
 
     async def read(self, token: str) -> Session | None:
-        if self._inline and not self._threads.long:
-            return self._store.read(token)
         found = self._store.read_or_defer(token)
-        return await self._threads.run_short(found) if isinstance(found, partial) else found
+        return await self._write(found) if isinstance(found, partial) else found
 
     async def peek(self, token: str) -> Session | None:
         return self._store.peek(token)
@@ -163,9 +166,18 @@ class AsyncEmbeddedStore(AsyncStore):
 
     async def _write(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
         # While a long call runs, no write is done inline: it might have to wait for that one.
-        if self._inline and not self._threads.long:
-            return call(*arguments, **keywords)
+        if not self._threads.long and not self._threads.closing:
+            if self._inline or (self._looks_now and self._store.writes_at_once()):
+                return call(*arguments, **keywords)
+            if self._looks and not self._looks_now:
+                return await self._threads.run_short(self._write_first, call, *arguments, **keywords)
         return await self._threads.run_short(call, *arguments, **keywords)
+
+    def _write_first(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
+        """Find the write lock, so that later writes need no thread, and make the first write."""
+        self._store.find_lock()
+        self._looks_now = True
+        return call(*arguments, **keywords)
 
     async def _write_many(
         self, call: Callable[..., Result], items: Iterable[Any], *arguments: Any, **keywords: Any

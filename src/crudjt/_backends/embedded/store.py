@@ -384,7 +384,7 @@ class EmbeddedStore(Store):
         self._abandon.detach()
         registry.release(engine, self._options)
 
-    def asynchronous(self, *, writes: Writes = "thread") -> "AsyncEmbeddedStore":
+    def asynchronous(self, *, writes: Writes = "auto") -> "AsyncEmbeddedStore":
         from crudjt._backends.embedded.aio import AsyncEmbeddedStore  # noqa: PLC0415 - asyncio takes long to import
 
         return AsyncEmbeddedStore(self, writes=writes)
@@ -398,6 +398,14 @@ class EmbeddedStore(Store):
     def key_is_known(self) -> bool:
         """Whether one of the secret keys has made a session here, or none has yet."""
         return self._key_is_known
+
+    def find_lock(self) -> None:
+        """Prepare `writes_at_once`. It may have to wait, as a write."""
+        self._engine.find_lock()
+
+    def writes_at_once(self) -> bool:
+        """Tell whether a small write would wait for nothing now. The first session under a new key waits for files."""
+        return self._engine.is_free() and self._minting is self._sessions
 
     # What the methods share
 

@@ -164,7 +164,7 @@ class RemoteStore(Store):
         """Disconnect; the server keeps the store open."""
         self._connection.close()
 
-    def asynchronous(self, *, writes: Writes = "thread") -> "AsyncRemoteStore":  # noqa: ARG002 - nothing is inline
+    def asynchronous(self, *, writes: Writes = "auto") -> "AsyncRemoteStore":  # noqa: ARG002 - nothing is inline
         """Return an `AsyncStore` with a connection of its own to the same server."""
         from crudjt._backends.grpc.aio import AsyncRemoteStore  # noqa: PLC0415 - asyncio takes long to import
 

@@ -44,6 +44,7 @@ WORD_SEALED_BYTES = 9  # log bytes in segments before the current one that a reb
 WORD_LOG_ALLOCATED = 10  # bytes of the current segment's file that may be written through a map; 0 where unknown
 _WORDS_SEGMENT_INODE = (11, 12)  # inodes of the last two segments, by parity of their numbers; 0 where unknown
 WORD_PID_NAMESPACE = 13  # inode of the PID namespace whose processes may have the store open; 0 where unknown
+WORD_SYNCING = 14  # not 0 while a process syncs the log; one that dies in it leaves that to the next sync
 
 # The slot of transaction T begins at word SLOT_WORDS[T % 2]: the transaction's id, then a LogEnd.
 SLOT_WORDS = (16, 24)

@@ -40,7 +40,8 @@ from crudjt._backends.embedded.engine.room import (
 )
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, encode_entry, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
-from crudjt._backends.embedded.engine.view import SEGMENT_KEY, SizeReached, Snapshot, ViewError, put_new
+from crudjt._backends.embedded.engine.view import LMDB_LOCK_FILE, SEGMENT_KEY, SizeReached, Snapshot, ViewError, put_new
+from crudjt._backends.embedded.engine.write_lock import WriteLock, find_held
 from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Reader, Result
 from crudjt._core.gil import free_in_batches
 from crudjt._core.moves import NOTE_KEY
@@ -57,6 +58,7 @@ class Engine(OpenDirectory):
         super().__init__(directory, ready)
         self._lock = lock
         self._log = LiveLog(directory, self.control, preallocates=self.view.preallocates)
+        self._lock_word: WriteLock | None = None
         self.check_files = OpenFiles(directory, lock, self.control, self.log_end, self._refuse).check
         self._make_locks()
 
@@ -272,6 +274,33 @@ class Engine(OpenDirectory):
             raise self._translated(error) from error
         if isinstance(error, OSError):
             raise store_error(error, self.directory) from error
+
+    # Waiting
+
+    def find_lock(self) -> None:
+        """Find the write lock, so that `is_free` can tell. It may have to wait for it."""
+        self._reach_view()
+        with self._writing:
+            transaction = self.begin(None, None, True)  # noqa: FBT003 - as in write
+            try:
+                self._lock_word = find_held(self.view.directory / LMDB_LOCK_FILE)
+            finally:
+                transaction.abort()
+
+    def is_free(self) -> bool:
+        """Return whether a write would begin at once: no process writes or syncs, as far as a look can tell.
+
+        Between the look and the lock another process may be faster: the time of some instructions.
+        """
+        lock = self._lock_word
+        return (
+            lock is not None
+            and lock.is_free()
+            and not self._writing.locked()
+            and not self.words[control_block.WORD_SYNCING]
+            and self._view is not None
+            and bool(own_memory[0])
+        )
 
     # Syncing
 

@@ -78,12 +78,15 @@ class LiveLog:
             return  # another process has ended and synced it
         except OSError as error:
             raise store_error(error, self._store) from error
+        self._words[control_block.WORD_SYNCING] = 1
         try:
             writer.sync()
             writer.mark_synced(target.end)
         except OSError as error:
             self._control.fail()
             raise StoreFailed(self._store, "a sync to disk failed; close the store everywhere and reopen it") from error
+        finally:
+            self._words[control_block.WORD_SYNCING] = 0
         self._words[control_block.WORD_SYNCED_END] = target.end
         self._words[control_block.WORD_SYNCED_SEQUENCE] = target.sequence
         self._words[control_block.WORD_SYNCED_AT] = system_clock() // NS_PER_MS
