@@ -1,4 +1,4 @@
-"""Check that an application written as the pages of the frameworks show it passes mypy in strict mode."""
+"""Check that code written as the pages of the frameworks and of backends show it passes mypy in strict mode."""
 
 import subprocess
 import sys
@@ -20,6 +20,8 @@ def main() -> int:
         modules = [Path(directory, f"{page.stem}_page.py") for page in pages]
         for page, module in zip(pages, modules, strict=True):
             module.write_text("\n\n".join(blocks(page.read_text())))
+        modules.append(Path(directory, "backends_page.py"))
+        modules[-1].write_text(blocks((ROOT / "docs" / "backends.md").read_text())[0])  # the store
         mypy = [sys.executable, "-m", "mypy", *OPTIONS, "--cache-dir", f"{directory}/cache", *map(str, modules)]
         return subprocess.run(mypy, cwd=ROOT / "src", check=False).returncode
 

@@ -1,7 +1,8 @@
 """`Store` and `AsyncStore`: the interface that every backend implements, and its documentation.
 
 A backend implements `Store`, and `AsyncStore` where it can do better than to run a `Store` in threads. Whatever takes a
-store takes either of them, and requires nothing else.
+store takes either of them, and requires nothing else. The functions check parameters, and convert data and sessions, as
+every backend does it.
 """
 
 from abc import ABC, abstractmethod
@@ -10,11 +11,42 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
+from crudjt._core.codec import pack, unpack
 from crudjt._core.session import Session, new_session
 from crudjt._core.stats import Stats
-from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt._core.tokens import token_block
+from crudjt._core.validation import (
+    KEEP,
+    Duration,
+    KeepType,
+    NewLimits,
+    StoredLimits,
+    changed_limits,
+    checked_handle,
+    checked_subject,
+    checked_version,
+    list_of_tokens,
+    new_limits,
+)
 
-__all__ = ["AsyncStore", "Store", "Writes", "new_session"]
+__all__ = [
+    "AsyncStore",
+    "Duration",
+    "NewLimits",
+    "Store",
+    "StoredLimits",
+    "Writes",
+    "changed_limits",
+    "checked_handle",
+    "checked_subject",
+    "checked_version",
+    "list_of_tokens",
+    "new_limits",
+    "new_session",
+    "pack",
+    "token_block",
+    "unpack",
+]
 
 Writes = Literal["auto", "inline", "thread"]
 """Where an `AsyncStore` of an embedded store does its writes: on the thread of the event loop, or in another."""

@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 import crudjt
+import crudjt.base
 import crudjt.server
 import crudjt.testing
 from tests.support.interface import PROPERTIES, SIGNATURES, called, public
@@ -93,6 +94,13 @@ def test_the_public_face_of_the_server_is_this() -> None:
     assert public(crudjt.server) >= {"Server", "TLS"}
     assert public(crudjt.server.Server) == {"addresses", "start", "stop"}
     assert called(crudjt.server.Server).startswith("(store, listen, *, ")
+
+
+def test_the_functions_for_backends_are_these() -> None:
+    assert {name for name in crudjt.base.__all__ if callable(getattr(crudjt.base, name)) and name.islower()} == {
+        "changed_limits", "checked_handle", "checked_subject", "checked_version", "list_of_tokens", "new_limits",
+        "new_session", "pack", "token_block", "unpack",
+    }  # fmt: skip
 
 
 def test_keep_reads_well_in_signatures() -> None:
