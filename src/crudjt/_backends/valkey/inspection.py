@@ -82,14 +82,14 @@ class Inspector:
             self.blocked = {**{node: self.blocked.get(node) for node in new}, **self._wrong_clocks}
             if not (new or is_time):
                 return None
-            self._next = now + (_RETRY if self.blocked else _INTERVAL)
-            return self._steps(new, primaries)
+            self._next = now + _RETRY  # also if the inspection is interrupted
+            return self._steps(new, primaries, now)
 
     def leave_to_parent(self) -> None:
         """Replace the lock, which a thread of the parent process may hold."""
         self._lock = threading.Lock()
 
-    def _steps(self, new: Sequence[Node], primaries: Sequence[Node]) -> Inspection:
+    def _steps(self, new: Sequence[Node], primaries: Sequence[Node], now: float) -> Inspection:
         if new:
             outcomes = yield [ask for node in new for ask in self._questions(node)]
             each = len(outcomes) // len(new)
@@ -100,6 +100,8 @@ class Inspector:
             outcomes = yield [Ask(None, (b"TIME",), node=node) for node in primaries]
             self._set_clock(self._clock, dict(zip(primaries, outcomes, strict=True)), before, local_ns())
         self._conclude(primaries)
+        if not self.blocked:
+            self._next = now + _INTERVAL
 
     def _questions(self, node: Node) -> list[Ask]:
         return [

@@ -28,8 +28,8 @@ DEFAULT_PORT = 6379
 DEFAULT_NAMESPACE = "crudjt"
 MAX_TIMEOUT = 3600.0
 
-Assumption = Literal["noeviction", "aof", "appendfsync", "version", "clock"]
-"""What `assume` takes: a property of the servers that cannot be checked there, and is taken for granted."""
+Assumption = Literal["noeviction", "aof", "appendfsync"]
+"""What `assume` takes: a setting of the servers that is taken for granted, where it cannot be seen."""
 
 _ALLOWED = "valkey+cluster://host:port,host:port/namespace or valkey://host:port/namespace; valkeys… with TLS"
 _HOST = re.compile(r"[A-Za-z0-9._-]+")

@@ -5,7 +5,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crudjt._backends.valkey.cluster_clock import ClusterClock
 from crudjt._backends.valkey.connections import Connections
+from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.manifest import open_manifest
 from crudjt._backends.valkey.operations import Operations
@@ -13,8 +15,9 @@ from crudjt._backends.valkey.requests import Result, Steps
 from crudjt._backends.valkey.settings import Settings
 from crudjt._backends.valkey.steps.records import Durability, Records
 from crudjt._backends.valkey.steps.syncing import LIMIT as SYNC_LIMIT
-from crudjt._backends.valkey.steps.upkeep import least_replicas
+from crudjt._backends.valkey.steps.upkeep import reach_primaries
 from crudjt._backends.valkey.topology import Topology
+from crudjt._core.clock import system_clock
 from crudjt._core.operations import Sessions
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -29,18 +32,25 @@ if TYPE_CHECKING:  # asyncio takes long to import
 def open_on_servers(settings: Settings) -> "ValkeyStore":
     """Connect to the servers and open the store there, or make it."""
     servers, layout = settings.servers, Layout(settings.servers.namespace)
-    connections = Connections(servers, Topology(servers.nodes, clustered=servers.clustered))
+    topology = Topology(servers.nodes, clustered=servers.clustered)
+    own_clock = ClusterClock() if settings.clock is system_clock else None
+    inspector = Inspector(
+        servers,
+        topology,
+        own_clock,
+        replicas=0 if settings.endings == "interval" else settings.replicas,
+        full=settings.endings == "full",
+    )
+    connections = Connections(servers, topology, inspector)
 
     def damaged(id_: bytes) -> StoreCorrupt:
         return StoreCorrupt(servers.location, None, f"the record of session {id_.hex()} is damaged")
 
     try:
-        replicas = settings.replicas
-        if replicas is None:
-            replicas = max(connections.run(least_replicas()), 1)
+        connections.run(reach_primaries())
         durability = Durability(
-            changes=0 if settings.durability == "interval" else replicas,
-            endings=0 if settings.endings == "interval" else replicas,
+            changes=0 if settings.durability == "interval" else inspector.replicas,
+            endings=0 if settings.endings == "interval" else inspector.replicas,
         )
         opening = open_manifest(servers.location, layout, settings.secrets, durability.endings, create=settings.create)
         keyring, placement = connections.run(opening, per_step=True)
@@ -48,7 +58,7 @@ def open_on_servers(settings: Settings) -> "ValkeyStore":
         connections.close()
         raise
     sessions = Sessions(keyring, placement, damaged)
-    records = Records(servers.location, layout, sessions, settings.clock, durability)
+    records = Records(servers.location, layout, sessions, own_clock or settings.clock, durability)
     return ValkeyStore(connections, Operations(records, settings.max_data_bytes), settings)
 
 
