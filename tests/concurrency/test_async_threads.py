@@ -117,12 +117,12 @@ def test_a_read_goes_to_a_thread_only_where_it_writes(
             in_threads[method.__name__] = threading.current_thread().name.startswith("crudjt-aio")
             return method(*arguments)
 
-        for method in (engine.get, engine.write):
+        for method in (engine.get_with_id, engine.write):
             monkeypatch.setattr(engine, method.__name__, partial(note, method))
         session = loop.run(crudjt.aio.wrap(store, writes="thread").read(token))
         assert session.data == {"a": 1}
         assert session.reads_left == (1 if counted else None)
-        assert in_threads == ({"get": False, "write": True} if counted else {"get": False})
+        assert in_threads == ({"get_with_id": False, "write": True} if counted else {"get_with_id": False})
 
 
 @pytest.mark.parametrize("idle", [None, 100])
@@ -144,7 +144,7 @@ def test_a_session_that_was_read_is_in_the_cache_and_a_change_by_another_process
         token = store.create({"n": 1}, idle=idle)
         assert loop.run(read(asynchronous, token)) == {"n": 1}
         with monkeypatch.context() as patch:
-            patch.setattr(engine_of(store), "get", refuse)
+            patch.setattr(engine_of(store), "get_with_id", refuse)
             assert loop.run(read(asynchronous, token)) == {"n": 1}
         assert other.call("update", token, {"n": 2})
         assert loop.run(read(asynchronous, token)) == {"n": 2}

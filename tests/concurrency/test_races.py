@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import crudjt
-from crudjt._backends.embedded.engine.control_block import begin_word
+from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._core import random_pool, tokens
 from crudjt.testing import FakeClock
@@ -344,8 +344,8 @@ def test_no_read_that_begins_after_a_change_returned_sees_the_state_before_it(
                 writer.settle()
                 change()
             writer.settle()
-        pairs = {begin_word(bytes.fromhex(handle)) for handle in writer.ids}
-        assert (len(pairs) == 1) is colliding
+        words = {cache_word(bytes.fromhex(handle)) for handle in writer.ids}
+        assert (len(words) == 1) is colliding
         assert writer.changes > 5000
 
 
@@ -355,17 +355,17 @@ def test_a_change_between_looking_and_keeping_is_not_cached_over(
 ) -> None:
     """Another process changes the session after this one has looked it up, and before it keeps what it found."""
     token = store.create({"n": 1})
-    get = engine_of(store).get
+    get = engine_of(store).get_with_id
     arguments = (token, {"n": 2}) if change == "update" else (token,)
     with StoreProcess(path, secret_key) as other:
 
-        def get_and_lose_the_race(key: bytes) -> bytes | None:
-            record = get(key)
+        def get_and_lose_the_race(key: bytes) -> tuple[bytes | None, int]:
+            found = get(key)
             assert other.call(change, *arguments)
-            return record
+            return found
 
         with monkeypatch.context() as patch:
-            patch.setattr(engine_of(store), "get", get_and_lose_the_race)
+            patch.setattr(engine_of(store), "get_with_id", get_and_lose_the_race)
             late = store.read(token)
         assert late is not None
         assert late.data == {"n": 1}

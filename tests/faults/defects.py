@@ -15,7 +15,7 @@ import pytest
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import compaction, control_block, engine, opening, recovery, segment
-from crudjt._backends.embedded.engine.control_block import CACHE_PAIRS, ControlBlock
+from crudjt._backends.embedded.engine.control_block import ControlBlock
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.log import LiveLog
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
@@ -28,8 +28,7 @@ from crudjt._core.changes import DELETE
 from crudjt._core.operations import Sessions
 from crudjt._core.process_guard import own_memory
 
-_FIRST_BEGIN = control_block._CACHE_WORDS  # of the read cache's pairs of words
-_FIRST_END = _FIRST_BEGIN + CACHE_PAIRS
+_FIRST_CACHE_WORD = control_block._FIRST_CACHE_WORD
 _MADV_KEEPONFORK = 19  # missing from the module mmap
 
 
@@ -81,55 +80,42 @@ class Through:
 # The read cache
 
 
-class _EndEarly(Through):
-    """Words of the control block: the end word of a pair is written with its begin word."""
+class _WordsLate(Through):
+    """Words of the control block: those of the read cache are written when `release_late` is called."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self._late: list[tuple[int, int]] = []
 
     def __setitem__(self, word: int, number: int) -> None:
-        self._inner[word] = number
-        if _FIRST_BEGIN <= word < _FIRST_END:
-            self._inner[word + CACHE_PAIRS] = number
+        if word >= _FIRST_CACHE_WORD:
+            self._late.append((word, number))
+        else:
+            self._inner[word] = number
+
+    def release_late(self) -> None:
+        for word, number in self._late:
+            self._inner[word] = number
 
 
-class _BeginLate(Through):
-    """Words of the control block: the begin word of a pair is written with its end word."""
-
-    def __setitem__(self, word: int, number: int) -> None:
-        if _FIRST_BEGIN <= word < _FIRST_END:
-            return
-        self._inner[word] = number
-        if word >= _FIRST_END:
-            self._inner[word - CACHE_PAIRS] = number
-
-
-class _AlwaysEqual(Through):
-    """Words of the control block: both of a pair seem to be what the begin word is."""
-
-    def __getitem__(self, word: int) -> int:
-        return int(self._inner[word - CACHE_PAIRS if word >= _FIRST_END else word])
-
-
-def _write_with_words(kind: type[Through]) -> None:
+def word_set_after_the_commit() -> None:
     def write(original: Callable[..., Any], self: Engine, *arguments: Any) -> Any:
-        with set_for_a_block(self, "words", kind(self.words)):
-            return original(self, *arguments)
+        words = _WordsLate(self.words)
+        with set_for_a_block(self, "words", words):
+            result = original(self, *arguments)
+        words.release_late()
+        return result
 
     around(Engine, "write", write)
 
 
-def end_word_before_the_commit() -> None:
-    _write_with_words(_EndEarly)
-
-
-def begin_word_after_the_commit() -> None:
-    _write_with_words(_BeginLate)
-
-
 def cache_filled_unchecked() -> None:
-    def read_view(original: Callable[..., Any], self: EmbeddedStore, *arguments: Any) -> Any:
-        with set_for_a_block(self, "_words", _AlwaysEqual(self._words)):
-            return original(self, *arguments)
+    """Every snapshot says that it includes all transactions."""
 
-    around(EmbeddedStore, "_read_view", read_view)
+    def get_with_id(original: Callable[..., Any], self: Engine, key: bytes) -> Any:
+        return original(self, key)[0], 2**64
+
+    around(Engine, "get_with_id", get_with_id)
 
 
 def cache_used_unchecked() -> None:

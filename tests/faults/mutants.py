@@ -47,12 +47,8 @@ CAUGHT, MISSED, BROKEN = "caught", "MISSED", "BROKEN"
 
 MUTANTS = [
     Mutant(
-        "the end word is written before the commit",
-        defects.end_word_before_the_commit, interleavings.run, 2, quick=True,
-    ),
-    Mutant(
-        "the begin word is written after the commit",
-        defects.begin_word_after_the_commit, interleavings.run, 2, quick=True,
+        "the word of the cache is set after the commit",
+        defects.word_set_after_the_commit, interleavings.run, 2, quick=True,
     ),
     Mutant("the cache is filled without its check", defects.cache_filled_unchecked, interleavings.run, 2, quick=True),
     Mutant("the cache is used without its check", defects.cache_used_unchecked, interleavings.run, 2, quick=True),

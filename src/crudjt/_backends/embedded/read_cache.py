@@ -1,12 +1,14 @@
 """The read cache of one process, which never serves a session that any process has changed.
 
-The control block holds pairs of words (begin, end), chosen by id. A writer sets ``begin`` to its transaction id
-before it commits, and ``end`` after. A reader notes the pair before it reads the view and keeps what it read only if
-both words were equal; it uses what it kept only while ``begin`` still equals what it noted.
+The control block holds words, chosen by id. A writer sets the word to its transaction id before it commits. A reader
+notes the word, and keeps what it read only if the snapshot it read from includes that transaction. It uses what it kept
+only while the word still equals what it noted.
 
-Why that is enough: what was read before a commit was noted before it too, and from before that commit on ``begin``
-differs from the note permanently, since it is set under the write lock and transaction ids only grow. A writer that
-dies, or is late, leaves a pair unequal: that costs misses until the next write to the pair, never a stale hit.
+Why that is enough: what was read before a commit either noted an earlier id, from which the word differs permanently
+from that commit on, since it is set under the write lock and transaction ids only grow; or it noted the id of the
+transaction that it does not include, and was not kept. So it does not matter whether the note or the snapshot was
+taken first: processors other than x86 may change their order. A writer that dies or fails before its commit leaves an
+id that no snapshot includes until another transaction with that id commits: that costs misses, never a stale hit.
 """
 
 from collections import OrderedDict
@@ -27,8 +29,8 @@ class Cached(Envelope, gc=False):
 
     key: int  # index in the ring, from the newest on
     words: memoryview  # of the control block
-    word: int  # where its pair begins in the control block
-    noted: int  # the value of both words
+    word: int  # its index among them
+    noted: int  # the value of the word
     until_ns: int  # when it expires from the cache, 0 for never
     packed: bytes  # the data, to be decoded for each caller
     used: bool = False  # set by a hit, cleared when it is the oldest

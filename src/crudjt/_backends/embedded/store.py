@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 from crudjt._backends.embedded.engine import backup, known_keys, registry, sweep
-from crudjt._backends.embedded.engine.control_block import CACHE_PAIRS, begin_word
+from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.read_cache import Cached, ReadCache
 from crudjt._backends.embedded.stats import read_stats
@@ -185,9 +185,9 @@ class EmbeddedStore(Store):
         sessions = self._sessions
         for number, key in enumerate(sessions.keyring.newest_first):
             id_ = key.tokens.id(block)
-            word = begin_word(id_)
-            begin, end = words[word], words[word + CACHE_PAIRS]  # before the view is read: see read_cache.py
-            record = self._engine.get(SESSION + id_)
+            word = cache_word(id_)
+            noted = words[word]
+            record, snapshot = self._engine.get_with_id(SESSION + id_)
             if record is None:
                 continue
             head, packed, subject = sessions.opened(key, id_, record)
@@ -201,9 +201,9 @@ class EmbeddedStore(Store):
                     take = partial(self._take, token, Found(key, id_, record, header), packed, subject, now_ns)
                     return take if defer else take()
             data = unpack(packed)
-            if begin != end:
+            if noted > snapshot:  # a change may not be in it: see read_cache.py
                 return Session(data, None, Envelope(id_, head, subject), now_ns)
-            entry = Cached(id_, head, subject, number, words, word, begin, until * NS_PER_MS, packed)
+            entry = Cached(id_, head, subject, number, words, word, noted, until * NS_PER_MS, packed)
             self._cache.keep(token, entry)
             return Session(data, None, entry, now_ns)
         return None

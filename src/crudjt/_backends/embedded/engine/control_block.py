@@ -12,7 +12,7 @@ Any transaction may be refused, fail or die before its commit. So a word that is
 without it as well:
 
 - slots: the half of a transaction that did not commit is not looked at, but to find what it left in the log;
-- the begin words of the cache: a value that no commit follows costs misses;
+- the words of the cache: a value that no commit follows costs misses;
 - WORD_ALLOCATED, WORD_LOG_ALLOCATED: they describe files, are raised after these have grown, and lowered before they
   are cut;
 - WORD_ATTENTION: raised only where the room was found for transactions that need no look, whether this one is among
@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from crudjt import _filesystem
 
-MAGIC = 0x33304C5254434A54  # "TJCTRL03"
+MAGIC = 0x34304C5254434A54  # "TJCTRL04"
 
 WORD_MAGIC = 0
 WORD_FAILED = 1  # not 0: every process stops or looks, for this reason: DISK_FAILED, FILES_REPLACED or MOVING
@@ -51,11 +51,10 @@ SLOT_WORDS = (16, 24)
 _SLOT_OFFSETS = (8 * 16, 8 * 24)
 STATE_OFFSETS = (8 * 17, 8 * 25)
 
-# Pairs (begin, end) of the read cache, chosen by id: all that begin, then all that end, since a hit looks at one only.
-# See read_cache.py.
-CACHE_PAIRS = 262_144
-_CACHE_WORDS = 512
-CONTROL_BYTES = (_CACHE_WORDS + 2 * CACHE_PAIRS) * 8
+# Words of the read cache, chosen by id. See read_cache.py.
+_CACHE_WORDS = 262_144
+_FIRST_CACHE_WORD = 512
+CONTROL_BYTES = (_FIRST_CACHE_WORD + _CACHE_WORDS) * 8
 
 
 # Native, so that each field is one store of a word.
@@ -128,8 +127,8 @@ class ControlBlock:
         """Stop every process, or make it look: writers look at the flag, and readers once their caches are void."""
         self.words[WORD_FAILED] = reason
         self.words[WORD_ATTENTION] = 0
-        for begin in range(_CACHE_WORDS, _CACHE_WORDS + CACHE_PAIRS):
-            self.words[begin] = 2**64 - 1
+        for word in range(_FIRST_CACHE_WORD, _FIRST_CACHE_WORD + _CACHE_WORDS):
+            self.words[word] = 2**64 - 1
 
     def note_segment(self, number: int, path: Path) -> None:
         """Note the inode of a new segment, before a transaction makes it the current one."""
@@ -157,10 +156,7 @@ class ControlBlock:
         self.map.close()
 
 
-def begin_word(id_: bytes) -> int:
-    """Return the first word of the cache pair of an id; the second is `CACHE_PAIRS` words on.
-
-    The last of the id's random bytes choose it.
-    """
+def cache_word(id_: bytes) -> int:
+    """Return the word of the read cache for an id, which the last of its random bytes choose."""
     last: int = _unpack_last(id_)[0]
-    return _CACHE_WORDS + (last & CACHE_PAIRS - 1)
+    return _FIRST_CACHE_WORD + (last & _CACHE_WORDS - 1)

@@ -16,13 +16,12 @@ import msgspec
 
 from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.control_block import (
-    CACHE_PAIRS,
     SLOT_WORDS,
     STATE_OFFSETS,
     WORD_ATTENTION,
     WORD_LOG_ALLOCATED,
     LogEnd,
-    begin_word,
+    cache_word,
     unpack_state,
 )
 from crudjt._backends.embedded.engine.lmdb_errors import MAX_SIZE_REACHED
@@ -141,15 +140,12 @@ class Engine(OpenDirectory):
                     # An entry is longer than each of its records.
                     if number >= attention or len(entry) > SMALL_RECORD_BYTES or len(changes) > CHANGES_PER_WRITE:
                         limit = self._make_room(number, changes, urgent=urgent)
-                    ends: list[int] = []
                     for kind, id_, record in changes:
                         if kind == INSERT:  # no process can have cached a new session
                             put_new(transaction, id_, record)
                             sessions += 1
                             continue
-                        begin = begin_word(id_)
-                        words[begin] = number  # before the commit: no cache may hold across it
-                        ends.append(begin + CACHE_PAIRS)
+                        words[cache_word(id_)] = number  # before the commit: no cache may hold across it
                         if kind == REPLACE:
                             transaction.put(SESSION + id_, record)
                             continue
@@ -174,8 +170,6 @@ class Engine(OpenDirectory):
             if not self.reclaim():
                 raise StoreFull(self.directory, MAX_SIZE_REACHED) from None
             return self.write(decide, arguments, durable, urgent, moving)
-        for word in ends:
-            words[word] = number
         if durable:
             self.sync_to(sequence)
         if self.unattended:

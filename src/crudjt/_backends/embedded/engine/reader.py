@@ -62,6 +62,10 @@ class OpenDirectory:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the last committed value of a key, or ``None``. Takes no lock."""
+        return self.get_with_id(key)[0]
+
+    def get_with_id(self, key: bytes) -> tuple[bytes | None, int]:
+        """Return the last committed value of a key, or ``None``, and the id of the snapshot it was read from."""
         if not own_memory[0]:
             renew()
         begin = self.begin
@@ -71,7 +75,7 @@ class OpenDirectory:
             except NoFreeSlot:
                 transaction = self.view.begin_again()
             try:
-                value: bytes | None = transaction.get(key)
+                found = transaction.get(key), transaction.id()
             finally:
                 transaction.abort()
         except ViewError as error:
@@ -79,7 +83,7 @@ class OpenDirectory:
         if self.words[WORD_FAILED]:
             self._refuse()
             self.refuse_move()
-        return value
+        return found
 
     def scan(self, prefix: bytes, start: bytes, limit: int, *, moving: bool = False) -> list[tuple[bytes, bytes]]:
         """Return up to `limit` items of the view whose keys have `prefix`, from the key `start` on.
