@@ -8,15 +8,18 @@ is a module with the members of `Backend`. A backend is imported when a location
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict, cast
 
 from crudjt._core.clock import Clock, system_clock
 from crudjt._core.options import DEFAULT_MAX_CACHE_BYTES, DEFAULT_MAX_DATA_BYTES, Durability
 from crudjt.base import Store
 from crudjt.errors import InvalidParameter, InvalidType
+
+if TYPE_CHECKING:
+    from crudjt._moving.ports import Destination, Source
 
 STORE_VARIABLE = "CRUDJT_STORE"
 PATH_VARIABLE = "CRUDJT_PATH"  # its older name
@@ -68,6 +71,7 @@ class OpenOptions(TypedDict, total=False):
     endings: Durability
     replicas: int | None
     assume: Collection[str]
+    moving_to: str | None
 
 
 class Backend(Protocol):
@@ -101,14 +105,28 @@ class Backend(Protocol):
 
 
 class Parsed(NamedTuple):
-    """A location that has been checked, and its backend."""
+    """A location that has been checked, and its backend; of a store that is being moved, the destination too."""
 
     backend: Backend
     place: Any
+    destination: "Parsed | None" = None
 
     def open(self) -> Store:
         """Open the store."""
-        return self.backend.open_store(self.place)
+        if self.destination is None:
+            return self.backend.open_store(self.place)
+        from crudjt._moving.store import MovingStore  # noqa: PLC0415 - few need it
+
+        return MovingStore(*self.open_both())
+
+    def open_both(self) -> "tuple[Source, Destination]":
+        """Open the two stores of a move."""
+        from crudjt._moving.opening import open_both  # noqa: PLC0415 - as above
+
+        assert self.destination is not None, "parsed with moving_to"
+        here: Any = self.backend
+        there: Any = self.destination.backend
+        return open_both(here.open_source, self.place, there.open_destination, self.destination.place)
 
 
 def open(  # noqa: A001 - crudjt.open is the name
@@ -133,6 +151,7 @@ def open(  # noqa: A001 - crudjt.open is the name
     endings: Durability = "replicated",
     replicas: int | None = None,
     assume: Collection[str] = (),
+    moving_to: str | None = None,
 ) -> Store:
     """Open the store in a directory, creating both if needed. Any number of processes may have it open.
 
@@ -184,6 +203,9 @@ def open(  # noqa: A001 - crudjt.open is the name
             any primary has, and at least 1; 0 for servers without replicas.
         assume: what is not checked at the servers, for managed ones that hide it: ``"noeviction"``, ``"aof"`` and more
             that `docs/cluster.md` lists.
+        moving_to: for a directory only: the URL of the cluster that `crudjt move` takes the sessions to, now or later.
+            The options for a cluster are those of this one. Before the move begins, nothing changes; then each call
+            goes where its session is. Every process must have it before the move begins.
 
     Raises:
         InvalidParameter: a parameter, or the environment in its place, is not usable; no such scheme is known, or an
@@ -212,6 +234,7 @@ def open(  # noqa: A001 - crudjt.open is the name
         "endings": endings,
         "replicas": replicas,
         "assume": assume,
+        "moving_to": moving_to,
     }
     return parse(location, options).open()
 
@@ -226,16 +249,42 @@ def parse(location: Location | None, options: OpenOptions) -> Parsed:
         InvalidParameter: as for `open`.
 
     """
+    given = dict(options)
+    moving_to = cast("str | None", given.pop("moving_to", None))
+    if moving_to is not None:
+        return _parse_move(location, moving_to, given)
     resolved = resolve(location)
     backend = backend_of(resolved)
-    taken: dict[str, Any] = {}
-    for name, value in options.items():
-        if name in backend.OPTIONS:
-            taken[name] = value
-        elif value is not (default := _DEFAULTS[name]) and value != default:
-            kind = "a directory" if isinstance(resolved, Path) else f"a location with {_scheme(resolved)}:"
-            raise InvalidParameter(name, f"{name} is not for {kind}, which takes {', '.join(sorted(backend.OPTIONS))}")
-    return Parsed(backend, backend.parse(resolved, taken))
+    for name in _not_for(backend, given):
+        kind = "a directory" if isinstance(resolved, Path) else f"a location with {_scheme(resolved)}:"
+        raise InvalidParameter(name, f"{name} is not for {kind}, which takes {', '.join(sorted(backend.OPTIONS))}")
+    return _parsed(backend, resolved, given)
+
+
+def _parse_move(location: Location | None, moving_to: str, given: dict[str, Any]) -> Parsed:
+    source, destination = resolve(location), resolve(moving_to)
+    here, there = backend_of(source), backend_of(destination)
+    if not hasattr(here, "open_source"):
+        raise InvalidParameter("moving_to", "moving_to is only for a directory: sessions are moved from one to servers")
+    if not hasattr(there, "open_destination"):
+        raise InvalidParameter("moving_to", "moving_to must be the URL of Valkey or Redis servers (valkey+cluster://…)")
+    for name in _not_for(here, given):
+        if name not in there.OPTIONS:
+            raise InvalidParameter(name, f"{name} is neither for a directory nor for {_scheme(moving_to)}:")
+    levels = {"durability": "interval"} if given.get("durability") == "replicated" else {}
+    return _parsed(here, source, {**given, **levels})._replace(destination=_parsed(there, destination, given))
+
+
+def _not_for(backend: Backend, given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the options that have a value of their own and that a backend does not take."""
+    for name, value in given.items():
+        if name not in backend.OPTIONS and value is not (default := _DEFAULTS[name]) and value != default:
+            yield name
+
+
+def _parsed(backend: Backend, location: str | Path, given: Mapping[str, Any]) -> Parsed:
+    taken = {name: value for name, value in given.items() if name in backend.OPTIONS}
+    return Parsed(backend, backend.parse(location, taken))
 
 
 def resolve(location: Location | None) -> str | Path:

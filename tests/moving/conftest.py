@@ -8,11 +8,9 @@ import pytest
 from crudjt import opening
 from crudjt._backends.embedded.moving import EmbeddedSource
 
-OpenSource = Callable[..., EmbeddedSource]
-
 
 @pytest.fixture
-def open_source(path: Path, secret_key: str) -> Iterator[OpenSource]:
+def open_source(path: Path, secret_key: str) -> Iterator[Callable[..., EmbeddedSource]]:
     """Open the store of the test so that it meets marks."""
     opened: list[EmbeddedSource] = []
 

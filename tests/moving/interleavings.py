@@ -68,7 +68,8 @@ class Stores:
         has_begun = moves.NOTE_ID in self.source
         if call.makes and has_begun:
             return Outcome(None, has_begun=True)
-        marked = [id_ for id_ in call.ids if id_ in self.source and moves.is_mark(self.source[id_])]
+        values = {id_: self.source[id_] for id_ in call.ids if id_ in self.source}
+        marked = {id_: value for id_, value in values.items() if moves.is_mark(value)}
         if marked and not call.of_subject:
             return Outcome(None, marked, has_begun)
         records = {id_: value for id_, value in self.source.items() if moves.is_record(value)}
@@ -99,7 +100,7 @@ class Stores:
         return marked
 
     def _publish(self, action: steps.Publish) -> None:
-        for id_ in action.ids:
+        for id_ in action.marks:
             self.stages[id_], record = moves.publish(self.stages.get(id_))
             if record is not None:
                 self.live[id_] = record
@@ -306,11 +307,21 @@ def drive(stores: Stores, generator: Steps, call: Call | None = None) -> Any:
         answer = stores.carry_out(action, call)
 
 
+class _Met(NamedTuple):
+    """An `Outcome` that can be hashed."""
+
+    value: Any
+    marked: tuple[tuple[bytes, bytes], ...]
+    has_begun: bool
+
+
 def _frozen(answer: Any) -> Any:
     if isinstance(answer, Outcome):
-        return answer._replace(marked=tuple(answer.marked))
+        return _Met(answer.value, tuple(answer.marked.items()), answer.has_begun)
     return tuple(answer) if isinstance(answer, list) else answer
 
 
 def _thawed(answer: Any) -> Any:
+    if isinstance(answer, _Met):
+        return Outcome(answer.value, dict(answer.marked), answer.has_begun)
     return list(answer) if type(answer) is tuple else answer

@@ -90,7 +90,7 @@ class _Unchecked(Stores):
         return [moves.Staged.DONE] * len(action.records)
 
     def _publish(self, action: steps.Publish) -> None:
-        for id_ in action.ids:
+        for id_ in action.marks:
             staged = self.stages.pop(id_, None)
             if staged is not None and id_ not in self.live:
                 self.live[id_] = staged[8:]

@@ -78,8 +78,9 @@ def test_options_are_frozen() -> None:
 
 
 def test_open_takes_every_option_with_the_same_default() -> None:
-    """And those of a remote store and of one on servers with those."""
-    parameters = inspect.signature(crudjt.open).parameters
+    """And those of a remote store and of one on servers with those; and where its sessions are moved to."""
+    parameters = dict(inspect.signature(crudjt.open).parameters)
+    assert parameters.pop("moving_to").default is None
     of_others = {**inspect.signature(remote).parameters, **inspect.signature(settings).parameters}
     assert {name: each.default for name, each in parameters.items() if name not in ("location", "secret_key")} == {
         **{name: each.default for name, each in of_others.items() if name not in ("location", "secret_key")},

@@ -41,10 +41,11 @@ _MOVE = slice(HEADER_BYTES + EPOCH_BYTES, HEADER_BYTES + EPOCH_BYTES + MOVE_ID_B
 class Marked(Exception):
     """A decision met the mark of a session, so another store decides."""
 
-    def __init__(self, id_: bytes) -> None:
-        """Take the id of the session."""
+    def __init__(self, id_: bytes, mark: bytes) -> None:
+        """Take the id of the session, and the mark."""
         super().__init__(id_)
         self.id = id_
+        self.mark = mark
 
 
 class OtherMove(Exception):

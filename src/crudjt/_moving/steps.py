@@ -6,9 +6,10 @@ A driver carries them out. The tests run the same generators over a model, in ev
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from crudjt._core.moves import Staged, is_mark, is_record
+from crudjt._core.moves import Staged, is_mark, is_record, mark_of
 
 
 class At(Enum):
@@ -19,9 +20,9 @@ class At(Enum):
 
 
 class Publish(NamedTuple):
-    """Publish sessions at the destination, whose marks were met at the source."""
+    """Publish sessions at the destination, whose marks were met at the source; the marks by id."""
 
-    ids: Sequence[bytes]
+    marks: Mapping[bytes, bytes]
 
 
 class Outcome(NamedTuple):
@@ -29,13 +30,13 @@ class Outcome(NamedTuple):
 
     Attributes:
         value: its result, without what the marks hide.
-        marked: ids of the marks that it met.
+        marked: the marks that it met, by id.
         has_begun: whether the move had begun when the call was over; until then nothing is at the destination.
 
     """
 
     value: Any
-    marked: Sequence[bytes] = ()
+    marked: Mapping[bytes, bytes] = MappingProxyType({})
     has_begun: bool = False
 
 
@@ -98,9 +99,9 @@ class Mark(NamedTuple):
 
 
 class PublishForGood(NamedTuple):
-    """Publish sessions at the destination, on all replicas, so that the marks may go."""
+    """Publish sessions at the destination, on all replicas, so that their marks may go; the marks by id."""
 
-    ids: Sequence[bytes]
+    marks: Mapping[bytes, bytes]
 
 
 class Clear(NamedTuple):
@@ -122,7 +123,8 @@ class Ended(Enum):
     SUPERSEDED = 2  # another mover has taken over
 
 
-MoverSteps = Generator[Begin | Look | Stage | Mark | PublishForGood | Clear | Leave, Any, Ended]
+MoverStep = Begin | Look | Stage | Mark | PublishForGood | Clear | Leave
+MoverSteps = Generator[MoverStep, Any, Ended]
 
 
 def of_a_mover(may_move: Callable[[bytes, bytes], bool]) -> MoverSteps:
@@ -138,7 +140,7 @@ def of_a_mover(may_move: Callable[[bytes, bytes], bool]) -> MoverSteps:
         while items := (yield Look(after)):
             after = items[-1][0]
             records = {id_: value for id_, value in items if is_record(value) and may_move(id_, value)}
-            marked = [id_ for id_, value in items if is_mark(value)]
+            marked = {id_: value for id_, value in items if is_mark(value)}
             left_to_do |= bool(records or marked)
             if records:
                 staged: Sequence[Staged] = yield Stage(epoch, records)
@@ -150,9 +152,9 @@ def of_a_mover(may_move: Callable[[bytes, bytes], bool]) -> MoverSteps:
                     return Ended.SUPERSEDED
                 if Staged.USED in staged:
                     yield Leave([id_ for id_ in records if answers[id_] is Staged.USED])
-                marked += fresh
+                marked |= {id_: mark_of(records[id_]) for id_ in fresh}
             if marked:
                 yield PublishForGood(marked)
-                yield Clear(marked)
+                yield Clear(list(marked))
         if not left_to_do:
             return Ended.DONE

@@ -1,8 +1,13 @@
 """A store in a directory that every process of the host opens."""
 
+from typing import TYPE_CHECKING
+
 from crudjt._backends.embedded.location import Embedded
 from crudjt._backends.embedded.location import parse as parse
 from crudjt.base import Store
+
+if TYPE_CHECKING:
+    from crudjt._backends.embedded.moving import EmbeddedSource
 
 SCHEMES: tuple[str, ...] = ()  # a directory has none
 OPTIONS = frozenset(
@@ -26,3 +31,10 @@ def open_store(parsed: Embedded) -> Store:
     from crudjt._backends.embedded.store import EmbeddedStore  # noqa: PLC0415 - imports lmdb
 
     return EmbeddedStore(parsed.directory, parsed.secrets, parsed.options)
+
+
+def open_source(parsed: Embedded) -> "EmbeddedSource":
+    """Open the store that sessions are moved from, creating it if needed."""
+    from crudjt._backends.embedded.moving import EmbeddedSource  # noqa: PLC0415 - imports lmdb
+
+    return EmbeddedSource(parsed)

@@ -58,6 +58,11 @@ class EmbeddedSource(EmbeddedStore):
             self._engine = self._here
         super().close()
 
+    @property
+    def store(self) -> "EmbeddedSource":
+        """The calls."""
+        return self
+
     # The move
 
     @property
@@ -92,6 +97,10 @@ class EmbeddedSource(EmbeddedStore):
         """Remove the marks of sessions that have been published."""
         moving.clear(self._here, ids)
 
+    def sync_marks(self) -> None:
+        """Wait until the marks that were met are on disk."""
+        self._here.sync_to(self._here.log_end().sequence)
+
     def is_placed(self, id_: bytes, record: bytes) -> bool:
         """Tell whether the id of a session names the place of its subject, and a secret key opens its record."""
         for key in self._sessions.keyring.newest_first:
@@ -105,8 +114,8 @@ class EmbeddedSource(EmbeddedStore):
 
     # Calls about a subject, which go on past marks
 
-    def sessions_and_marks(self, subject: str) -> tuple[list[Session], list[bytes]]:
-        """Return the live sessions of a subject, and the ids of those that are marked."""
+    def sessions_and_marks(self, subject: str) -> tuple[list[Session], Mapping[bytes, bytes]]:
+        """Return the live sessions of a subject, and the marks of others, by id."""
         checked_subject(subject)
         found, hiding = list[Session](), _Hiding(_Committed(self._here))
         for key, _, ids in self._filed(subject):
@@ -114,13 +123,13 @@ class EmbeddedSource(EmbeddedStore):
                 session = self._live(hiding, key, id_)
                 if session is not None:
                     found.append(session)
-        return found, list(hiding.marked)
+        return found, hiding.marked
 
-    def revoke_and_marks(self, subject: str, keep: str | None) -> tuple[int, list[bytes]]:
-        """End the sessions of a subject; return how many, and the ids of those that are marked, and so go on."""
+    def revoke_and_marks(self, subject: str, keep: str | None) -> tuple[int, Mapping[bytes, bytes]]:
+        """End the sessions of a subject; return how many, and the marks of others, which go on, by id."""
         checked_subject(subject)
         block = None if keep is None else token_block(keep, "keep")
-        ended, tried, marked = 0, set[bytes](), dict[bytes, None]()
+        ended, tried, marked = 0, set[bytes](), dict[bytes, bytes]()
         while True:  # as in `EmbeddedStore.revoke`
             before = len(tried)
             for key, tag, ids in self._filed(subject):
@@ -130,9 +139,9 @@ class EmbeddedSource(EmbeddedStore):
                 for start in range(0, len(new), _BATCH):
                     ended += self._end_unmarked(key, tag, new[start : start + _BATCH], marked)
             if len(tried) == before:
-                return ended, list(marked)
+                return ended, marked
 
-    def _end_unmarked(self, key: Key, tag: bytes, ids: list[bytes], marked: dict[bytes, None]) -> int:
+    def _end_unmarked(self, key: Key, tag: bytes, ids: list[bytes], marked: dict[bytes, bytes]) -> int:
         def decide(reader: Reader, now_ms: int) -> tuple[int, Sequence[Change]]:
             hiding = _Hiding(reader)
             result = self._sessions.remove_filed(hiding, key, tag, ids, now_ms)
@@ -172,7 +181,7 @@ class _Records:
         if value is None or is_record(value):
             return value
         if is_mark(value):
-            raise Marked(key[len(SESSION) :])
+            raise Marked(key[len(SESSION) :], value)
         return None  # the note
 
 
@@ -181,12 +190,12 @@ class _Hiding:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self.marked: dict[bytes, None] = {}
+        self.marked: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
         value = self._reader.get(key)
         if value is not None and is_mark(value):
-            self.marked[key[len(SESSION) :]] = None
+            self.marked[key[len(SESSION) :]] = value
             return None
         return value
 

@@ -1,12 +1,16 @@
 """A store on a Valkey or Redis server or cluster, for processes of many hosts."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crudjt._backends.valkey.location import SCHEMES as SCHEMES
 from crudjt._backends.valkey.settings import Settings, settings
 from crudjt._core.extras import require_extra
+from crudjt._core.moves import Identity
 from crudjt.base import Store
+
+if TYPE_CHECKING:
+    from crudjt._backends.valkey.moving import ValkeyDestination
 
 OPTIONS = frozenset(
     {
@@ -44,3 +48,11 @@ def open_store(parsed: Settings) -> Store:
     from crudjt._backends.valkey.store import open_on_servers  # noqa: PLC0415 - imports valkey
 
     return open_on_servers(parsed)
+
+
+def open_destination(parsed: Settings, identity: Identity) -> "ValkeyDestination":
+    """Connect, and open the store that sessions are moved to, or make it. Raises as `open_store` does."""
+    require_extra("valkey")
+    from crudjt._backends.valkey.moving import open_destination_on_servers  # noqa: PLC0415 - imports valkey
+
+    return open_destination_on_servers(parsed, identity)

@@ -2,6 +2,7 @@
 
     session   <namespace>:{ppp}s<id>    the record, as docs/format.md describes it; 16 bytes of id
     index     <namespace>:{ppp}u<tag>   sorted set of a subject's ids, by deadline in ms; 16 bytes of subject tag
+    stage     <namespace>:{ppp}m<id>    only while sessions are moved here: see move_scripts.py; 16 bytes of id
     manifest  <namespace>:{manifest}    JSON, see manifest.py
 
 ``ppp`` is the place of an id in URL-safe Base64 (RFC 4648, section 5): 16 bits, and no ``}``. It is the hash tag, so
@@ -27,6 +28,7 @@ class Layout:
         manifest: the key of the manifest.
         all_sessions: pattern of the keys of sessions, for SCAN MATCH.
         all_indexes: pattern of the keys of indexes.
+        all_stages: pattern of the keys of stages.
         everything: pattern of all keys of the namespace.
 
     """
@@ -38,12 +40,18 @@ class Layout:
         any_place = self._start + b"?" * _PLACE_CHARACTERS + b"}"
         self.all_sessions = any_place + b"s*"
         self.all_indexes = any_place + b"u*"
+        self.all_stages = any_place + b"m*"
         self.everything = namespace.encode() + b":*"
 
     def session(self, id_: bytes) -> bytes:
         """Return the key of a session."""
         ppp = b2a_base64(id_[PLACE])[:_PLACE_CHARACTERS].translate(_TO_URL_SAFE)
         return b"%b%b}s%b" % (self._start, ppp, id_)
+
+    def stage(self, id_: bytes) -> bytes:
+        """Return the key of the stage of a session."""
+        ppp = b2a_base64(id_[PLACE])[:_PLACE_CHARACTERS].translate(_TO_URL_SAFE)
+        return b"%b%b}m%b" % (self._start, ppp, id_)
 
     def index(self, place: bytes, tag: bytes) -> bytes:
         """Return the key of the index of a subject, from its place and its tag."""

@@ -15,12 +15,26 @@ from crudjt._backends.valkey.requests import Ask, Reply, Steps
 from crudjt._backends.valkey.scripts import EXCHANGE
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.keyring import PLACEMENT_KEY_BYTES, Keyring, Placement
-from crudjt.errors import StoreBusy, StoreCorrupt, StoreFormatError, StoreInaccessible, StoreUnavailable
+from crudjt._core.moves import MOVE_ID_BYTES, Identity
+from crudjt.errors import StoreBusy, StoreCorrupt, StoreFormatError, StoreInaccessible, StoreMoved, StoreUnavailable
 
 MANIFEST_FORMAT = 1
 SALT_BYTES = 32
 
 _MAX_ROUNDS = 100
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """A move of sessions from another store to this one.
+
+    Attributes:
+        move: its random id, in hexadecimal.
+        finished: whether all of them have come. Until then the store is not opened alone.
+
+    """
+
+    move: str
+    finished: bool
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +45,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         salt: public, for the derivation of subkeys, in hexadecimal.
         keys: fingerprints of the secret keys that were used, in hexadecimal.
         placement: the placement key, sealed under each of them, in hexadecimal; by fingerprint.
+        arrival: the move that made this store, if one has.
 
     """
 
@@ -38,17 +53,25 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     salt: str
     keys: list[str]
     placement: dict[str, str]
+    arrival: Arrival | None = None
 
 
 class Opened(NamedTuple):
-    """The keys of an open store: those of this process, and the places of subjects."""
+    """The keys of an open store: those of this process, and the places of subjects; and the move that made it."""
 
     keyring: Keyring
     placement: Placement
+    arrival: Arrival | None
 
 
 def open_manifest(
-    location: str, layout: Layout, secrets: Sequence[bytes], replicas: int, *, create: bool
+    location: str,
+    layout: Layout,
+    secrets: Sequence[bytes],
+    replicas: int,
+    *,
+    create: bool,
+    identity: Identity | None = None,
 ) -> Steps[Opened]:
     """Read the manifest, or make it if there is no store, and add the secret keys that it lacks.
 
@@ -58,8 +81,10 @@ def open_manifest(
         secrets: the secret keys, oldest to newest.
         replicas: how many must have what is written.
         create: whether to make a store if there is none.
+        identity: of the store that sessions are moved from; ``None`` to open the store alone.
 
     Raises:
+        StoreMoved: sessions are being moved to the store, and it is to be opened alone.
         StoreUnavailable: too few replicas have what was written.
         StoreInaccessible: there is no store and none is to be made, or none of the secret keys is of this store.
         StoreCorrupt: the manifest is damaged, or is missing while there are sessions.
@@ -70,9 +95,10 @@ def open_manifest(
         (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
         text = cast("bytes | None", reply.value)
         if text is None:
-            yield from _make(location, layout, secrets, replicas, create=create)
+            yield from _make(location, layout, secrets, replicas, create=create, identity=identity)
             continue
         found = _decoded(location, text)
+        _check_arrival(location, found, identity)
         keyring = _keyring(location, found, secrets)
         placement_key = keyring.open_placement_key(found.placement)
         if not any(fingerprint in found.keys for fingerprint in keyring.fingerprints):
@@ -85,7 +111,7 @@ def open_manifest(
             raise StoreCorrupt(location, None, "the manifest holds no placement key for this secret key")
         missing = [key for key in keyring.fingerprints if key not in found.keys or key not in found.placement]
         if not missing:
-            return Opened(keyring, Placement(placement_key))
+            return Opened(keyring, Placement(placement_key), found.arrival)
         changed = msgspec.structs.replace(
             found,
             keys=found.keys + [key for key in missing if key not in found.keys],
@@ -102,7 +128,45 @@ def exchange(location: str, layout: Layout, read: bytes, changed: bytes, replica
     return reply.value == 1
 
 
-def _make(location: str, layout: Layout, secrets: Sequence[bytes], replicas: int, *, create: bool) -> Steps[None]:
+def finish_arrival(location: str, layout: Layout, replicas: int) -> Steps[None]:
+    """Note that all sessions of a move have come."""
+    for _ in range(_MAX_ROUNDS):
+        (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
+        text = cast("bytes | None", reply.value)
+        if text is None:
+            raise StoreCorrupt(location, None, "the manifest is gone")
+        found = _decoded(location, text)
+        if found.arrival is None or found.arrival.finished:
+            return
+        arrival = msgspec.structs.replace(found.arrival, finished=True)
+        changed = msgspec.json.encode(msgspec.structs.replace(found, arrival=arrival))
+        yield from exchange(location, layout, text, changed, replicas)
+    raise StoreBusy(location, "the manifest was changed by other processes all the time", 0)
+
+
+def _check_arrival(location: str, found: Manifest, identity: Identity | None) -> None:
+    """Refuse a store that is not complete yet, and a destination that is another store."""
+    if identity is None:
+        if found.arrival is not None and not found.arrival.finished:
+            raise StoreMoved(location, "sessions are being moved to it; open the store that they come from, and say so")
+    elif found.salt != identity.salt:
+        raise StoreInaccessible(
+            location,
+            "it is another store, with sessions of its own; move to another namespace: put a name behind the URL",
+        )
+    elif found.arrival is None:
+        raise StoreInaccessible(location, "it was made with the same salt, but not for a move")
+
+
+def _make(
+    location: str,
+    layout: Layout,
+    secrets: Sequence[bytes],
+    replicas: int,
+    *,
+    create: bool,
+    identity: Identity | None,
+) -> Steps[None]:
     """Write a new manifest, unless another process has, or there are sessions without one."""
     if (yield from _holds_keys(layout)):
         (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
@@ -111,13 +175,22 @@ def _make(location: str, layout: Layout, secrets: Sequence[bytes], replicas: int
         return
     if not create:
         raise StoreInaccessible(location, "there is no store here; open it once with create=True (crudjt init)")
-    salt = os.urandom(SALT_BYTES)
-    keyring = Keyring(secrets, salt)
-    sealed = keyring.seal_placement_key(os.urandom(PLACEMENT_KEY_BYTES))
-    made = Manifest(salt=salt.hex(), keys=keyring.fingerprints, placement=sealed)
+    made = _new(secrets) if identity is None else _copied(identity)
     command = b"SET", layout.manifest, msgspec.json.encode(made), b"NX"
     (reply,) = yield [Ask(layout.manifest, command, replicas=replicas)]
     _require_acknowledged(location, reply, replicas)
+
+
+def _new(secrets: Sequence[bytes]) -> Manifest:
+    salt = os.urandom(SALT_BYTES)
+    keyring = Keyring(secrets, salt)
+    sealed = keyring.seal_placement_key(os.urandom(PLACEMENT_KEY_BYTES))
+    return Manifest(salt=salt.hex(), keys=keyring.fingerprints, placement=sealed)
+
+
+def _copied(identity: Identity) -> Manifest:
+    arrival = Arrival(move=os.urandom(MOVE_ID_BYTES).hex(), finished=False)
+    return Manifest(salt=identity.salt, keys=list(identity.keys), placement=dict(identity.placement), arrival=arrival)
 
 
 def _require_acknowledged(location: str, reply: Reply, replicas: int) -> None:

@@ -199,11 +199,8 @@ class Records:
             nonce = b"" if kind == INSERT else (fetched.get(SESSION + id_) or b"")[NONCE]
             if kind == DELETE:
                 values += b"D", nonce, b"", b"", b"", id_
-            elif expires := expires_of(record):
-                px = max(expires - now_ms + _GRACE_MS, 1)
-                values += _LETTERS[kind], nonce, record, px, expires, id_
             else:
-                values += _LETTERS[kind], nonce, record, b"", b"+inf", id_
+                values += _LETTERS[kind], nonce, record, *lifetime(record, now_ms), id_
         return Ask(keys[0], (len(keys), *keys, *values), COMMIT, replicas, repeat)
 
     def _require_acknowledged(self, outcomes: Sequence[Outcome], replies: Sequence[Reply], replicas: int) -> None:
@@ -213,6 +210,12 @@ class Records:
                     f"the change was carried out, but only {reply.acknowledged} of {replicas} replicas have it, so a "
                     "failover may undo it"
                 )
+
+
+def lifetime(record: bytes, now_ms: int) -> tuple[int | bytes, int | bytes]:
+    """Return how long a server keeps a record, in ms, and its score in the index, as the scripts take them."""
+    expires = expires_of(record)
+    return (max(expires - now_ms + _GRACE_MS, 1), expires) if expires else (b"", b"+inf")
 
 
 def _outcome(changes: Sequence[Change], reply: Reply) -> Outcome:

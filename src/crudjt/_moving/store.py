@@ -1,0 +1,266 @@
+"""`MovingStore`: a store whose sessions are being moved, or will be, from a directory to servers.
+
+Each call is carried out at the store that decides about its sessions; see `crudjt._core.moves`. Before a move begins,
+that is the source, for which nothing changes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from os import PathLike
+from typing import Any, TypeVar
+
+from crudjt._core.moves import Marked
+from crudjt._core.session import Session
+from crudjt._core.stats import Stats
+from crudjt._core.validation import KEEP, Duration, KeepType, list_of_tokens
+from crudjt._moving import steps
+from crudjt._moving.ports import Destination, Source
+from crudjt._moving.steps import At, CallSteps, Outcome
+from crudjt.base import Store
+from crudjt.errors import InvalidType, StoreMoved
+
+Result = TypeVar("Result")
+Calls = Callable[[Store], Any]
+Subject = Callable[[], tuple[Any, Mapping[bytes, bytes]]]
+
+
+class MovingStore(Store):
+    """Two stores as one. A call about many sessions is carried out one session after another, once the move has begun.
+
+    A process may keep it open before, during and after the move.
+    """
+
+    def __init__(self, source: Source, destination: Destination) -> None:
+        """Take both stores, which are closed with this one; use `crudjt.open` with ``moving_to=`` instead."""
+        self._source = source
+        self._destination = destination
+
+    @property
+    def location(self) -> str:
+        return self._source.store.location
+
+    @property
+    def durable(self) -> bool | None:
+        return self._source.store.durable and self._destination.store.durable
+
+    @property
+    def max_data_bytes(self) -> int | None:
+        limits = (self._source.store.max_data_bytes, self._destination.store.max_data_bytes)
+        return min(limit for limit in limits if limit is not None)
+
+    # One session
+
+    def create(
+        self,
+        data: dict[Any, Any],
+        ttl: Duration | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: Duration | None = None,
+        subject: str | None = None,
+    ) -> str:
+        token: str = self._make(lambda store: store.create(data, ttl, max_reads, idle=idle, subject=subject))
+        return token
+
+    def read(self, token: str) -> Session | None:
+        session: Session | None = self._of_one(lambda store: store.read(token))
+        return session
+
+    def peek(self, token: str) -> Session | None:
+        session: Session | None = self._of_one(lambda store: store.peek(token))
+        return session
+
+    def update(
+        self,
+        token: str,
+        data: dict[Any, Any],
+        ttl: Duration | KeepType | None = KEEP,
+        max_reads: int | KeepType | None = KEEP,
+        *,
+        idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> bool:
+        done: bool = self._of_one(
+            lambda store: store.update(token, data, ttl, max_reads, idle=idle, if_version=if_version)
+        )
+        return done
+
+    def touch(
+        self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
+    ) -> bool:
+        done: bool = self._of_one(lambda store: store.touch(token, ttl, idle=idle))
+        return done
+
+    def rotate(
+        self,
+        token: str,
+        *,
+        data: dict[Any, Any] | None = None,
+        subject: str | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> str | None:
+        new: str | None = self._of_one(
+            lambda store: store.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
+        )
+        return new
+
+    def delete(self, token: str) -> bool:
+        done: bool = self._of_one(lambda store: store.delete(token))
+        return done
+
+    # Sessions of a subject
+
+    def sessions(self, subject: str) -> Iterator[Session]:
+        seen: set[str] = set()  # one that moves during the call is found at both
+        here: list[Session] = self._of_subject(
+            lambda: self._source.sessions_and_marks(subject),
+            lambda store: list(store.sessions(subject)),
+        )
+        for session in here:
+            if session.id not in seen:
+                seen.add(session.id)
+                yield session
+
+    def revoke(self, subject: str, *, keep: str | None = None) -> int:
+        ended: int = self._of_subject(
+            lambda: self._source.revoke_and_marks(subject, keep), lambda store: store.revoke(subject, keep=keep)
+        )
+        return ended
+
+    def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
+        done: bool = self._of_one(lambda store: store.revoke_id(id, subject=subject))
+        return done
+
+    # Many sessions
+
+    def create_many(
+        self,
+        data: Iterable[dict[Any, Any]],
+        ttl: Duration | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: Duration | None = None,
+        subject: str | None = None,
+    ) -> list[str]:
+        if not isinstance(data, Iterable):
+            raise InvalidType("data", f"data must be an iterable of dicts, not {type(data).__name__}")
+        listed = list(data)  # it may have to be packed twice
+        tokens: list[str] = self._make(
+            lambda store: store.create_many(listed, ttl, max_reads, idle=idle, subject=subject)
+        )
+        return tokens
+
+    def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+        listed = list_of_tokens(tokens)
+        found: list[Session | None] = [None] * len(listed)
+        if not self._source.has_begun:
+            with suppress(Marked):  # the move has begun
+                found = self._source.store.read_many(listed)
+            if not self._source.has_begun:
+                return found
+        return [self.read(token) if one is None else one for token, one in zip(listed, found, strict=True)]
+
+    def delete_many(self, tokens: Iterable[str]) -> int:
+        listed = list_of_tokens(tokens)
+        ended = 0
+        if not self._source.has_begun:
+            with suppress(Marked):  # as above
+                ended = self._source.store.delete_many(listed)
+            if not self._source.has_begun:
+                return ended
+        return ended + sum(self.delete(token) for token in listed)
+
+    # The store
+
+    def stats(self) -> Stats:
+        """Return the counters of the source until the move begins, then those of the destination.
+
+        The sessions of both are counted, and one that is on its way twice.
+        """
+        here = self._source.store.stats()
+        if not self._source.has_begun:
+            return here
+        there = self._destination.store.stats()
+        return Stats(
+            sessions=here.sessions + there.sessions,
+            memory_bytes=there.memory_bytes,
+            max_memory_bytes=there.max_memory_bytes,
+            primaries=there.primaries,
+            replicas=there.replicas,
+        )
+
+    def sweep(self) -> int:
+        swept = self._source.store.sweep()
+        return swept + self._destination.store.sweep() if self._source.has_begun else swept
+
+    def sync(self) -> None:
+        self._source.store.sync()
+        if self._source.has_begun:
+            self._destination.store.sync()
+
+    def backup(self, path: str | PathLike[str]) -> None:
+        """Copy the store until the move begins.
+
+        Raises:
+            StoreMoved: it has begun: a copy of either store would hold a part of the sessions.
+
+        """
+        if self._source.has_begun:
+            raise StoreMoved(self.location, "is being moved; back up the destination when the move has finished")
+        self._source.store.backup(path)
+
+    def close(self) -> None:
+        try:
+            self._source.store.close()
+        finally:
+            self._destination.store.close()
+
+    def __repr__(self) -> str:
+        """Return both locations, without any data."""
+        return f"<MovingStore {self._source.store.location!r} to {self._destination.store.location!r}>"
+
+    # Steps
+
+    def _of_one(self, call: Calls) -> Any:
+        return self._drive(steps.of_one_session(), lambda: Outcome(call(self._source.store)), call)
+
+    def _make(self, call: Calls) -> Any:
+        def at_source() -> Outcome:
+            try:
+                return Outcome(call(self._source.store))
+            except StoreMoved:
+                return Outcome(None, has_begun=True)
+
+        return self._drive(steps.of_a_new_session(), at_source, call)
+
+    def _of_subject(self, at_source: Subject, call: Calls) -> Any:
+        def both(here: Any, there: Any) -> Any:
+            return here + there
+
+        return self._drive(steps.of_a_subject(both), lambda: Outcome(*at_source()), call)
+
+    def _drive(self, call_steps: CallSteps, at_source: Callable[[], Outcome], at_destination: Calls) -> Any:
+        """Carry out the steps of a call."""
+        answer: Any = None
+        while True:
+            try:
+                step = call_steps.send(answer)
+            except StopIteration as end:
+                return end.value
+            if step is At.DESTINATION:
+                answer = at_destination(self._destination.store)
+            elif isinstance(step, steps.Publish):
+                self._source.sync_marks()  # or a power failure could bring the records back after the sessions changed
+                answer = self._destination.publish(step.marks)
+            else:
+                answer = self._at_source(at_source)
+
+    def _at_source(self, call: Callable[[], Outcome]) -> Outcome:
+        try:
+            found = call()
+        except Marked as met:
+            return Outcome(None, {met.id: met.mark}, has_begun=True)
+        # Looked at after the call: until then nothing was at the destination.
+        return found if found.has_begun else found._replace(has_begun=self._source.has_begun)

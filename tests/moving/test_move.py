@@ -1,0 +1,262 @@
+"""Sessions move from a directory to servers: each call gives the answers of one store, before, during and after."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import crudjt
+import crudjt.aio
+from crudjt import opening
+from crudjt._moving import mover
+from crudjt._moving.ports import Destination, Source
+from crudjt._moving.store import MovingStore
+from crudjt.testing import FakeClock
+from tests.support.stores import read
+from tests.support.valkey_servers import ENGINES
+from tests.support.valkey_stores import SINGLE, ServerPool, namespace
+
+pytestmark = pytest.mark.slow  # they start a server
+
+Open = Callable[..., MovingStore]
+
+
+@pytest.fixture(params=ENGINES)
+def url(request: pytest.FixtureRequest, servers: ServerPool, path: Path) -> str:
+    return servers.single(request.param).url(namespace(path))
+
+
+@pytest.fixture
+def options(url: str, secret_key: str, clock: FakeClock) -> opening.OpenOptions:
+    given: opening.OpenOptions = {"secret_key": secret_key, "clock": clock, "moving_to": url, "replicas": 0}
+    return given
+
+
+@pytest.fixture
+def store(path: Path, options: opening.OpenOptions) -> Iterator[MovingStore]:
+    with crudjt.open(path, **options) as opened:
+        assert isinstance(opened, MovingStore)
+        yield opened
+
+
+@pytest.fixture
+def both(path: Path, options: opening.OpenOptions) -> Iterator[tuple[Source, Destination]]:
+    """Open both stores as a mover does."""
+    source, destination = opening.parse(path, options).open_both()
+    with ExitStack() as stack:
+        stack.callback(source.store.close)
+        stack.callback(destination.store.close)
+        yield source, destination
+
+
+def _begin(both: tuple[Source, Destination]) -> int:
+    source, destination = both
+    return source.begin(destination.move, destination.store.location)
+
+
+def _mark_all(both: tuple[Source, Destination]) -> dict[bytes, bytes]:
+    """Stop a mover between its marks and the publication; return the records."""
+    source, destination = both
+    epoch = _begin(both)
+    records = dict(source.look(b"", 1000))
+    destination.stage(epoch, records)
+    assert source.mark(epoch, records) == list(records)
+    return records
+
+
+def test_before_a_move_everything_is_at_the_source(store: MovingStore, path: Path, url: str) -> None:
+    token = store.create({"n": 1}, subject="anna")
+    assert read(store, token).data == {"n": 1}
+    with pytest.raises(crudjt.StoreMoved):  # the destination is not complete
+        crudjt.open(url, secret_key=crudjt.generate_secret_key(), **SINGLE)
+    assert store.stats().sessions == 1
+
+
+def test_a_move_takes_every_session_with_its_token_data_and_limits(
+    store: MovingStore, both: tuple[Source, Destination], url: str, secret_key: str, clock: FakeClock
+) -> None:
+    plain = store.create({"n": 1})
+    owned = store.create({"n": 2}, ttl=60, max_reads=3, idle=30, subject="anna")
+    assert read(store, owned).reads_left == 2
+    before = store.peek(owned)
+    progress = mover.move(*both)
+    assert (progress.moved, progress.left) == (2, [])
+    both[1].finish()
+    after = store.peek(owned)
+    assert before is not None
+    assert after is not None
+    for name in ("id", "data", "version", "created_at", "expires_at", "reads_left", "subject"):
+        assert getattr(after, name) == getattr(before, name)
+    with crudjt.open(url, secret_key=secret_key, clock=clock, **SINGLE) as alone:
+        assert read(alone, plain).data == {"n": 1}
+        assert read(alone, owned).data == {"n": 2}
+        assert [session.data for session in alone.sessions("anna")] == [{"n": 2}]
+        assert alone.revoke("anna") == 1
+
+
+CALLS: dict[str, Callable[[crudjt.Store, str], Any]] = {
+    "read": lambda store, token: read(store, token).data,
+    "peek": lambda store, token: store.peek(token) is not None,
+    "update": lambda store, token: store.update(token, {"n": 2}),
+    "touch": lambda store, token: store.touch(token, 60),
+    "rotate": lambda store, token: store.rotate(token) is not None,
+    "delete": lambda store, token: store.delete(token),
+    "sessions": lambda store, _token: [session.data for session in store.sessions("anna")],
+    "revoke": lambda store, _token: store.revoke("anna"),
+    "revoke all but it": lambda store, token: store.revoke("anna", keep=token),
+    "revoke_id": lambda store, _token: store.revoke_id(next(store.sessions("anna")).id, subject="anna"),
+    "read_many": lambda store, token: [
+        session and session.data for session in store.read_many([token, "A" * 22, token])
+    ],
+    "delete_many": lambda store, token: store.delete_many([token, "A" * 22, token]),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("stage", ["before", "begun", "marked", "published", "cleared"])
+def test_each_call_answers_as_ever_at_each_step_of_a_move(
+    stage: str,
+    call: Callable[[crudjt.Store, str], Any],
+    store: MovingStore,
+    both: tuple[Source, Destination],
+    secret_key: str,
+    tmp_path: Path,
+) -> None:
+    with crudjt.open(tmp_path / "alone", secret_key=secret_key) as alone:
+        expected = call(alone, alone.create({"n": 1}, subject="anna"))
+    token = store.create({"n": 1}, subject="anna")
+    if stage == "begun":
+        _begin(both)
+    elif stage != "before":
+        source, destination = both
+        ids = list(_mark_all(both))
+        marks = dict(source.look(b"", 10))
+        if stage != "marked":
+            destination.publish(marks, replicated=True)
+        if stage == "cleared":
+            source.clear(ids)
+    assert call(store, token) == expected
+    mover.move(*both)
+    assert store.read(token) is None or call not in (CALLS["rotate"], CALLS["delete"], CALLS["revoke"])
+    ended = not list(store.sessions("anna"))
+    assert ended == (call in [CALLS[name] for name in ("delete", "revoke", "revoke_id", "delete_many")])
+
+
+def test_sessions_are_made_at_the_destination_once_a_move_has_begun(
+    store: MovingStore, both: tuple[Source, Destination]
+) -> None:
+    _begin(both)
+    token = store.create({"n": 1}, subject="anna")
+    tokens = store.create_many(iter([{"n": 2}, {"n": 3}]), subject="anna")
+    assert both[0].look(b"", 10) == []
+    assert [read(store, each).data["n"] for each in (token, *tokens)] == [1, 2, 3]
+    assert store.revoke("anna") == 3
+
+
+def test_what_ended_before_its_mark_does_not_come_back(store: MovingStore, both: tuple[Source, Destination]) -> None:
+    """Also if a late stage of a mover that was thought dead comes after all."""
+    source, destination = both
+    token = store.create({"n": 1}, subject="anna")
+    epoch = _begin(both)
+    records = dict(source.look(b"", 10))
+    destination.stage(epoch, records)
+    assert store.delete(token)
+    assert source.mark(epoch, records) == []
+    mover.move(*both)
+    destination.stage(epoch, records)
+    assert store.read(token) is None
+    assert list(store.sessions("anna")) == []
+
+
+def test_a_late_stage_of_an_old_mover_changes_nothing(store: MovingStore, both: tuple[Source, Destination]) -> None:
+    source, destination = both
+    token = store.create({"n": 1})
+    old = _begin(both)
+    seen = dict(source.look(b"", 10))
+    store.update(token, {"n": 2})
+    new = _begin(both)
+    fresh = dict(source.look(b"", 10))
+    destination.stage(new, fresh)
+    assert destination.stage(old, seen)[0].name == "LATER"
+    source.mark(new, fresh)
+    assert read(store, token).data == {"n": 2}
+    assert destination.stage(old, seen)[0].name == "USED"
+    assert store.delete(token)
+    assert destination.stage(new, fresh)[0].name == "USED"
+    assert store.read(token) is None
+
+
+def test_a_limited_read_is_counted_once_on_its_way(store: MovingStore, both: tuple[Source, Destination]) -> None:
+    token = store.create({"n": 1}, max_reads=3)
+    assert read(store, token).reads_left == 2
+    _mark_all(both)
+    assert read(store, token).reads_left == 1
+    mover.move(*both)
+    assert read(store, token).reads_left == 0
+    assert store.read(token) is None
+
+
+def test_an_expired_session_stays_expired(
+    store: MovingStore, both: tuple[Source, Destination], clock: FakeClock
+) -> None:
+    token = store.create({"n": 1}, ttl=10, subject="anna")
+    _mark_all(both)
+    clock.advance(10)
+    assert store.read(token) is None
+    assert list(store.sessions("anna")) == []
+    assert mover.move(*both).moved == 1
+
+
+def test_a_session_at_a_wrong_place_is_named_and_stays(
+    store: MovingStore, both: tuple[Source, Destination], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, _ = both
+    lost, token = store.create({"n": 1}, subject="anna"), store.create({"n": 2})
+    handle = read(store, lost).id
+    monkeypatch.setattr(source, "is_placed", lambda id_, _record: id_.hex() != handle)
+    assert mover.plan(source).left == [handle]
+    progress = mover.move(*both)
+    assert (progress.moved, progress.left) == (1, [handle])
+    assert read(store, lost).data == {"n": 1}
+    assert read(store, token).data == {"n": 2}
+    assert store.revoke("anna") == 1
+
+
+def test_a_destination_with_another_store_is_refused(path: Path, url: str, secret_key: str) -> None:
+    with crudjt.open(url, secret_key=secret_key, **SINGLE) as other:
+        other.create({})
+    with pytest.raises(crudjt.StoreInaccessible, match="another namespace"):
+        crudjt.open(path, secret_key=secret_key, moving_to=url, **SINGLE)
+
+
+def test_a_move_to_a_second_destination_is_refused(
+    path: Path, url: str, secret_key: str, both: tuple[Source, Destination]
+) -> None:
+    _begin(both)
+    with pytest.raises(crudjt.StoreInaccessible, match="already"):
+        crudjt.open(path, secret_key=secret_key, moving_to=url + "2", **SINGLE)
+
+
+def test_a_copy_of_the_source_from_before_is_refused_after_the_move(
+    path: Path, url: str, secret_key: str, tmp_path: Path, both: tuple[Source, Destination]
+) -> None:
+    both[0].store.backup(tmp_path / "copy")
+    mover.move(*both)
+    both[1].finish()
+    with pytest.raises(crudjt.StoreInaccessible, match="knows nothing"):
+        crudjt.open(tmp_path / "copy", secret_key=secret_key, moving_to=url, **SINGLE)
+
+
+def test_options_of_neither_store_are_refused(path: Path, url: str, secret_key: str) -> None:
+    with pytest.raises(crudjt.InvalidParameter) as caught:
+        crudjt.open(path, secret_key=secret_key, moving_to=url, access_token="x" * 20)
+    assert caught.value.parameter == "access_token"
+    for wrong in (path / "there", "grpc://localhost"):
+        with pytest.raises(crudjt.InvalidParameter) as caught:
+            crudjt.open(path, secret_key=secret_key, moving_to=str(wrong))
+        assert caught.value.parameter == "moving_to"
+    with pytest.raises(crudjt.InvalidParameter) as caught:
+        crudjt.open(url, secret_key=secret_key, moving_to=url)
+    assert caught.value.parameter == "moving_to"
