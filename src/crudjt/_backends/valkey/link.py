@@ -33,6 +33,20 @@ def _parser(socket_read_size: int) -> Any:
     return parser
 
 
+def _connection(servers: Servers, node: Node, limit: float) -> Any:
+    try:
+        return (SSLConnection if servers.tls else Connection)(
+            socket_timeout=limit,
+            socket_connect_timeout=limit,
+            parser_class=_parser,
+            **connection_options(servers, node),
+        )
+    except UnboundLocalError as error:
+        if isinstance(error.__context__, BaseException):  # a signal's exception, which the constructor has replaced
+            raise error.__context__ from None
+        raise
+
+
 class Link:
     """A connection that has one user at a time.
 
@@ -54,12 +68,7 @@ class Link:
         refuse_plaintext(servers, node)
         self.used_at = time.monotonic()
         self._limit = limit
-        self._connection: Any = (SSLConnection if servers.tls else Connection)(
-            socket_timeout=limit,
-            socket_connect_timeout=limit,
-            parser_class=_parser,
-            **connection_options(servers, node),
-        )
+        self._connection = _connection(servers, node, limit)
         try:
             self._connection.connect()
             self._connection.send_command("PING")
