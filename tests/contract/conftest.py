@@ -28,7 +28,13 @@ ASYNC_BACKENDS: dict[str, Backend] = {
     "async_any": open_driven_any,
 }
 # On servers: the kind of the deployment, the engine, and whether the calls are awaited.
-ON_SERVERS: dict[str, tuple[str, str, bool]] = {}
+ON_SERVERS: dict[str, tuple[str, str, bool]] = {
+    "valkey": ("cluster", "valkey", False),
+    "async_valkey": ("cluster", "valkey", True),
+    "valkey_single": ("single", "valkey", False),
+    "redis": ("cluster", "redis", False),
+    "async_redis_single": ("single", "redis", True),
+}
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +46,7 @@ def loop() -> Iterator[Loop]:
 # The fast run has one backend in this process, one behind a server, and one that is awaited.
 FAST = {"embedded", "remote", "async"}
 # Tables of arguments: how a store checks and packs them is one code, but for what goes through a server.
-TABLE, FAST_TABLE = {"embedded", "remote"}, {"embedded"}
+TABLE, FAST_TABLE = {"embedded", "remote", "valkey"}, {"embedded"}
 EVERY = BACKENDS.keys() | ASYNC_BACKENDS.keys() | ON_SERVERS.keys()
 
 
@@ -49,7 +55,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker
         names, fast = (TABLE, FAST_TABLE) if marker("table") else (EVERY, FAST)
-        if marker("log"):
+        if marker("log") or marker("any_key"):
             names = names - ON_SERVERS.keys()
         marked = [pytest.param(name, marks=[] if name in fast else [pytest.mark.slow]) for name in sorted(names)]
         metafunc.parametrize("backend", marked, indirect=True)

@@ -20,6 +20,7 @@ def new_key() -> str:
     return crudjt.generate_secret_key()
 
 
+@pytest.mark.any_key
 def test_a_token_of_another_key_is_unknown(open_store: OpenStore, old_key: str, new_key: str) -> None:
     """Both stores are open on one directory, so the session is there, but not for this key."""
     mine, theirs = open_store(secret_key=old_key), open_store(secret_key=new_key)

@@ -42,6 +42,18 @@ class DrivenStore(DelegatingStore):
         self._async = store
         self._loop = loop
 
+    @property
+    def location(self) -> str:
+        return self._async.location
+
+    @property
+    def durable(self) -> bool | None:
+        return self._async.durable
+
+    @property
+    def max_data_bytes(self) -> int | None:
+        return self._async.max_data_bytes
+
     def __getattribute__(self, name: str) -> Any:
         if name not in SIGNATURES or name == "sessions":
             return super().__getattribute__(name)
