@@ -1,0 +1,60 @@
+"""A namespace for each test, stores that are closed when it ends, and clusters that are whole when it begins."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+import crudjt
+from tests.support.valkey_servers import Cluster, Servers, SingleServer
+from tests.support.valkey_stores import ServerPool, namespace
+
+
+class OpenOn(Protocol):
+    """Opens stores on servers, in the namespace of the test."""
+
+    def __call__(self, servers: Servers | str, **options: Any) -> crudjt.Store: ...
+
+
+@pytest.fixture(name="namespace")
+def _namespace(path: Path) -> str:
+    return namespace(path)
+
+
+@pytest.fixture
+def open_on(namespace: str, secret_key: str) -> Iterator[OpenOn]:
+    with ExitStack() as opened:
+
+        def open_one(servers: Servers | str, **options: Any) -> crudjt.Store:
+            url = servers if isinstance(servers, str) else servers.url(namespace)
+            return opened.enter_context(crudjt.open(url, **{"secret_key": secret_key, **options}))
+
+        yield open_one
+
+
+@pytest.fixture(scope="session", params=["valkey", "redis"])
+def engine(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def server(servers: ServerPool, engine: str) -> SingleServer:
+    """A server without a replica, which no test harms."""
+    return servers.single(engine)
+
+
+@pytest.fixture(scope="session")
+def _breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    directory = tmp_path_factory.mktemp("breakable")
+    with Cluster(directory / "c", cluster_node_timeout="1000") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_breakable: Cluster) -> Iterator[Cluster]:
+    """A cluster of three primaries and three replicas, whose nodes a test may kill and pause."""
+    yield _breakable
+    _breakable.heal()

@@ -1,0 +1,56 @@
+"""Slots that move from one primary to another while sessions are used: every answer stays right."""
+
+import pytest
+
+import crudjt
+from tests.cluster.conftest import OpenOn
+from tests.support.cluster_contents import contents, slot_of_session
+from tests.support.session_load import Load
+from tests.support.stores import read
+from tests.support.valkey_servers import Cluster
+
+pytestmark = pytest.mark.slow
+
+
+def test_slots_move_under_load(cluster: Cluster, open_on: OpenOn, namespace: str) -> None:
+    """Key by key, in the old way: MOVED, ASK and TRYAGAIN are followed, and no call fails."""
+    store = open_on(cluster, timeout=5.0)
+    load = Load(store, subjects=20)
+    with load.running():
+        load.wait_for_calls(500)
+        slots = {slot_of_session(session) for n in range(20) for session in store.sessions(f"subject {n}")}
+        for slot in sorted(slots)[:15]:
+            source = cluster.owner(slot)
+            target = next(node for node in cluster.primaries() if node is not source)
+            cluster.move_slot(slot, source, target)
+            load.wait_for_calls(20)
+    assert load.unavailable == 0
+    cluster.wait_until_whole()
+    load.check(store)
+    found = contents(cluster, namespace)
+    assert found.differences() == []
+    assert found.dangling() == 0
+
+
+def test_sessions_of_a_slot_that_is_half_moved_are_used(cluster: Cluster, open_on: OpenOn) -> None:
+    """Some sessions are at the target, others and the index at the source; a change of both waits for the rest."""
+    store = open_on(cluster, timeout=0.5)
+    tokens = store.create_many([{"n": number} for number in range(4)], subject="ada")
+    slot = slot_of_session(read(store, tokens[0]))
+    source = cluster.owner(slot)
+    target = next(node for node in cluster.primaries() if node is not source)
+    with cluster.moving_slot(slot, source, target) as move_keys:
+        move_keys(2, b"s")
+        assert [session and session.data["n"] for session in store.read_many(tokens)] == [0, 1, 2, 3]
+        assert store.peek(tokens[0]) is not None
+        outcomes: set[bool | None] = set()
+        for token in tokens:
+            try:
+                outcomes.add(store.update(token, {"n": 9}))
+            except crudjt.StoreUnavailable:
+                outcomes.add(None)
+        assert False not in outcomes
+        move_keys(None, b"")
+        assert store.delete(tokens[0])
+    assert store.peek(tokens[0]) is None
+    assert store.revoke("ada") == 3
