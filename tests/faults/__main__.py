@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.faults.mutants import BROKEN, CAUGHT, MUTANTS, Mutant, verdicts
 from tests.faults.scenarios import (
+    cluster,
     crash_states,
     damage,
     forks,
@@ -39,6 +40,7 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
     "histories": (histories.run, 10),
     "interleavings": (interleavings.run, 10),
     "damage": (damage.run, 10),
+    "cluster": (cluster.run, 4),
 }
 IN_MEMORY = Path("/dev/shm")  # where syncing costs nothing; a run of the tests has a directory there already
 ON_DISK = {"power"}  # its file systems are too large for memory

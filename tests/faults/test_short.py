@@ -23,6 +23,7 @@ ROUNDS = {
     "histories": 6,
     "interleavings": 3,
     "damage": 6,
+    "cluster": 2,
 }
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # a busy machine takes its time; nothing is measured

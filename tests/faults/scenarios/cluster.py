@@ -26,7 +26,7 @@ PROCESSES = 3
 SESSIONS = 8
 SHARED_READS = 300
 TIMEOUT = 0.8
-PAUSE = 0.004  # seconds between the calls of a process, so that a history stays short
+PAUSE = 0.002  # seconds between the calls of a process, so that a history stays short
 
 
 def run(seed: int, rounds: int, directory: Path) -> Tally:
