@@ -2,10 +2,11 @@
 
     python -m benchmarks [--quick] [--only PART ...] [--sizes 40000 1000000 5000000] [--results DIRECTORY]
 
-needs the extra `bench`, and Debian's redis-server for Redis. Peers are installed, once, into virtual environments of
-their own; servers listen on loopback and Unix sockets and end with each turn. Contestants take turns, each with an
-empty store; the figures are medians over the rounds. Stores are made where Python puts temporary files: set TMPDIR to
-choose the disk. Results are written as `results.md`, `results.json`, and one plot for each table.
+needs the extra `bench`, Debian's redis-server for Redis, and its valkey-server for the part `cluster`. Peers
+are installed, once, into virtual environments of their own; servers listen on loopback and Unix sockets and end with
+each turn. Contestants take turns, each with an empty store; the figures are medians over the rounds. Stores are made
+where Python puts temporary files: set TMPDIR to choose the disk. Results are written as `results.md`, `results.json`,
+and one plot for each table.
 """
 
 import argparse
@@ -17,11 +18,12 @@ from pathlib import Path
 
 from benchmarks.contestants import Contestant
 from benchmarks.environments import ROOT, prepare
-from benchmarks.peers.catalogue import CRUDJT, ORIGINAL_CACHE, PEERS
+from benchmarks.peers.catalogue import CRUDJT, ORIGINAL_CACHE, PEERS, PEERS_ON_SERVERS
 from benchmarks.plots import plot
-from benchmarks.processes import PREFIX, redis_server
+from benchmarks.processes import PREFIX, redis_server, valkey_server
 from benchmarks.report import as_json, describe, markdown, table
 from benchmarks.rounds import Section, say
+from benchmarks.work.cluster import on_servers
 from benchmarks.work.operations import beside_another, durably, in_one_process
 from benchmarks.work.over_grpc import over_grpc
 from benchmarks.work.processes import at_once
@@ -34,6 +36,7 @@ PARTS: dict[str, Callable[[Settings], Iterator[Section]]] = {
     "durable": durably,
     "processes": at_once,
     "grpc": over_grpc,
+    "cluster": on_servers,
     "sizes": by_size,
 }
 PAYLOADS = (20, 196, 1000)
@@ -47,7 +50,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="everything but sizes in two minutes; a taste, no result")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"parts: {', '.join(PARTS)}")
-    names = [peer.name for peer in PEERS]
+    names = [peer.name for peer in PEERS + PEERS_ON_SERVERS]
     parser.add_argument("--peers", nargs="+", choices=names, metavar="PEER", help=f"besides crudjt: {'; '.join(names)}")
     parser.add_argument("--operations", type=int, help=f"of each kind in a round ({ORIGINAL_CACHE:,})")
     parser.add_argument("--rounds", type=int, help="whose median counts (5)")
@@ -77,11 +80,14 @@ def parse_arguments() -> argparse.Namespace:
 def gather(arguments: argparse.Namespace) -> Settings:
     """Install who is to take part."""
     contestants = {}
-    for peer in PEERS:
+    for peer in PEERS + PEERS_ON_SERVERS:
         if arguments.peers and peer is not CRUDJT and peer.name not in arguments.peers:
             continue
         if peer.redis and redis_server() is None:
             say(f"left out, since redis-server is not installed: {peer.name}")
+            continue
+        if peer.valkey and valkey_server() is None:
+            say(f"left out, since valkey-server is not installed: {peer.name}")
             continue
         environment = prepare(peer, arguments.venvs.absolute())
         contestants[peer.name] = Contestant(peer, environment, 0.0 if arguments.quick else PAUSE_SECONDS)

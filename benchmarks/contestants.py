@@ -40,7 +40,7 @@ class Contestant:
         return json.dumps({"part": part, "opens": self.peer.opens, "place": asdict(place)} | settings)
 
     @contextmanager
-    def turn(self, *, durable: bool = False) -> Iterator[Place]:
+    def turn(self, *, durable: bool = False, clustered: bool = False) -> Iterator[Place]:
         """Provide an empty place with the servers that the peer needs; all is gone afterwards.
 
         What earlier turns have left for the kernel to write and to discard is done first: nobody is to be slowed by
@@ -52,6 +52,9 @@ class Contestant:
             place = Place(stack.enter_context(processes.workspace()), processes.free_port(), durable=durable)
             if self.peer.redis:
                 stack.enter_context(processes.redis(place.workspace, place.port, durable=durable))
+            if self.peer.valkey:
+                port = stack.enter_context(processes.valkey(place.workspace, clustered=clustered))
+                place = replace(place, port=port, clustered=clustered)
             yield place
 
     @contextmanager

@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.environments import OURS, ROOT, Environment
 from benchmarks.keys import SECRET_KEY
+from tests.support.valkey_servers import Cluster, SingleServer
 
 PREFIX = "crudjt-bench-"
 TIME_LIMIT = 1800
@@ -131,6 +132,19 @@ def redis(directory: str, port: int, *, durable: bool) -> Iterator[None]:
             yield
         finally:
             _end(process)
+
+
+def valkey_server() -> str | None:
+    """Return the program, if it is installed."""
+    return shutil.which("valkey-server")
+
+
+@contextmanager
+def valkey(directory: str, *, clustered: bool) -> Iterator[int]:
+    """Run a server, or three primaries with a replica each, as the tests do; yields the port of one."""
+    path = Path(directory, "servers")
+    with Cluster(path) if clustered else SingleServer(path) as servers:
+        yield servers.nodes[0].port
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.payloads import PAYLOADS
 from benchmarks.peers.interface import Engine, Place
 from benchmarks.tasks.mix import run_mix
+from benchmarks.tasks.on_servers import visit_servers
 from benchmarks.tasks.threads import run_threads
 from benchmarks.tasks.visits import VISITS, Visit
 
@@ -74,7 +75,7 @@ def work(engine: Engine, task: Task, place: Place) -> dict[str, float]:
     if task.part == "threads":
         return run_threads(engine, data, task.threads, task.operations)
     visit = Visit(data, task.operations, shuffle=task.shuffle, limits=task.limits)
-    costs, tokens = VISITS[task.part](engine, tokens, visit)
+    costs, tokens = (VISITS | {"on servers": visit_servers})[task.part](engine, tokens, visit)
     known.write_text("\n".join(tokens))
     return costs
 

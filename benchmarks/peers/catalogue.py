@@ -17,6 +17,7 @@ class Peer:
         packages: whose versions are part of the result.
         largest: bytes of MessagePack that it takes.
         redis: whether it needs that server.
+        valkey: whether it needs a Valkey server or cluster, and takes part where sessions are kept on servers.
         across: whether several processes can use one store.
         durable: whether it can be made to return only after a change is on disk.
 
@@ -28,6 +29,7 @@ class Peer:
     packages: tuple[str, ...] = ()
     largest: int = 4096
     redis: bool = False
+    valkey: bool = False
     across: bool = True
     durable: bool = False
 
@@ -70,4 +72,26 @@ DISKCACHE = Peer(
 SQLITE = Peer("SQLite", "benchmarks.peers.sqlite_table:open_table", packages=("msgspec",), durable=True)
 FLOOR = Peer("floor", "benchmarks.peers.floor:open_floor", packages=("lmdb", "cryptography", "msgspec"), across=False)
 
+ON_SERVERS = Peer(
+    "crudjt on servers",
+    "benchmarks.peers.on_servers:open_store",
+    packages=("crudjt-store", "valkey", "libvalkey", "cryptography", "msgspec"),
+    valkey=True,
+    durable=True,
+)
+REDIS_SESSIONS = Peer(
+    "Redis sessions",
+    "benchmarks.peers.redis_sessions:open_sessions",
+    requirements=REDIS_UNIX.requirements,
+    packages=REDIS_UNIX.packages,
+    valkey=True,
+)
+BARE_COMMANDS = Peer(
+    "bare commands",
+    "benchmarks.peers.bare_commands:open_commands",
+    packages=("valkey", "libvalkey", "msgspec"),
+    valkey=True,
+)
+
+PEERS_ON_SERVERS = (ON_SERVERS, REDIS_SESSIONS, BARE_COMMANDS)
 PEERS = (CRUDJT, ORIGINAL, REDIS_UNIX, REDIS_TCP, PYJWT, DISKCACHE, SQLITE, FLOOR)

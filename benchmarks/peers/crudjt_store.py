@@ -18,7 +18,11 @@ _POLL_SECONDS = 0.05
 
 def open_store(place: Place) -> Engine:
     """Open the directory, whoever else has it open, or connect to a server."""
-    store = _connected(f"grpc://127.0.0.1:{place.port}") if place.served else _opened(place)
+    return engine_of(_connected(f"grpc://127.0.0.1:{place.port}") if place.served else _opened(place))
+
+
+def engine_of(store: crudjt.Store) -> Engine:
+    """Return what the timed loops call."""
 
     def create_expiring(data: Data) -> str:
         return store.create(data, TTL)

@@ -19,6 +19,7 @@ class Place:
         port: where a server of the turn listens on loopback, if it does.
         remote: whether another process has the store open throughout; the original's serves it at the port.
         served: whether a server of ours has it open, and is to be asked at the port.
+        clustered: whether the server at the port is one of a cluster.
         durable: whether an operation may only return once its change is on disk.
 
     """
@@ -27,6 +28,7 @@ class Place:
     port: int = 0
     remote: bool = False
     served: bool = False
+    clustered: bool = False
     durable: bool = False
 
 
@@ -50,6 +52,7 @@ class Engine:
     read_limited: Callable[[str], Any] | None = None
     rotate: Callable[[str], str | None] | None = None
     revoke: Callable[[str], Any] | None = None
+    read_many: Callable[[list[str]], Any] | None = None
 
 
 def as_is(data: Data) -> Data:

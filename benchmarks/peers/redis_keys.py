@@ -20,7 +20,7 @@ from benchmarks.peers.interface import MAX_READS, TTL, Engine, Place, as_is
 
 SOCKET = "redis.sock"
 
-_TAKE_ONE = """
+TAKE_ONE = """
 local left = redis.call('HINCRBY', KEYS[1], 'left', -1)
 local data = redis.call('HGET', KEYS[1], 'data')
 if left <= 0 then redis.call('DEL', KEYS[1]) end
@@ -41,7 +41,7 @@ def open_tcp(place: Place) -> Engine:
 def _opened(client: Any) -> Engine:  # noqa: C901 - one short function for each operation
     client.ping()  # connecting is not part of the first operation
     pack, unpack, new_token = msgspec.msgpack.encode, msgspec.msgpack.decode, secrets.token_urlsafe
-    take_one = client.register_script(_TAKE_ONE)
+    take_one = client.register_script(TAKE_ONE)
 
     def create(data: Data) -> str:
         token = new_token(16)
