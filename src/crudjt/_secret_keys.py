@@ -6,8 +6,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from crudjt import _filesystem
 from crudjt._core.keyring import decode_secret_keys
+from crudjt._filesystem import ownership
 from crudjt.errors import InvalidParameter
 
 SECRET_KEY_VARIABLE = "CRUDJT_SECRET_KEY"  # noqa: S105 - the name of a variable
@@ -71,7 +71,7 @@ def read_secret_keys(path: Path, directory: Path | None, warn: Warn = log_warnin
         decode_secret_keys(texts)
     except InvalidParameter as error:
         raise InvalidParameter("secret_key", f"{path}: {error}") from None
-    mode = _filesystem.readable_by_others(path)
+    mode = ownership.readable_by_others(path)
     if mode is not None:
         warn(f"others may use the secret key in {path} (mode {mode:04o}); chmod 600 it")
     return texts

@@ -21,6 +21,7 @@ from crudjt._backends.embedded.engine.segment import SegmentReader, segment_numb
 from crudjt._core.changes import DELETE, INSERT
 from crudjt._core.record import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES
+from crudjt._filesystem import host
 from tests.support.embedded import engine_of, reader_pids, stored
 from tests.support.processes import PATIENCE, PROMPT, UNINTERRUPTIBLE, Fork, StoreProcess, eventually, replayed_content
 
@@ -350,9 +351,9 @@ def test_a_child_forked_while_another_thread_opens_a_store_can_open_it(
     path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opening = threading.Event()
-    current_boot = _filesystem.current_boot
+    current_boot = host.current_boot
 
-    def slow_boot() -> _filesystem.Boot:
+    def slow_boot() -> host.Boot:
         if not opening.is_set():
             opening.set()
             time.sleep(0.2)  # the fork waits for the opening, so nothing can tell it when to go on
@@ -362,7 +363,7 @@ def test_a_child_forked_while_another_thread_opens_a_store_can_open_it(
         with crudjt.open(path, secret_key=secret_key) as store:
             return store.create({"n": 0})
 
-    monkeypatch.setattr(_filesystem, "current_boot", slow_boot)
+    monkeypatch.setattr(host, "current_boot", slow_boot)
     tokens: list[str] = []
     opener = threading.Thread(target=lambda: tokens.append(open_and_create()))
     opener.start()

@@ -15,6 +15,7 @@ import pytest
 import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
+from crudjt._filesystem import host
 from crudjt.testing import FakeClock
 from tests.support.disks import MIB, QUIET, Machine, Picture, all_files, fill, in_child, picture, segments, small_disk
 from tests.support.embedded import compact, engine_of
@@ -131,7 +132,7 @@ def test_a_disk_that_the_store_fills_is_store_full_and_work_goes_on_when_there_i
 def test_where_blocks_are_not_allocated_ahead_a_full_disk_is_store_full_all_the_same(
     secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str, payload: int
 ) -> None:
-    monkeypatch.setattr(_filesystem, "PREALLOCATING_FILE_SYSTEMS", frozenset())
+    monkeypatch.setattr(host, "PREALLOCATING_FILE_SYSTEMS", frozenset())
     with small_disk(kind, DISK_BYTES) as disk:
         filled = in_child(fill_up, disk / "store", secret_key, payload, 3)
         in_child(look, disk / "store", secret_key, filled)
@@ -194,7 +195,7 @@ def test_a_disk_that_others_fill_and_empty_loses_nothing(
     secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str, preallocates: bool
 ) -> None:
     if not preallocates:
-        monkeypatch.setattr(_filesystem, "PREALLOCATING_FILE_SYSTEMS", frozenset())
+        monkeypatch.setattr(host, "PREALLOCATING_FILE_SYSTEMS", frozenset())
     with small_disk(kind, DISK_BYTES) as disk:
         acknowledged, refused, count = in_child(use_while_others_fill, disk / "store", secret_key)
         assert refused > 100
@@ -230,7 +231,7 @@ def test_an_operation_that_was_refused_does_not_come_back_at_the_next_boot(
     secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str, preallocates: bool
 ) -> None:
     if not preallocates:
-        monkeypatch.setattr(_filesystem, "PREALLOCATING_FILE_SYSTEMS", frozenset())
+        monkeypatch.setattr(host, "PREALLOCATING_FILE_SYSTEMS", frozenset())
     with small_disk(kind, DISK_BYTES) as disk:
         acknowledged = in_child(an_operation_that_was_refused, disk / "store", secret_key)
         (disk / "ballast").unlink()
@@ -546,7 +547,7 @@ def test_a_store_that_has_reached_max_size_is_store_full_and_goes_on_after_delet
     path: Path, secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, payload: int, preallocates: bool
 ) -> None:
     if not preallocates:
-        monkeypatch.setattr(_filesystem, "PREALLOCATING_FILE_SYSTEMS", frozenset())
+        monkeypatch.setattr(host, "PREALLOCATING_FILE_SYSTEMS", frozenset())
     tokens, last = in_child(fill_max_size, path, secret_key, payload)
     machine.reboot()
     with crudjt.open(path, secret_key=secret_key) as store:

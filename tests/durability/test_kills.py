@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import pytest
 
 import crudjt
-from crudjt import _filesystem
 from crudjt._backends.embedded.engine.control_block import ControlBlock
 from crudjt._backends.embedded.engine.segment import segment_numbers
 from crudjt._core.changes import SESSION
+from crudjt._filesystem import host
 from tests.support.embedded import compact, end_segment, ends_exactly, engine_of, stored
 from tests.support.processes import PROMPT, UNINTERRUPTIBLE, Forker, replayed_content
 
@@ -192,22 +192,22 @@ def test_a_process_killed_at_any_line_has_done_all_of_its_operation_or_nothing(
 # While a store is made, or made again
 
 
-def _open_and_die(path: Path, secret_key: str, boot: _filesystem.Boot, line: int) -> None:
-    _filesystem.current_boot = lambda: boot  # this process ends with the function
+def _open_and_die(path: Path, secret_key: str, boot: host.Boot, line: int) -> None:
+    host.current_boot = lambda: boot  # this process ends with the function
     _die_at_line(line)
     crudjt.open(path, secret_key=secret_key, sync_interval=HOURS, max_size=SMALL).close()
     sys.settrace(None)
 
 
-def _new_boot() -> _filesystem.Boot:
-    return _filesystem.Boot("00000000-0000-0000-0000-000000000000", 0)
+def _new_boot() -> host.Boot:
+    return host.Boot("00000000-0000-0000-0000-000000000000", 0)
 
 
 @pytest.mark.slow
 def test_a_process_killed_at_any_line_of_the_first_opening_leaves_what_opens(
     secret_key: str, tmp_path: Path, forker: Forker
 ) -> None:
-    boot = _filesystem.current_boot()
+    boot = host.current_boot()
     for line in range(1, _MOST_LINES, 2):
         path = tmp_path / str(line)
         ended = forker.run(_open_and_die, path, secret_key, boot, line)
@@ -228,8 +228,8 @@ def test_a_process_killed_at_any_line_of_a_recovery_leaves_what_recovers_to_the_
 ) -> None:
     """Base, two segments and a torn tail, killed on the way; sometimes the next attempt is killed, too."""
     content = _make_recoverable(path, secret_key, failed=reason == "a failed disk")
-    boot = _new_boot() if reason == "a new boot" else _filesystem.current_boot()
-    monkeypatch.setattr(_filesystem, "current_boot", lambda: boot)
+    boot = _new_boot() if reason == "a new boot" else host.current_boot()
+    monkeypatch.setattr(host, "current_boot", lambda: boot)
     for line in range(1, _MOST_LINES, step):
         copy = tmp_path / "copy"
         shutil.copytree(path, copy, ignore=shutil.ignore_patterns("view"))

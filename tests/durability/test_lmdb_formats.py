@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 import crudjt
-from crudjt import _filesystem
 from crudjt._backends.embedded.doctor.check import examine
 from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.doctor.repair import repair
 from crudjt._backends.embedded.engine import lmdb_errors, manifest, view
 from crudjt._backends.embedded.engine.lmdb_format import refuse_other_format
+from crudjt._filesystem import contents
 from tests.support.disks import all_files, bases, data_file
 from tests.support.embedded import compact
 from tests.support.project import ROOT
@@ -45,7 +45,7 @@ def newer(path: Path, secret_key: str, tmp_path: Path) -> Path:
     other.replace(base)
     noted = manifest.load(path)
     assert noted.base is not None
-    size, sha256 = _filesystem.digest_file(base)
+    size, sha256 = contents.digest_file(base)
     described = msgspec.structs.replace(noted.base, size=size, sha256=sha256)
     msgspec.structs.replace(noted, base=described).save(path)
     (path / "control").unlink()  # the view is made again from the base

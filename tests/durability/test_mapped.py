@@ -14,6 +14,7 @@ from crudjt._backends.embedded.doctor.check import examine
 from crudjt._backends.embedded.doctor.repair import repair
 from crudjt._backends.embedded.engine import control_block, mmap_writer, opening
 from crudjt._backends.embedded.engine.control_block import ControlBlock
+from crudjt._filesystem import host
 from tests.support.disks import (
     QUIET,
     WAYS_TO_WRITE,
@@ -109,7 +110,7 @@ def die_with_more_room(path: Path, secret_key: str, size: int) -> None:
 def cut_and_create(path: Path, secret_key: str, mapped: bool) -> str:
     """Be the next writer after a dead one: cut off what it has left, and write."""
     if not mapped:
-        _filesystem.PREALLOCATING_FILE_SYSTEMS = frozenset()  # this process ends with the function
+        host.PREALLOCATING_FILE_SYSTEMS = frozenset()  # this process ends with the function
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
         return store.create({})
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt import _filesystem, opening
+from crudjt import opening
+from crudjt._filesystem import host
 
 NOBODY = 65_534
 
@@ -464,7 +465,7 @@ def test_a_key_file_without_permission_is_refused_by_name(
 def test_a_network_file_system_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch, secret_key: str, kind: str
 ) -> None:
-    monkeypatch.setattr(_filesystem, "file_system", lambda _path: kind)
+    monkeypatch.setattr(host, "file_system", lambda _path: kind)
     with pytest.raises(crudjt.StoreInaccessible) as caught:
         crudjt.open(path, secret_key=secret_key)
     assert f"network file system ({kind})" in str(caught.value)
@@ -475,7 +476,7 @@ def test_a_network_file_system_is_refused(
 def test_file_systems_that_cannot_allocate_ahead_work_all_the_same(
     path: Path, monkeypatch: pytest.MonkeyPatch, secret_key: str, kind: str
 ) -> None:
-    monkeypatch.setattr(_filesystem, "file_system", lambda _path: kind)
+    monkeypatch.setattr(host, "file_system", lambda _path: kind)
     with crudjt.open(path, secret_key=secret_key) as store:
         tokens = store.create_many([{"n": number} for number in range(100)])
         assert all(store.read(token) for token in tokens)
@@ -483,14 +484,14 @@ def test_file_systems_that_cannot_allocate_ahead_work_all_the_same(
 
 
 def test_the_file_system_of_a_directory_is_known(tmp_path: Path) -> None:
-    assert _filesystem.file_system(tmp_path) in {
+    assert host.file_system(tmp_path) in {
         line.split()[-1] for line in Path("/proc/filesystems").read_text().splitlines()
     }
 
 
 def test_a_failed_opening_leaves_nothing_open(path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(_filesystem, "file_system", lambda _path: "nfs")
+        patched.setattr(host, "file_system", lambda _path: "nfs")
         with pytest.raises(crudjt.StoreInaccessible):
             crudjt.open(path, secret_key=secret_key)
     with crudjt.open(path, secret_key=secret_key) as store:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest, opening, recovery
+from crudjt._filesystem import host
 from crudjt.testing import FakeClock
 from tests.support.disks import (
     MIB,
@@ -172,7 +173,7 @@ def test_the_same_boot_id_with_another_boot_time_is_another_boot(
     """Some kernels repeat the id; a clock that was slewed by some seconds is no new boot."""
     with crudjt.open(path, secret_key=secret_key) as store:
         token = store.create({"a": 1})
-    machine.boot = _filesystem.Boot(machine.boot.id, machine.boot.time + seconds)
+    machine.boot = host.Boot(machine.boot.id, machine.boot.time + seconds)
     with crudjt.open(path, secret_key=secret_key) as store:
         assert store.read(token) is not None
     assert (len(segments(path)) == 2) == rebuilt
@@ -276,7 +277,7 @@ def test_a_process_whose_clock_was_set_joins_the_others(
     path: Path, secret_key: str, machine: Machine, held: Callable[[], None]
 ) -> None:
     """The boot time seems to move with the clock; that others have the store open proves that the view lives."""
-    machine.boot = _filesystem.Boot(machine.boot.id, machine.boot.time + 1000)
+    machine.boot = host.Boot(machine.boot.id, machine.boot.time + 1000)
     with crudjt.open(path, secret_key=secret_key) as store:
         store.create({"a": 1})
     assert len(segments(path)) == 1

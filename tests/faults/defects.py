@@ -27,6 +27,7 @@ from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.changes import DELETE
 from crudjt._core.operations import Sessions
 from crudjt._core.process_guard import own_memory
+from crudjt._filesystem import ownership
 
 _FIRST_CACHE_WORD = control_block._FIRST_CACHE_WORD
 _MADV_KEEPONFORK = 19  # missing from the module mmap
@@ -136,7 +137,7 @@ def no_directory_synced() -> None:
 
 
 def only_the_last_directory_synced() -> None:
-    def make_directories(path: Path, mode: int = _filesystem.DIRECTORY_MODE) -> None:
+    def make_directories(path: Path, mode: int = ownership.DIRECTORY_MODE) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _filesystem.make_directory(path, mode)
 
@@ -371,7 +372,7 @@ def fork_not_noticed() -> None:
 
 
 def files_of_root_not_given_away() -> None:
-    leave_out(os, "fchown", _filesystem, "_give_to_owner")
+    leave_out(os, "fchown", ownership, "give_to_owner")
 
 
 def replaced_files_not_noticed() -> None:

@@ -17,7 +17,7 @@ from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._core.keyring import Keyring
 from crudjt._core.record import HEADER_BYTES, DamagedRecord, Header, read_header, seal, unseal
 from crudjt._core.tokens import token_block
-from crudjt._filesystem import Boot
+from crudjt._filesystem.host import Boot
 from tests.support.disks import QUIET, bases, spoil_view
 from tests.support.embedded import compact
 

@@ -32,6 +32,7 @@ from crudjt._backends.embedded.engine.segment import (
     segment_path,
 )
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter
+from crudjt._filesystem import host
 from tests.support.embedded import stored
 
 MIB = 1024**2
@@ -48,14 +49,14 @@ class Machine:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         """Boot."""
-        self.boot = _filesystem.Boot("boot 0", 1_700_000_000)
+        self.boot = host.Boot("boot 0", 1_700_000_000)
         self._boots = 0
-        patch.setattr(_filesystem, "current_boot", lambda: self.boot)
+        patch.setattr(host, "current_boot", lambda: self.boot)
 
     def reboot(self) -> None:
         """Begin another boot; stores that are open now go on as if they had not noticed."""
         self._boots += 1
-        self.boot = _filesystem.Boot(f"boot {self._boots}", self.boot.time + 3600)
+        self.boot = host.Boot(f"boot {self._boots}", self.boot.time + 3600)
 
 
 # What a store holds
@@ -161,7 +162,7 @@ WAYS_TO_WRITE = pytest.mark.parametrize("mapped", [True, False], ids=["mapped", 
 def write_log(patch: pytest.MonkeyPatch, *, mapped: bool) -> None:
     """See that stores write their log through a map, or with calls, as on a file system that cannot allocate ahead."""
     if not mapped:
-        patch.setattr(_filesystem, "PREALLOCATING_FILE_SYSTEMS", frozenset())
+        patch.setattr(host, "PREALLOCATING_FILE_SYSTEMS", frozenset())
 
 
 def die_after_appending() -> None:

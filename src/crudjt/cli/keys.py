@@ -7,6 +7,7 @@ from pathlib import Path
 
 from crudjt import _filesystem
 from crudjt._core.keyring import generate_secret_key
+from crudjt._filesystem import ownership
 from crudjt._secret_keys import (
     SECRET_KEY_FILE_VARIABLE,
     SECRET_KEY_VARIABLE,
@@ -59,7 +60,7 @@ def _make(path: Path) -> None:
     the same key, and a store never survives a power failure that its key does not.
     """
     try:
-        path.parent.parent.mkdir(mode=_filesystem.DIRECTORY_MODE, parents=True, exist_ok=True)
+        path.parent.parent.mkdir(mode=ownership.DIRECTORY_MODE, parents=True, exist_ok=True)
         _filesystem.make_directory(path.parent)
         descriptor, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
         try:

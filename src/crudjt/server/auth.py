@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 import grpc
 
-from crudjt._filesystem import read_parameter_file, readable_by_others
+from crudjt._filesystem.contents import read_parameter_file
+from crudjt._filesystem.ownership import readable_by_others
 from crudjt._rpc.addresses import ACCESS_TOKEN
 from crudjt.errors import InvalidParameter, InvalidType
 from crudjt.server.handlers import Handler

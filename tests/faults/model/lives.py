@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 import crudjt
-from crudjt import _filesystem
 from crudjt._core.changes import SESSION
+from crudjt._filesystem import host
 from tests.faults.model.history import Event, FileJournal, History, State, look, read_journal
 from tests.faults.model.workload import Workload
 from tests.faults.tally import Violation
@@ -23,13 +23,13 @@ def live(
     secret_key: str,
     journal: Path,
     seed: str,
-    boot: _filesystem.Boot,
+    boot: host.Boot,
     full: bool,
     operations: int,
     before: Callable[[], object] | None = None,
 ) -> None:
     """Do random things with a store, and return with it open."""
-    _filesystem.current_boot = lambda: boot  # this process ends with the function
+    host.current_boot = lambda: boot  # this process ends with the function
     random = Random(seed)
     if before is not None:
         before()
@@ -54,7 +54,7 @@ class Lives:
         self._unsettled: list[str] = []
         self._count = 0
 
-    def begin(self, random: Random, boot: _filesystem.Boot, *, full: bool, operations: int, before: Any = None) -> Fork:
+    def begin(self, random: Random, boot: host.Boot, *, full: bool, operations: int, before: Any = None) -> Fork:
         """Start a process."""
         name = self.expect()
         seed = f"{random.random()} {name}"
@@ -73,7 +73,7 @@ class Lives:
     def histories(self) -> dict[str, History]:
         return {name: History(read_journal(self.journals / name)) for name in self._unsettled}
 
-    def check(self, boot: _filesystem.Boot, *, power_failed: bool, pid: int | None = None) -> dict[str, State]:
+    def check(self, boot: host.Boot, *, power_failed: bool, pid: int | None = None) -> dict[str, State]:
         """Open the store in another process and see that what is there is what may be; return the states.
 
         What was synced must be there after a power failure, and what was acknowledged else. The process gets the `pid`
@@ -89,8 +89,8 @@ class Lives:
     def events(self) -> list[tuple[str, Event]]:
         return [(name, event) for name in self._unsettled for event in read_journal(self.journals / name)]
 
-    def _check(self, boot: _filesystem.Boot, power_failed: bool) -> dict[str, State]:
-        _filesystem.current_boot = lambda: boot  # this process ends with the function
+    def _check(self, boot: host.Boot, power_failed: bool) -> dict[str, State]:
+        host.current_boot = lambda: boot  # this process ends with the function
         states: dict[str, State] = {}
         with crudjt.open(self.path, secret_key=self.secret_key) as store:
             store.delete(store.create({}))  # cuts off what a dead writer may have left

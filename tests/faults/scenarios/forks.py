@@ -13,12 +13,12 @@ from random import Random
 from types import ModuleType
 
 import crudjt
-from crudjt import _filesystem
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.segment import SegmentReader, segment_numbers, segment_path
 from crudjt._core.changes import DELETE
 from crudjt._core.record import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES
+from crudjt._filesystem import host
 from tests.faults.model.history import FileJournal
 from tests.faults.model.lives import Lives, finished
 from tests.faults.model.workload import Workload
@@ -27,7 +27,7 @@ from tests.support.processes import Fork, ForkBelowPython
 
 FAMILY = 7  # processes, in three generations
 OPERATIONS = 20  # of each, before, between and after its forks
-BOOT = _filesystem.Boot("boot 0", 1_700_000_000)
+BOOT = host.Boot("boot 0", 1_700_000_000)
 
 
 def run(seed: int, rounds: int, directory: Path) -> Tally:
@@ -54,7 +54,7 @@ def _family(seed: str, directory: Path, tally: Tally) -> None:
 
 
 def _first(lives: Lives, names: list[str], seed: str) -> int:
-    _filesystem.current_boot = lambda: BOOT  # this process ends with the function
+    host.current_boot = lambda: BOOT  # this process ends with the function
     sys.modules["uwsgi"] = uwsgi = ModuleType("uwsgi")
     vars(uwsgi)["has_threads"] = 0
     return _live(crudjt.open(lives.path, secret_key=lives.secret_key, sync_interval=0.02), lives, names, seed)

@@ -22,6 +22,7 @@ from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter
 from crudjt._backends.embedded.engine.view import View
 from crudjt._backends.embedded.read_cache import ReadCache
+from crudjt._filesystem import contents, host
 from tests.faults.model.lives import Lives, finished
 from tests.faults.tally import Tally
 from tests.support.processes import Fork
@@ -30,7 +31,7 @@ STORMERS = 3
 STORM_KILLS = 8
 POINT_KILLS = 12
 ENDLESS = 10**9
-BOOT = _filesystem.Boot("boot 0", 1_700_000_000)
+BOOT = host.Boot("boot 0", 1_700_000_000)
 
 COMMIT = "commit"
 COPY = "copy"  # of an entry into the map of the log: half of it is there, or all
@@ -45,7 +46,7 @@ POINTS: list[tuple[Any, str] | str] = [
     (_filesystem, "remove"),
     (_filesystem, "allocate"),
     (_filesystem, "map_window"),
-    (_filesystem, "copy_file"),
+    (contents, "copy_file"),
     (ControlBlock, "fill_slot"),
     (ControlBlock, "create"),
     (ControlBlock, "begin"),

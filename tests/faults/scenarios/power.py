@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 import crudjt
-from crudjt import _filesystem
+from crudjt._filesystem import host
 from tests.faults.devices.loop_disks import FILE_SYSTEMS, LoopDisk, loop_disk
 from tests.faults.model.history import Begun, History, State
 from tests.faults.model.lives import Lives
@@ -46,7 +46,7 @@ def on_disk(disk: LoopDisk, random: Random, rounds: int, directory: Path, tally:
 
 def one_failure(disk: LoopDisk, lives: Lives, number: int, random: Random, tally: Tally) -> None:
     """Let some processes write, the power fail, and look in another boot."""
-    boot = _filesystem.Boot(f"boot {number}", 1_700_000_000)
+    boot = host.Boot(f"boot {number}", 1_700_000_000)
     running: list[Fork] = []
     full = number % 2 == 1
     try:

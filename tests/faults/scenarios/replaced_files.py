@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 import crudjt
-from crudjt import _filesystem
+from crudjt._filesystem import host
 from tests.faults.model.history import FileJournal
 from tests.faults.model.lives import Lives, finished
 from tests.faults.model.workload import Workload
@@ -19,7 +19,7 @@ PROCESSES = 2
 INTERVAL = 0.02
 NOTICED = 10.0  # seconds: the machine may be busy
 OPERATIONS = 30
-BOOT = _filesystem.Boot("boot 0", 1_700_000_000)
+BOOT = host.Boot("boot 0", 1_700_000_000)
 
 
 def _remove(name: str, path: Path) -> None:
@@ -73,14 +73,14 @@ def _replace(random: Random, directory: Path, tally: Tally) -> None:
 
 
 def _back_up(lives: Lives) -> None:
-    _filesystem.current_boot = lambda: BOOT  # this process ends with the function
+    host.current_boot = lambda: BOOT  # this process ends with the function
     with crudjt.open(lives.path, secret_key=lives.secret_key) as store:
         store.backup(lives.path.with_name("backup"))
 
 
 def _work(lives: Lives, name: str, seed: float, begun: Path) -> None:
     """Work until the store fails, which it has to soon after something was replaced."""
-    _filesystem.current_boot = lambda: BOOT  # this process ends with the function
+    host.current_boot = lambda: BOOT  # this process ends with the function
     store = crudjt.open(lives.path, secret_key=lives.secret_key, sync_interval=INTERVAL)
     workload = Workload(store, Random(f"{seed} {name}"), FileJournal(lives.journals / name), name)
     end = 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 import crudjt
-from crudjt import _filesystem
+from crudjt._filesystem import host
 from tests.faults.model.history import FileJournal
 from tests.faults.model.lives import Lives
 from tests.faults.model.workload import Workload
@@ -64,7 +64,7 @@ def _one_fault(random: Random, lives: Lives, place: Path, seed: str, tally: Tall
         raise Violation(f"a process did not bear {fault}: {ran.returncode}\n{ran.stderr}", lives.events())
     tally.faults += (place / "trace").read_text().count("(INJECTED)")
     tally.operations += lives.operations()
-    boot = _filesystem.current_boot()
+    boot = host.current_boot()
     lives.check(boot, power_failed=False)
 
 
@@ -85,7 +85,7 @@ def _live(path: str, key: str, journal: str, seed: str) -> None:
     random = Random(seed)
     full = random.random() < 0.5
     if random.random() < 0.5:
-        _filesystem.PREALLOCATING_FILE_SYSTEMS = frozenset()  # so that the log is written with calls
+        host.PREALLOCATING_FILE_SYSTEMS = frozenset()  # so that the log is written with calls
     store = crudjt.open(path, secret_key=key, durability="full" if full else "interval", sync_interval=0.02)
     name = Path(journal).name
     Workload(store, random, FileJournal(Path(journal)), name, full=full, tolerant=True).run(OPERATIONS)

@@ -13,8 +13,8 @@ from pathlib import Path
 from random import Random
 
 import crudjt
-from crudjt import _filesystem
 from crudjt._backends.embedded.doctor.check import examine
+from crudjt._filesystem import host
 from tests.faults.model.lives import Lives, finished
 from tests.faults.tally import Tally, Unavailable, Violation
 from tests.support.embedded import compact
@@ -51,7 +51,7 @@ def _meet(random: Random, directory: Path, tally: Tally) -> None:
         os.chown(directory / name, owner.pw_uid, owner.pw_gid)
     lives = Lives(directory / "store", directory / "journals", crudjt.generate_secret_key())
     become_owner = partial(_become, owner.pw_uid, owner.pw_gid)
-    boot = _filesystem.Boot("boot 0", 1_700_000_000)
+    boot = host.Boot("boot 0", 1_700_000_000)
     working: Fork | None = None
     try:
         for number in range(COMMANDS):
@@ -100,9 +100,9 @@ def _end(working: Fork, lives: Lives) -> None:
     finished(working, lives.events())
 
 
-def _command(seed: int, path: Path, secret_key: str, boot: _filesystem.Boot) -> None:
+def _command(seed: int, path: Path, secret_key: str, boot: host.Boot) -> None:
     """Do as root what the commands of the shell do; nothing of it changes a session."""
-    _filesystem.current_boot = lambda: boot  # this process ends with the function
+    host.current_boot = lambda: boot  # this process ends with the function
     random = Random(seed)
     action = random.choice(["sweep", "compact", "backup", "doctor", "create"])
     if action == "doctor" and (path / "manifest").exists():

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from crudjt._filesystem import read_parameter_file
+from crudjt._filesystem.contents import read_parameter_file
 from crudjt._rpc.addresses import ACCESS_TOKEN, DEFAULT_PORT, MAX_SOCKET_PATH_BYTES, is_ip_address, is_this_host
 from crudjt.errors import InvalidParameter, InvalidType
 

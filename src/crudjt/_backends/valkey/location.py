@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from crudjt._backends.valkey.requests import Node
-from crudjt._filesystem import read_parameter_file
+from crudjt._filesystem.contents import read_parameter_file
 from crudjt._rpc.addresses import is_ip_address, is_this_host
 from crudjt.errors import InvalidParameter, InvalidType
 

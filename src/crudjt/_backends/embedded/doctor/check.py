@@ -26,6 +26,7 @@ from crudjt._backends.embedded.engine.os_errors import inaccessible
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.recovery import base_path
 from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
+from crudjt._filesystem import host
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreError, StoreInaccessible
 
 _examining = threading.Lock()  # LMDB opens a tree once in a process
@@ -115,7 +116,7 @@ class Examination:
 
     def _view_is_of_this_boot(self) -> bool:
         boot = None if self.manifest is None else self.manifest.boot
-        if boot and boot.id == _filesystem.current_boot().id:
+        if boot and boot.id == host.current_boot().id:
             return True
         if self.manifest:
             self._findings.ok(

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from crudjt import _filesystem
 from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.doctor.progress import Meter
 from crudjt._backends.embedded.doctor.report import REPAIR, Findings, size_text
@@ -21,6 +20,7 @@ from crudjt._backends.embedded.engine.segment import (
     segment_path,
 )
 from crudjt._core.changes import DELETE, SESSION
+from crudjt._filesystem import contents
 from crudjt.errors import StoreCorrupt, StoreInaccessible
 
 
@@ -70,7 +70,7 @@ class LogCheck:
         except StoreInaccessible as error:
             self._fault(path, 0, f"the base snapshot {error.reason}")  # no damage, so nothing to repair
             return
-        whole = _filesystem.digest_file(path) == (base.size, base.sha256)
+        whole = contents.digest_file(path) == (base.size, base.sha256)
         self._meter.begin(path)
         tree = Tree(path, self._meter.advance)
         try:

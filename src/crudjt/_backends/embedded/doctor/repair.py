@@ -37,6 +37,7 @@ from crudjt._core.moves import NOTE_ID, header_of
 from crudjt._core.options import DEFAULT_MAX_SIZE
 from crudjt._core.record import DamagedRecord
 from crudjt._core.tokens import ID_BYTES
+from crudjt._filesystem import contents, host
 from crudjt.errors import StoreCorrupt, StoreFull
 
 _SCRATCH = "repair.tmp"
@@ -192,7 +193,7 @@ def _salvage_base(
 
 def _refuse_unread(path: Path, base: Base) -> None:
     """Refuse to give up sessions of a base that is as it was written: it is this version that cannot read them."""
-    if _filesystem.digest_file(path) == (base.size, base.sha256):
+    if contents.digest_file(path) == (base.size, base.sha256):
         raise StoreCorrupt(
             path,
             0,
@@ -234,7 +235,7 @@ def _replay(log: Path, saved: _Saved, readers: dict[int, SegmentReader | None], 
 
 
 def _is_of_this_boot(found: Manifest) -> bool:
-    return found.boot is not None and found.boot.id == _filesystem.current_boot().id
+    return found.boot is not None and found.boot.id == host.current_boot().id
 
 
 def _view_items(directory: Path) -> Iterator[tuple[bytes, bytes]]:

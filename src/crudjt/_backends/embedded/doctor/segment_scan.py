@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from crudjt import _filesystem
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, Damage, Entry, SegmentHeader, SegmentReader
+from crudjt._filesystem import contents
 from crudjt.errors import StoreCorrupt
 
 _CRC_SALT_OFFSETS = (24, 2048 + 24)
@@ -39,7 +39,7 @@ def read_segment(path: Path) -> SegmentReader | None:
     try:
         return SegmentReader(path)
     except StoreCorrupt:
-        content = _filesystem.read_file(path)
+        content = contents.read_file(path)
     for at in _CRC_SALT_OFFSETS:
         crc_salt = int.from_bytes(content[at : at + 4], "little")
         reader = SegmentReader(path, header=SegmentHeader(int(path.stem), 0, crc_salt, b""))

@@ -19,6 +19,7 @@ from crudjt._backends.embedded.engine.recovery import base_path, write_base
 from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import Snapshot
+from crudjt._filesystem import contents
 from crudjt.errors import StoreCorrupt, StoreInaccessible
 
 _FIRST_SEGMENT = 1
@@ -81,7 +82,7 @@ def copy_read_only(directory: Path, target: Path) -> None:
 
 def _copy(source: Path, target: Path) -> tuple[int, str]:
     with _filesystem.opened(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as descriptor:
-        copied = _filesystem.copy_file(source, descriptor)
+        copied = contents.copy_file(source, descriptor)
         _filesystem.sync_data(descriptor)
     return copied
 

@@ -28,6 +28,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from crudjt import _filesystem
+from crudjt._filesystem import host
 
 MAGIC = 0x34304C5254434A54  # "TJCTRL04"
 
@@ -120,7 +121,7 @@ class ControlBlock:
     @property
     def in_other_pid_namespace(self) -> bool:
         """Whether the processes that may have the store open are of another PID namespace, as far as that is known."""
-        own, noted = _filesystem.pid_namespace(), self.words[WORD_PID_NAMESPACE]
+        own, noted = host.pid_namespace(), self.words[WORD_PID_NAMESPACE]
         return bool(own and noted and own != noted)
 
     def fail(self, reason: int = DISK_FAILED) -> None:

@@ -11,6 +11,7 @@ from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.os_errors import inaccessible, user_name
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.segment import segment_numbers
+from crudjt._filesystem import host, ownership
 from crudjt.errors import StoreInaccessible
 
 _INNER_DIRECTORIES = (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY)
@@ -55,8 +56,8 @@ def prepare_directory(directory: Path, *, create: bool, allow_shared: bool) -> N
             _filesystem.make_directories(directory)
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreInaccessible(directory, "is a file, or lies in one; a store is a directory") from error
-    kind = _filesystem.file_system(directory)
-    if kind in _filesystem.NETWORK_FILE_SYSTEMS:
+    kind = host.file_system(directory)
+    if kind in host.NETWORK_FILE_SYSTEMS:
         raise StoreInaccessible(directory, f"lies on a network file system ({kind}); use a local disk, or gRPC")
     if not allow_shared:
         refuse_shared(directory)
@@ -98,7 +99,7 @@ def refuse_shared(directory: Path) -> None:
             directory,
             f"every user can write to it (mode {mode}); name a new directory in it, or run chmod o-w; {otherwise}",
         )
-    shared = _filesystem.is_shared(status)
+    shared = ownership.is_shared(status)
     if status.st_mode & stat.S_IWGRP and not shared:
         raise StoreInaccessible(
             directory,

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from crudjt import _filesystem
+from crudjt._filesystem import contents, host
 from crudjt.errors import StoreCorrupt, StoreFormatError
 
 MANIFEST_FORMAT = 1
@@ -50,7 +51,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     salt: str
     keys: list[str]
     placement: dict[str, str] = {}
-    boot: _filesystem.Boot | None
+    boot: host.Boot | None
     base: Base | None
     segment: int
     doubtful: bool
@@ -71,7 +72,7 @@ def load(directory: Path) -> Manifest:
 
     """
     path = directory / NAME
-    body, _, rest = _filesystem.read_file(path).partition(b"\n")
+    body, _, rest = contents.read_file(path).partition(b"\n")
     if rest != b"%08x\n" % zlib.crc32(body):
         raise StoreCorrupt(path, 0, "the manifest is damaged")
     try:

@@ -28,6 +28,7 @@ from crudjt._backends.embedded.engine.recovery import rebuild
 from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
 from crudjt._backends.embedded.engine.view import ViewError
 from crudjt._core.options import DEFAULT_MAX_SIZE, Options
+from crudjt._filesystem import host
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreFailed, StoreInaccessible
 
 _WAIT_SECONDS = 10.0
@@ -60,7 +61,7 @@ def open_engine(directory: Path, options: Options) -> Engine:
     except ViewError as error:
         raise translated(error, directory) from error
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and error.filename in _filesystem.KERNEL_FILES:
+        if isinstance(error, FileNotFoundError) and error.filename in host.KERNEL_FILES:
             raise StoreInaccessible(
                 directory, f"cannot be used without {error.filename}; mount /proc without subset=pid (ProcSubset=all)"
             ) from error
@@ -80,7 +81,7 @@ def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
         _filesystem.lock(lock, exclusive=False, wait=True)
         # Looked at again, since converting the lock gives it up for a moment, in which others may have had it.
         found = _load(directory)
-        if found is not None and found.boot is not None and found.boot.id == _filesystem.current_boot().id:
+        if found is not None and found.boot is not None and found.boot.id == host.current_boot().id:
             control = _control(directory)
             if control is not None and control.in_other_pid_namespace:
                 reason = OTHER_PID_NAMESPACE
@@ -141,7 +142,7 @@ def _check_alone(directory: Path, max_size: int | None) -> None:
     elif max_size is not None and max_size > found.map_size:
         found = msgspec.structs.replace(found, map_size=max_size)
         found.save(directory)
-    boot = _filesystem.current_boot()
+    boot = host.current_boot()
     same_boot = found.boot is not None and found.boot.id == boot.id and found.boot.started_with(boot)
     if same_boot and not found.doubtful and _usable(directory) and not _copied(directory):
         _note_namespace(directory)
@@ -164,4 +165,4 @@ def _note_namespace(directory: Path) -> None:
     """Note whose process ids the locks in the view will hold: those of this process's namespace."""
     control = _control(directory)
     if control is not None:
-        control.words[WORD_PID_NAMESPACE] = _filesystem.pid_namespace()
+        control.words[WORD_PID_NAMESPACE] = host.pid_namespace()

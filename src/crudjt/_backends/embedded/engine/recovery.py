@@ -36,6 +36,7 @@ from crudjt._backends.embedded.engine.view import SEGMENT_KEY, Snapshot, View, p
 from crudjt._core.changes import DELETE, REPLACE, SESSION, SUBJECT
 from crudjt._core.moves import NOTE_KEY
 from crudjt._core.record import NO_SUBJECT
+from crudjt._filesystem import contents, host
 from crudjt.errors import StoreCorrupt, StoreFull
 
 _REPLAY_BATCH_CHANGES = 250  # room is allocated for the worst of them, and stays allocated
@@ -97,7 +98,7 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
         control.begin(log_end, view.last_transaction)
     finally:
         view.close()
-    found = msgspec.structs.replace(found, boot=_filesystem.current_boot(), segment=replayed.segment, doubtful=False)
+    found = msgspec.structs.replace(found, boot=host.current_boot(), segment=replayed.segment, doubtful=False)
     found.save(directory)
     remove_obsolete(directory, found.base)
     logger.info(
@@ -121,7 +122,7 @@ def _restore_base(directory: Path, found: Manifest) -> tuple[View, _Replayed]:
         try:
             if _filesystem.free_bytes(view_directory) < base.size:
                 raise StoreFull(view_directory, "the disk is full")
-            copied = _filesystem.copy_file(path, target)
+            copied = contents.copy_file(path, target)
         except FileNotFoundError:
             raise StoreCorrupt(path, 0, "the base snapshot is missing") from None
     if copied != (base.size, base.sha256):
@@ -258,7 +259,7 @@ def write_base(view: View, directory: Path, begin: Callable[[], tuple[Snapshot, 
                 copied = view.copy(target, snapshot)
             _filesystem.truncate(target, copied)
             _filesystem.sync_data(target)
-        size, sha256 = _filesystem.digest_file(temporary)
+        size, sha256 = contents.digest_file(temporary)
         _filesystem.publish(temporary, base_path(directory, log_end.segment))
     return Base(segment=log_end.segment, sequence=log_end.sequence, sessions=log_end.sessions, size=size, sha256=sha256)
 

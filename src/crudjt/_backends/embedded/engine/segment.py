@@ -42,6 +42,7 @@ from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
 from crudjt._core.gil import in_batches
 from crudjt._core.record import MIN_RECORD_BYTES, TAG_OFFSET
 from crudjt._core.tokens import ID_BYTES
+from crudjt._filesystem import contents
 from crudjt.errors import StoreCorrupt, StoreFormatError
 
 MAGIC = b"CRUDJTL1"
@@ -206,7 +207,7 @@ class SegmentReader:
 
         """
         self.path = path
-        self.content: bytes | mmap = _filesystem.mapped_to_read(path) if alone else _filesystem.read_file(path)[:end]
+        self.content: bytes | mmap = contents.mapped_to_read(path) if alone else contents.read_file(path)[:end]
         self.header = header or decode_header(path, self.content[:HEADER_BLOCK_BYTES])
         if header is None and len(self.content) < HEADER_BLOCK_BYTES:
             raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")

@@ -32,6 +32,7 @@ from crudjt._backends.embedded.engine.room import (
 from crudjt._core.changes import SESSION, SUBJECT
 from crudjt._core.process_guard import guard
 from crudjt._core.record import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
+from crudjt._filesystem import host, ownership
 
 SEGMENT_KEY = b"m"
 
@@ -68,13 +69,13 @@ class View:
         self.directory = directory
         self.max_size = max_size
         self.map_size = MAP_TO_SIZE * max_size
-        self.preallocates = _filesystem.file_system(directory) in _filesystem.PREALLOCATING_FILE_SYSTEMS
+        self.preallocates = host.file_system(directory) in host.PREALLOCATING_FILE_SYSTEMS
         self._prepare_files()
         try:
             self.env = lmdb.open(
                 str(directory),
                 map_size=self.map_size,
-                mode=_filesystem.FILE_MODE,
+                mode=ownership.FILE_MODE,
                 sync=False,
                 metasync=False,
                 writemap=self.preallocates,

@@ -1,91 +1,33 @@
-"""Every file operation that durability rests on, and every difference between platforms.
+"""Every file operation that durability rests on.
 
 Nothing else in the engine writes to disk on its own, except LMDB to the view, which is never trusted across a boot.
-Tests put faults in here.
+Tests put faults in here. Differences between platforms are here and in `host`.
 """
 
 import errno
 import fcntl
-import hashlib
 import mmap
 import os
 import secrets
 import shutil
 import stat
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-from crudjt.errors import InvalidParameter
+from crudjt._filesystem.ownership import (
+    DIRECTORY_MODE,
+    FILE_MODE,
+    SHARED_DIRECTORY_MODE,
+    SHARED_FILE_MODE,
+    give_to_owner,
+)
 
 BLOCK_BYTES = 4096  # in which file systems give out space
-FILE_MODE = 0o600
-DIRECTORY_MODE = 0o700
-_SHARED_FILE_MODE = 0o660
-_SHARED_DIRECTORY_MODE = 0o2770
-_PARENTS_MODE = 0o777  # minus the umask; other files may be there, too
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_PID_NAMESPACE = Path("/proc/self/ns/pid")
-_MOUNTS = Path("/proc/self/mountinfo")
-KERNEL_FILES = frozenset({str(_BOOT_ID), str(_MOUNTS)})
-"""What the kernel has to show to this process."""
-
-_ZEROS_BYTES = 64 * 1024  # a megabyte at once takes as long as no zeros at all
-_COPY_CHUNK_BYTES = 1024**2
-
-# lmdb.h: "Do not use LMDB databases on remote filesystems". flock and coherent shared mappings are at stake.
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.sshfs", "fuse.glusterfs", "gfs2", "glusterfs", "lustre", "ncpfs",
-     "nfs", "nfs4", "ocfs2", "smb3", "smbfs"}
-)  # fmt: skip
-# Where a block that was allocated ahead never fails to be written later, so that a full disk is no SIGBUS. Measured:
-# docs/decisions.md. Copy-on-write file systems break this promise.
-PREALLOCATING_FILE_SYSTEMS = frozenset({"ext2", "ext3", "ext4", "tmpfs", "xfs"})
-
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-
-class Boot(NamedTuple):
-    """One run of the operating system.
-
-    The kernel's random id tells runs apart; some single-board kernels repeat it, hence the time of the boot beside it,
-    which moves when the wall clock is set.
-    """
-
-    id: str
-    time: int
-
-    def started_with(self, other: "Boot") -> bool:
-        """Tell whether two times can be of one boot, given a slewed clock."""
-        return abs(self.time - other.time) <= 5  # noqa: PLR2004 - seconds
-
-
-def current_boot() -> Boot:
-    """Return the boot this process runs in."""
-    return Boot(_BOOT_ID.read_text().strip(), round(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)))
-
-
-def pid_namespace() -> int:
-    """Return the inode of this process's PID namespace; 0 where it is hidden."""
-    try:
-        return _PID_NAMESPACE.stat().st_ino
-    except OSError:
-        return 0
-
-
-def file_system(path: Path) -> str:
-    """Return the type of the file system that holds a directory, as the kernel names it; "" where unknown."""
-    device = path.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    found = ""
-    for line in _MOUNTS.read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        if before.split()[2] == wanted:
-            found = after.split()[0]
-    return found
+_PARENTS_MODE = 0o777  # minus the umask; other files may be there, too
+_ZEROS_BYTES = 64 * 1024  # a megabyte at once takes as long as no zeros at all
 
 
 def is_read_only(path: Path) -> bool:
@@ -143,28 +85,12 @@ def _open_or_make(path: Path, flags: int, *, may_make: bool) -> int:
                 raise
             continue
         try:
-            _give_to_owner(descriptor, path, FILE_MODE, _SHARED_FILE_MODE)
+            give_to_owner(descriptor, path, FILE_MODE, SHARED_FILE_MODE)
         except BaseException:
             os.close(descriptor)
             remove(path)
             raise
         return descriptor
-
-
-def _give_to_owner(descriptor: int, path: Path, own_mode: int, shared_mode: int) -> None:
-    """Make a new file or directory what the directory above says: whose it is, and whether its group may use it."""
-    above, made = path.parent.stat(), os.fstat(descriptor)
-    shared = is_shared(above)
-    if os.geteuid() == 0 and (made.st_uid != above.st_uid or (shared and made.st_gid != above.st_gid)):
-        os.fchown(descriptor, above.st_uid, above.st_gid)
-    mode = shared_mode if shared else own_mode
-    if stat.S_IMODE(made.st_mode) & ~stat.S_ISGID != mode & ~stat.S_ISGID:
-        os.fchmod(descriptor, mode)
-
-
-def is_shared(directory: os.stat_result) -> bool:
-    """Tell whether a directory is there for all of its group: setgid and writable for the group (mode 2770)."""
-    return bool(directory.st_mode & stat.S_ISGID and directory.st_mode & stat.S_IWGRP)
 
 
 def exists(path: Path) -> bool:
@@ -238,7 +164,7 @@ def make_inner_directory(path: Path) -> None:
             raise UnsafeFile(errno.ENOTDIR, f"{path} is no directory, or a link to one", str(path)) from None
     else:
         with opened(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
-            _give_to_owner(descriptor, path, DIRECTORY_MODE, _SHARED_DIRECTORY_MODE)
+            give_to_owner(descriptor, path, DIRECTORY_MODE, SHARED_DIRECTORY_MODE)
     sync_directory(path.parent)
 
 
@@ -316,24 +242,6 @@ def fill_with_zeros(descriptor: int, offset: int, size: int) -> None:
         os.pwrite(descriptor, bytes(min(_ZEROS_BYTES, offset + size - start)), start)
 
 
-def read_file(path: Path) -> bytes:
-    """Return the content of a file."""
-    with opened(path) as descriptor:
-        return b"".join(_chunks(descriptor))
-
-
-def mapped_to_read(path: Path) -> bytes | mmap.mmap:
-    """Return the content of a file as a map. No process may shorten the file while the map is in use.
-
-    It is read once, since a bad sector raises an error when read, and kills the process when mapped.
-    """
-    with opened(path) as descriptor:
-        size = os.fstat(descriptor).st_size
-        for offset in range(0, size, _COPY_CHUNK_BYTES):
-            os.pread(descriptor, _COPY_CHUNK_BYTES, offset)
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) if size else b""
-
-
 def map_window(descriptor: int, offset: int, size: int) -> mmap.mmap:
     """Map a part of a file to write it; `offset` is a multiple of ``mmap.ALLOCATIONGRANULARITY``.
 
@@ -348,34 +256,6 @@ def map_window(descriptor: int, offset: int, size: int) -> mmap.mmap:
         return mmap.mmap(descriptor, size, offset=offset)
     except ValueError:
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from None
-
-
-def copy_file(source: Path, target: int) -> tuple[int, str]:
-    """Copy a file into an open descriptor; return its size and SHA-256 as copied."""
-    digest = hashlib.sha256()
-    offset = 0
-    with opened(source) as descriptor:
-        for chunk in _chunks(descriptor):
-            digest.update(chunk)
-            write_at(target, chunk, offset)
-            offset += len(chunk)
-    return offset, digest.hexdigest()
-
-
-def digest_file(path: Path) -> tuple[int, str]:
-    """Return size and SHA-256 of a file."""
-    digest = hashlib.sha256()
-    size = 0
-    with opened(path) as descriptor:
-        for chunk in _chunks(descriptor):
-            digest.update(chunk)
-            size += len(chunk)
-    return size, digest.hexdigest()
-
-
-def _chunks(descriptor: int) -> Iterator[bytes]:
-    while chunk := os.read(descriptor, _COPY_CHUNK_BYTES):
-        yield chunk
 
 
 def lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
@@ -396,24 +276,3 @@ def unlock(descriptor: int) -> None:
 def remove_tree(path: Path) -> None:
     """Remove a directory that is no longer needed."""
     shutil.rmtree(path, ignore_errors=True)
-
-
-def read_parameter_file(parameter: str, path: str | os.PathLike[str]) -> bytes:
-    """Return the content of a file that a parameter names.
-
-    Raises:
-        InvalidParameter: it cannot be read. The message leaves the path out, since callers have passed a secret in
-            place of the path to it.
-
-    """
-    try:
-        return Path(path).read_bytes()
-    except (OSError, ValueError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InvalidParameter(parameter, f"cannot read the file that {parameter} names: {reason}") from None
-
-
-def readable_by_others(path: Path) -> int | None:
-    """Return the mode of a regular file that group or others may use, ``None`` for other files."""
-    mode = path.stat().st_mode
-    return stat.S_IMODE(mode) if stat.S_ISREG(mode) and mode & 0o077 else None
