@@ -1,6 +1,7 @@
 """Stores that several users of the host meet: the owner, root, a group that shares it, and strangers."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -75,6 +76,43 @@ def test_what_root_makes_belongs_to_the_owner_of_the_directory(home: Path, secre
     assert users(home) == {(OWNER, OWNER)}
     assert modes(home) == {0o600, 0o700}
     assert as_user(OWNER, [], write, home, secret_key)
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o2770])
+def test_a_process_of_root_that_is_killed_leaves_nothing_that_locks_the_owner_out(
+    home: Path, secret_key: str, mode: int
+) -> None:
+    """It dies before it gives the first file or directory to the owner, then before the second, and so on."""
+
+    def write_and_die(path: Path, before: int) -> None:
+        give, given = os.fchown, 0
+
+        def give_or_die(*arguments: Any) -> None:
+            nonlocal given
+            given += 1
+            if given == before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            give(*arguments)
+
+        os.fchown = give_or_die  # this process ends with the function
+        write(path, secret_key)
+
+    def directory(number: int) -> Path:
+        path = home / str(number)
+        path.mkdir()
+        os.chown(path, OWNER, OWNER)
+        path.chmod(mode)
+        return path
+
+    deaths = 0
+    while Fork(write_and_die, path := directory(deaths), deaths + 1).wait().killed:
+        assert as_user(OWNER, [], write, path, secret_key)
+        (path / "control").unlink()  # the next opening recovers, and removes what was left
+        assert as_user(OWNER, [], write, path, secret_key)
+        left = {each for each in path.rglob("*.tmp") if each.name.partition(".")[0] != "lock"}
+        assert left == set()
+        deaths += 1
+    assert deaths > 5
 
 
 def test_root_recovers_and_compacts_for_the_owner(home: Path, secret_key: str) -> None:

@@ -21,11 +21,13 @@ from crudjt._filesystem.ownership import (
     SHARED_DIRECTORY_MODE,
     SHARED_FILE_MODE,
     give_to_owner,
+    is_for_others,
 )
 
 BLOCK_BYTES = 4096  # in which file systems give out space
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
+_TEMPORARY = ".tmp"  # the end of a name that is not the final one
 _PARENTS_MODE = 0o777  # minus the umask; other files may be there, too
 _ZEROS_BYTES = 64 * 1024  # a megabyte at once takes as long as no zeros at all
 
@@ -79,18 +81,33 @@ def _open_or_make(path: Path, flags: int, *, may_make: bool) -> int:
                 if not may_make:
                     raise
         try:
-            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, FILE_MODE)
+            return _make(path, flags)
         except FileExistsError:
             if flags & os.O_EXCL:
                 raise
-            continue
-        try:
+
+
+def _make(path: Path, flags: int) -> int:
+    made = _name_to_make(path)
+    descriptor = os.open(made, flags | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    try:
+        with removed_on_failure(made):
             give_to_owner(descriptor, path, FILE_MODE, SHARED_FILE_MODE)
-        except BaseException:
-            os.close(descriptor)
-            remove(path)
-            raise
-        return descriptor
+            if made != path:
+                os.link(made, path)
+                remove(made)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _name_to_make(path: Path) -> Path:
+    """Return a temporary name for a file or directory that is there for other users, else its own.
+
+    Between its making and `give_to_owner` only the maker can open it, and a maker that is killed then leaves it so.
+    """
+    return temporary_beside(path) if path.suffix != _TEMPORARY and is_for_others(path) else path
 
 
 def exists(path: Path) -> bool:
@@ -157,14 +174,15 @@ def make_inner_directory(path: Path) -> None:
         UnsafeFile: the path is a link or a file.
 
     """
-    try:
-        path.mkdir(mode=DIRECTORY_MODE)
-    except FileExistsError:
-        if path.is_symlink() or not path.is_dir():
-            raise UnsafeFile(errno.ENOTDIR, f"{path} is no directory, or a link to one", str(path)) from None
-    else:
-        with opened(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
+    if not exists(path):
+        made = _name_to_make(path)
+        made.mkdir(mode=DIRECTORY_MODE)
+        with opened(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
             give_to_owner(descriptor, path, DIRECTORY_MODE, SHARED_DIRECTORY_MODE)
+        if made != path:
+            made.rename(path)
+    elif path.is_symlink() or not path.is_dir():
+        raise UnsafeFile(errno.ENOTDIR, f"{path} is no directory, or a link to one", str(path))
     sync_directory(path.parent)
 
 
@@ -177,14 +195,14 @@ def make_directories(path: Path, mode: int = DIRECTORY_MODE) -> None:
 
 def make_temporary_directory(target: Path) -> Path:
     """Make an empty directory beside a target, with a name that cannot be guessed, for this user alone."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}{_TEMPORARY}")
     temporary.mkdir(mode=DIRECTORY_MODE)
     return temporary
 
 
 def temporary_beside(path: Path) -> Path:
     """Return a name for a file that will replace `path`. It cannot be guessed, and ends in ``.tmp``."""
-    return path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    return path.with_name(f"{path.name}.{secrets.token_hex(8)}{_TEMPORARY}")
 
 
 def publish(temporary: Path, final: Path) -> None:

@@ -21,6 +21,12 @@ def give_to_owner(descriptor: int, path: Path, own_mode: int, shared_mode: int) 
         os.fchmod(descriptor, mode)
 
 
+def is_for_others(path: Path) -> bool:
+    """Tell whether a new file or directory is to belong to another user, or is there for a group."""
+    above = path.parent.stat()
+    return above.st_uid != os.geteuid() or is_shared(above)
+
+
 def is_shared(directory: os.stat_result) -> bool:
     """Tell whether a directory is there for all of its group: setgid and writable for the group (mode 2770)."""
     return bool(directory.st_mode & stat.S_ISGID and directory.st_mode & stat.S_IWGRP)

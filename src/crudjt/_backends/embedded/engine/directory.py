@@ -71,9 +71,10 @@ def prepare_directory(directory: Path, *, create: bool, allow_shared: bool) -> N
 
 
 def _refuse_other_content(directory: Path) -> None:
-    temporary = f"{manifest.NAME}."
     others = sorted(
-        each.name for each in directory.iterdir() if each.name not in _OWN_NAMES and not each.name.startswith(temporary)
+        each.name
+        for each in directory.iterdir()
+        if each.name not in _OWN_NAMES and not (each.suffix == ".tmp" and each.name.partition(".")[0] in _OWN_NAMES)
     )
     if others:
         raise StoreInaccessible(

@@ -71,7 +71,7 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
     for name in (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY):
         _filesystem.make_inner_directory(directory / name)
     remove_leftovers(directory)
-    remove_old_manifests(directory)
+    remove_unfinished(directory)
     _filesystem.remove(directory / CONTROL_FILE)
     for path in (directory / VIEW_DIRECTORY).iterdir():
         _filesystem.remove(path)
@@ -282,7 +282,14 @@ def remove_leftovers(directory: Path) -> None:
             _filesystem.remove(path)
 
 
-def remove_old_manifests(directory: Path) -> None:
-    """Remove incomplete manifests of dead processes. Needs the lock in exclusive mode."""
-    for path in directory.glob(f"{manifest.NAME}*.tmp"):
-        _filesystem.remove(path)
+def remove_unfinished(directory: Path) -> None:
+    """Remove what dead processes were about to put into the directory itself. Needs the lock in exclusive mode.
+
+    The lock is the exception: another process may just be making it.
+    """
+    for name in (manifest.NAME, CONTROL_FILE):
+        for path in directory.glob(f"{name}*.tmp"):
+            _filesystem.remove(path)
+    for name in (LOG_DIRECTORY, BASE_DIRECTORY, VIEW_DIRECTORY):
+        for path in directory.glob(f"{name}.*.tmp"):
+            path.rmdir()
