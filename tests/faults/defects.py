@@ -375,5 +375,13 @@ def files_of_root_not_given_away() -> None:
     leave_out(os, "fchown", ownership, "give_to_owner")
 
 
+def files_named_before_they_are_given_away() -> None:
+    replace(_filesystem, "_name_to_make", lambda path: path)
+
+
+def files_of_a_member_not_for_the_group() -> None:
+    leave_out(os, "fchmod", ownership, "give_to_owner")
+
+
 def replaced_files_not_noticed() -> None:
     replace(OpenFiles, "check", lambda _self: None)

@@ -103,9 +103,17 @@ MUTANTS = [
     Mutant("files that were replaced are not noticed", defects.replaced_files_not_noticed, replaced_files.run, 4),
 ]  # fmt: skip
 if os.geteuid() == 0:
-    MUTANTS.append(
-        Mutant("what root makes stays root's", defects.files_of_root_not_given_away, users.run, 4, quick=True)
-    )
+    MUTANTS += [
+        Mutant("what root makes stays root's", defects.files_of_root_not_given_away, users.run, 4, quick=True),
+        Mutant(
+            "what root makes has its name before its owner",
+            defects.files_named_before_they_are_given_away, users.run, 24,
+        ),
+        Mutant(
+            "what a member of a group makes is not for the group",
+            defects.files_of_a_member_not_for_the_group, users.run, 8,
+        ),
+    ]  # fmt: skip
 
 
 def judge(mutant: Mutant, seed: int, directory: Path, patience: float = PATIENCE) -> Verdict:

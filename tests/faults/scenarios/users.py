@@ -1,11 +1,13 @@
-"""Two users at one store: its owner works, while root runs commands on it; some of either are killed.
+"""Several users at one store: its owner works, while root runs commands on it; some of either are killed.
 
-The owner may never be locked out: what root makes belongs to the owner of the directory.
+Half of the stores are shared with a group, and then a member of it works there too. No user may ever be locked out:
+what root makes belongs to the owner of the directory, and what anybody makes in a shared one is there for the group.
 """
 
 import os
 import pwd
 import shutil
+import signal
 import stat
 import time
 from functools import partial
@@ -21,6 +23,7 @@ from tests.support.embedded import compact
 from tests.support.processes import Fork
 
 OWNER = "nobody"
+MEMBER = "daemon"
 COMMANDS = 6
 ENDLESS = 10**9
 
@@ -46,24 +49,27 @@ def run(seed: int, rounds: int, directory: Path) -> Tally:
 
 def _meet(random: Random, directory: Path, tally: Tally) -> None:
     owner = pwd.getpwnam(OWNER)
+    shared = random.random() < 0.5
     for name in ("store", "journals"):
-        (directory / name).mkdir(mode=0o700)
+        (directory / name).mkdir()
         os.chown(directory / name, owner.pw_uid, owner.pw_gid)
+        (directory / name).chmod(0o2770 if shared else 0o700)
     lives = Lives(directory / "store", directory / "journals", crudjt.generate_secret_key())
-    become_owner = partial(_become, owner.pw_uid, owner.pw_gid)
+    users = [owner.pw_uid, pwd.getpwnam(MEMBER).pw_uid] if shared else [owner.pw_uid]
     boot = host.Boot("boot 0", 1_700_000_000)
-    working: Fork | None = None
+    working: list[Fork] = []
+
+    def begin(user: int, *, full: bool = False, operations: int = ENDLESS) -> Fork:
+        become = partial(_become, user, owner.pw_gid)
+        return lives.begin(random, boot, full=full, operations=operations, before=become)
+
     try:
         for number in range(COMMANDS):
             if random.random() < 0.3:
-                if working is not None:
-                    _end(working, lives)
-                    working = None
-                    tally.kills += 1
+                tally.kills += _end_all(working, lives)
                 boot = boot._replace(id=f"boot {number}")  # the next to open makes the view again
-            root_first = random.random() < 0.5
-            if working is None and not root_first:
-                working = lives.begin(random, boot, full=False, operations=ENDLESS, before=become_owner)
+            if not working and random.random() < 0.5:
+                working += map(begin, users)
                 time.sleep(random.uniform(0, 0.1))
             command = Fork(_command, random.randrange(10**9), lives.path, lives.secret_key, boot)
             if random.random() < 0.3:
@@ -71,22 +77,21 @@ def _meet(random: Random, directory: Path, tally: Tally) -> None:
                 command.kill()
                 tally.kills += 1
             finished(command, lives.events())
-            if working is None:
-                working = lives.begin(random, boot, full=False, operations=ENDLESS, before=become_owner)
+            if not working:
+                working += map(begin, users)
             time.sleep(random.uniform(0.01, 0.05))
-        assert working is not None
-        _end(working, lives)
-        tally.kills += 1
-        working = None
-        _require_owner(lives.path, owner.pw_uid)
+        tally.kills += _end_all(working, lives)
+        _require_access(lives.path, users, shared=shared)
     finally:
-        if working is not None:
-            working.end()
+        for each in working:
+            each.end()
     tally.operations += lives.operations()
     lives.check(boot, power_failed=False)
-    finished(lives.begin(random, boot._replace(id="the last boot"), full=True, operations=20, before=become_owner), [])
-    _require_owner(lives.path, owner.pw_uid)
-    lives.check(boot._replace(id="the last boot"), power_failed=False)
+    boot = boot._replace(id="the last boot")
+    for user in users:
+        finished(begin(user, full=True, operations=20), [])
+    _require_access(lives.path, users, shared=shared)
+    lives.check(boot, power_failed=False)
 
 
 def _become(user: int, group: int) -> None:
@@ -95,15 +100,22 @@ def _become(user: int, group: int) -> None:
     os.setuid(user)
 
 
-def _end(working: Fork, lives: Lives) -> None:
-    working.kill()
-    finished(working, lives.events())
+def _end_all(working: list[Fork], lives: Lives) -> int:
+    """Kill the processes; return how many."""
+    count = len(working)
+    while working:
+        each = working.pop()
+        each.kill()
+        finished(each, lives.events())
+    return count
 
 
 def _command(seed: int, path: Path, secret_key: str, boot: host.Boot) -> None:
     """Do as root what the commands of the shell do; nothing of it changes a session."""
     host.current_boot = lambda: boot  # this process ends with the function
     random = Random(seed)
+    if random.random() < 0.3:
+        os.fchown = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # before what it has made belongs to the owner
     action = random.choice(["sweep", "compact", "backup", "doctor", "create"])
     if action == "doctor" and (path / "manifest").exists():
         examine(path)
@@ -119,7 +131,13 @@ def _command(seed: int, path: Path, secret_key: str, boot: host.Boot) -> None:
             store.delete(store.create({"by": "root"}))
 
 
-def _require_owner(path: Path, user: int) -> None:
-    strange = [str(each.relative_to(path)) for each in (path, *path.rglob("*")) if each.stat().st_uid != user]
-    if strange:
-        raise Violation(f"what root made does not belong to the owner of the store: {', '.join(strange)}")
+def _require_access(path: Path, users: list[int], *, shared: bool) -> None:
+    group = path.stat().st_gid
+    for each in (path, *path.rglob("*")):
+        if each.suffix == ".tmp":  # of a killed process; the next opening removes it
+            continue
+        status = each.stat()
+        if status.st_uid not in users:
+            raise Violation(f"{each.relative_to(path)} belongs to uid {status.st_uid}, who does not use the store")
+        if shared and (status.st_gid != group or status.st_mode & 0o060 != 0o060):
+            raise Violation(f"{each.relative_to(path)} in a shared store is not there for its group")
