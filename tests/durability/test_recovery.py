@@ -379,12 +379,12 @@ def test_a_process_killed_while_it_makes_a_store_leaves_one_that_opens(
 
 def test_a_manifest_of_a_newer_format_is_refused(path: Path, secret_key: str) -> None:
     crudjt.open(path, secret_key=secret_key).close()
-    found = msgspec.structs.replace(manifest.load(path), format=2)
+    found = msgspec.structs.replace(manifest.load(path), format=3)
     found.save(path)
     before = (path / "manifest").read_bytes()
     with pytest.raises(crudjt.StoreFormatError) as caught:
         crudjt.open(path, secret_key=secret_key)
-    assert (caught.value.path, caught.value.found, caught.value.supported) == (path / "manifest", 2, 1)
+    assert (caught.value.path, caught.value.found, caught.value.supported) == (path / "manifest", 3, 2)
     assert (path / "manifest").read_bytes() == before
 
 
