@@ -94,7 +94,7 @@ def test_a_process_of_root_that_is_killed_leaves_nothing_that_locks_the_owner_ou
                 os.kill(os.getpid(), signal.SIGKILL)
             give(*arguments)
 
-        os.fchown = give_or_die  # this process ends with the function
+        os.fchown = give_or_die  # type: ignore[assignment] # this process ends with the function
         write(path, secret_key)
 
     def directory(number: int) -> Path:

@@ -372,7 +372,7 @@ def fork_not_noticed() -> None:
 
 
 def files_of_root_not_given_away() -> None:
-    leave_out(os, "fchown", ownership, "give_to_owner")
+    leave_out(os, "fchown", _filesystem, "give_to_owner")
 
 
 def files_named_before_they_are_given_away() -> None:
@@ -380,7 +380,7 @@ def files_named_before_they_are_given_away() -> None:
 
 
 def files_of_a_member_not_for_the_group() -> None:
-    leave_out(os, "fchmod", ownership, "give_to_owner")
+    leave_out(os, "fchmod", _filesystem, "give_to_owner")
 
 
 def replaced_files_not_noticed() -> None:
