@@ -1,13 +1,16 @@
 """What lies in a store's directory, for whom, and how the slots of the control block say where the log ends."""
 
+import itertools
 import os
 import signal
+import sys
+from mmap import mmap
 from pathlib import Path
 
 import pytest
 
 import crudjt
-from crudjt._backends.embedded.engine import control_block
+from crudjt._backends.embedded.engine import control_block, engine
 from crudjt._backends.embedded.engine.control_block import ControlBlock, LogEnd
 from tests.support.disks import (
     QUIET,
@@ -93,6 +96,43 @@ def test_a_control_block_says_where_the_log_ends_after_each_of_the_last_two_tran
     control.close()
 
 
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        (LogEnd(1, 5000, 10, 10), LogEnd(1, 5100, 12, 12)),
+        (LogEnd(1, 5000, 10, 10), LogEnd(1, 5100, 12, 8)),
+        (LogEnd(1, 5000, 10, 10), LogEnd(2, 4096, 11, 10)),
+        (LogEnd(2, 4096, 0, 0), LogEnd(2, 4196, 1, 1)),
+    ],
+)
+def test_a_slot_that_mixes_two_transactions_is_taken_for_neither(tmp_path: Path, older: LogEnd, newer: LogEnd) -> None:
+    """Whatever words of it are seen to be those of the other: a processor may change the order of loads and stores."""
+    ControlBlock.create(tmp_path / "control").close()
+    control = ControlBlock(tmp_path / "control")
+    at = control_block.SLOT_WORDS[0]
+    states: list[list[int]] = []
+    for transaction, end in ((6, older), (8, newer)):
+        control.fill_slot(transaction, *end)
+        assert control.log_end(transaction) == end
+        states.append(list(control.words[at : at + 6]))
+    for mixture in itertools.product((0, 1), repeat=6):
+        for word, state in enumerate(mixture):
+            control.words[at + word] = states[state][word]
+        seen = list(control.words[at : at + 6])
+        assert control.log_end(6) == (older if seen == states[0] else None), mixture
+        assert control.log_end(8) == (newer if seen == states[1] else None), mixture
+    control.close()
+
+
+def test_a_control_block_of_a_python_with_other_hashes_is_not_valid(tmp_path: Path) -> None:
+    control = ControlBlock.create(tmp_path / "control")
+    control.begin(LogEnd(1, 4096, 0, 0), 6)
+    valid = control.valid
+    control.words[control_block.WORD_HASH] ^= 1
+    assert (valid, control.valid) == (True, False)
+    control.close()
+
+
 def test_a_control_block_that_was_not_made_completely_is_not_valid(tmp_path: Path) -> None:
     path = tmp_path / "control"
     path.touch()
@@ -104,17 +144,16 @@ def write_and_die_in_the_slot(path: Path, secret_key: str, words: int) -> None:
     """Die with `words` of the slot of the next transaction written, as if killed between two of them."""
     store = crudjt.open(path, secret_key=secret_key, sync_interval=QUIET)
 
-    def fill_slot(control: ControlBlock, transaction: int, *log_end: int) -> None:
-        at = control_block.SLOT_WORDS[transaction & 1]
-        for word, value in list(enumerate((transaction, *log_end)))[:words]:
-            control.words[at + word] = value
+    def pack_slot(block: mmap, offset: int, *fields: int) -> None:
+        for word, value in list(enumerate(fields))[:words]:
+            block[offset + 8 * word : offset + 8 * word + 8] = (value & 2**64 - 1).to_bytes(8, sys.byteorder)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    ControlBlock.fill_slot = fill_slot  # type: ignore[method-assign,assignment] # in this process only
+    engine.pack_slot = pack_slot  # type: ignore[attr-defined,assignment] # in this process only
     store.create({"never": "acknowledged"})
 
 
-@pytest.mark.parametrize("words", range(6))
+@pytest.mark.parametrize("words", range(7))
 @pytest.mark.parametrize("earlier", [1, 2])
 def test_a_slot_that_a_dead_writer_left_half_filled_is_ignored(
     path: Path, secret_key: str, machine: Machine, words: int, earlier: int

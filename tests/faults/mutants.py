@@ -52,6 +52,10 @@ MUTANTS = [
     ),
     Mutant("the cache is filled without its check", defects.cache_filled_unchecked, interleavings.run, 2, quick=True),
     Mutant("the cache is used without its check", defects.cache_used_unchecked, interleavings.run, 2, quick=True),
+    Mutant(
+        "the log end is believed without its check",
+        defects.log_end_believed_unchecked, interleavings.run, 2, quick=True,
+    ),
     Mutant("no directory is synced", defects.no_directory_synced, crash_states.run, 2, quick=True),
     Mutant(
         "only the last of the new directories above a store is synced",

@@ -5,6 +5,8 @@ the writer. At each of them it looks into the view first and then reads; after t
 
 A processor may change the order of a reader's loads: the snapshot may be older than the word that was noted before it.
 So in some changes the reader takes its snapshot at the step, and the rest of that read comes after the change.
+
+A slot of the control block is read while a later writer fills it, whose stores are seen in any order.
 """
 
 import shutil
@@ -17,14 +19,15 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt._backends.embedded.engine.control_block import ControlBlock
+from crudjt._backends.embedded.engine import engine
+from crudjt._backends.embedded.engine.control_block import SLOT_WORDS
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
 from tests.faults.model.workload import QUIET
 from tests.faults.tally import Tally, Violation
 from tests.support.embedded import engine_of
 
 CHANGES = 200
-POINTS = ("fill_slot", "append", "before commit", "after commit")
+POINTS = ("pack_slot", "append", "before commit", "after commit")
 
 
 def run(seed: int, rounds: int, directory: Path) -> Tally:
@@ -40,7 +43,8 @@ def run(seed: int, rounds: int, directory: Path) -> Tally:
         ):
             for _ in range(CHANGES):
                 one_change(random, writer, reader)
-                tally.operations += 1
+                torn_slot(random, writer)
+                tally.operations += 2
         shutil.rmtree(place)
     return tally
 
@@ -78,6 +82,29 @@ def one_change(random: Random, writer: crudjt.Store, reader: crudjt.Store) -> No
             raise Violation(f"after {name}, read answers {seen}: the cache is stale", [name, point, seen])
 
 
+def torn_slot(random: Random, writer: crudjt.Store) -> None:
+    """Read where the log ended after a transaction, while the next but one writes its own end to the same slot."""
+    opened = engine_of(writer)
+    last, ended = opened.view.last_transaction, opened.log_end()
+    token = writer.create({})
+
+    def store_in_any_order(buffer: Any, offset: int, *fields: int) -> None:
+        words = list(enumerate(field & 2**64 - 1 for field in fields))
+        random.shuffle(words)
+        for word, value in words:
+            opened.words[offset // 8 + word] = value
+            seen = opened.control.log_end(last)
+            if seen not in (None, ended):
+                raise Violation(f"the log end of a transaction is mixed with a later one: {seen}", [last, word])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "pack_slot", store_in_any_order)
+        change: Callable[[], object] = random.choice([lambda: writer.create({"v": 1}), lambda: writer.delete(token)])
+        change()
+    if opened.words[SLOT_WORDS[last & 1]] == last:
+        raise Violation("the slot was not written", [last])
+
+
 def look(reader: crudjt.Store, token: str, after: object, what: tuple[str, str]) -> None:
     """Look at the view, and then read through the cache."""
     peeked, read = shown(reader.peek(token)), shown(reader.read(token))
@@ -101,8 +128,8 @@ def reading_from(store: crudjt.Store, snapshot: Any) -> Iterator[None]:
 @contextmanager
 def let_in(writer: crudjt.Store, point: str, visit: Callable[[], None]) -> Iterator[None]:
     """Call `visit` at a step of the changes of a block."""
-    engine = engine_of(writer)
-    begin = engine.begin
+    opened = engine_of(writer)
+    begin = opened.begin
 
     class Visited:
         def __init__(self, transaction: Any) -> None:
@@ -122,7 +149,7 @@ def let_in(writer: crudjt.Store, point: str, visit: Callable[[], None]) -> Itera
         transaction = begin(*arguments)
         return Visited(transaction) if arguments else transaction
 
-    def visited(owner: type, name: str) -> Callable[..., Any]:
+    def visited(owner: Any, name: str) -> Callable[..., Any]:
         function = getattr(owner, name)
 
         def call(*arguments: Any) -> Any:
@@ -132,8 +159,9 @@ def let_in(writer: crudjt.Store, point: str, visit: Callable[[], None]) -> Itera
         return call
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "begin", begin_visited)
-        for owner, name in ((ControlBlock, "fill_slot"), (MappedSegmentWriter, "append")):
+        patch.setattr(opened, "begin", begin_visited)
+        places: list[tuple[Any, str]] = [(engine, "pack_slot"), (MappedSegmentWriter, "append")]
+        for owner, name in places:
             if name == point:
                 patch.setattr(owner, name, visited(owner, name))
         yield

@@ -47,7 +47,7 @@ POINTS: list[tuple[Any, str] | str] = [
     (_filesystem, "allocate"),
     (_filesystem, "map_window"),
     (contents, "copy_file"),
-    (ControlBlock, "fill_slot"),
+    (engine, "pack_slot"),
     (ControlBlock, "create"),
     (ControlBlock, "begin"),
     (MappedSegmentWriter, "append"),

@@ -54,9 +54,9 @@ def _found(stack: ExitStack, begin: Callable[[], Snapshot], tree: Tree, control:
     while at_rest_for < _ATTEMPTS_AT_REST and time.monotonic() < deadline:
         snapshot = begin()
         number = int(snapshot.id())
-        log_end = LogEnd(*control.slot(number))
+        log_end = control.log_end(number)
         meta = next((each for each in tree.metas() if each.transaction == number), None)
-        if meta is not None and control.holds(number):
+        if meta is not None and log_end is not None:
             stack.callback(snapshot.abort)
             return LiveView(log_end, meta)
         snapshot.abort()

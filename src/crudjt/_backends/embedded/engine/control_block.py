@@ -1,8 +1,9 @@
 """The control block: a small file that every process maps, with named fields of 8 bytes.
 
-It is valid for one boot: a rebuild of the view makes a new one. A store of one aligned 8-byte word is atomic;
-nothing wider is, so every invariant below is kept by the order of single words (x86-64 keeps the order of stores;
-elsewhere the LMDB write mutex does).
+It is valid for one boot: a rebuild of the view makes a new one. A load or a store of one aligned 8-byte word is
+atomic; nothing wider is, and not every processor keeps the order of several. What writers read of each other is ordered
+by LMDB's write mutex. What is read without it checks itself: words of the cache by the id of the snapshot
+(read_cache.py), slots by their last word.
 
 Where the log ends is kept twice, by parity of the LMDB transaction id. A write transaction has the id of the last
 committed one plus one; it reads the slot of the last and fills its own. A writer that dies before its commit leaves its
@@ -47,10 +48,14 @@ _WORDS_SEGMENT_INODE = (11, 12)  # inodes of the last two segments, by parity of
 WORD_PID_NAMESPACE = 13  # inode of the PID namespace whose processes may have the store open; 0 where unknown
 WORD_SYNCING = 14  # not 0 while a process syncs the log; one that dies in it leaves that to the next sync
 
-# The slot of transaction T begins at word SLOT_WORDS[T % 2]: the transaction's id, then a LogEnd.
+WORD_HASH = 15  # what HASH_OF_THIS_PYTHON is to the processes that have the store open
+
+# The slot of transaction T begins at word SLOT_WORDS[T % 2]: the transaction's id, then a LogEnd, then Python's hash of
+# these five as a tuple, by which a reader without the write lock knows that they belong together.
 SLOT_WORDS = (16, 24)
-_SLOT_OFFSETS = (8 * 16, 8 * 24)
+SLOT_OFFSETS = (8 * 16, 8 * 24)
 STATE_OFFSETS = (8 * 17, 8 * 25)
+HASH_OF_THIS_PYTHON = hash((2**40, 1, 2**30, 2**20, 0)) & 2**64 - 1  # that of tuples may differ between versions
 
 # Words of the read cache, chosen by id. See read_cache.py.
 _CACHE_WORDS = 262_144
@@ -59,7 +64,8 @@ CONTROL_BYTES = (_FIRST_CACHE_WORD + _CACHE_WORDS) * 8
 
 
 # Native, so that each field is one store of a word.
-_SLOT = Struct("@5Q")
+_SLOT = Struct("@5Qq")
+pack_slot = _SLOT.pack_into
 unpack_state = Struct("@4Q").unpack_from
 _unpack_last = Struct("<12xI").unpack
 
@@ -106,12 +112,13 @@ class ControlBlock:
         self.words[WORD_SYNCED_SEQUENCE] = log_end.sequence
         self.words[WORD_SYNCED_END] = log_end.end
         self.fill_slot(last_transaction, *log_end)
+        self.words[WORD_HASH] = HASH_OF_THIS_PYTHON
         self.words[WORD_MAGIC] = MAGIC
 
     @property
     def valid(self) -> bool:
-        """Whether the block was made completely."""
-        return self.words[WORD_MAGIC] == MAGIC
+        """Whether the block was made completely, by a Python whose hashes are those of this one."""
+        return self.words[WORD_MAGIC] == MAGIC and self.words[WORD_HASH] == HASH_OF_THIS_PYTHON
 
     @property
     def failed(self) -> bool:
@@ -140,16 +147,24 @@ class ControlBlock:
         return self.words[_WORDS_SEGMENT_INODE[number & 1]]
 
     def slot(self, transaction: int) -> LogState:
-        """Return what a transaction left in its slot: the fields of a `LogEnd`."""
+        """Return what a transaction left in its slot: the fields of a `LogEnd`. Needs the write lock."""
         return unpack_state(self.map, STATE_OFFSETS[transaction & 1])
 
+    def log_end(self, transaction: int) -> LogEnd | None:
+        """Return what a transaction left in its slot, ``None`` where a later one fills it. Needs no lock."""
+        *fields, check = _SLOT.unpack_from(self.map, SLOT_OFFSETS[transaction & 1])
+        if fields[0] != transaction or check != hash(tuple(fields)):
+            return None
+        return LogEnd._make(fields[1:])
+
     def holds(self, transaction: int) -> bool:
-        """Tell whether a slot was filled, or half filled, for this very transaction."""
+        """Tell whether a slot was filled, or half filled, for this very transaction. Needs the write lock."""
         return self.words[SLOT_WORDS[transaction & 1]] == transaction
 
     def fill_slot(self, transaction: int, segment: int, end: int, sequence: int, sessions: int) -> None:
         """Write the log end as of `transaction` to its slot; the transaction's id is written first."""
-        _SLOT.pack_into(self.map, _SLOT_OFFSETS[transaction & 1], transaction, segment, end, sequence, sessions)
+        fields = transaction, segment, end, sequence, sessions
+        pack_slot(self.map, SLOT_OFFSETS[transaction & 1], *fields, hash(fields))
 
     def close(self) -> None:
         """Unmap."""

@@ -107,8 +107,8 @@ class OpenDirectory:
                 last = self.view.last_transaction
             except ViewError as error:
                 raise self._translated(error) from error
-            end = LogEnd._make(self.control.slot(last))
-            if self.control.holds(last):  # else a later writer was filling the slot while it was read
+            end = self.control.log_end(last)
+            if end is not None:  # else a later writer was filling the slot while it was read
                 return end
         raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
 
@@ -121,9 +121,8 @@ class OpenDirectory:
                 snapshot = self.view.snapshot()
             except ViewError as error:
                 raise self._translated(error) from error
-            last = snapshot.id()
-            end = LogEnd._make(self.control.slot(last))
-            if self.control.holds(last):  # as in log_end
+            end = self.control.log_end(snapshot.id())
+            if end is not None:  # as in log_end
                 return snapshot, end
             snapshot.abort()
         raise StoreFailed(self.directory, "view and control block disagree; close the store everywhere and reopen it")
