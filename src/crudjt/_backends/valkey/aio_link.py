@@ -17,7 +17,7 @@ from crudjt._backends.valkey.failures import (
 from crudjt._backends.valkey.location import Servers
 from crudjt._backends.valkey.replies import ErrorReply
 from crudjt._backends.valkey.requests import Node
-from crudjt._backends.valkey.routing import Command, encoded
+from crudjt._backends.valkey.routing import Command, pack
 
 
 class _Error(ErrorReply, ResponseError):
@@ -76,13 +76,8 @@ class AsyncLink:
             LinkBroken: they may have been sent.
 
         """
-        connection = self._connection
         try:
-            if len(commands) == 1:
-                packed = connection.pack_command(*encoded(commands[0]))
-            else:
-                packed = connection.pack_commands(map(encoded, commands))
-            await connection.send_packed_command(packed, check_health=False)
+            await self._connection.send_packed_command(pack(commands), check_health=False)
         except ValkeyError as error:
             raise LinkBroken from error
 

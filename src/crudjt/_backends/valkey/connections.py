@@ -14,8 +14,17 @@ from crudjt._backends.valkey.failures import LinkBroken, LinkTimedOut, Unreachab
 from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.link import Link
 from crudjt._backends.valkey.location import Servers
-from crudjt._backends.valkey.requests import Ask, Node, Reply, Result, Steps
-from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step
+from crudjt._backends.valkey.replies import ErrorReply
+from crudjt._backends.valkey.requests import PRIMARIES, Ask, Node, Reply, Result, Steps
+from crudjt._backends.valkey.routing import (
+    CLUSTER_SLOTS,
+    DRIVERS_OWN,
+    SIDE_TRIP_SHARE,
+    Batch,
+    Step,
+    command_of,
+    wait_for,
+)
 from crudjt._backends.valkey.topology import Topology
 from crudjt._core import process_guard
 from crudjt.errors import StoreClosed, StoreError
@@ -46,15 +55,18 @@ class Connections:
         try:
             asks = next(steps)
             while True:
-                step = Step(asks, self.topology, self.servers.location)
                 try:
-                    self._carry_out(step, deadline)
-                    replies = step.result()
-                except StoreError as error:
+                    outcome = self._try_free(asks, deadline)
+                    if isinstance(outcome, Step):
+                        self._carry_out(outcome, deadline)
+                        replies, lost = outcome.result(), outcome.lost
+                    else:
+                        replies, lost = [outcome], False
+                except StoreError as error:  # noqa: PERF203 - the operation decides what follows
                     deadline = time.monotonic() + timeout
                     asks = steps.throw(error)
                 else:
-                    if per_step or step.lost:
+                    if per_step or lost:
                         deadline = time.monotonic() + timeout
                     asks = steps.send(replies)
         except StopIteration as end:
@@ -78,11 +90,70 @@ class Connections:
         if self.inspector is not None:
             self.inspector.leave_to_parent()
 
+    def _try_free(self, asks: Sequence[Ask], deadline: float) -> Reply | Step:
+        """Return the reply to a single request over a free connection; if anything is unusual, the step to carry out.
+
+        This is what nearly all calls need, in two thirds of the time.
+        """
+        ask = asks[0] if len(asks) == 1 else PRIMARIES
+        now = time.monotonic()
+        node = None if ask.key is None or self._is_unsettled(now) else self.topology.owner(ask.key)
+        link = None if node is None else self._pop_used(node, now)
+        if node is None or link is None:
+            return Step(asks, self.topology, self.servers.location)
+        commands, positions = [command_of(ask)], [0]
+        if ask.replicas:
+            commands.append(wait_for(ask.replicas, deadline - now))
+            positions.append(DRIVERS_OWN)
+        values: list[Any] = []
+        error: LinkBroken | None = None
+        try:
+            link.send(commands, max(deadline - now, _MIN_LIMIT))
+            link.receive(len(commands), values)
+        except LinkBroken as broken:
+            error = broken
+            link.close()
+        except BaseException:
+            link.close()
+            raise
+        else:
+            self._release(node, link)
+            if not any(isinstance(value, ErrorReply) for value in values):
+                return Reply(values[0], values[1] if ask.replicas else 0)
+        step = Step(asks, self.topology, self.servers.location)
+        self._take(step, Batch(node, commands, positions, ask.replicas), values, error)
+        return step
+
+    def _is_unsettled(self, now: float) -> bool:
+        """Return whether the map or a node must be looked at first, or the driver is closed."""
+        if self.closed or self.topology.doubtful:
+            return True
+        inspector = self.inspector
+        return inspector is not None and (bool(inspector.blocked) or inspector.is_due(now))
+
+    def _pop_used(self, node: Node, now: float) -> Link | None:
+        """Return a free connection that was used just now, if there is one."""
+        free = self._free.get(node)
+        try:
+            link = free.pop() if free else None
+        except IndexError:  # another thread took the last one
+            return None
+        if free is None or link is None or now - link.used_at < _IDLE:
+            return link
+        free.append(link)
+        return None
+
     def _carry_out(self, step: Step, deadline: float) -> None:
         """Send the requests of a step until each has a reply, or the time is over."""
-        while True:
+        while step.open:
             if self.closed:
                 raise StoreClosed
+            pause = step.pause()
+            now = time.monotonic()
+            if now + pause >= deadline:
+                return
+            if pause:
+                time.sleep(pause)
             if self.topology.doubtful:
                 self._refresh(deadline)
             now = time.monotonic()
@@ -92,12 +163,12 @@ class Connections:
             if self.inspector is not None and self.inspector.blocked:
                 batches = step.admit(batches, self.inspector.blocked)
             self._exchange(step, batches, deadline)
-            if not step.open:
-                return
-            pause = step.pause()
-            if time.monotonic() + pause >= deadline:
-                return
-            time.sleep(pause)
+
+    def _take(self, step: Step, batch: Batch, values: Sequence[Any], error: LinkBroken | None) -> None:
+        if isinstance(error, LinkTimedOut):
+            step.timed_out(batch, values, self.servers.timeout)
+        else:
+            step.received(batch, values)
 
     def _exchange(self, step: Step, batches: Sequence[Batch], deadline: float) -> None:
         """Send each batch to its node, then receive the replies of each."""
@@ -138,10 +209,7 @@ class Connections:
         except LinkBroken as error:
             link.close()
             sent.pop()
-            if isinstance(error, LinkTimedOut):
-                step.timed_out(batch, values, self.servers.timeout)
-            else:
-                step.received(batch, values)
+            self._take(step, batch, values, error)
         else:
             sent.pop()
             self._release(batch.node, link)

@@ -1,7 +1,7 @@
 """One step of an operation: which requests still need a reply, and where to send them. Pure: both drivers run it."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from crudjt._backends.valkey.replies import ErrorReply, Meaning, address, reason, store_error
@@ -14,6 +14,8 @@ Command = tuple[bytes | int | str, ...]
 CLUSTER_SLOTS: Command = (b"CLUSTER", b"SLOTS")
 SIDE_TRIP_SHARE = 0.5  # of the time that is left for a call: a node that is stuck must not use all of it
 
+DRIVERS_OWN = -1
+
 _ASKING: Command = (b"ASKING",)
 _MAX_REDIRECTS = 4  # trips that follow a redirection at once; later ones wait for a pause
 _MIN_PAUSE = 0.005  # seconds; doubled up to the next
@@ -25,12 +27,28 @@ _NOT_CHECKED = "its settings could not be checked yet"
 _LOST_REPLY = "the connection was closed before the answer"
 
 
-def encoded(command: Command) -> list[bytes]:
-    """Return a command as bytes.
+def pack(commands: Iterable[Command]) -> bytes:
+    """Return commands as they are sent.
 
-    libvalkey must get nothing else: it crashes the process if a signal handler raises while it packs an int.
+    libvalkey has a function for it, which crashes the process if a signal handler raises while it packs an int.
     """
-    return [each if isinstance(each, bytes) else str(each).encode() for each in command]
+    parts: list[bytes] = []
+    for command in commands:
+        parts.append(b"*%d\r\n" % len(command))
+        for each in command:
+            word = each if isinstance(each, bytes) else str(each).encode()
+            parts.append(b"$%d\r\n%b\r\n" % (len(word), word))
+    return b"".join(parts)
+
+
+def command_of(ask: Ask) -> Command:
+    """Return the command of a request, with the name of its script instead of the text."""
+    return ask.args if ask.script is None else (b"EVALSHA", ask.script.sha, *ask.args)
+
+
+def wait_for(replicas: int, left: float) -> Command:
+    """Return the command that waits for replicas, if `left` seconds remain."""
+    return (b"WAIT", replicas, max(1, int(left * _WAIT_SHARE * 1000)))
 
 
 class Batch(NamedTuple):
@@ -39,7 +57,7 @@ class Batch(NamedTuple):
     Attributes:
         node: the node.
         commands: the commands in order.
-        asks: for each command the position of its request in the step; -1 for a command of the driver.
+        asks: for each command the position of its request in the step; `DRIVERS_OWN` for a command of the driver.
         replicas: how many replicas the last command waits for; 0 if it is no WAIT.
 
     """
@@ -107,18 +125,16 @@ class Step:
             if position in self._redirected:
                 del self._redirected[position]
                 commands.append(_ASKING)
-                asks.append(-1)
-            if ask.script is None:
-                commands.append(ask.args)
-            elif position in self._with_text:
+                asks.append(DRIVERS_OWN)
+            if ask.script is not None and position in self._with_text:
                 commands.append((b"EVAL", ask.script.text, *ask.args))
             else:
-                commands.append((b"EVALSHA", ask.script.sha, *ask.args))
+                commands.append(command_of(ask))
             asks.append(position)
             replicas = max(replicas, ask.replicas)
         if replicas:
-            commands.append((b"WAIT", replicas, max(1, int(left * _WAIT_SHARE * 1000))))
-            asks.append(-1)
+            commands.append(wait_for(replicas, left))
+            asks.append(DRIVERS_OWN)
         return Batch(node, commands, asks, replicas)
 
     def admit(self, batches: Sequence[Batch], blocked: Mapping[Node, StoreError | None]) -> list[Batch]:
