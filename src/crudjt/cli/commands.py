@@ -17,7 +17,7 @@ from crudjt._core.keyring import generate_secret_key
 from crudjt._core.options import Options
 from crudjt._core.validation import KEEP, KeepType, checked_subject, new_limits
 from crudjt._filesystem import is_read_only
-from crudjt.cli.context import Settings
+from crudjt.cli.context import Connecting, Settings
 from crudjt.cli.errors import Commands, NoSuchSession
 from crudjt.cli.notices import warnings_of_the_library
 from crudjt.cli.options import (
@@ -66,6 +66,13 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
 @click.option(
     "--allow-shared-directory", is_flag=True, default=None, help="Use a directory that other users can write to."
 )
+@click.option(
+    "--replicas",
+    metavar="NUMBER",
+    type=click.IntRange(0),
+    help="Replicas that must have a change; 0 if there are none.",
+)
+@click.option("--assume", metavar="NAME", multiple=True, help="What managed servers do not let be checked, as 'aof'.")
 @click.option("--new-key", is_flag=True, help="Use a secret key that the store does not know yet.")
 @older_path_option
 @older_url_option
@@ -83,7 +90,8 @@ def main(
     secret_key_file: Path | None,
     new_key: bool,
     json: bool,
-    **connection: Path | bool | None,
+    assume: tuple[str, ...],
+    **connection: Path | bool | int | None,
 ) -> None:
     """Keep sessions in an encrypted store and hand out tokens for them.
 
@@ -93,7 +101,8 @@ def main(
     """
     if ctx.invoked_subcommand != serve.name:  # which has a log
         ctx.with_resource(warnings_of_the_library())
-    ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, connection, new_key)
+    options: dict[str, Connecting] = {**connection, "assume": assume or None}
+    ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, options, new_key)
 
 
 @main.command()
@@ -114,8 +123,7 @@ def init(settings: Settings) -> None:
 
     A store that exists is left as it is.
     """
-    directory = settings.directory
-    is_new = not holds_store(directory)
+    is_new = settings.can_be_made()
     with settings.open(create=True, finds_sessions=False):
         settings.show({"made": is_new})
 
@@ -281,7 +289,8 @@ def stats(settings: Settings) -> None:
     """Print counters of the store."""
     with settings.open(finds_sessions=False) as store:
         counters: dict[str, Any] = msgspec.to_builtins(store.stats().counters())
-    lines = (f"{name}: {'never' if value is None else value}" for name, value in counters.items())
+    absent = {name: "never" if name.endswith("_at") else "none" for name in counters}
+    lines = (f"{name}: {absent[name] if value is None else value}" for name, value in counters.items())
     settings.show(counters, "\n".join(lines))
 
 

@@ -16,10 +16,14 @@ from crudjt.base import Store
 from crudjt.cli import keys
 from crudjt.cli.notices import inform, warn
 from crudjt.cli.progress import progress
-from crudjt.errors import StoreInaccessible
+from crudjt.errors import InvalidParameter, StoreInaccessible
 from crudjt.opening import Location, OpenOptions, backend_of, parse, resolve
 
 _OF_DIRECTORIES = frozenset({"allow_shared_directory"})
+_OF_SERVERS = frozenset({"replicas", "assume"})
+
+Connecting = Path | bool | int | tuple[str, ...] | None
+"""The value of an option that is for some stores only; ``None`` if it is not given."""
 
 
 @dataclass
@@ -38,7 +42,7 @@ class Settings:
     location: Location | None
     secret_key_file: Path | None
     json: bool
-    connection: dict[str, Path | bool | None]
+    connection: dict[str, Connecting]
     new_key: bool = False
 
     @property
@@ -54,6 +58,19 @@ class Settings:
             backend_of(place)  # refuses an unknown scheme by name
             raise click.UsageError("this command works on the files of a store; --store must be a directory")
         return place
+
+    def can_be_made(self) -> bool:
+        """Tell whether there is no store yet; a location where none can be made is refused."""
+        place = self.place
+        if isinstance(place, Path):
+            return not holds_store(place)
+        if "create" not in backend_of(place).OPTIONS:
+            raise click.UsageError("this command makes a store; --store must not be a server that has one")
+        try:
+            self.open(finds_sessions=False).close()
+        except (StoreInaccessible, InvalidParameter):  # there is none, no key for it, or what comes up again later
+            return True
+        return False
 
     def refuse_url(self) -> None:
         """Refuse a URL, for a command that needs no store."""
@@ -97,8 +114,9 @@ class Settings:
         for name, value in self.connection.items():
             parameter = name.removesuffix("_file")
             if value is not None and parameter not in taken:
-                kind = "directory" if name in _OF_DIRECTORIES else "server"
-                raise click.UsageError(f"--{name.replace('_', '-')} is only for a {kind}")
+                kind = "a directory" if name in _OF_DIRECTORIES else "a server"
+                kind = "Valkey or Redis servers" if name in _OF_SERVERS else kind
+                raise click.UsageError(f"--{name.replace('_', '-')} is only for {kind}")
             if isinstance(value, Path) and parameter == "access_token":
                 options[parameter] = access_token_in(value)
             elif value is not None:

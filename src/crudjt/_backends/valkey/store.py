@@ -240,8 +240,9 @@ class ValkeyStore(Store):
         from crudjt._backends.valkey.aio import AsyncConnections  # noqa: PLC0415
         from crudjt._backends.valkey.async_store import AsyncValkeyStore  # noqa: PLC0415
 
-        connections = AsyncConnections(self._connections.servers, self._connections.topology)
-        return AsyncValkeyStore(self, self._connections, connections, self._operations)
+        shared = self._connections
+        connections = AsyncConnections(shared.servers, shared.topology, shared.inspector)
+        return AsyncValkeyStore(self, shared, connections, self._operations)
 
     def __repr__(self) -> str:
         """Return the location and state, without any data."""
