@@ -27,6 +27,7 @@ from tests.support.project import ROOT
 SITE = "/var/lib/app"  # where the documents keep the files of an application
 PORT = "50051"
 SERVED = {"docs/remote.md", "docs/server.md"}  # these show clients of a server that runs
+CLUSTER = "valkeys+cluster://cache-1.example.org:6379,cache-2.example.org:6379"  # runs here while a page shows it
 SETTINGS = "# settings.py"
 
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -107,6 +108,20 @@ def served(port: int) -> Iterator[None]:
         server.stop(0)
 
 
+@contextmanager
+def clustered(text: str) -> Iterator[str]:
+    """Run a cluster for a page that shows one, and yield the page with its location."""
+    if CLUSTER not in text:
+        yield text
+        return
+    from tests.support.valkey_servers import Cluster, Tls  # noqa: PLC0415 - as above
+
+    tls = Tls.issue(Path.cwd())
+    Path("ca.pem").write_bytes(tls.authority.file.read_bytes())
+    with Cluster(Path.cwd() / "cluster", tls=tls) as cluster:
+        yield text.replace(CLUSTER, cluster.url())
+
+
 def run_settings(block: str) -> None:
     """Configure Django with a block, and serve a request that begins a session and one that reads it."""
     import django  # noqa: PLC0415 - as above
@@ -144,6 +159,7 @@ def main(name: str) -> int:
     os.environ |= {"CRUDJT_SECRET_KEY": crudjt.generate_secret_key(), "CRUDJT_STORE": "default"}
     page = Page(name)
     with ExitStack() as stack:
+        text = stack.enter_context(clustered(text))
         stack.callback(page.close)
         if name in SERVED:
             stack.enter_context(served(port))
