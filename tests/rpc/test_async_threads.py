@@ -4,12 +4,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import crudjt.aio
-from crudjt._backends.grpc import requests
+from crudjt._backends.grpc import requests, responses
 from crudjt.aio import AsyncStore
 from tests.support.loops import Loop
 from tests.support.remote_server import ServedStore
@@ -28,18 +29,19 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     """Which threads make messages of data and of tokens, and read sessions: the loop's, or others."""
     seen: dict[str, set[str]] = {}
 
-    def note(name: str) -> None:
-        function: Callable[..., Any] = getattr(requests, name)
+    def note(module: ModuleType, name: str) -> None:
+        function: Callable[..., Any] = getattr(module, name)
 
         def noted(*arguments: Any) -> Any:
             where = "loop" if threading.current_thread().name == "loop" else "thread"
             seen.setdefault(name, set()).add(where)
             return function(*arguments)
 
-        monkeypatch.setattr(requests, name, noted)
+        monkeypatch.setattr(module, name, noted)
 
-    for name in ("_pack", "_checked_token", "to_session"):
-        note(name)
+    note(requests, "_pack")
+    note(requests, "_checked_token")
+    note(responses, "to_session")
     return seen
 
 

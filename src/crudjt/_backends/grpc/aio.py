@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from crudjt._backends.grpc import requests
+from crudjt._backends.grpc import requests, responses
 from crudjt._backends.grpc.channel import channel_to, metadata_for, methods_of
 from crudjt._backends.grpc.failures import translated
 from crudjt._backends.grpc.location import Remote
@@ -233,7 +233,7 @@ class AsyncRemoteStore(AsyncStore):
 
 
 def _sessions(messages: Iterable[Any]) -> list[Session]:
-    return [requests.to_session(message) for message in messages]
+    return [responses.to_session(message) for message in messages]
 
 
 def _unread(answers: Any) -> Any:

@@ -1,14 +1,13 @@
-"""Build the request of each method of a remote store, and decode its answer. Nothing is sent here."""
+"""Build the request of each method of a remote store. Nothing is sent here."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from crudjt._core.clock import NS_PER_MS, utc
-from crudjt._core.codec import pack, unpack_map
+from crudjt._backends.grpc import responses
+from crudjt._core.codec import pack
 from crudjt._core.gil import in_batches
-from crudjt._core.session import Session, new_session
+from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.tokens import token_block
 from crudjt._core.validation import (
@@ -28,7 +27,6 @@ from crudjt.errors import InvalidType
 
 Answer = TypeVar("Answer")
 
-_NS_PER_SECOND = 10**9
 _MAX_VERSION = 2**64 - 1  # what can be sent; no session comes so far
 
 
@@ -59,17 +57,17 @@ def create(
     """Return the request of `Store.create`."""
     packed = _pack(data)
     request = pb.CreateRequest(data=packed, subject=_optional_subject(subject), limits=_limits(ttl, idle, max_reads))
-    return Request("Create", request, _token)
+    return Request("Create", request, responses.token)
 
 
 def read(token: str) -> Request[Session | None]:
     """Return the request of `Store.read`."""
-    return Request("Read", pb.ReadRequest(token=_checked_token(token)), _session)
+    return Request("Read", pb.ReadRequest(token=_checked_token(token)), responses.session)
 
 
 def peek(token: str) -> Request[Session | None]:
     """Return the request of `Store.peek`."""
-    return Request("Peek", pb.PeekRequest(token=_checked_token(token)), _session)
+    return Request("Peek", pb.PeekRequest(token=_checked_token(token)), responses.session)
 
 
 def update(
@@ -92,7 +90,7 @@ def update(
         max_reads=None if max_reads is KEEP else _change(reads(max_reads)),
         if_version=if_version,
     )
-    return Request("Update", request, _found)
+    return Request("Update", request, responses.found)
 
 
 def touch(token: str, ttl: Duration | KeepType | None, idle: Duration | KeepType | None) -> Request[bool]:
@@ -100,7 +98,7 @@ def touch(token: str, ttl: Duration | KeepType | None, idle: Duration | KeepType
     request = pb.TouchRequest(
         token=_checked_token(token), ttl=_changed_duration("ttl", ttl), idle=_changed_duration("idle", idle)
     )
-    return Request("Touch", request, _found)
+    return Request("Touch", request, responses.found)
 
 
 def rotate(
@@ -122,35 +120,35 @@ def rotate(
         idle=_changed_duration("idle", idle),
         if_version=if_version,
     )
-    return Request("Rotate", request, _optional_token)
+    return Request("Rotate", request, responses.optional_token)
 
 
 def delete(token: str) -> Request[bool]:
     """Return the request of `Store.delete`."""
-    return Request("Delete", pb.DeleteRequest(token=_checked_token(token)), _found)
+    return Request("Delete", pb.DeleteRequest(token=_checked_token(token)), responses.found)
 
 
 # Sessions of a subject
 
 
 def sessions(subject: str) -> Request[list[pb.Session]]:
-    """Return the request of `Store.sessions`; `to_session` converts each item of its answer."""
+    """Return the request of `Store.sessions`; `responses.to_session` converts each item of its answer."""
     request = pb.SessionsRequest(subject=checked_subject(subject))
-    return Request(
-        "Sessions", request, lambda responses: [each for part in responses for each in part.sessions], streams=True
-    )
+    return Request("Sessions", request, lambda parts: [each for part in parts for each in part.sessions], streams=True)
 
 
 def revoke(subject: str, keep: str | None) -> Request[int]:
     """Return the request of `Store.revoke`."""
     checked_subject(subject)
     request = pb.RevokeRequest(subject=subject, keep=None if keep is None else _checked_token(keep, "keep"))
-    return Request("Revoke", request, _ended)
+    return Request("Revoke", request, responses.ended)
 
 
 def revoke_id(id: str, subject: str | None) -> Request[bool]:  # noqa: A002 - named as Session.id is
     """Return the request of `Store.revoke_id`."""
-    return Request("RevokeId", pb.RevokeIdRequest(id=checked_handle(id), subject=_optional_subject(subject)), _found)
+    return Request(
+        "RevokeId", pb.RevokeIdRequest(id=checked_handle(id), subject=_optional_subject(subject)), responses.found
+    )
 
 
 # Many sessions at once
@@ -172,7 +170,7 @@ def create_many(
     return Request(
         "CreateMany",
         iter(requests),
-        lambda responses: [each for part in responses for each in part.tokens],
+        lambda parts: [each for part in parts for each in part.tokens],
         streams=True,
     )
 
@@ -183,7 +181,7 @@ def read_many(tokens: Iterable[str]) -> Request[list[Session | None]]:
     return Request(
         "ReadMany",
         iter(requests),
-        lambda responses: [_session(each) for part in responses for each in in_batches(part.results)],
+        lambda parts: [responses.session(each) for part in parts for each in in_batches(part.results)],
         streams=True,
     )
 
@@ -191,7 +189,7 @@ def read_many(tokens: Iterable[str]) -> Request[list[Session | None]]:
 def delete_many(tokens: Iterable[str]) -> Request[int]:
     """Return the request of `Store.delete_many`."""
     requests = [pb.DeleteManyRequest(tokens=part) for part in _parts_of_tokens(tokens)]
-    return Request("DeleteMany", iter(requests), _ended)
+    return Request("DeleteMany", iter(requests), responses.ended)
 
 
 # The store
@@ -199,17 +197,17 @@ def delete_many(tokens: Iterable[str]) -> Request[int]:
 
 def stats() -> Request[Stats]:
     """Return the request of `Store.stats`."""
-    return Request("Stats", pb.StatsRequest(), _stats)
+    return Request("Stats", pb.StatsRequest(), responses.stats)
 
 
 def sweep() -> Request[int]:
     """Return the request of `Store.sweep`."""
-    return Request("Sweep", pb.SweepRequest(), _removed)
+    return Request("Sweep", pb.SweepRequest(), responses.removed)
 
 
 def sync() -> Request[None]:
     """Return the request of `Store.sync`."""
-    return Request("Sync", pb.SyncRequest(), _nothing)
+    return Request("Sync", pb.SyncRequest(), responses.nothing)
 
 
 # To messages
@@ -247,77 +245,3 @@ def _change(value: int) -> pb.Change:
 
 def _changed_duration(parameter: str, seconds: Duration | KeepType | None) -> pb.Change | None:
     return None if seconds is KEEP else _change(milliseconds(parameter, seconds))
-
-
-# From messages
-
-
-def _token(response: pb.CreateResponse) -> str:
-    return response.token
-
-
-def _optional_token(response: pb.RotateResponse) -> str | None:
-    return response.token if response.HasField("token") else None
-
-
-def _found(response: Any) -> bool:
-    found: bool = response.found
-    return found
-
-
-def _ended(response: Any) -> int:
-    ended: int = response.ended
-    return ended
-
-
-def _removed(response: pb.SweepResponse) -> int:
-    return response.removed
-
-
-def _nothing(_response: Any) -> None:
-    pass
-
-
-def _stats(response: pb.StatsResponse) -> Stats:
-    return Stats(
-        sessions=response.sessions,
-        log_bytes=response.log_bytes,
-        unsynced_bytes=response.unsynced_bytes,
-        view_bytes=response.view_bytes,
-        max_size=response.max_size,
-        synced_at=_time(response, "synced_ms"),
-        swept_at=_time(response, "swept_ms"),
-        compacted_at=_time(response, "compacted_ms"),
-        cache_bytes=response.cache_bytes,
-        max_cache_bytes=response.max_cache_bytes,
-        memory_bytes=_optional(response, "memory_bytes"),
-        max_memory_bytes=_optional(response, "max_memory_bytes"),
-        primaries=_optional(response, "primaries"),
-        replicas=_optional(response, "replicas"),
-    )
-
-
-def _session(response: Any) -> Session | None:
-    return to_session(response.session) if response.HasField("session") else None
-
-
-def to_session(message: pb.Session) -> Session:
-    """Return the session that a message holds."""
-    return new_session(
-        id=message.id,
-        data=unpack_map(message.data),
-        version=message.version,
-        created_ms=message.created_ms,
-        now_ns=message.expires_ms * NS_PER_MS - round(message.expires_in * _NS_PER_SECOND),
-        expires_ms=message.expires_ms,
-        reads_left=message.reads_left if message.HasField("reads_left") else None,
-        subject=message.subject if message.HasField("subject") else None,
-    )
-
-
-def _optional(response: Any, field: str) -> int | None:
-    return getattr(response, field) if response.HasField(field) else None
-
-
-def _time(response: Any, field: str) -> datetime | None:
-    return utc(getattr(response, field)) if response.HasField(field) else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crudjt import _filesystem
-from crudjt._backends.grpc import requests
+from crudjt._backends.grpc import requests, responses
 from crudjt._backends.grpc.backup import CopyWriter
 from crudjt._backends.grpc.channel import Connection
 from crudjt._backends.grpc.requests import Answer, Request
@@ -102,7 +102,7 @@ class RemoteStore(Store):
         # Read all of them at the first step, so that a slow caller keeps no thread of the server busy.
         for message in self._ask(requests.sessions(subject)):
             self._connection.require_open()
-            yield requests.to_session(message)
+            yield responses.to_session(message)
 
     def revoke(self, subject: str, *, keep: str | None = None) -> int:
         return self._ask(requests.revoke(subject, keep))

@@ -1,11 +1,10 @@
 """`SessionStore`: what Django's session framework requires of a session engine."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.contrib.sessions.backends.base import UpdateError
 
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import subject_of
@@ -13,16 +12,12 @@ from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.core import Done, Held, Left, Phase, Steps, found, save
 from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, MAX_DATA_BYTES, remaining, shortest, timeout
+from crudjt.contrib.django._async_backend import MISSING, AsyncSessionBase
 from crudjt.contrib.django._middleware import BEGINS, ENDS, called_by, note_current
 from crudjt.contrib.django._store import get_store, setting
 
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
 
-_MISSING: Any = object()
-
-
-class SessionStore(SessionBase):
+class SessionStore(AsyncSessionBase):
     """A session of Django in the store. Its key is the token: only the store mints one, and an unknown one is dropped.
 
     The id of the user who is logged in is the session's subject. To set it is to log in: the session gets a new key at
@@ -85,41 +80,24 @@ class SessionStore(SessionBase):
         else:
             self._log_in(value)
 
-    async def aset(self, key: str, value: Any) -> None:
-        """Do as ``session[key] = value``."""
-        await self.aget(key)  # so that it is loaded
-        if key == SESSION_KEY:
-            await _off_the_loop(self.__setitem__, key, value)
-        else:
-            self[key] = value
-
     def __delitem__(self, key: str) -> None:
         """Remove a value; that of the user's id is a logout."""
         super().__delitem__(key)
         if key == SESSION_KEY:
             self.flush()
 
-    def pop(self, key: str, default: Any = _MISSING) -> Any:
+    def pop(self, key: str, default: Any = MISSING) -> Any:
         """Remove a value and return it; that of the user's id is a logout."""
-        if default is not _MISSING and key not in self._session:
+        if default is not MISSING and key not in self._session:
             return default
         value = self._session[key]
         del self[key]
         return value
 
-    async def apop(self, key: str, default: Any = _MISSING) -> Any:
-        """Do as `pop`."""
-        return await _off_the_loop(self.pop, key, default)
-
     def update(self, dict_: Any) -> None:  # type: ignore[override] # the stubs have overloads
         """Set several values."""
         for key, value in dict(dict_).items():
             self[key] = value
-
-    async def aupdate(self, dict_: Any) -> None:
-        """Do as `update`."""
-        for key, value in dict(dict_).items():
-            await self.aset(key, value)
 
     def clear(self) -> None:
         """End the session, as `flush`. What is set afterwards begins another."""
@@ -131,10 +109,6 @@ class SessionStore(SessionBase):
         self.delete()
         self._session_key = None
         self._held = None
-
-    async def aflush(self) -> None:
-        """Do as `flush`."""
-        await _off_the_loop(self.flush)
 
     def is_empty(self) -> bool:
         """Return whether there is neither a key nor data."""
@@ -215,35 +189,6 @@ class SessionStore(SessionBase):
         """Remove expired sessions from the store. It does so by itself once a day; they are never served."""
         get_store().sweep()
 
-    async def aload(self) -> dict[str, Any]:
-        """Do as `load`."""
-        return await _off_the_loop(self.load)
-
-    async def aexists(self, session_key: str | None) -> bool:
-        """Do as `exists`."""
-        return await _off_the_loop(self.exists, session_key)
-
-    async def acreate(self) -> None:
-        """Do as `create`."""
-        await _off_the_loop(self.create)
-
-    async def asave(self, must_create: bool = False) -> None:
-        """Do as `save`."""
-        await _off_the_loop(self.save, must_create)
-
-    async def adelete(self, session_key: str | None = None) -> None:
-        """Do as `delete`."""
-        await _off_the_loop(self.delete, session_key)
-
-    async def acycle_key(self) -> None:
-        """Do as `cycle_key`."""
-        await _off_the_loop(self.cycle_key)
-
-    @classmethod
-    async def aclear_expired(cls) -> None:
-        """Do as `clear_expired`."""
-        await _off_the_loop(cls.clear_expired)
-
     # The rules
 
     def _log_in(self, value: Any) -> None:
@@ -253,12 +198,12 @@ class SessionStore(SessionBase):
         if SESSION_KEY in data and subject_of(data[SESSION_KEY]) not in (None, subject_of(value)):
             self.flush()
             data = self._session
-        before = data.get(SESSION_KEY, _MISSING)
+        before = data.get(SESSION_KEY, MISSING)
         super().__setitem__(SESSION_KEY, value)
         try:
             self._run(save(self._held, self._left(login=True)))
         except BaseException:
-            if before is _MISSING:
+            if before is MISSING:
                 data.pop(SESSION_KEY, None)
             raise
 
@@ -295,10 +240,3 @@ class SessionStore(SessionBase):
     def _require_headers(self) -> None:
         if self._begun:
             raise RuntimeError("the response has begun: a cookie with a new key can no longer be sent")
-
-
-async def _off_the_loop(
-    function: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
-) -> _Result:
-    """Call in a thread: a write may wait for the disk or another process, and the first call opens the store."""
-    return await sync_to_async(function, thread_sensitive=False)(*arguments, **named)

@@ -1,0 +1,90 @@
+"""Decode the answer of each method of a remote store."""
+
+from datetime import datetime
+from typing import Any
+
+from crudjt._core.clock import NS_PER_MS, utc
+from crudjt._core.codec import unpack_map
+from crudjt._core.session import Session, new_session
+from crudjt._core.stats import Stats
+from crudjt._rpc.proto.v1 import store_pb2 as pb
+
+_NS_PER_SECOND = 10**9
+
+
+def token(response: pb.CreateResponse) -> str:
+    """Return the token of a new session."""
+    return response.token
+
+
+def optional_token(response: pb.RotateResponse) -> str | None:
+    """Return the new token of a session; ``None`` if there is no such session."""
+    return response.token if response.HasField("token") else None
+
+
+def found(response: Any) -> bool:
+    """Return whether there was such a session."""
+    found: bool = response.found
+    return found
+
+
+def ended(response: Any) -> int:
+    """Return how many sessions were ended."""
+    ended: int = response.ended
+    return ended
+
+
+def removed(response: pb.SweepResponse) -> int:
+    """Return how many expired sessions were removed."""
+    return response.removed
+
+
+def nothing(_response: Any) -> None:
+    """Return nothing: the call has succeeded."""
+
+
+def stats(response: pb.StatsResponse) -> Stats:
+    """Return the counters of a store."""
+    return Stats(
+        sessions=response.sessions,
+        log_bytes=response.log_bytes,
+        unsynced_bytes=response.unsynced_bytes,
+        view_bytes=response.view_bytes,
+        max_size=response.max_size,
+        synced_at=_time(response, "synced_ms"),
+        swept_at=_time(response, "swept_ms"),
+        compacted_at=_time(response, "compacted_ms"),
+        cache_bytes=response.cache_bytes,
+        max_cache_bytes=response.max_cache_bytes,
+        memory_bytes=_optional(response, "memory_bytes"),
+        max_memory_bytes=_optional(response, "max_memory_bytes"),
+        primaries=_optional(response, "primaries"),
+        replicas=_optional(response, "replicas"),
+    )
+
+
+def session(response: Any) -> Session | None:
+    """Return the session that was found; ``None`` if there is none."""
+    return to_session(response.session) if response.HasField("session") else None
+
+
+def to_session(message: pb.Session) -> Session:
+    """Return the session that a message holds."""
+    return new_session(
+        id=message.id,
+        data=unpack_map(message.data),
+        version=message.version,
+        created_ms=message.created_ms,
+        now_ns=message.expires_ms * NS_PER_MS - round(message.expires_in * _NS_PER_SECOND),
+        expires_ms=message.expires_ms,
+        reads_left=message.reads_left if message.HasField("reads_left") else None,
+        subject=message.subject if message.HasField("subject") else None,
+    )
+
+
+def _optional(response: Any, field: str) -> int | None:
+    return getattr(response, field) if response.HasField(field) else None
+
+
+def _time(response: Any, field: str) -> datetime | None:
+    return utc(getattr(response, field)) if response.HasField(field) else None
