@@ -1,5 +1,8 @@
-"""What the kernel says about this host: the boot, the PID namespace, and the types of its file systems."""
+"""What the kernel says about this host: the boot, the PID namespace, its locks, and the types of its file systems."""
 
+import ctypes
+import errno
+import functools
 import os
 import time
 from pathlib import Path
@@ -10,6 +13,8 @@ _PID_NAMESPACE = Path("/proc/self/ns/pid")
 _MOUNTS = Path("/proc/self/mountinfo")
 KERNEL_FILES = frozenset({str(_BOOT_ID), str(_MOUNTS)})
 """What the kernel has to show to this process."""
+
+_GET_ROBUST_LIST = {"aarch64": 100, "ppc64le": 299, "riscv64": 100, "s390x": 305, "x86_64": 274}  # system calls
 
 # lmdb.h: "Do not use LMDB databases on remote filesystems". flock and coherent shared mappings are at stake.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -47,6 +52,17 @@ def pid_namespace() -> int:
         return _PID_NAMESPACE.stat().st_ino
     except OSError:
         return 0
+
+
+@functools.cache
+def has_robust_locks() -> bool:
+    """Tell whether the kernel releases a lock in shared memory whose owner dies. Emulation by qemu-user does not."""
+    number = _GET_ROBUST_LIST.get(os.uname().machine)
+    if number is None:
+        return True
+    head, size = ctypes.c_void_p(), ctypes.c_size_t()
+    library = ctypes.CDLL(None, use_errno=True)
+    return library.syscall(number, 0, ctypes.byref(head), ctypes.byref(size)) == 0 or ctypes.get_errno() != errno.ENOSYS
 
 
 def file_system(path: Path) -> str:

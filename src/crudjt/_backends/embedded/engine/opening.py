@@ -49,6 +49,12 @@ def open_engine(directory: Path, options: Options) -> Engine:
     """
     if options.clock() < 0:
         raise StoreInaccessible(directory, "the clock of this system shows a time before 1970; set it")
+    if not host.has_robust_locks():
+        raise StoreInaccessible(
+            directory,
+            "this kernel does not release the locks of a process that is killed, as under emulation by qemu-user, so "
+            "others could wait for ever; use an image for the processor of this host, or a server: 'grpc://…'",
+        )
     try:
         prepare_directory(directory, create=options.create, allow_shared=options.allow_shared_directory)
         lock = _filesystem.open_file(directory / STORE_LOCK_FILE, os.O_RDWR | os.O_CREAT)
