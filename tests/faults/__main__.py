@@ -20,8 +20,10 @@ from tests.faults.scenarios import (
     interleavings,
     io_errors,
     kills,
+    lost_replies,
     power,
     replaced_files,
+    servers,
     strace,
     users,
 )
@@ -41,6 +43,8 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
     "interleavings": (interleavings.run, 10),
     "damage": (damage.run, 10),
     "cluster": (cluster.run, 4),
+    "lost-replies": (lost_replies.run, 4),
+    "servers": (servers.run, 2),
 }
 IN_MEMORY = Path("/dev/shm")  # where syncing costs nothing; a run of the tests has a directory there already
 ON_DISK = {"power"}  # its file systems are too large for memory

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.faults import defects
+from tests.faults import defects, defects_on_servers
 from tests.faults.scenarios import (
     crash_states,
     damage,
@@ -16,7 +16,9 @@ from tests.faults.scenarios import (
     interleavings,
     io_errors,
     kills,
+    lost_replies,
     replaced_files,
+    servers,
     users,
 )
 from tests.faults.tally import Scenario, Violation, play
@@ -105,6 +107,29 @@ MUTANTS = [
     Mutant("revoke looks once", defects.revoke_looks_once, histories.run, 60),
     Mutant("a fork is not noticed", defects.fork_not_noticed, forks.run, 2),
     Mutant("files that were replaced are not noticed", defects.replaced_files_not_noticed, replaced_files.run, 4),
+    Mutant("a commit does not compare", defects_on_servers.commit_does_not_compare, lost_replies.run, 3),
+    Mutant(
+        "an index is written outside of the script",
+        defects_on_servers.index_written_outside_of_the_script, lost_replies.run, 3,
+    ),
+    Mutant("a lost answer is sent again as new", defects_on_servers.lost_answer_sent_again_as_new, lost_replies.run, 3),
+    Mutant(
+        "acknowledgements of replicas are ignored",
+        defects_on_servers.acknowledgements_ignored, servers.run, 1, quick=True,
+    ),
+    Mutant(
+        "an ending of nothing does not write",
+        defects_on_servers.ending_of_nothing_does_not_write, servers.run, 2, quick=True,
+    ),
+    Mutant("a script puts before it ends", defects_on_servers.put_before_the_endings, servers.run, 1, quick=True),
+    Mutant(
+        "the place of a subject comes from the newest key",
+        defects_on_servers.place_from_the_newest_key, servers.run, 1, quick=True,
+    ),
+    Mutant(
+        "a login ends the old session first",
+        defects_on_servers.login_ends_the_old_session_first, servers.run, 1, quick=True,
+    ),
 ]  # fmt: skip
 if os.geteuid() == 0:
     MUTANTS += [

@@ -24,6 +24,8 @@ ROUNDS = {
     "interleavings": 3,
     "damage": 6,
     "cluster": 2,
+    "lost-replies": 1,
+    "servers": 2,
 }
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # a busy machine takes its time; nothing is measured

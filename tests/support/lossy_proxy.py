@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from random import Random
 from types import TracebackType
 from typing import TypeVar
 
@@ -54,6 +55,9 @@ class LossyProxy:
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._loss: Loss | None = None
+        self._share = 0.0
+        self._some: tuple[bytes, ...] = ()
+        self._random = Random(0)
         self._threads: list[threading.Thread] = []
         self.lost = self.accepted = 0
         self._start(self._accept)
@@ -63,10 +67,15 @@ class LossyProxy:
         with self._lock:
             self._loss = Loss(request, times, skip, passed, is_silent)
 
+    def lose_some(self, share: float, *requests: bytes) -> None:
+        """Lose that share of the replies to requests that hold one of some bytes."""
+        with self._lock:
+            self._share, self._some = share, requests
+
     def pass_all(self) -> None:
         """Lose nothing from now on."""
         with self._lock:
-            self._loss = None
+            self._loss, self._share = None, 0.0
 
     def wait_for_losses(self, count: int) -> None:
         assert eventually(lambda: self.lost >= count), f"{self.lost} replies were lost, {count} were to be"
@@ -137,6 +146,8 @@ class LossyProxy:
 
     def _loss_of(self, request: bytes) -> Loss | None:
         with self._lock:
+            if self._random.random() < self._share and any(each in request for each in self._some):
+                return Loss(b"")
             loss = self._loss
             if loss is None or not loss.times or loss.request not in request:
                 return None

@@ -228,11 +228,21 @@ class Servers:
 
 
 class SingleServer(Servers):
-    """A server without a cluster; options as those of `Node`."""
+    """A server without a cluster, and with so many replicas; other options as those of `Node`."""
 
-    def __init__(self, directory: Path, engine: str = "valkey", **options: Any) -> None:
-        self.node = Node(directory, engine, **options)
+    def __init__(self, directory: Path, engine: str = "valkey", *, replicas: int = 0, **options: Any) -> None:
+        self.node = Node(directory / "primary", engine, **options)
         self.nodes = [self.node]
+        try:
+            for number in range(replicas):
+                replica = Node(directory / f"replica-{number}", engine, **options)
+                self.nodes.append(replica)
+                replica.ask("REPLICAOF", HOST, self.node.port)
+            followers = self.nodes[1:]
+            assert eventually(lambda: all(_follows(each) for each in followers), PATIENCE), "a replica has no link"
+        except BaseException:
+            self.close()
+            raise
 
     def url(self, namespace: str = "") -> str:
         scheme = "valkeys" if self.node.tls else "valkey"
@@ -431,8 +441,11 @@ def _is_whole(node: Node, count: int) -> bool:
     state = node.info("CLUSTER", "INFO")
     if state["cluster_state"] != "ok" or int(state["cluster_known_nodes"]) < count:
         return False
-    replication = node.info("replication")
-    return bool(replication["role"] == "master" or replication["master_link_status"] == "up")
+    return node.is_primary or _follows(node)
+
+
+def _follows(replica: Node) -> bool:
+    return replica.info("replication").get("master_link_status") == "up"
 
 
 def _believed(row: list[str]) -> tuple[str, ...]:
