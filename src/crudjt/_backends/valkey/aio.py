@@ -17,6 +17,7 @@ from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.location import Servers
 from crudjt._backends.valkey.requests import Ask, Node, Reply, Result, Steps
 from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step
+from crudjt._backends.valkey.tls import Tls
 from crudjt._backends.valkey.topology import Topology
 from crudjt._core import process_guard
 from crudjt.errors import StoreClosed, StoreError
@@ -88,6 +89,7 @@ class AsyncConnections:
         self.topology = topology
         self.inspector = inspector
         self.closed = False
+        self._tls = Tls(servers) if servers.tls else None
         self._loops: dict[asyncio.AbstractEventLoop, _LoopState] = {}
         self._of_parent: list[object] = []
         process_guard.guard(self)
@@ -239,7 +241,7 @@ class AsyncConnections:
                 if not ended:
                     return _Trip(batch, pool, link)
                 link.close()
-            link = AsyncLink(self.servers, batch.node)
+            link = AsyncLink(self.servers, batch.node, None if self._tls is None else self._tls.context())
             await link.connect(self.servers, batch.node)
             return _Trip(batch, pool, link)
         except BaseException:

@@ -1,10 +1,11 @@
 """One asyncio connection to a node, over the client library's class for it, with all that class would repeat off."""
 
+import ssl
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from valkey.asyncio.connection import Connection, DefaultParser, SSLConnection
+from valkey.asyncio.connection import Connection, DefaultParser
 from valkey.exceptions import ResponseError, ValkeyError
 
 from crudjt._backends.valkey.failures import (
@@ -30,6 +31,15 @@ def _parser(socket_read_size: int) -> Any:
     return parser
 
 
+class _TlsConnection(Connection):
+    """The class of the library would trust the authorities of the system besides that of the store."""
+
+    context: ssl.SSLContext
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        return {"host": self.host, "port": self.port, "ssl": self.context}
+
+
 class AsyncLink:
     """A connection that has one user at a time, in one event loop. It has no time limits: its user has.
 
@@ -40,11 +50,13 @@ class AsyncLink:
 
     __slots__ = ("_connection", "used_at")
 
-    def __init__(self, servers: Servers, node: Node) -> None:
-        """Prepare a connection; `connect` makes it."""
+    def __init__(self, servers: Servers, node: Node, context: ssl.SSLContext | None) -> None:
+        """Prepare a connection, which `connect` makes; without a context there is no TLS."""
         self.used_at = time.monotonic()
-        kind: Any = SSLConnection if servers.tls else Connection
+        kind: Any = Connection if context is None else _TlsConnection
         self._connection: Any = kind(socket_timeout=None, parser_class=_parser, **connection_options(servers, node))
+        if context is not None:
+            self._connection.context = context
 
     async def connect(self, servers: Servers, node: Node) -> None:
         """Connect, and have the server answer once.
@@ -64,7 +76,7 @@ class AsyncLink:
             raise refused_connection(error, node, servers.location) from None
         except ValkeyError as error:
             self.close()
-            raise cannot_connect(error, node, servers.location) from error
+            raise cannot_connect(error, node, servers) from error
         except BaseException:
             self.close()
             raise

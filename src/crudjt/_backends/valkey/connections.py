@@ -25,6 +25,7 @@ from crudjt._backends.valkey.routing import (
     command_of,
     wait_for,
 )
+from crudjt._backends.valkey.tls import Tls
 from crudjt._backends.valkey.topology import Topology
 from crudjt._core import process_guard
 from crudjt.errors import StoreClosed, StoreError
@@ -42,6 +43,7 @@ class Connections:
         self.topology = topology
         self.inspector = inspector
         self.closed = False
+        self._tls = Tls(servers) if servers.tls else None
         self._free: dict[Node, list[Link]] = {}
         self._refreshing = threading.Lock()
         process_guard.guard(self)
@@ -97,7 +99,9 @@ class Connections:
         """
         ask = asks[0] if len(asks) == 1 else PRIMARIES
         now = time.monotonic()
-        node = None if ask.key is None or self._is_unsettled(now) else self.topology.owner(ask.key)
+        node = (
+            None if ask.key is None or ask.node is not None or self._is_unsettled(now) else self.topology.owner(ask.key)
+        )
         link = None if node is None else self._pop_used(node, now)
         if node is None or link is None:
             return Step(asks, self.topology, self.servers.location)
@@ -226,7 +230,8 @@ class Connections:
             if time.monotonic() - link.used_at < _IDLE or not link.has_ended():
                 return link
             link.close()
-        return Link(self.servers, node, max(deadline - time.monotonic(), _MIN_LIMIT))
+        context = None if self._tls is None else self._tls.context()
+        return Link(self.servers, node, max(deadline - time.monotonic(), _MIN_LIMIT), context)
 
     def _release(self, node: Node, link: Link) -> None:
         """Make a connection free from which every reply was read."""

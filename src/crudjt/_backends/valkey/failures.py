@@ -49,7 +49,7 @@ def refused_connection(error: ErrorReply, node: Node, location: str) -> Exceptio
     return store_error(error, node, location)
 
 
-def cannot_connect(error: Exception, node: Node, location: str) -> Exception:
+def cannot_connect(error: Exception, node: Node, servers: Servers) -> Exception:
     """Return what to raise for a connection that failed before a request was sent."""
     cause = error.__cause__ or error.__context__
     if isinstance(cause, ssl.SSLError):
@@ -57,13 +57,14 @@ def cannot_connect(error: Exception, node: Node, location: str) -> Exception:
         return (
             Unreachable(f"TLS failed ({cause.reason})")
             if refusal is None
-            else StoreInaccessible(location, f"{address(node)}: {refusal}")
+            else StoreInaccessible(servers.location, f"{address(node)}: {refusal}")
         )
     if isinstance(cause, socket.gaierror):
         return Unreachable("cannot connect: the name of the host is not known")
     if isinstance(cause, OSError) and cause.errno:
         return Unreachable(f"cannot connect: {os.strerror(cause.errno)}")
-    return Unreachable("cannot connect: no answer in time, or the connection was closed at once")
+    hint = "is TLS on at this port?" if servers.tls else "does it require TLS?"
+    return Unreachable(f"cannot connect: no answer in time, or the connection was closed at once; {hint}")
 
 
 def _refused_by_tls(error: ssl.SSLError) -> str | None:
@@ -80,7 +81,7 @@ def _refused_by_tls(error: ssl.SSLError) -> str | None:
 
 def connection_options(servers: Servers, node: Node) -> dict[str, Any]:
     """Return what both connection classes of the client library take: nothing is sent but AUTH, nothing repeated."""
-    options = {
+    return {
         "host": node.host,
         "port": node.port,
         "username": servers.user,
@@ -89,11 +90,3 @@ def connection_options(servers: Servers, node: Node) -> dict[str, Any]:
         "lib_name": None,
         "lib_version": None,
     }
-    if servers.tls:
-        options |= {
-            "ssl_ca_certs": servers.ca,
-            "ssl_certfile": servers.certificate,
-            "ssl_keyfile": servers.key,
-            "ssl_check_hostname": True,
-        }
-    return options

@@ -1,11 +1,13 @@
 """One blocking connection to a node, over the client library's class for it, with all that class would repeat off."""
 
 import builtins
+import socket
+import ssl
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from valkey.connection import Connection, DefaultParser, SSLConnection
+from valkey.connection import Connection, DefaultParser
 from valkey.exceptions import ResponseError, TimeoutError, ValkeyError  # noqa: A004 - its name there
 
 from crudjt._backends.valkey.failures import (
@@ -34,18 +36,37 @@ def _parser(socket_read_size: int) -> Any:
     return parser
 
 
-def _connection(servers: Servers, node: Node, limit: float) -> Any:
+class _TlsConnection(Connection):
+    """The class of the library would load all certificates for each connection, and trust those of the system too."""
+
+    context: ssl.SSLContext
+
+    def _connect(self) -> ssl.SSLSocket:
+        connected: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
+        try:
+            return self.context.wrap_socket(connected, server_hostname=self.host)
+        except BaseException:
+            connected.close()
+            raise
+
+
+def _connection(servers: Servers, node: Node, limit: float, context: ssl.SSLContext | None) -> Any:
+    options: dict[str, Any] = {
+        "socket_timeout": limit,
+        "socket_connect_timeout": limit,
+        "parser_class": _parser,
+        **connection_options(servers, node),
+    }
     try:
-        return (SSLConnection if servers.tls else Connection)(
-            socket_timeout=limit,
-            socket_connect_timeout=limit,
-            parser_class=_parser,
-            **connection_options(servers, node),
-        )
+        kind: Any = Connection if context is None else _TlsConnection
+        connection = kind(**options)
     except UnboundLocalError as error:
         if isinstance(error.__context__, BaseException):  # a signal's exception, which the constructor has replaced
             raise error.__context__ from None
         raise
+    if context is not None:
+        connection.context = context
+    return connection
 
 
 class Link:
@@ -58,8 +79,8 @@ class Link:
 
     __slots__ = ("_connection", "_limit", "_parser", "_socket", "used_at")
 
-    def __init__(self, servers: Servers, node: Node, limit: float) -> None:
-        """Connect within `limit` seconds, and have the server answer once.
+    def __init__(self, servers: Servers, node: Node, limit: float, context: ssl.SSLContext | None) -> None:
+        """Connect within `limit` seconds, and have the server answer once; without a context there is no TLS.
 
         Raises:
             Unreachable: there is no connection now.
@@ -69,7 +90,7 @@ class Link:
         refuse_plaintext(servers, node)
         self.used_at = time.monotonic()
         self._limit = limit
-        self._connection = _connection(servers, node, limit)
+        self._connection = _connection(servers, node, limit, context)
         try:
             self._connection.connect()
             self._connection.send_command("PING")
@@ -79,7 +100,7 @@ class Link:
             raise refused_connection(error, node, servers.location) from None
         except ValkeyError as error:
             self.close()
-            raise cannot_connect(error, node, servers.location) from error
+            raise cannot_connect(error, node, servers) from error
         except BaseException:
             self.close()
             raise
