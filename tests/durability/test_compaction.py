@@ -17,6 +17,7 @@ import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import compaction, engine, manifest, recovery, segment, segment_writer
 from crudjt._backends.embedded.engine.view import View
+from crudjt._filesystem import flock
 from crudjt.testing import FakeClock
 from tests.support.disks import (
     MIB,
@@ -278,7 +279,7 @@ def test_only_one_process_compacts_at_a_time(path: Path, secret_key: str) -> Non
     with crudjt.open(path, secret_key=secret_key) as store:
         store.create({"a": 1})
         with _filesystem.opened(path / "base", os.O_RDONLY | os.O_DIRECTORY) as other:
-            assert _filesystem.lock(other, exclusive=True)
+            assert flock.lock(other, exclusive=True)
             assert compact(store) is False
             assert len(segments(path)) == 1
             assert bases(path) == []

@@ -19,9 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import crudjt
-from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest, opening, recovery
-from crudjt._filesystem import host
+from crudjt._filesystem import flock, host
 from crudjt.testing import FakeClock
 from tests.support.disks import (
     MIB,
@@ -430,16 +429,16 @@ def test_a_size_that_another_process_raises_while_this_one_opens_is_kept(
     begin, done = fork.Event(), fork.Event()
     process = fork.Process(target=grow, args=(path, secret_key, begin, done))
     process.start()
-    real = _filesystem.lock
+    real = flock.lock
 
     def lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
         if not exclusive and not begin.is_set():
-            _filesystem.unlock(descriptor)
+            flock.unlock(descriptor)
             begin.set()
             assert done.wait(30)
         return real(descriptor, exclusive=exclusive, wait=wait)
 
-    monkeypatch.setattr(_filesystem, "lock", lock)
+    monkeypatch.setattr(flock, "lock", lock)
     with crudjt.open(path, secret_key=secret_key) as store:
         assert store.stats().max_size == 8 * MIB
         assert data_file(path).stat().st_size >= 8 * MIB

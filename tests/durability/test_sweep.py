@@ -12,6 +12,7 @@ from crudjt import _filesystem
 from crudjt._backends.embedded.engine import compaction, sweep
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._core.record import MIN_RECORD_BYTES
+from crudjt._filesystem import flock
 from crudjt.testing import FakeClock
 from tests.support.disks import QUIET, Machine, data_file, fork, in_child, picture, segments, wait_for
 from tests.support.embedded import engine_of, record_of, spoil, stored
@@ -293,7 +294,7 @@ def test_one_process_sweeps_at_a_time(path: Path, secret_key: str, clock: FakeCl
         store.create({"n": 1}, ttl=10)
         clock.advance(10)
         with _filesystem.opened(path / "base", os.O_RDONLY | os.O_DIRECTORY) as other:
-            assert _filesystem.lock(other, exclusive=True)
+            assert flock.lock(other, exclusive=True)
             assert store.sweep() == 0
             assert store.stats().sessions == 1
         assert store.sweep() == 1

@@ -5,7 +5,6 @@ Tests put faults in here. Differences between platforms are here and in `host`.
 """
 
 import errno
-import fcntl
 import mmap
 import os
 import secrets
@@ -274,21 +273,6 @@ def map_window(descriptor: int, offset: int, size: int) -> mmap.mmap:
         return mmap.mmap(descriptor, size, offset=offset)
     except ValueError:
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from None
-
-
-def lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
-    """Take or convert an flock; return whether it succeeded. It ends with the last copy of the descriptor."""
-    operation = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB)
-    try:
-        fcntl.flock(descriptor, operation)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def unlock(descriptor: int) -> None:
-    """Release an flock, in every process that shares the descriptor."""
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def remove_tree(path: Path) -> None:

@@ -1,5 +1,6 @@
 """The directory, secret keys and options of an embedded store, checked before anything is created."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 from crudjt._core.keyring import decode_secret_keys
 from crudjt._core.options import Options
 from crudjt._secret_keys import secret_keys_of_environment
+from crudjt.errors import StoreInaccessible
+
+_ELSEWHERE = "the location of a server, such as 'grpc://HOST:PORT' or 'valkey://HOST:PORT'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +35,11 @@ def parse(location: Path, options: Mapping[str, Any]) -> Embedded:
 
     Raises:
         InvalidParameter: an option, or the environment in its place, is not usable.
+        StoreInaccessible: this is not Linux.
 
     """
+    if sys.platform != "linux":
+        raise StoreInaccessible(location, f"a store in a directory needs Linux, not {sys.platform}; open {_ELSEWHERE}")
     given = dict(options)
     secret_key = given.pop("secret_key", None)
     checked = Options(**given)

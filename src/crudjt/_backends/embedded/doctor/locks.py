@@ -10,6 +10,7 @@ from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, STORE_LOCK_FILE
+from crudjt._filesystem import flock
 from crudjt.errors import StoreBusy, StoreInaccessible
 
 _WAIT_SECONDS = 30.0
@@ -63,7 +64,7 @@ def _wait_for_lock(stack: ExitStack, path: Path, flags: int, *, exclusive: bool)
     descriptor = stack.enter_context(_filesystem.opened(path, flags))
     started = time.monotonic()
     patience = 1.0 if exclusive else _WAIT_SECONDS
-    while not _filesystem.lock(descriptor, exclusive=exclusive):
+    while not flock.lock(descriptor, exclusive=exclusive):
         waited = time.monotonic() - started
         if waited > patience:
             doing = "it is open in a process; close it everywhere" if exclusive else "a process works on its files"

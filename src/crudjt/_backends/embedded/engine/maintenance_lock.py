@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.os_errors import store_error
+from crudjt._filesystem import flock
 
 
 @contextmanager
@@ -18,8 +19,8 @@ def exclusively(engine: Engine) -> Generator[bool]:
     try:
         with _filesystem.opened(engine.base_directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
             try:
-                yield _filesystem.lock(descriptor, exclusive=True)
+                yield flock.lock(descriptor, exclusive=True)
             finally:
-                _filesystem.unlock(descriptor)  # else a child that was forked in the block would keep it
+                flock.unlock(descriptor)  # else a child that was forked in the block would keep it
     except OSError as error:
         raise store_error(error, engine.directory) from error

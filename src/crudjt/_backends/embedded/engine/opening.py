@@ -28,7 +28,7 @@ from crudjt._backends.embedded.engine.recovery import rebuild
 from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
 from crudjt._backends.embedded.engine.view import ViewError
 from crudjt._core.options import DEFAULT_MAX_SIZE, Options
-from crudjt._filesystem import host
+from crudjt._filesystem import flock, host
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreFailed, StoreInaccessible
 
 _WAIT_SECONDS = 10.0
@@ -82,9 +82,9 @@ def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
     """Return the manifest of a store whose view is good, with the lock held in shared mode."""
     started = time.monotonic()
     while True:
-        if _filesystem.lock(lock, exclusive=True):
+        if flock.lock(lock, exclusive=True):
             _check_alone(directory, max_size)
-        _filesystem.lock(lock, exclusive=False, wait=True)
+        flock.lock(lock, exclusive=False, wait=True)
         # Looked at again, since converting the lock gives it up for a moment, in which others may have had it.
         found = _load(directory)
         if found is not None and found.boot is not None and found.boot.id == host.current_boot().id:
@@ -101,7 +101,7 @@ def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
                 )
         else:
             reason = "it is open in processes of another boot id (a container of its own?), or is being recovered"
-        _filesystem.unlock(lock)
+        flock.unlock(lock)
         waited = time.monotonic() - started
         if waited > _WAIT_SECONDS:
             raise StoreBusy(directory, reason, waited)

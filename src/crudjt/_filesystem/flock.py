@@ -1,0 +1,18 @@
+"""Locks between processes. Not on Windows, where a client of a server imports the rest of the package."""
+
+import fcntl
+
+
+def lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
+    """Take or convert an flock; return whether it succeeded. It ends with the last copy of the descriptor."""
+    operation = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB)
+    try:
+        fcntl.flock(descriptor, operation)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def unlock(descriptor: int) -> None:
+    """Release an flock, in every process that shares the descriptor."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
