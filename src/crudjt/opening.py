@@ -128,6 +128,15 @@ class Parsed(NamedTuple):
         there: Any = self.destination.backend
         return open_both(here.open_source, self.place, there.open_destination, self.destination.place)
 
+    def look_at_both(self) -> "tuple[Source, bool]":
+        """Open the source of a move, and tell whether the destination exists; nothing is made there."""
+        from crudjt._moving.opening import look_at_both  # noqa: PLC0415 - as above
+
+        assert self.destination is not None, "parsed with moving_to"
+        here: Any = self.backend
+        there: Any = self.destination.backend
+        return look_at_both(here.open_source, self.place, there.destination_exists, self.destination.place)
+
 
 def open(  # noqa: A001 - crudjt.open is the name
     location: Location | None = None,

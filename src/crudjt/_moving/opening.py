@@ -28,3 +28,20 @@ def open_both(
         here.store.close()
         raise
     return here, there
+
+
+def look_at_both(
+    open_source: Callable[[Any], Source], source: Any, exists: Callable[..., bool], destination: Any
+) -> tuple[Source, bool]:
+    """Open the source, and tell whether the destination exists.
+
+    Raises:
+        StoreInaccessible: the destination is of another store.
+
+    """
+    here = open_source(source)
+    try:
+        return here, exists(destination, here.identity)
+    except BaseException:
+        here.store.close()
+        raise

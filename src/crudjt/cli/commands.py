@@ -19,6 +19,7 @@ from crudjt._core.validation import KEEP, KeepType, checked_subject, new_limits
 from crudjt._filesystem import is_read_only
 from crudjt.cli.context import Connecting, Settings
 from crudjt.cli.errors import Commands, NoSuchSession
+from crudjt.cli.move import move
 from crudjt.cli.notices import warnings_of_the_library
 from crudjt.cli.options import (
     TOKEN_FIRST,
@@ -74,6 +75,12 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
 )
 @click.option("--assume", metavar="NAME", multiple=True, help="What managed servers do not let be checked, as 'aof'.")
 @click.option("--new-key", is_flag=True, help="Use a secret key that the store does not know yet.")
+@click.option(
+    "--moving-to",
+    metavar="URL",
+    envvar="CRUDJT_MOVING_TO",
+    help="Where 'crudjt move' takes the sessions, now or later.  [CRUDJT_MOVING_TO]",
+)
 @older_path_option
 @older_url_option
 @click.option("--json", is_flag=True, help="Print each result, and an error, as a JSON document.")
@@ -89,6 +96,7 @@ def main(
     url: str | None,
     secret_key_file: Path | None,
     new_key: bool,
+    moving_to: str | None,
     json: bool,
     assume: tuple[str, ...],
     **connection: Path | bool | int | None,
@@ -102,7 +110,7 @@ def main(
     if ctx.invoked_subcommand != serve.name:  # which has a log
         ctx.with_resource(warnings_of_the_library())
     options: dict[str, Connecting] = {**connection, "assume": assume or None}
-    ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, options, new_key)
+    ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, options, new_key, moving_to)
 
 
 @main.command()
@@ -343,5 +351,6 @@ def doctor(ctx: click.Context, repair: bool) -> None:
     ctx.exit(0 if report.healthy else 1)
 
 
+main.add_command(move)
 main.add_command(serve)
 main.add_command(health)

@@ -36,6 +36,7 @@ class Settings:
         json: whether to print JSON; a command has this option too.
         connection: the options for a server; ``None`` for each that is not given.
         new_key: whether the secret keys may be new to a store that exists.
+        moving_to: as for `crudjt.open`.
 
     """
 
@@ -44,6 +45,7 @@ class Settings:
     json: bool
     connection: dict[str, Connecting]
     new_key: bool = False
+    moving_to: str | None = None
 
     @property
     def place(self) -> str | Path:
@@ -109,8 +111,11 @@ class Settings:
         return options
 
     def _connection_options(self) -> OpenOptions:
-        taken = backend_of(self.place).OPTIONS
+        taken = set(backend_of(self.place).OPTIONS)
         options: dict[str, Any] = {}
+        if self.moving_to is not None:
+            options["moving_to"] = self.moving_to
+            taken.update(backend_of(resolve(self.moving_to)).OPTIONS)
         for name, value in self.connection.items():
             parameter = name.removesuffix("_file")
             if value is not None and parameter not in taken:

@@ -166,8 +166,7 @@ class _Committed:
         self._engine = engine
 
     def get(self, key: bytes) -> bytes | None:
-        items = self._engine.scan(key, key, 1, moving=True)
-        return items[0][1] if items else None
+        return self._engine.get_in_move(key)[0]
 
 
 class _Records:
@@ -177,12 +176,16 @@ class _Records:
         self._reader = reader
 
     def get(self, key: bytes) -> bytes | None:
-        value = self._reader.get(key)
-        if value is None or is_record(value):
-            return value
-        if is_mark(value):
-            raise Marked(key[len(SESSION) :], value)
-        return None  # the note
+        return _checked(key, self._reader.get(key))
+
+
+def _checked(key: bytes, value: bytes | None) -> bytes | None:
+    """Return a record; raise `Marked` for a mark."""
+    if value is None or is_record(value):
+        return value
+    if is_mark(value):
+        raise Marked(key[len(SESSION) :], value)
+    return None  # the note
 
 
 class _Hiding:
@@ -209,6 +212,10 @@ class _KnowingEngine:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
+
+    def get_with_id(self, key: bytes) -> tuple[bytes | None, int]:
+        value, snapshot = self._engine.get_in_move(key)
+        return _checked(key, value), snapshot
 
     def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return self._engine.scan(prefix, start, limit, moving=True)

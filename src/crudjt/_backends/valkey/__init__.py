@@ -56,3 +56,11 @@ def open_destination(parsed: Settings, identity: Identity) -> "ValkeyDestination
     from crudjt._backends.valkey.moving import open_destination_on_servers  # noqa: PLC0415 - imports valkey
 
     return open_destination_on_servers(parsed, identity)
+
+
+def destination_exists(parsed: Settings, identity: Identity) -> bool:
+    """Tell whether the store that sessions are moved to exists; nothing is made. Raises as `open_store` does."""
+    require_extra("valkey")
+    from crudjt._backends.valkey import connecting  # noqa: PLC0415 - imports valkey
+
+    return connecting.destination_exists(parsed, identity)

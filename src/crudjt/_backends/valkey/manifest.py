@@ -22,6 +22,7 @@ MANIFEST_FORMAT = 1
 SALT_BYTES = 32
 
 _MAX_ROUNDS = 100
+_NO_MANIFEST = "there are sessions, but no manifest, without which none can be read"
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +129,24 @@ def exchange(location: str, layout: Layout, read: bytes, changed: bytes, replica
     return reply.value == 1
 
 
+def is_destination(location: str, layout: Layout, identity: Identity) -> Steps[bool]:
+    """Tell whether the store of a move exists; nothing is made.
+
+    Raises:
+        StoreInaccessible: there is another store.
+        StoreCorrupt: there are keys, but no manifest.
+
+    """
+    (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
+    text = cast("bytes | None", reply.value)
+    if text is None:
+        if (yield from _holds_keys(layout)):
+            raise StoreCorrupt(location, None, _NO_MANIFEST)
+        return False
+    _check_arrival(location, _decoded(location, text), identity)
+    return True
+
+
 def finish_arrival(location: str, layout: Layout, replicas: int) -> Steps[None]:
     """Note that all sessions of a move have come."""
     for _ in range(_MAX_ROUNDS):
@@ -171,7 +190,7 @@ def _make(
     if (yield from _holds_keys(layout)):
         (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
         if reply.value is None:
-            raise StoreCorrupt(location, None, "there are sessions, but no manifest, without which none can be read")
+            raise StoreCorrupt(location, None, _NO_MANIFEST)
         return
     if not create:
         raise StoreInaccessible(location, "there is no store here; open it once with create=True (crudjt init)")

@@ -3,94 +3,28 @@
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from crudjt._backends.valkey.cluster_clock import ClusterClock
+from crudjt._backends.valkey.connecting import connect
 from crudjt._backends.valkey.connections import Connections
-from crudjt._backends.valkey.inspection import Inspector
-from crudjt._backends.valkey.layout import Layout
-from crudjt._backends.valkey.manifest import Arrival, open_manifest
 from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import Result, Steps
 from crudjt._backends.valkey.settings import Settings
-from crudjt._backends.valkey.steps.records import Durability, Records
 from crudjt._backends.valkey.steps.syncing import LIMIT as SYNC_LIMIT
-from crudjt._backends.valkey.steps.upkeep import reach_primaries
-from crudjt._backends.valkey.topology import Topology
-from crudjt._core.clock import system_clock
-from crudjt._core.moves import Identity
-from crudjt._core.operations import Sessions
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, Duration, KeepType
 from crudjt.base import Store, Writes
-from crudjt.errors import StoreClosed, StoreCorrupt, StoreInaccessible
+from crudjt.errors import StoreClosed, StoreInaccessible
 
 if TYPE_CHECKING:  # asyncio takes long to import
     from crudjt._backends.valkey.async_store import AsyncValkeyStore
-
-
-class Connected(NamedTuple):
-    """The parts of an open store.
-
-    Attributes:
-        connections: to the servers.
-        records: the records there.
-        replicas: how many have what is replicated.
-        arrival: the move that made the store, if one has.
-
-    """
-
-    connections: Connections
-    records: Records
-    replicas: int
-    arrival: Arrival | None
 
 
 def open_on_servers(settings: Settings) -> "ValkeyStore":
     """Connect to the servers and open the store there, or make it."""
     connected = connect(settings)
     return ValkeyStore(connected.connections, Operations(connected.records, settings.max_data_bytes), settings)
-
-
-def connect(settings: Settings, identity: Identity | None = None) -> Connected:
-    """Connect to the servers, and read the manifest or make it; `identity` is as for `open_manifest`."""
-    servers, layout = settings.servers, Layout(settings.servers.namespace)
-    topology = Topology(servers.nodes, clustered=servers.clustered)
-    own_clock = ClusterClock() if settings.clock is system_clock else None
-    inspector = Inspector(
-        servers,
-        topology,
-        own_clock,
-        replicas=0 if settings.endings == "interval" else settings.replicas,
-        full=settings.endings == "full",
-    )
-    connections = Connections(servers, topology, inspector)
-
-    def damaged(id_: bytes) -> StoreCorrupt:
-        return StoreCorrupt(servers.location, None, f"the record of session {id_.hex()} is damaged")
-
-    try:
-        connections.run(reach_primaries())
-        durability = Durability(
-            changes=0 if settings.durability == "interval" else inspector.replicas,
-            endings=0 if settings.endings == "interval" else inspector.replicas,
-        )
-        opening = open_manifest(
-            servers.location,
-            layout,
-            settings.secrets,
-            durability.endings,
-            create=settings.create,
-            identity=identity,
-        )
-        keyring, placement, arrival = connections.run(opening, per_step=True)
-    except BaseException:
-        connections.close()
-        raise
-    sessions = Sessions(keyring, placement, damaged)
-    records = Records(servers.location, layout, sessions, own_clock or settings.clock, durability)
-    return Connected(connections, records, inspector.replicas, arrival)
 
 
 class ValkeyStore(Store):

@@ -20,8 +20,8 @@ _POLL_SECONDS = 0.05
 
 def noted(engine: Engine) -> Note | None:
     """Return the note of a move; ``None`` before one has begun."""
-    items = engine.scan(NOTE_KEY, NOTE_KEY, 1, moving=True)
-    return moves.unpack_note(items[0][1]) if items else None
+    value, _ = engine.get_in_move(NOTE_KEY)
+    return None if value is None else moves.unpack_note(value)
 
 
 def has_begun(engine: Engine) -> bool:

@@ -85,6 +85,19 @@ class OpenDirectory:
             self.refuse_move()
         return found
 
+    def get_in_move(self, key: bytes) -> tuple[bytes | None, int]:
+        """Return what `get_with_id` does, also while sessions are being moved: then it may be a mark or the note."""
+        try:
+            transaction: Any = self.view.snapshot()
+            with transaction:
+                value: bytes | None = transaction.get(key)
+                snapshot: int = transaction.id()
+        except ViewError as error:
+            raise self._translated(error) from error
+        if self.words[WORD_FAILED]:
+            self._refuse()
+        return value, snapshot
+
     def scan(self, prefix: bytes, start: bytes, limit: int, *, moving: bool = False) -> list[tuple[bytes, bytes]]:
         """Return up to `limit` items of the view whose keys have `prefix`, from the key `start` on.
 
