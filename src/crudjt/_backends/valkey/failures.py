@@ -61,7 +61,7 @@ def cannot_connect(error: Exception, node: Node, servers: Servers) -> Exception:
         )
     if isinstance(cause, socket.gaierror):
         return Unreachable("cannot connect: the name of the host is not known")
-    if isinstance(cause, OSError) and cause.errno:
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ConnectionResetError):
         return Unreachable(f"cannot connect: {os.strerror(cause.errno)}")
     hint = "is TLS on at this port?" if servers.tls else "does it require TLS?"
     return Unreachable(f"cannot connect: no answer in time, or the connection was closed at once; {hint}")
