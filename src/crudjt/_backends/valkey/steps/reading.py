@@ -1,13 +1,12 @@
 """Read sessions, counting reads and restarting idle timeouts."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 from crudjt._backends.valkey.requests import LOST, Steps
-from crudjt._backends.valkey.steps.records import MAX_CHANGES, MAX_ROUNDS, Conflict, Done, Fetched, Records
-from crudjt._core.changes import DELETE, SESSION, Change
+from crudjt._backends.valkey.steps.records import MAX_ROUNDS, Conflict, Done, Fetched, Records, in_places
+from crudjt._core.changes import DELETE, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.record import reads_left_of
 from crudjt._core.session import Session
@@ -57,60 +56,44 @@ def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | N
     results: list[Session | None] = [None] * len(tokens)
     candidates = [records.ids_of(token) for token in tokens]
     fetched = yield from records.fetch({id_ for ids in candidates for id_ in ids})
-    pending = _groups(candidates, fetched)
+    pending: Sequence[int] = range(len(tokens))  # positions of tokens
     for _ in range(MAX_ROUNDS):
         now_ns = records.clock()
-        counting: list[_Decided] = []
-        extending: list[_Decided] = []
-        for group in pending:
-            sessions, changes = records.sessions.take(fetched, [tokens[at] for at in group], now_ns)
-            for at, session in zip(group, sessions, strict=True):
-                results[at] = session
-            if changes:
-                (counting if _counts(changes) else extending).append(_Decided(group, changes))
-        pending = yield from _commit_reads(records, counting, fetched, now_ns)
+        sessions, changes = records.sessions.take(fetched, [tokens[at] for at in pending], now_ns)
+        for at, session in zip(pending, sessions, strict=True):
+            results[at] = session
+        if not changes:
+            return results
+        batches = in_places(changes)
+        counting = [batch for batch in batches if _counts(batch)]
+        extending = [batch for batch in batches if not _counts(batch)]
+        failed = yield from _commit_reads(records, counting, fetched, now_ns)
         # Apart from the others: no read is refused because an idle deadline has to stay as it was.
         with contextlib.suppress(StoreFull):
-            pending += yield from _commit_reads(records, extending, fetched, now_ns, only_extend=True)
-        if not pending:
+            failed += yield from _commit_reads(records, extending, fetched, now_ns, only_extend=True)
+        if not failed:
             return results
-        again = yield from records.fetch({id_ for group in pending for at in group for id_ in candidates[at]})
+        places = {batch[0][1][PLACE] for batch in failed}
+        counted = {id_ for batch in batches if batch not in failed for _, id_, _ in batch}
+        pending = [at for at in pending if _in_places(candidates[at], places, counted)]
+        again = yield from records.fetch({id_ for at in pending for id_ in candidates[at]})
         fetched.records.update(again.records)
     raise records.busy()
 
 
-class _Decided(NamedTuple):
-    group: list[int]  # positions of tokens
-    changes: list[Change]
-
-
-def _groups(candidates: Sequence[Sequence[bytes]], fetched: Fetched) -> list[list[int]]:
-    """Return the positions of tokens that have a session, in groups of one place and at most `MAX_CHANGES` sessions."""
-    places: dict[bytes, dict[bytes, list[int]]] = {}
-    for at, ids in enumerate(candidates):
-        id_ = next((id_ for id_ in ids if fetched.get(SESSION + id_) is not None), None)
-        if id_ is not None:
-            places.setdefault(id_[PLACE], {}).setdefault(id_, []).append(at)
-    groups: list[list[int]] = []
-    for sessions in places.values():
-        positions = list(sessions.values())
-        groups += (
-            sorted(chain.from_iterable(positions[start : start + MAX_CHANGES]))
-            for start in range(0, len(positions), MAX_CHANGES)
-        )
-    return groups
+def _in_places(ids: Iterable[bytes], places: Container[bytes], but: Container[bytes]) -> bool:
+    return any(id_[PLACE] in places and id_ not in but for id_ in ids)
 
 
 def _commit_reads(
-    records: Records, decided: Sequence[_Decided], fetched: Fetched, now_ns: int, *, only_extend: bool = False
-) -> Steps[list[list[int]]]:
-    """Commit what reads change, and return the groups that have to be read again."""
-    if not decided:
+    records: Records, batches: Sequence[list[Change]], fetched: Fetched, now_ns: int, *, only_extend: bool = False
+) -> Steps[list[list[Change]]]:
+    """Commit what reads change, each batch in one place, and return the batches that were not carried out."""
+    if not batches:
         return []
-    batches = [each.changes for each in decided]
     replicas = _replicas(records, chain.from_iterable(batches))
     outcomes = yield from records.commit(batches, fetched, now_ns // NS_PER_MS, replicas, may_be_twice=only_extend)
-    return [each.group for each, outcome in zip(decided, outcomes, strict=True) if not isinstance(outcome, Done)]
+    return [batch for batch, outcome in zip(batches, outcomes, strict=True) if not isinstance(outcome, Done)]
 
 
 def _counts(changes: Iterable[Change]) -> bool:
