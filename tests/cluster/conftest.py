@@ -3,19 +3,13 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 import crudjt
 from tests.support.valkey_servers import Cluster, Servers, SingleServer
-from tests.support.valkey_stores import ServerPool, namespace
-
-
-class OpenOn(Protocol):
-    """Opens stores on servers, in the namespace of the test."""
-
-    def __call__(self, servers: Servers | str, **options: Any) -> crudjt.Store: ...
+from tests.support.valkey_stores import OpenOn, ServerPool, namespace
 
 
 @pytest.fixture(name="namespace")

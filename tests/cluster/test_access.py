@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 import crudjt
-from tests.cluster.conftest import OpenOn
 from tests.support.stores import read
 from tests.support.valkey_servers import Cluster, SingleServer, Tls
-from tests.support.valkey_stores import SINGLE
+from tests.support.valkey_stores import SINGLE, OpenOn
 
 pytestmark = pytest.mark.slow
 

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 import crudjt
-from tests.cluster.conftest import OpenOn
 from tests.cluster.test_failover import create_on
 from tests.support.cluster_contents import contents
 from tests.support.processes import eventually
 from tests.support.valkey_servers import FAILOVER, Cluster, SingleServer
-from tests.support.valkey_stores import SINGLE
+from tests.support.valkey_stores import SINGLE, OpenOn
 
 pytestmark = pytest.mark.slow
 

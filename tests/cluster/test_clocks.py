@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 import crudjt
-from tests.cluster.conftest import OpenOn
 from tests.support.processes import Worker
 from tests.support.stores import read
 from tests.support.valkey_servers import SingleServer
-from tests.support.valkey_stores import SINGLE
+from tests.support.valkey_stores import SINGLE, OpenOn
 
 pytestmark = pytest.mark.slow
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import crudjt
-from tests.cluster.conftest import OpenOn
 from tests.support.cluster_contents import contents, slot_of_session
 from tests.support.processes import eventually
 from tests.support.session_load import Load
 from tests.support.stores import read
 from tests.support.valkey_servers import FAILOVER, Cluster, Node
+from tests.support.valkey_stores import OpenOn
 
 pytestmark = pytest.mark.slow
 

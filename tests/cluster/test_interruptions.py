@@ -14,11 +14,10 @@ import pytest
 
 import crudjt
 import crudjt.aio
-from tests.cluster.conftest import OpenOn
 from tests.support.processes import Fork, eventually
 from tests.support.stores import read
 from tests.support.valkey_servers import FAILOVER, Cluster, Node
-from tests.support.valkey_stores import REPLICATED, ServerPool
+from tests.support.valkey_stores import REPLICATED, OpenOn, ServerPool
 
 pytestmark = pytest.mark.slow
 

@@ -11,13 +11,12 @@ import pytest
 
 import crudjt
 import crudjt.aio
-from tests.cluster.conftest import OpenOn
 from tests.support.cluster_contents import contents
 from tests.support.loops import DrivenStore, Loop
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.stores import read
 from tests.support.valkey_servers import SingleServer
-from tests.support.valkey_stores import SINGLE
+from tests.support.valkey_stores import SINGLE, OpenOn
 
 pytestmark = pytest.mark.slow
 

@@ -5,11 +5,10 @@ from multiprocessing.connection import Connection
 import pytest
 
 import crudjt
-from tests.cluster.conftest import OpenOn
 from tests.support.processes import StoreProcess, Worker
 from tests.support.stores import read
 from tests.support.valkey_servers import SingleServer, slot_of
-from tests.support.valkey_stores import SINGLE, ServerPool
+from tests.support.valkey_stores import SINGLE, OpenOn, ServerPool
 
 pytestmark = pytest.mark.slow
 

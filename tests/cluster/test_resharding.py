@@ -3,11 +3,11 @@
 import pytest
 
 import crudjt
-from tests.cluster.conftest import OpenOn
 from tests.support.cluster_contents import contents, slot_of_session
 from tests.support.session_load import Load
 from tests.support.stores import read
 from tests.support.valkey_servers import Cluster
+from tests.support.valkey_stores import OpenOn
 
 pytestmark = pytest.mark.slow
 

@@ -262,7 +262,7 @@ class Cluster(Servers):
     ) -> None:
         self.nodes = []
         self._directory = directory
-        self._engine = engine
+        self._software = engine
         self._options = {
             "cluster_enabled": "yes",
             "cluster_node_timeout": str(int(1000 * NODE_TIMEOUT)),
@@ -283,7 +283,7 @@ class Cluster(Servers):
         return f"{scheme}+cluster://{hosts}" + (f"/{namespace}" if namespace else "")
 
     def _add(self) -> Node:
-        node = Node(self._directory / f"n{len(self.nodes)}", self._engine, **self._options)
+        node = Node(self._directory / f"n{len(self.nodes)}", self._software, **self._options)
         self.nodes.append(node)
         return node
 

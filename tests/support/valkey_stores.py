@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import crudjt
 import crudjt.aio
@@ -14,6 +14,12 @@ from tests.support.valkey_servers import Cluster, Servers, SingleServer
 REPLICATED: dict[str, Any] = {"durability": "replicated"}
 SINGLE: dict[str, Any] = {"replicas": 0}  # options of a store on one server: it has no replica to wait for
 _OF_DIRECTORIES = {"sync_interval"}  # options that only keep the background threads of an embedded store quiet
+
+
+class OpenOn(Protocol):
+    """Opens stores on servers, in the namespace of the test."""
+
+    def __call__(self, servers: Servers | str, **options: Any) -> crudjt.Store: ...
 
 
 class ServerPool:
