@@ -156,7 +156,7 @@ def test_two_failures_in_a_row_lose_nothing_that_was_acknowledged(
 
 
 def test_a_primary_that_was_paused_across_a_failover_brings_nothing_back(cluster: Cluster, open_on: OpenOn) -> None:
-    """What it answers when it goes on belongs to calls that have ended: no later read sees a session that was ended."""
+    """Its late answers belong to calls that have ended: no later read sees a session that was ended."""
     primary = cluster.primaries()[0]
     store = open_on(cluster, endings="interval", timeout=TIMEOUT)  # the new primary has no replica at first
     tokens = [create_on(store, cluster, primary) for _ in range(4)]

@@ -25,7 +25,7 @@ CLIENTS = 200
 
 
 class Interrupted(BaseException):
-    """What the signal handler raises, as Ctrl-C does."""
+    """Raised by the signal handler, as Ctrl-C does."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What lies in the keys of a store on servers, and whether its indexes name its sessions: read without the store.
+"""The keys of a store on servers, read without the store, and whether its indexes name its sessions.
 
 The layout of keys is written out here once more, so that a change of it is seen.
 """

@@ -1,4 +1,4 @@
-"""What processes that share sessions ask, and were answered, in files that survive them."""
+"""Files in which processes that share sessions note their calls and the answers; they survive the processes."""
 
 import os
 import pickle
@@ -12,7 +12,7 @@ from tests.faults.model.linearizability import CONFLICT, NEVER, UNKNOWN, Call
 
 
 class Log:
-    """What a process has asked and was answered, in a file that survives it."""
+    """The calls of a process and the answers, in a file that survives it."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)

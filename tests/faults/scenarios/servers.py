@@ -30,7 +30,7 @@ def require(promise: str, kept: bool) -> None:
 
 
 def full_memory(directory: Path, engine: str, tally: Tally) -> None:
-    """What ends or replaces a session goes on in a full memory, and what is refused leaves everything as it was."""
+    """Endings and rotations go on in a full memory, and a call that is refused leaves everything as it was."""
     with (
         SingleServer(directory, engine) as server,
         crudjt.open(server.url("full"), secret_key=crudjt.generate_secret_key(), **SINGLE) as store,

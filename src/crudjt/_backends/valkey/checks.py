@@ -1,4 +1,4 @@
-"""What a server must be like to keep sessions: pure functions of its INFO. Each problem is named with its remedy."""
+"""Requirements on a server that keeps sessions: pure functions of its INFO. Each problem is named with its remedy."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -38,7 +38,7 @@ return missing
 
 
 class Rules(NamedTuple):
-    """What is required of the servers of a store.
+    """The requirements on the servers of a store.
 
     Attributes:
         clustered: they are nodes of a cluster.

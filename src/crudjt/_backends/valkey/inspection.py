@@ -26,7 +26,7 @@ Inspection = Generator[Sequence[Ask], list[Outcome], None]
 
 
 class Inspector:
-    """What is known of the primaries of one store. Threads and event loops share it.
+    """The known state of the primaries of one store. Threads and event loops share it.
 
     Attributes:
         blocked: primaries that must not be used, with the reason; ``None`` for one that is not checked yet.

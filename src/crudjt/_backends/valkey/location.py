@@ -29,7 +29,7 @@ DEFAULT_NAMESPACE = "crudjt"
 MAX_TIMEOUT = 3600.0
 
 Assumption = Literal["noeviction", "aof", "appendfsync"]
-"""What `assume` takes: a setting of the servers that is taken for granted, where it cannot be seen."""
+"""A value of `assume`: a setting of the servers that is taken for granted, where it cannot be seen."""
 
 _ALLOWED = "valkey+cluster://host:port,host:port/namespace or valkey://host:port/namespace; valkeys… with TLS"
 _HOST = re.compile(r"[A-Za-z0-9._-]+")

@@ -1,4 +1,4 @@
-"""What the errors that servers reply mean: one table from the first word of an error to what a driver does about it."""
+"""Meanings of errors that servers reply: one table from the first word of an error to what a driver does about it."""
 
 import re
 from enum import Enum, auto
@@ -11,7 +11,7 @@ _MAX_TEXT = 200  # characters of a server's own words in an error
 
 
 class Meaning(Enum):
-    """What a driver does about an error. All but the last three say that the request was surely not carried out."""
+    """The reaction of a driver to an error. All but the last three say that the request was surely not carried out."""
 
     MOVED = auto()  # the slot is at another node: learn it, and ask there
     ASK = auto()  # the slot is on its way to another node: ask there, this time
@@ -117,7 +117,7 @@ class ErrorReply(Exception):
 
     @property
     def meaning(self) -> Meaning:
-        """What a driver does about it."""
+        """The reaction of a driver to it."""
         if self.word == "ERR":
             return next((meaning for part, meaning in _TEXTS.items() if part in self.text), Meaning.FAILED)
         return MEANINGS.get(self.word, Meaning.FAILED)

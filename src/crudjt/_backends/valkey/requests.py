@@ -72,7 +72,7 @@ PRIMARIES: Final = Ask(None, ())
 """Not sent to a server: the value of its reply is the list of the primaries that have slots, each a `Node`."""
 
 Value = bytes | int | None | list["Value"] | list[Node]
-"""What a server replies: an error is raised. Text is bytes."""
+"""A reply of a server: an error is raised. Text is bytes."""
 
 
 class Reply(NamedTuple):

@@ -85,7 +85,7 @@ def redirection(message: str, asked: Node) -> tuple[int, Node | None]:
 
 
 class Topology:
-    """What is known of the nodes. Threads share it: a map is replaced as a whole, and a slot at a time.
+    """The known nodes and their slots. Threads share it: a map is replaced as a whole, and a slot at a time.
 
     Attributes:
         clustered: False for one server, which has all slots.
