@@ -8,13 +8,14 @@ is a module with the members of `Backend`. A backend is imported when a location
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict, cast
 
 from crudjt._core.clock import Clock, system_clock
 from crudjt._core.options import DEFAULT_MAX_CACHE_BYTES, DEFAULT_MAX_DATA_BYTES, Durability
+from crudjt._core.report import Report
 from crudjt.base import Store
 from crudjt.errors import InvalidParameter, InvalidType
 
@@ -102,6 +103,30 @@ class Backend(Protocol):
     @abstractmethod
     def open_store(self, parsed: Any) -> Store:
         """Open the store that `parse` returned."""
+
+
+class Examine(Protocol):
+    """The optional member ``examine`` of a `Backend`: checks its stores for the command ``crudjt doctor``."""
+
+    def __call__(
+        self, location: Any, options: Mapping[str, Any], *, repair: bool, progress: Callable[[int, int], object]
+    ) -> Report:
+        """Check a store, without a secret key, and repair it first if told to.
+
+        Args:
+            location: as for `Backend.parse`.
+            options: how to connect to the store.
+            repair: whether to change anything.
+            progress: takes how much is done, and how much there is to do, in any unit.
+
+        """
+        ...
+
+
+def examiner(place: str | Path) -> Examine | None:
+    """Return what checks the stores of a backend, ``None`` if it has no such thing; `place` is as for `backend_of`."""
+    found: Examine | None = getattr(backend_of(place), "examine", None)
+    return found
 
 
 class Parsed(NamedTuple):

@@ -9,9 +9,9 @@ import pytest
 
 import crudjt
 from crudjt._backends.embedded.doctor.check import examine
-from crudjt._backends.embedded.doctor.report import Finding
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES
 from crudjt._core.changes import SESSION
+from crudjt._core.report import Finding
 from tests.support.disks import Machine, all_files, bases, data_file, entries, flip, in_child, segments, wait_for
 from tests.support.embedded import changing_the_view, compact, engine_of
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply, Result, Steps, Value
-from crudjt._backends.valkey.scripts import COMMIT, EXCHANGE, FIELDS
+from crudjt._backends.valkey.scripts import COMMIT, EXCHANGE, FIELDS, LOOK
 from crudjt._core.record import NONCE
 from crudjt.errors import StoreError
 
@@ -19,6 +19,7 @@ class ModelledServers:
         indexes: members and scores by key.
         sent: every request that was sent, in order.
         replicas: how many acknowledge a write.
+        index_ms: how long each index lives, in milliseconds; -1 for ever.
         lose: the number of the request, from 1, whose reply is lost the first time; 0 for none.
         carried_out: whether that request is carried out before its reply is lost.
         fail: raises instead of carrying a request out, if it is to fail.
@@ -31,6 +32,7 @@ class ModelledServers:
         self.indexes: dict[bytes, dict[bytes, float]] = {}
         self.sent: list[Ask] = []
         self.replicas = 0
+        self.index_ms = -1
         self.lose = 0
         self.carried_out = False
         self.fail: Callable[[Ask], StoreError | None] = lambda _ask: None
@@ -72,12 +74,15 @@ class ModelledServers:
             return self._commit(ask.args)
         if ask.script is EXCHANGE:
             return self._exchange(*ask.args)
+        if ask.script is LOOK:
+            return self._look(*ask.args)
         name, *arguments = ask.args
         commands: dict[bytes, Callable[..., Value]] = {
             b"GET": self._get,
             b"GETRANGE": self._get_range,
             b"ZRANGE": self._members,
             b"ZREMRANGEBYSCORE": self._remove_members,
+            b"ZREM": self._remove_member,
             b"SCAN": self._scan,
             b"SET": self._set_new,
         }
@@ -98,6 +103,16 @@ class ModelledServers:
         kept = {member: score for member, score in members.items() if score > last}
         self._set_index(key, kept)
         return len(members) - len(kept)
+
+    def _remove_member(self, key: Any, member: Any) -> Value:
+        members = self.indexes.get(key, {})
+        self._set_index(key, {other: score for other, score in members.items() if other != member})
+        return int(member in members)
+
+    def _look(self, _count: Any, session: Any, index: Any, id_: Any) -> Value:
+        score = self.indexes.get(index, {}).get(id_)
+        head = self.keys.get(session, b"")[: NONCE.stop]
+        return cast("Value", [head, None if score is None else str(score).encode(), self.index_ms])
 
     def _scan(self, _cursor: Any, _match: Any, pattern: Any, *_count: Any) -> Value:
         kind = pattern.partition(b"}")[2][:1]  # none: all keys of a namespace

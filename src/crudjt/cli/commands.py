@@ -7,8 +7,6 @@ from typing import Any
 import click
 import msgspec
 
-from crudjt._backends.embedded.doctor.check import examine
-from crudjt._backends.embedded.doctor.repair import repair as repair_store
 from crudjt._backends.embedded.engine.backup import copy_read_only
 from crudjt._backends.embedded.engine.directory import holds_store
 from crudjt._backends.embedded.store import EmbeddedStore
@@ -41,6 +39,7 @@ from crudjt.cli.options import (
 from crudjt.cli.output import show_done, show_line, show_report, show_session
 from crudjt.cli.progress import progress
 from crudjt.cli.serve import health, serve
+from crudjt.opening import examiner
 
 _NEW_TTL = "New lifetime, from now; 'none' for no end."
 _NEW_IDLE = "New idle timeout; 'none' for none."
@@ -336,17 +335,20 @@ def backup(settings: Settings, path: Path) -> None:
 
 
 @main.command()
-@click.option("--repair", is_flag=True, help="Recover all readable sessions; damaged files are kept.")
+@click.option("--repair", is_flag=True, help="Recover all readable sessions, or mend the indexes in servers.")
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, repair: bool) -> None:
-    """Check the files of the store against each other.
+    """Check the files of the store, or its keys in servers.
 
     Reports the findings as text; needs no secret key.
     """
     settings: Settings = ctx.obj
+    examine = examiner(settings.place)
+    if examine is None:
+        raise click.UsageError("this command checks the store itself; --store must not be a server")
     with progress("Repairing" if repair else "Checking") as work:
-        report = repair_store(settings.directory) if repair else examine(settings.directory, work.reach)
+        report = examine(settings.place, settings.connection_options(), repair=repair, progress=work.reach)
     show_report(settings, report)
     ctx.exit(0 if report.healthy else 1)
 

@@ -52,15 +52,6 @@ class Settings:
         """The URL or the directory of the store."""
         return resolve(self.location)
 
-    @property
-    def directory(self) -> Path:
-        """The directory of the store; a store that has none is refused."""
-        place = self.place
-        if isinstance(place, str):
-            backend_of(place)  # refuses an unknown scheme by name
-            raise click.UsageError("this command works on the files of a store; --store must be a directory")
-        return place
-
     def can_be_made(self) -> bool:
         """Tell whether there is no store yet; a location where none can be made is refused."""
         place = self.place
@@ -90,7 +81,7 @@ class Settings:
             StoreInaccessible: there is no store, and none is to be made or can be made.
 
         """
-        place, options = self.place, self._connection_options()
+        place, options = self.place, self.connection_options()
         if "secret_key" in backend_of(place).OPTIONS:
             parse(place, {**options, "secret_key": generate_secret_key()})  # refuses before a key is made
             is_new = isinstance(place, Path) and not holds_store(place)
@@ -110,7 +101,8 @@ class Settings:
             raise click.UsageError("--secret-key-file does not go with this store: the server has its own")
         return options
 
-    def _connection_options(self) -> OpenOptions:
+    def connection_options(self) -> OpenOptions:
+        """Return the options that say how to connect to the store."""
         taken = set(backend_of(self.place).OPTIONS)
         options: dict[str, Any] = {}
         if self.moving_to is not None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from crudjt._backends.embedded.doctor.report import Report
+from crudjt._core.report import Report
 from crudjt._core.session import Session
 from crudjt.cli import json_values
 from crudjt.cli.context import Settings

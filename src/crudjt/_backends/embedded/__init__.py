@@ -1,9 +1,12 @@
 """A store in a directory that every process of the host opens."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from crudjt._backends.embedded.location import Embedded
 from crudjt._backends.embedded.location import parse as parse
+from crudjt._core.report import Report
 from crudjt.base import Store
 
 if TYPE_CHECKING:
@@ -24,6 +27,25 @@ OPTIONS = frozenset(
         "allow_shared_directory",
     }
 )
+
+
+def examine(
+    location: Path,
+    options: Mapping[str, Any],  # noqa: ARG001 - a directory is not connected to
+    *,
+    repair: bool,
+    progress: Callable[[int, int], object],
+) -> Report:
+    """Check the files of a store, or repair them.
+
+    Raises:
+        StoreError: the store cannot be checked or repaired; the subclass says why.
+
+    """
+    from crudjt._backends.embedded.doctor import check  # noqa: PLC0415 - import lmdb
+    from crudjt._backends.embedded.doctor import repair as repairing  # noqa: PLC0415 - as above
+
+    return repairing.repair(location) if repair else check.examine(location, progress)
 
 
 def open_store(parsed: Embedded) -> Store:

@@ -1,12 +1,14 @@
 """A store on a Valkey or Redis server or cluster, for processes of many hosts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crudjt._backends.valkey.location import SCHEMES as SCHEMES
+from crudjt._backends.valkey.location import servers
 from crudjt._backends.valkey.settings import Settings, settings
 from crudjt._core.extras import require_extra
 from crudjt._core.moves import Identity
+from crudjt._core.report import Report
 from crudjt.base import Store
 
 if TYPE_CHECKING:
@@ -34,6 +36,28 @@ OPTIONS = frozenset(
 def parse(location: str, options: Mapping[str, Any]) -> Settings:
     """Return the checked location and options."""
     return settings(location, **options)
+
+
+def examine(
+    location: str,
+    options: Mapping[str, Any],
+    *,
+    repair: bool,
+    progress: Callable[[int, int], object],  # noqa: ARG001 - how many keys there are is not known
+) -> Report:
+    """Check the servers, and each index against its sessions; mend the indexes if told to.
+
+    Raises:
+        MissingDependency: the package valkey is not installed.
+        StoreError: the servers do not answer, or the user lacks a right.
+
+    """
+    require_extra("valkey")
+    from crudjt._backends.valkey.doctor import examine as examine_servers  # noqa: PLC0415 - imports valkey
+
+    given = {name: value for name, value in options.items() if name in OPTIONS}
+    replicas = given.pop("replicas", None)
+    return examine_servers(servers(location, **given), replicas=replicas, repair=repair)
 
 
 def open_store(parsed: Settings) -> Store:

@@ -10,6 +10,7 @@ all keys of a place, and with it all sessions of a subject and their index, shar
 of the 16,384 slots. A namespace holds no brace.
 """
 
+import re
 from binascii import b2a_base64
 
 from crudjt._core.tokens import ID_BYTES, PLACE, PLACE_BYTES
@@ -17,6 +18,8 @@ from crudjt._core.tokens import ID_BYTES, PLACE, PLACE_BYTES
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _PLACE_CHARACTERS = 3
 _TAG_BYTES = 16
+
+_KNOWN = re.compile(rb":\{(manifest\}|[A-Za-z0-9_-]{3}\}[sum].{16}|[A-Za-z0-9_=-]{4}\}probe)\Z", re.DOTALL)
 
 assert PLACE_BYTES * 8 <= _PLACE_CHARACTERS * 6
 
@@ -62,6 +65,10 @@ class Layout:
         """Return the id of a session's key; ``None`` if it is not one, or lies at another place than its id."""
         id_ = key[-ID_BYTES:]
         return id_ if len(id_) == ID_BYTES and key == self.session(id_) else None
+
+    def is_known(self, key: bytes) -> bool:
+        """Tell whether a key has the form of a key of a store, in this namespace or in one below it (``app:test``)."""
+        return _KNOWN.search(key) is not None
 
     def tag_of(self, key: bytes) -> bytes | None:
         """Return the subject tag of an index's key; ``None`` if it is not one."""

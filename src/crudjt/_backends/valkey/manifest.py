@@ -98,7 +98,7 @@ def open_manifest(
         if text is None:
             yield from _make(location, layout, secrets, replicas, create=create, identity=identity)
             continue
-        found = _decoded(location, text)
+        found = decoded(location, text)
         _check_arrival(location, found, identity)
         keyring = _keyring(location, found, secrets)
         placement_key = keyring.open_placement_key(found.placement)
@@ -143,7 +143,7 @@ def is_destination(location: str, layout: Layout, identity: Identity) -> Steps[b
         if (yield from _holds_keys(layout)):
             raise StoreCorrupt(location, None, _NO_MANIFEST)
         return False
-    _check_arrival(location, _decoded(location, text), identity)
+    _check_arrival(location, decoded(location, text), identity)
     return True
 
 
@@ -154,7 +154,7 @@ def finish_arrival(location: str, layout: Layout, replicas: int) -> Steps[None]:
         text = cast("bytes | None", reply.value)
         if text is None:
             raise StoreCorrupt(location, None, "the manifest is gone")
-        found = _decoded(location, text)
+        found = decoded(location, text)
         if found.arrival is None or found.arrival.finished:
             return
         arrival = msgspec.structs.replace(found.arrival, finished=True)
@@ -227,7 +227,14 @@ def _holds_keys(layout: Layout) -> Steps[bool]:
     return False
 
 
-def _decoded(location: str, text: bytes) -> Manifest:
+def decoded(location: str, text: bytes) -> Manifest:
+    """Return the manifest of a text.
+
+    Raises:
+        StoreCorrupt: it is damaged.
+        StoreFormatError: a newer version wrote it.
+
+    """
     try:
         found = msgspec.json.decode(text, type=_FormatOnly).format
         if found > MANIFEST_FORMAT:

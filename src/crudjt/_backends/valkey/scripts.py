@@ -55,6 +55,14 @@ end
 return table.concat(found)                                   -- for each change: was there a record?
 """)
 
+LOOK = Script("""\
+-- Return the first bytes of a session, its score in an index and how long the index lives, as of one time.
+-- KEYS: session, index. ARGV: id.
+return {
+  redis.call('GETRANGE', KEYS[1], 0, 87), redis.call('ZSCORE', KEYS[2], ARGV[1]), redis.call('PTTL', KEYS[2])
+}
+""")
+
 EXCHANGE = Script("""\
 -- Replace a value that is still as it was read, and return whether it was. KEYS[1]; ARGV: as read, new.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end

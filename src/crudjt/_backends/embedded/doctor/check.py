@@ -14,7 +14,6 @@ from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.doctor.locks import at_rest, check_is_store, maintenance_waits
 from crudjt._backends.embedded.doctor.log_check import LogCheck
 from crudjt._backends.embedded.doctor.progress import Meter, Progress, unreported
-from crudjt._backends.embedded.doctor.report import REPAIR, Findings, Report
 from crudjt._backends.embedded.doctor.snapshot import LiveView, hold_live_view
 from crudjt._backends.embedded.doctor.view_check import ViewContents
 from crudjt._backends.embedded.engine import manifest
@@ -26,6 +25,7 @@ from crudjt._backends.embedded.engine.os_errors import inaccessible
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.recovery import base_path
 from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
+from crudjt._core.report import REPAIR, Findings, Report
 from crudjt._filesystem import host
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreError, StoreInaccessible
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.doctor.progress import Meter
-from crudjt._backends.embedded.doctor.report import REPAIR, Findings, size_text
 from crudjt._backends.embedded.engine.control_block import LogEnd
 from crudjt._backends.embedded.engine.lmdb_format import refuse_other_format
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
@@ -20,6 +19,7 @@ from crudjt._backends.embedded.engine.segment import (
     segment_path,
 )
 from crudjt._core.changes import DELETE, SESSION
+from crudjt._core.report import REPAIR, Findings, size_text
 from crudjt._filesystem import contents
 from crudjt.errors import StoreCorrupt, StoreInaccessible
 

@@ -17,7 +17,6 @@ from crudjt import _filesystem
 from crudjt._backends.embedded.doctor.check import Examination
 from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.doctor.locks import at_rest, check_is_store
-from crudjt._backends.embedded.doctor.report import Finding, Report
 from crudjt._backends.embedded.doctor.segment_scan import Hole, read_segment, surviving_entries
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import LogEnd
@@ -36,6 +35,7 @@ from crudjt._core.changes import DELETE, INSERT, SESSION
 from crudjt._core.moves import NOTE_ID, header_of
 from crudjt._core.options import DEFAULT_MAX_SIZE
 from crudjt._core.record import DamagedRecord
+from crudjt._core.report import Finding, Report
 from crudjt._core.tokens import ID_BYTES
 from crudjt._filesystem import contents, host
 from crudjt.errors import StoreCorrupt, StoreFull
@@ -293,7 +293,8 @@ def _fill(view: View, sessions: dict[bytes, bytes]) -> None:
 
 def _keep_aside(directory: Path, report: Report, number: int) -> list[str]:
     """Link every damaged file into a separate directory, so that it remains when the original is removed."""
-    damaged = {finding.path for finding in report.findings if not finding.healthy and finding.path.is_file()}
+    damaged = {Path(finding.path) for finding in report.findings if not finding.healthy}
+    damaged = {path for path in damaged if path.is_file()}
     if not damaged:
         return []
     aside = directory / f"damaged-{number:010}"

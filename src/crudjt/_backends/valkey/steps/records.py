@@ -61,30 +61,21 @@ class Durability(NamedTuple):
     endings: int  # of what ends a session
 
 
-class Records:
-    """The records of one store on the servers.
+class SealedRecords:
+    """The records of one store on the servers, without the keys that open them.
 
     Attributes:
         location: of the store, for errors.
         layout: the keys of its namespace.
-        sessions: the decisions, under its secret keys.
-        clock: the source of time.
         durability: what each change waits for.
 
     """
 
-    def __init__(self, location: str, layout: Layout, sessions: Sessions, clock: Clock, durability: Durability) -> None:
-        """Take what the operations of a store share; nothing is sent."""
+    def __init__(self, location: str, layout: Layout, durability: Durability) -> None:
+        """Take the namespace and what changes wait for; nothing is sent."""
         self.location = location
         self.layout = layout
-        self.sessions = sessions
-        self.clock = clock
         self.durability = durability
-
-    def ids_of(self, token: str) -> list[bytes]:
-        """Return the id that a token has under each secret key; none for a malformed one."""
-        block = token_block(token)
-        return [] if block is None else [key.tokens.id(block) for key in self.sessions.keyring.newest_first]
 
     def fetch(self, ids: Iterable[bytes]) -> Steps[Fetched]:
         """Fetch the records of sessions."""
@@ -216,6 +207,27 @@ def lifetime(record: bytes, now_ms: int) -> tuple[int | bytes, int | bytes]:
     """Return how long a server keeps a record, in ms, and its score in the index, as the scripts take them."""
     expires = expires_of(record)
     return (max(expires - now_ms + _GRACE_MS, 1), expires) if expires else (b"", b"+inf")
+
+
+class Records(SealedRecords):
+    """The records of one store, and what its operations share.
+
+    Attributes:
+        sessions: the decisions, under its secret keys.
+        clock: the source of time.
+
+    """
+
+    def __init__(self, location: str, layout: Layout, sessions: Sessions, clock: Clock, durability: Durability) -> None:
+        """Take what the operations of a store share; nothing is sent."""
+        super().__init__(location, layout, durability)
+        self.sessions = sessions
+        self.clock = clock
+
+    def ids_of(self, token: str) -> list[bytes]:
+        """Return the id that a token has under each secret key; none for a malformed one."""
+        block = token_block(token)
+        return [] if block is None else [key.tokens.id(block) for key in self.sessions.keyring.newest_first]
 
 
 def _outcome(changes: Sequence[Change], reply: Reply) -> Outcome:

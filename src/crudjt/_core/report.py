@@ -1,18 +1,18 @@
-"""The result of a check: findings about the files of a store."""
+"""The result of a check: findings about the parts of a store."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 REPAIR = "stop the processes that use the store and run: crudjt doctor --repair"
-"""The remedy of most faults."""
+"""The remedy of most faults in files."""
 
 
 class Finding(NamedTuple):
-    """One result of the check; `offset` in bytes, if there is one."""
+    """One result of the check, about a file or a location; `offset` in bytes, if there is one."""
 
     healthy: bool
-    path: Path
+    path: Path | str
     offset: int | None
     text: str
 
@@ -20,18 +20,18 @@ class Finding(NamedTuple):
 class Findings(list[Finding]):
     """Findings in the order in which they were made."""
 
-    def ok(self, path: Path, text: str) -> None:
+    def ok(self, path: Path | str, text: str) -> None:
         """Add what is as it should be."""
         self.append(Finding(True, path, None, text))  # noqa: FBT003 - the field is named in the class
 
-    def fault(self, path: Path, offset: int | None, text: str) -> None:
+    def fault(self, path: Path | str, offset: int | None, text: str) -> None:
         """Add a fault."""
         self.append(Finding(False, path, offset, text))  # noqa: FBT003 - as above
 
 
 @dataclass(frozen=True)
 class Report:
-    """The findings about the files of a store."""
+    """The findings about a store."""
 
     findings: list[Finding]
 
