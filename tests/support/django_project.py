@@ -4,6 +4,7 @@ from typing import Any
 
 import django
 from django.conf import settings
+from django.contrib import auth
 from django.contrib.auth import authenticate, login, logout
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -23,6 +24,14 @@ def log_in(request: HttpRequest) -> HttpResponse:
     user = authenticate(request, username=request.GET["user"], password=PASSWORD)
     assert user is not None
     login(request, user)
+    return HttpResponse()
+
+
+async def log_in_async(request: HttpRequest) -> HttpResponse:
+    """Log in with `alogin`, of Django 5.0 and later."""
+    user = await auth.aauthenticate(request, username=request.GET["user"], password=PASSWORD)
+    assert user is not None
+    await auth.alogin(request, user)
     return HttpResponse()
 
 
@@ -73,6 +82,7 @@ urlpatterns = [
     path("elsewhere", log_out_elsewhere),
     path("show", show),
     path("login", log_in),
+    path("alogin", log_in_async),
     path("logout", log_out),
     path("keep", keep),
     path("fails", fails),

@@ -7,6 +7,7 @@ from typing import Any
 
 import django
 import pytest
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, login
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.core.checks import CheckMessage, run_checks
@@ -21,6 +22,7 @@ from tests.support.django_project import PASSWORD
 
 COOKIE = "sessionid"
 UNKNOWN = "A" * 22
+ASYNC = pytest.mark.skipif(django.VERSION < (5, 1), reason="the session framework has async methods from Django 5.1")
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ def test_a_page_that_changes_nothing_writes_nothing(ada: User, in_use: crudjt.St
     assert in_use.stats().log_bytes == before
 
 
-@pytest.mark.skipif(django.VERSION < (5, 1), reason="the session framework has async methods from Django 5.1")
+@ASYNC
 def test_async_views_have_their_sessions(in_use: crudjt.Store) -> None:
     client = Client()
     assert [client.get("/count").content for _ in range(2)] == [b"1", b"2"]
@@ -156,6 +158,59 @@ def test_the_key_is_final_when_login_returns_and_when_its_signal_is_sent(ada: Us
         user_logged_in.disconnect(note)
     assert seen == [first, key_of(client)]
     assert first != key_of(client)
+
+
+@pytest.fixture
+def writes(in_use: crudjt.Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the calls that change the store."""
+    made: list[str] = []
+
+    def note(name: str) -> None:
+        method = getattr(in_use, name)
+
+        def noted(*arguments: Any, **keywords: Any) -> Any:
+            made.append(name)
+            return method(*arguments, **keywords)
+
+        monkeypatch.setattr(in_use, name, noted, raising=False)
+
+    for name in ("create", "update", "touch", "rotate", "delete"):
+        note(name)
+    return made
+
+
+@pytest.mark.parametrize("view", ["login", pytest.param("alogin", marks=ASYNC)])
+def test_a_login_is_one_transaction(ada: User, writes: list[str], view: str) -> None:
+    """New key, owner and data together, the hash of the password among it; nothing is left to write at the end."""
+    client = Client()
+    assert client.get(f"/{view}", {"user": "ada"}).status_code == 200
+    assert writes == ["create"]
+    other = Client()
+    other.get("/keep", {"value": "1"})
+    writes.clear()
+    assert other.get(f"/{view}", {"user": "ada"}).status_code == 200
+    assert writes == ["rotate"]
+    writes.clear()
+    assert other.get(f"/{view}", {"user": "ada"}).status_code == 200  # once more
+    assert writes == ["rotate"]
+    assert [user_seen(each) for each in (client, other)] == ["ada", "ada"]
+    data = SessionStore(key_of(other)).load()
+    assert data["value"] == "1"
+    assert {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY} < data.keys()
+
+
+def test_a_login_that_cannot_be_stored_leaves_the_session_as_it_was(ada: User, in_use: crudjt.Store) -> None:
+    client = Client()
+    client.get("/keep", {"value": "1"})
+    key = key_of(client)
+    request = HttpRequest()
+    request.session = SessionStore(key)
+    request.session["value"] = object()
+    with pytest.raises(crudjt.InvalidParameter):
+        login(request, ada)
+    assert request.session.keys() == {"value"}
+    assert request.session.session_key == key
+    assert SessionStore(key)["value"] == "1"
 
 
 def test_the_session_of_a_request_has_its_own_type() -> None:

@@ -1,11 +1,14 @@
 """The asynchronous methods of Django's sessions: each does in a thread what the blocking one does."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
+
+from crudjt.contrib.django._middleware import LOGINS, called_by
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -14,14 +17,19 @@ MISSING: Any = object()
 """The default of a `pop` that has none."""
 
 
-class AsyncSessionBase(SessionBase):
+class AsyncSessionBase(SessionBase, ABC):
     """The base of a session engine that blocks."""
+
+    @abstractmethod
+    def _set(self, key: str, value: Any, *, more_follows: bool) -> None:
+        """Set a value as ``session[key] = value`` does; with `more_follows`, as a part of a login."""
 
     async def aset(self, key: str, value: Any) -> None:
         """Do as ``session[key] = value``."""
+        more_follows = key == SESSION_KEY and called_by(LOGINS)
         await self.aget(key)  # so that it is loaded
-        if key == SESSION_KEY:
-            await _off_the_loop(self.__setitem__, key, value)
+        if key in (SESSION_KEY, HASH_SESSION_KEY):
+            await _off_the_loop(self._set, key, value, more_follows=more_follows)
         else:
             self[key] = value
 
@@ -60,7 +68,8 @@ class AsyncSessionBase(SessionBase):
 
     async def acycle_key(self) -> None:
         """Do as `cycle_key`."""
-        await _off_the_loop(self.cycle_key)
+        if not called_by(LOGINS):
+            await _off_the_loop(self.cycle_key)
 
     @classmethod
     async def aclear_expired(cls) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
 
 from crudjt.contrib._sessions import sync
@@ -13,8 +13,10 @@ from crudjt.contrib._sessions.core import Done, Held, Left, Phase, Steps, found,
 from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, MAX_DATA_BYTES, remaining, shortest, timeout
 from crudjt.contrib.django._async_backend import MISSING, AsyncSessionBase
-from crudjt.contrib.django._middleware import BEGINS, ENDS, called_by, note_current
+from crudjt.contrib.django._middleware import BEGINS, ENDS, LOGINS, called_by, note_current
 from crudjt.contrib.django._store import get_store, setting
+
+_LOGIN_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
 
 
 class SessionStore(AsyncSessionBase):
@@ -29,6 +31,7 @@ class SessionStore(AsyncSessionBase):
     _held: Held | None = None
     _begun = False
     _expired = False
+    _before_login: dict[str, Any] | None = None  # the keys of the login that is being set, as they were
     _modified = False
 
     def __init__(self, session_key: str | None = None) -> None:
@@ -61,8 +64,7 @@ class SessionStore(AsyncSessionBase):
     @property
     def modified(self) -> bool:
         """Whether the session is to be saved: a key was set or removed, or a value changed, also deep inside."""
-        held, data = self._held, getattr(self, "_session_cache", None)
-        return self._modified or (held is not None and data is not None and packed(data) != held.before)
+        return self._modified or self._has_changed()
 
     @modified.setter
     def modified(self, modified: bool) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] # an attribute
@@ -72,13 +74,7 @@ class SessionStore(AsyncSessionBase):
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Set a value; that of the user's id is a login."""
-        if key != SESSION_KEY:
-            super().__setitem__(key, value)
-        elif subject_of(value) is None:
-            self.pop(key, None)
-            super().__setitem__(key, value)
-        else:
-            self._log_in(value)
+        self._set(key, value, more_follows=key == SESSION_KEY and called_by(LOGINS))
 
     def __delitem__(self, key: str) -> None:
         """Remove a value; that of the user's id is a logout."""
@@ -108,7 +104,7 @@ class SessionStore(AsyncSessionBase):
         super().clear()
         self.delete()
         self._session_key = None
-        self._held = None
+        self._held = self._before_login = None
 
     def is_empty(self) -> bool:
         """Return whether there is neither a key nor data."""
@@ -148,6 +144,8 @@ class SessionStore(AsyncSessionBase):
 
         """
         self.keys()  # loads it, and so forgets an unknown key
+        if self._before_login is not None:
+            self._log_in()
         if must_create or self.session_key is None:
             if self._begun and not called_by(ENDS):
                 self._run(save(None, self._left(Phase.AFTER_HEADERS)))
@@ -157,7 +155,11 @@ class SessionStore(AsyncSessionBase):
         held = self._held
         if held is None or held.token != self.session_key:
             raise UpdateError
-        if self._run(save(held, self._left(touches=True))).lost:
+        if held.read is None and not self._has_changed():  # stored by this request, with its limits
+            alive = self.exists(held.token)
+        else:
+            alive = not self._run(save(held, self._left(touches=True))).lost
+        if not alive:
             raise UpdateError
 
     def delete(self, session_key: str | None = None) -> None:
@@ -176,6 +178,8 @@ class SessionStore(AsyncSessionBase):
 
         """
         self._require_headers()
+        if called_by(LOGINS):  # which goes on to set the user's id, and so to change the key
+            return
         self.keys()  # loads it, and so forgets an unknown key
         held = self._held
         if held is None:
@@ -191,21 +195,39 @@ class SessionStore(AsyncSessionBase):
 
     # The rules
 
-    def _log_in(self, value: Any) -> None:
-        """Move the session to a new key that belongs to a user, at once: the key is final when `login` returns."""
+    def _set(self, key: str, value: Any, *, more_follows: bool) -> None:
+        """Set a value; of the user's id, with `more_follows` if the hash of the password is set next."""
+        if key == SESSION_KEY and subject_of(value) is None:
+            self.pop(key, None)
+        elif key == SESSION_KEY:
+            self._begin_login(value)
+        super().__setitem__(key, value)
+        is_last = key == HASH_SESSION_KEY or (key == SESSION_KEY and not more_follows)
+        if is_last and self._before_login is not None:
+            self._log_in()
+
+    def _begin_login(self, value: Any) -> None:
         self._require_headers()
         data = self._session
         if SESSION_KEY in data and subject_of(data[SESSION_KEY]) not in (None, subject_of(value)):
             self.flush()
             data = self._session
-        before = data.get(SESSION_KEY, MISSING)
-        super().__setitem__(SESSION_KEY, value)
+        self._before_login = {key: data[key] for key in _LOGIN_KEYS if key in data}
+
+    def _log_in(self) -> None:
+        """Move the session to a new key that belongs to a user, at once: the key is final when `login` returns."""
+        before, self._before_login = self._before_login or {}, None
         try:
             self._run(save(self._held, self._left(login=True)))
         except BaseException:
-            if before is MISSING:
-                data.pop(SESSION_KEY, None)
+            for key in _LOGIN_KEYS:
+                self._session.pop(key, None)
+            self._session.update(before)
             raise
+
+    def _has_changed(self) -> bool:
+        held, data = self._held, getattr(self, "_session_cache", None)
+        return held is not None and data is not None and packed(data) != held.before
 
     def _left(
         self,

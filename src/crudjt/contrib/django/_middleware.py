@@ -1,20 +1,26 @@
-"""Hooks that Django lacks: the session of the current request, and the moment at which its response begins."""
+"""Hooks that Django lacks: the session of the current request, when its response begins, and when a login does."""
 
 import inspect
+from collections.abc import Collection
 from contextvars import ContextVar
+from types import CodeType
 from typing import TYPE_CHECKING
 
+from django.contrib import auth
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.signals import request_finished
 
 if TYPE_CHECKING:
     from crudjt.contrib.django._backend import SessionStore
 
-BEGINS = SessionMiddleware.process_request.__code__
+BEGINS = frozenset({SessionMiddleware.process_request.__code__})
 """The code that opens the session of a request."""
 
-ENDS = SessionMiddleware.process_response.__code__
+ENDS = frozenset({SessionMiddleware.process_response.__code__})
 """The code that saves it as the response begins."""
+
+LOGINS = frozenset(getattr(auth, name).__code__ for name in ("login", "alogin") if hasattr(auth, name))
+"""The code that changes the key, then sets what makes a login: the user's id first, and the password's hash last."""
 
 _current: ContextVar["SessionStore | None"] = ContextVar("crudjt_session", default=None)
 
@@ -44,11 +50,12 @@ def _forget(**_: object) -> None:
 request_finished.connect(_forget)
 
 
-def called_by(code: object) -> bool:
-    """Return whether the method that calls this was called by a method of Django's session middleware.
+def called_by(codes: Collection[CodeType]) -> bool:
+    """Return whether the method that calls this was called by a certain function of Django.
 
-    Django has no hook for the moment at which a response begins, and none for the current request.
+    Django has no hook for the moment at which a response begins, none for the current request, and none for a login as
+    a whole.
     """
     frame = inspect.currentframe()
     caller = frame.f_back.f_back if frame is not None and frame.f_back is not None else None
-    return caller is not None and caller.f_code is code
+    return caller is not None and caller.f_code in codes
