@@ -1,20 +1,56 @@
 """Hosts whose clocks differ: a store on servers takes its time from the servers."""
 
+import logging
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
 
 import crudjt
-from tests.support.processes import Worker
+from tests.support.lossy_proxy import LossyProxy
+from tests.support.processes import PATIENCE, Worker, eventually
 from tests.support.stores import read
-from tests.support.valkey_servers import SingleServer
+from tests.support.valkey_servers import Cluster, SingleServer
 from tests.support.valkey_stores import SINGLE, OpenOn
 
 pytestmark = pytest.mark.slow
 
 SKEW = 300  # seconds
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, LossyProxy]]:
+    """Three primaries without replicas, one of which clients reach through a proxy."""
+    with (
+        Cluster(tmp_path_factory.mktemp("clocks") / "c", replicas=0) as cluster,
+        LossyProxy(cluster.nodes[0].port) as proxy,
+    ):
+        cluster.nodes[0].ask("CONFIG", "SET", "cluster-announce-port", proxy.port)
+        known = f":{proxy.port}@"
+        assert eventually(lambda: all(known in str(node.ask("CLUSTER", "NODES")) for node in cluster.nodes), PATIENCE)
+        yield cluster, proxy
+
+
+def test_a_primary_whose_clock_is_far_off_is_refused(bare: tuple[Cluster, LossyProxy], open_on: OpenOn) -> None:
+    cluster, proxy = bare
+    proxy.skew = 90
+    with pytest.raises(crudjt.StoreInaccessible, match="clock"):
+        open_on(cluster, **SINGLE).create_many([{}])
+
+
+def test_a_primary_whose_clock_is_a_little_off_is_warned_of_and_has_no_effect(
+    bare: tuple[Cluster, LossyProxy], open_on: OpenOn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The time is the median over the primaries, so that lifetimes are right on every one of them."""
+    cluster, proxy = bare
+    proxy.skew = 5
+    with caplog.at_level(logging.WARNING, "crudjt"):
+        store = open_on(cluster, **SINGLE)
+        tokens = [store.create({}, ttl=60) for _ in range(20)]
+    assert "clock" in caplog.text
+    assert all(58 < (read(store, token).expires_in or 0) <= 60 for token in tokens)
 
 
 def _use_with_another_clock(pipe: Connection, url: str, secret_key: str, seconds: float) -> None:

@@ -8,6 +8,7 @@ import crudjt
 from crudjt.testing import FakeClock, StoreContract
 from tests.support.delegating import DelegatingStore
 from tests.support.remote_server import ServedStore
+from tests.support.valkey_stores import SINGLE, ServerPool, namespace
 
 
 class _InADirectory(StoreContract):
@@ -27,6 +28,30 @@ class TestEmbedded(_InADirectory):
 class TestGrpc(_InADirectory):
     def open_store(self, clock: FakeClock) -> crudjt.Store:
         return ServedStore(self.path, secret_key=self.secret_key, clock=clock)
+
+
+@pytest.mark.slow
+class TestValkey(_InADirectory):
+    """On a cluster; each test has a namespace of its own."""
+
+    servers: ServerPool
+
+    @pytest.fixture(autouse=True)
+    def _servers(self, servers: ServerPool) -> None:
+        self.servers = servers
+
+    def open_store(self, clock: FakeClock) -> crudjt.Store:
+        url = self.servers.cluster("valkey").url(namespace(self.path))
+        return crudjt.open(url, secret_key=self.secret_key, clock=clock)
+
+
+@pytest.mark.slow
+class TestRedis(TestValkey):
+    """On one server."""
+
+    def open_store(self, clock: FakeClock) -> crudjt.Store:
+        url = self.servers.single("redis").url(namespace(self.path))
+        return crudjt.open(url, secret_key=self.secret_key, clock=clock, **SINGLE)
 
 
 class TestDelegating(_InADirectory):

@@ -1,5 +1,6 @@
 """A TCP proxy on loopback that passes requests on, and loses the replies that a test names."""
 
+import re
 import select
 import socket
 import threading
@@ -13,6 +14,7 @@ from typing import TypeVar
 from tests.support.processes import PATIENCE, eventually
 
 _CHUNK_BYTES = 2**16
+_TIME = re.compile(rb"(\*2\r\n\$10\r\n)(\d{10})(?=\r\n\$\d\r\n)")  # the beginning of a reply to TIME
 _SLICE = 0.02  # seconds between two looks at whether the proxy is to end
 
 AnyProxy = TypeVar("AnyProxy", bound="LossyProxy")
@@ -43,6 +45,7 @@ class LossyProxy:
 
     Attributes:
         port: where it listens.
+        skew: seconds that are added to the replies to TIME.
         lost: how many replies it has lost.
         accepted: how many connections it has accepted.
 
@@ -59,7 +62,7 @@ class LossyProxy:
         self._some: tuple[bytes, ...] = ()
         self._random = Random(0)
         self._threads: list[threading.Thread] = []
-        self.lost = self.accepted = 0
+        self.lost = self.accepted = self.skew = 0
         self._start(self._accept)
 
     def lose(self, request: bytes, *, times: int = 1, skip: int = 0, passed: int = 0, is_silent: bool = False) -> None:
@@ -134,7 +137,7 @@ class LossyProxy:
                     return
                 request = b""
                 if loss is None:
-                    client.sendall(chunk)
+                    client.sendall(_TIME.sub(self._skewed, chunk) if self.skew else chunk)
                     continue
                 client.sendall(chunk[: loss.passed])
                 if loss.passed < len(chunk):
@@ -156,6 +159,9 @@ class LossyProxy:
                 return None
             loss.times -= 1
             return loss
+
+    def _skewed(self, reply: re.Match[bytes]) -> bytes:
+        return reply[1] + b"%d" % (int(reply[2]) + self.skew)
 
     def _count(self) -> None:
         with self._lock:
