@@ -4,7 +4,7 @@ FROM ${BASE} AS build
 WORKDIR /src
 COPY . .
 RUN python -m venv /opt/crudjt \
-    && /opt/crudjt/bin/pip install --no-cache-dir '.[grpc,metrics]' \
+    && /opt/crudjt/bin/pip install --no-cache-dir '.[grpc,metrics,valkey]' \
     && /opt/crudjt/bin/pip uninstall --yes pip
 
 FROM ${BASE}

@@ -1,0 +1,103 @@
+"""What needs other environments than `.ci/run`, which is the gate: other Pythons, frameworks, containers, the package.
+
+`nox --list` shows the sessions; `nox -s NAME` runs one. Each makes environments of its own, under `.nox`.
+"""
+
+import re
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["oldest", "fastapi", "django", "package", "deploy"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)  # those of the classifiers
+NOT_SLOW = ("-q", "-n", "2", "--dist", "worksteal", "-m", "not slow")
+# Old versions warn of newer dependencies.
+OLD = ("-q", "-n", "2", "-p", "no:cacheprovider", "-o", "filterwarnings=default")
+WEB_TESTS = ("gunicorn", "httpx", "httpx2", "hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "trio", "uvicorn")
+
+
+def oldest(extra: str) -> list[str]:
+    """Return the oldest versions that an extra allows."""
+    return [
+        requirement.replace(">=", "==")
+        for requirement in PROJECT["project"]["optional-dependencies"][extra]
+        if re.fullmatch(r"[a-z0-9-]+>=[0-9.]+", requirement)
+    ]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the fast part of the tests, or what is named, on every Python that the classifiers name."""
+    session.install("-e", ".", "--group", "test")
+    session.run("python", "-m", "pytest", *(session.posargs or NOT_SLOW))
+
+
+@nox.session
+def dependencies(session: nox.Session) -> None:
+    """Run the contract with the oldest versions of what a store needs."""
+    core = [re.sub(r"^([a-z0-9-]+)>=([0-9.]+).*", r"\1==\2", each) for each in PROJECT["project"]["dependencies"]]
+    session.install("-e", ".[grpc]", "hypothesis", "pytest", "pytest-timeout", "pytest-xdist", *core, *oldest("grpc"))
+    session.run("python", "-m", "pytest", *OLD, "tests/contract", "-k", "embedded and not model")
+
+
+@nox.session(name="oldest")
+def oldest_frameworks(session: nox.Session) -> None:
+    """Run the tests of the adapters with the oldest frameworks that are allowed."""
+    frameworks = [each for extra in ("django", "flask", "litestar", "starlette") for each in oldest(extra)]
+    session.install("-e", ".[grpc]", *WEB_TESTS, "fastapi", *frameworks)
+    session.run("python", "-m", "pytest", *OLD, "tests/frameworks")
+
+
+@nox.session
+def fastapi(session: nox.Session) -> None:
+    """Run the tests of FastAPI with the oldest that is allowed, which needs another Starlette."""
+    session.install("-e", ".[grpc]", *WEB_TESTS, *oldest("fastapi"))
+    session.run("python", "-m", "pytest", *OLD, "tests/frameworks/test_fastapi.py")
+
+
+@nox.session
+def django(session: nox.Session) -> None:
+    """Run the tests of Django with the one that gets fixes longest."""
+    session.install("-e", ".[grpc]", *WEB_TESTS, "django==5.2.*")
+    session.run("python", "-m", "pytest", *OLD, "tests/frameworks/django")
+
+
+@nox.session
+def upstream(session: nox.Session) -> None:
+    """Run the tests of other projects with our sessions."""
+    session.install("-e", ".", "--group", "test")
+    session.run("python", "-m", "tests.upstream", *session.posargs)
+
+
+@nox.session(python=False)
+def container(session: nox.Session) -> None:
+    """Build the image and run it; `-- --debootstrap` makes the base of Debian's packages."""
+    session.run("bash", "tools/test-container", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build both files of a release and check them, then install the wheel and use it without the checkout."""
+    session.install("--group", "release")
+    place = Path(session.create_tmp())
+    session.run("validate-pyproject", "pyproject.toml")
+    session.run("python", "-m", "build", "--outdir", str(place / "dist"))
+    files = [str(path) for path in (place / "dist").iterdir()]
+    session.run("twine", "check", "--strict", *files)
+    (wheel,) = (file for file in files if file.endswith(".whl"))
+    session.run("check-wheel-contents", wheel)
+    session.install("--force-reinstall", wheel)
+    session.chdir(place)
+    session.run("crudjt", "--version")
+    code = "import crudjt, tempfile as t; s = crudjt.open(t.mkdtemp(), secret_key=crudjt.generate_secret_key())"
+    session.run("python", "-c", f"{code}; print(s.read(s.create({{'user': 7}})).data)")
+
+
+@nox.session
+def deploy(session: nox.Session) -> None:
+    """Check the units, the manifests, the compose file and the workflows."""
+    session.install("--group", "release")
+    session.run("bash", "tools/check-deploy")
