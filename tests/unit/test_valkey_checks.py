@@ -1,12 +1,13 @@
 """What is required of a server, the clock of a store on servers, and when primaries are inspected."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from crudjt._backends.valkey import checks, cluster_clock
+from crudjt._backends.valkey import checks, cluster_clock, scripts
 from crudjt._backends.valkey.checks import Rules, evicted, fields, problems, too_few_replicas, warnings
 from crudjt._backends.valkey.cluster_clock import ClusterClock
 from crudjt._backends.valkey.inspection import Inspector
@@ -330,6 +331,13 @@ def test_evicted_keys_are_an_error_in_the_log(caplog: pytest.LogCaptureFixture) 
     cluster.inspect()
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "evicted 7 keys" in record.getMessage()
+
+
+def test_rights_are_tried_of_every_command_that_a_store_needs() -> None:
+    text = scripts.COMMIT.text + scripts.EXCHANGE.text
+    used = set(re.findall(rb"redis.call\('(\w+)'", text))
+    tried = set(re.findall(r"try\('(\w+)'", checks.RIGHTS))
+    assert {name.decode() for name in used} == tried
 
 
 def test_rights_are_tried_in_a_slot_of_the_node() -> None:
