@@ -186,14 +186,14 @@ def room_not_looked_at() -> None:
 
 
 def room_not_given_back() -> None:
-    def make_room(original: Callable[..., Any], *arguments: Any) -> bool:
+    def append(original: Callable[..., Any], self: MappedSegmentWriter, entry: bytes, offset: int) -> None:
         try:
-            return bool(original(*arguments))
+            original(self, entry, offset)
         except ValueError:  # Python refuses to map more than the file: only a process that has a map already dies
-            return False
+            SegmentWriter.append(self, entry, offset)
 
     replace(MappedSegmentWriter, "cut", SegmentWriter.cut)
-    around(MappedSegmentWriter, "_make_room", make_room)
+    around(MappedSegmentWriter, "append", append)
 
 
 def zeros_taken_for_room() -> None:
