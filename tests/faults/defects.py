@@ -3,6 +3,7 @@
 They replace whole functions, or what a function calls while it runs. None depends on the text of the source.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -189,7 +190,9 @@ def room_not_given_back() -> None:
     def append(original: Callable[..., Any], self: MappedSegmentWriter, entry: bytes, offset: int) -> None:
         try:
             original(self, entry, offset)
-        except ValueError:  # Python refuses to map more than the file: only a process that has a map already dies
+        except OSError as error:  # no more than the file can be mapped: only a process that has a map already dies
+            if error.errno != errno.ESTALE:
+                raise
             SegmentWriter.append(self, entry, offset)
 
     replace(MappedSegmentWriter, "cut", SegmentWriter.cut)
