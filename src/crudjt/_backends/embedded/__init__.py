@@ -1,11 +1,12 @@
 """A store in a directory that every process of the host opens."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crudjt._backends.embedded.location import Embedded
 from crudjt._backends.embedded.location import parse as parse
+from crudjt._core.moves import Identity
 from crudjt._core.report import Report
 from crudjt.base import Store
 
@@ -53,6 +54,13 @@ def open_store(parsed: Embedded) -> Store:
     from crudjt._backends.embedded.store import EmbeddedStore  # noqa: PLC0415 - imports lmdb
 
     return EmbeddedStore(parsed.directory, parsed.secrets, parsed.options)
+
+
+def write_store(target: Path, identity: Identity, records: Iterable[tuple[bytes, bytes]]) -> None:
+    """Make a store of sessions that were kept elsewhere; raises as `Store.backup` does."""
+    from crudjt._backends.embedded.engine import backup  # noqa: PLC0415 - imports lmdb
+
+    backup.write_store(target, identity, records)
 
 
 def open_source(parsed: Embedded) -> "EmbeddedSource":

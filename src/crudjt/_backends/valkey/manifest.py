@@ -129,6 +129,16 @@ def exchange(location: str, layout: Layout, read: bytes, changed: bytes, replica
     return reply.value == 1
 
 
+def read_identity(location: str, layout: Layout) -> Steps[Identity]:
+    """Return salt and keys, for a copy of the store."""
+    (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
+    text = cast("bytes | None", reply.value)
+    if text is None:
+        raise StoreCorrupt(location, None, _NO_MANIFEST)
+    found = decoded(location, text)
+    return Identity(found.salt, tuple(found.keys), found.placement)
+
+
 def is_destination(location: str, layout: Layout, identity: Identity) -> Steps[bool]:
     """Tell whether the store of a move exists; nothing is made.
 

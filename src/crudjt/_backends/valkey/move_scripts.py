@@ -34,7 +34,7 @@ local now, session, index = tonumber(ARGV[1]), KEYS[2], KEYS[3]
 local function whole(x) return string.format('%.0f', x) end
 local staged = redis.call('GET', KEYS[1]) or string.rep('\\0', 8)
 redis.call('UNLINK', KEYS[1])                   -- first: a full memory does not stop what follows
-if #staged > 8 and redis.call('EXISTS', session) == 0 then
+if #staged > 8 and redis.call('STRLEN', session) == 0 then
   local record = string.sub(staged, 9)
   if ARGV[2] == '' then redis.call('SET', session, record) else redis.call('SET', session, record, 'PX', ARGV[2]) end
   if index ~= session then

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from crudjt._backends.valkey.manifest import read_identity
 from crudjt._backends.valkey.requests import Steps
-from crudjt._backends.valkey.steps import changing, ending, reading, subjects, syncing, upkeep
+from crudjt._backends.valkey.steps import changing, copying, ending, reading, subjects, syncing, upkeep
 from crudjt._backends.valkey.steps.records import Records
+from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.codec import pack
 from crudjt._core.gil import in_batches
+from crudjt._core.moves import Identity
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import (
@@ -152,6 +155,16 @@ class Operations:
     def sweep(self) -> Steps[int]:
         """Remove what has expired."""
         return upkeep.sweep(self._records)
+
+    def identity(self) -> Steps[Identity]:
+        """Read salt and keys, for a copy."""
+        return read_identity(self._records.location, self._records.layout)
+
+    def all_records(self) -> Iterator[Steps[list[tuple[bytes, bytes]]]]:
+        """Yield the steps that read the next sessions, until all were read."""
+        scan = Scan(self._records.layout.all_sessions)
+        while not scan.ended:
+            yield copying.next_records(self._records, scan)
 
     def sync(self) -> Steps[None]:
         """Wait for the disks."""

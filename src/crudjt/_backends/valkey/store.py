@@ -1,6 +1,7 @@
 """`ValkeyStore`: a store on Valkey or Redis servers, called over blocking connections."""
 
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, Duration, KeepType
 from crudjt.base import Store, Writes
-from crudjt.errors import StoreClosed, StoreInaccessible
+from crudjt.errors import StoreClosed
 
 if TYPE_CHECKING:  # asyncio takes long to import
     from crudjt._backends.valkey.async_store import AsyncValkeyStore
@@ -162,7 +163,19 @@ class ValkeyStore(Store):
         self._connections.run(self._operations.sync(), per_step=True, limit=SYNC_LIMIT)
 
     def backup(self, path: str | PathLike[str]) -> None:
-        raise StoreInaccessible(Path(path), "a store on servers cannot be copied to a directory yet")
+        """Copy the sessions to a new directory, which opens as a store with the same secret key.
+
+        Not as of one moment: each session is as it was at some time during the call. One that was ended or rotated
+        while the call ran may be in the copy as it was before, one that was made then may be missing.
+
+        Raises:
+            StoreInaccessible: `path` exists and is not an empty directory, or cannot be written.
+
+        """
+        identity = self._run_long(self._operations.identity())
+        records = (each for steps in self._operations.all_records() for each in self._run_long(steps))
+        # By its name, as `crudjt.opening` does: a backend needs no other to be imported.
+        import_module("crudjt._backends.embedded").write_store(Path(path), identity, records)
 
     def close(self) -> None:
         """Disconnect."""

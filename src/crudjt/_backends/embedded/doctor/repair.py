@@ -19,6 +19,7 @@ from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.doctor.locks import at_rest, check_is_store
 from crudjt._backends.embedded.doctor.segment_scan import Hole, read_segment, surviving_entries
 from crudjt._backends.embedded.engine import manifest
+from crudjt._backends.embedded.engine.backup import fill_view
 from crudjt._backends.embedded.engine.control_block import LogEnd
 from crudjt._backends.embedded.engine.lmdb_errors import translated
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, refuse_other_format
@@ -27,11 +28,10 @@ from crudjt._backends.embedded.engine.manifest import MOVING_FORMAT, Base, Manif
 from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.recovery import base_path, rebuild, write_base
-from crudjt._backends.embedded.engine.room import new_pages
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentReader, segment_numbers, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
-from crudjt._backends.embedded.engine.view import MAP_TO_SIZE, View, ViewError, put_new
-from crudjt._core.changes import DELETE, INSERT, SESSION
+from crudjt._backends.embedded.engine.view import MAP_TO_SIZE, View, ViewError
+from crudjt._core.changes import DELETE, SESSION
 from crudjt._core.moves import NOTE_ID, header_of
 from crudjt._core.options import DEFAULT_MAX_SIZE
 from crudjt._core.record import DamagedRecord
@@ -41,7 +41,6 @@ from crudjt._filesystem import contents, host
 from crudjt.errors import StoreCorrupt, StoreFull
 
 _SCRATCH = "repair.tmp"
-_BATCH = 500
 
 
 def repair(directory: Path) -> Report:
@@ -268,7 +267,7 @@ def _write(directory: Path, saved: _Saved, number: int) -> Manifest:
         raise StoreFull(directory, "the disk has no room for a new base")
     view = View(scratch, saved.manifest.map_size)
     try:
-        _fill(view, saved.sessions)
+        fill_view(view, sorted(saved.sessions.items()))
         log_end = LogEnd(number, HEADER_BLOCK_BYTES, saved.sequence, len(saved.sessions))
         base = write_base(view, directory / BASE_DIRECTORY, lambda: (view.snapshot(), log_end))
     finally:
@@ -277,18 +276,6 @@ def _write(directory: Path, saved: _Saved, number: int) -> Manifest:
     create_segment(directory / LOG_DIRECTORY, number, saved.sequence + 1, salt)
     format_ = MOVING_FORMAT if NOTE_ID in saved.sessions else saved.manifest.format
     return msgspec.structs.replace(saved.manifest, format=format_, base=base, boot=None, segment=number, doubtful=False)
-
-
-def _fill(view: View, sessions: dict[bytes, bytes]) -> None:
-    items = sorted(sessions.items())
-    allocated = 0
-    for start in range(0, len(items), _BATCH):
-        batch = items[start : start + _BATCH]
-        pages = new_pages(((INSERT, id_, record) for id_, record in batch), view.page_bytes)
-        allocated = view.make_room(allocated, len(batch), pages).allocated
-        with view.begin(write=True) as transaction:
-            for id_, record in batch:
-                put_new(transaction, id_, record)
 
 
 def _keep_aside(directory: Path, report: Report, number: int) -> list[str]:
