@@ -42,9 +42,9 @@ def open_existing(setting: Callable[[str], Any]) -> crudjt.Store:
         StoreError: the store cannot be opened, or is not there.
 
     """
-    in_directory = isinstance(location(setting), Path)
+    may_make = "create" in opening.backend_of(location(setting)).OPTIONS
     create = f"{PREFIX}CREATE"
-    return _parsed(lambda name: False if name == create and in_directory else setting(name)).open()
+    return _parsed(lambda name: False if name == create and may_make else setting(name)).open()
 
 
 def location(setting: Callable[[str], Any]) -> str | Path:

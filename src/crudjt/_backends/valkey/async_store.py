@@ -5,8 +5,9 @@ from os import PathLike
 from typing import Any
 
 from crudjt._backends.valkey.aio import AsyncConnections
+from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.operations import Operations
-from crudjt._backends.valkey.requests import Driver, Result, Steps
+from crudjt._backends.valkey.requests import Result, Steps
 from crudjt._backends.valkey.steps.syncing import LIMIT as SYNC_LIMIT
 from crudjt._core.event_loops import runs_trio
 from crudjt._core.session import Session
@@ -24,8 +25,10 @@ class AsyncValkeyStore(AsyncStore):
     receives its replies.
     """
 
-    def __init__(self, store: Store, blocking: Driver, connections: AsyncConnections, operations: Operations) -> None:
-        """Take an open store, its driver, one of the same servers for event loops, and its operations.
+    def __init__(
+        self, store: Store, blocking: Connections, connections: AsyncConnections, operations: Operations
+    ) -> None:
+        """Take an open store, its connections, those of event loops to the same servers, and its operations.
 
         Use `crudjt.aio.open` instead.
         """
@@ -104,8 +107,7 @@ class AsyncValkeyStore(AsyncStore):
         filed = await self._run(self._operations.list_ids(subject))
         for page in self._operations.pages(filed):
             for session in await self._run(page):
-                if self._connections.closed:
-                    raise StoreClosed
+                self._require_open()
                 yield session
 
     async def revoke(self, subject: str, *, keep: str | None = None) -> int:
@@ -158,9 +160,15 @@ class AsyncValkeyStore(AsyncStore):
         return f"<AsyncValkeyStore of {self._store!r}>"
 
     async def _run(self, steps: Steps[Result], *, per_step: bool = False, limit: float | None = None) -> Result:
+        self._require_open()
         if runs_trio():
             return await self._threads.run_long(lambda: self._blocking.run(steps, per_step=per_step, limit=limit))
         return await self._connections.run(steps, per_step=per_step, limit=limit)
+
+    def _require_open(self) -> None:
+        """Refuse calls after either store was closed."""
+        if self._connections.closed or self._blocking.closed:
+            raise StoreClosed
 
     async def _run_many(self, make: Callable[..., Steps[Result]], items: Iterable[Any], *limits: Any) -> Result:
         items = listed(items)
