@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,12 @@ from typing import Any, Protocol
 
 import pytest
 
+from crudjt._backends.valkey import pool as pool_module
 from crudjt._backends.valkey.aio import AsyncConnections
 from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.location import servers as parse
 from crudjt._backends.valkey.replies import MEANINGS
-from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Reply, Script, Steps
+from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply, Script, Steps
 from crudjt._backends.valkey.topology import Topology, slot_of
 from crudjt.errors import StoreClosed, StoreFailed, StoreInaccessible, StoreUnavailable
 from tests.support.loops import Loop
@@ -423,6 +425,60 @@ def test_forked_child_makes_connections_of_its_own(cluster: Cluster, prefix: str
     assert look() == 0
     assert [child.wait().result for child in children] == [0, 0]
     assert look() == 0
+    driver.close()
+
+
+def test_refresh_that_is_stuck_holds_up_no_other_thread(cluster: Cluster, prefix: str) -> None:
+    driver = Blocking(cluster.url(), timeout=4.0)
+    driver.ask(get(prefix))
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool:
+        driver.topology.sources = lambda: [Node(*silent.getsockname())]  # type: ignore[method-assign]
+        driver.topology.doubt()
+        time.sleep(1.3)  # until a refresh is due
+        stuck = pool.submit(driver.ask, get(prefix))
+        time.sleep(0.3)
+        assert not stuck.done()
+        driver.topology.doubt()
+        began = time.monotonic()
+        driver.ask(get(prefix))
+        assert time.monotonic() - began < 0.5
+        assert stuck.result()[0].value is None
+    driver.close()
+
+
+def test_connections_are_closed_when_a_burst_is_over(server: SingleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "CLOSED_AFTER", 0.2)
+    driver = Blocking(server.url())
+
+    def open_connections() -> int:
+        return int(server.node.info("clients")["connected_clients"])
+
+    before = open_connections()
+    barrier = threading.Barrier(30)
+
+    def use(_: int) -> None:
+        barrier.wait()
+        driver.ask(Ask(b"a", (b"EVAL", "local x = 0; for i = 1, 300000 do x = x + i end", 0)))
+
+    with ThreadPoolExecutor(30) as threads:
+        list(threads.map(use, range(30)))
+    many = open_connections() - before
+    assert many > 10
+    time.sleep(0.3)
+    for _ in range(40):
+        driver.ask(get("a"))
+    assert open_connections() - before <= pool_module.KEPT
+    driver.close()
+
+
+def test_connections_to_nodes_that_left_are_closed(cluster: Cluster, prefix: str) -> None:
+    driver = Blocking(cluster.url())
+    driver.ask(*map(get, keys(prefix)))
+    free = driver.connections._pool._free
+    gone, kept = driver.topology.primaries[:2]
+    driver.connections._pool.keep([kept])
+    assert gone not in free
+    assert len(free[kept]) == 1
     driver.close()
 
 

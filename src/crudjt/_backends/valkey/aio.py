@@ -7,7 +7,7 @@ read.
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from crudjt._backends.valkey.aio_link import AsyncLink
 from crudjt._backends.valkey.failures import LinkBroken, Unreachable
 from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.location import Servers
+from crudjt._backends.valkey.pool import CLOSED_AFTER, KEPT, POLLED_AFTER
 from crudjt._backends.valkey.requests import Ask, Node, Reply, Result, Steps
 from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step
 from crudjt._backends.valkey.tls import Tls
@@ -33,7 +34,6 @@ else:
     from async_timeout import timeout  # the client library requires it there
 
 _MAX_CONNECTIONS = 64  # to one node from one event loop; other calls wait for them
-_IDLE = 1.0  # seconds after which a connection may have been closed by the server
 _MIN_LIMIT = 0.001  # seconds
 _NO_CONNECTION = "cannot connect: no answer in time"
 
@@ -62,8 +62,11 @@ class _Trip:
         if broken:
             self.link.close()
         else:
-            self.link.used_at = time.monotonic()
-            self.pool.free.append(self.link)
+            now = self.link.used_at = time.monotonic()
+            free = self.pool.free
+            free.append(self.link)
+            if len(free) > KEPT and now - free[0].used_at > CLOSED_AFTER:
+                free.pop(0).close()
         self.pool.gate.release()
 
 
@@ -74,10 +77,15 @@ class _LoopState:
         self.pools: dict[Node, _Pool] = {}
         self.refreshing = asyncio.Lock()
 
+    def keep(self, nodes: Container[Node]) -> None:
+        """Close the free connections to all nodes but these."""
+        for node in [node for node in self.pools if node not in nodes]:
+            free = self.pools[node].free
+            while free:
+                free.pop().close()
+
     def close(self) -> None:
-        for pool in self.pools.values():
-            while pool.free:
-                pool.free.pop().close()
+        self.keep(())
 
 
 class AsyncConnections:
@@ -231,7 +239,7 @@ class AsyncConnections:
         try:
             while pool.free:
                 link = pool.free.pop()
-                if time.monotonic() - link.used_at < _IDLE:
+                if time.monotonic() - link.used_at < POLLED_AFTER:
                     return _Trip(batch, pool, link)
                 try:
                     ended = await link.has_ended()
@@ -266,6 +274,7 @@ class AsyncConnections:
             if isinstance(outcome, StoreError):
                 refusal = outcome
             elif self.topology.learn_from(outcome.value, node):
+                self._state().keep(self.topology.sources())
                 return
         self.topology.doubt()
         if refusal is not None and not self.topology.known:

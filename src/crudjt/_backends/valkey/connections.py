@@ -14,6 +14,7 @@ from crudjt._backends.valkey.failures import LinkBroken, LinkTimedOut, Unreachab
 from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.link import Link
 from crudjt._backends.valkey.location import Servers
+from crudjt._backends.valkey.pool import Pool
 from crudjt._backends.valkey.replies import ErrorReply
 from crudjt._backends.valkey.requests import PRIMARIES, Ask, Node, Reply, Result, Steps
 from crudjt._backends.valkey.routing import (
@@ -30,7 +31,6 @@ from crudjt._backends.valkey.topology import Topology
 from crudjt._core import process_guard
 from crudjt.errors import StoreClosed, StoreError
 
-_IDLE = 1.0  # seconds after which a connection may have been closed by the server
 _MIN_LIMIT = 0.001  # seconds
 
 
@@ -44,7 +44,7 @@ class Connections:
         self.inspector = inspector
         self.closed = False
         self._tls = Tls(servers) if servers.tls else None
-        self._free: dict[Node, list[Link]] = {}
+        self._pool = Pool()
         self._refreshing = threading.Lock()
         process_guard.guard(self)
 
@@ -80,13 +80,11 @@ class Connections:
     def close(self) -> None:
         """Disconnect permanently."""
         self.closed = True
-        for links in self._free.values():
-            while links:
-                links.pop().close()
+        self._pool.close()
 
     def leave_to_parent(self) -> None:
         """Forget the connections and locks of the parent process."""
-        self._free = {}
+        self._pool = Pool()
         self._refreshing = threading.Lock()
         self.topology.leave_to_parent()
         if self.inspector is not None:
@@ -102,7 +100,7 @@ class Connections:
         node = (
             None if ask.key is None or ask.node is not None or self._is_unsettled(now) else self.topology.owner(ask.key)
         )
-        link = None if node is None else self._pop_used(node, now)
+        link = None if node is None else self._pool.take_recent(node, now)
         if node is None or link is None:
             return Step(asks, self.topology, self.servers.location)
         commands, positions = [command_of(ask)], [0]
@@ -134,18 +132,6 @@ class Connections:
             return True
         inspector = self.inspector
         return inspector is not None and (bool(inspector.blocked) or inspector.is_due(now))
-
-    def _pop_used(self, node: Node, now: float) -> Link | None:
-        """Return a free connection that was used just now, if there is one."""
-        free = self._free.get(node)
-        try:
-            link = free.pop() if free else None
-        except IndexError:  # another thread took the last one
-            return None
-        if free is None or link is None or now - link.used_at < _IDLE:
-            return link
-        free.append(link)
-        return None
 
     def _carry_out(self, step: Step, deadline: float) -> None:
         """Send the requests of a step until each has a reply, or the time is over."""
@@ -220,39 +206,29 @@ class Connections:
             step.received(batch, values)
 
     def _link(self, node: Node, deadline: float) -> Link:
-        """Return a connection that no other thread uses, and that the server is not known to have closed."""
-        free = self._free.get(node)
-        while free:
-            try:
-                link = free.pop()
-            except IndexError:  # another thread took the last one
-                break
-            if time.monotonic() - link.used_at < _IDLE or not link.has_ended():
-                return link
-            link.close()
+        """Return a free connection, or a new one."""
+        link = self._pool.take(node)
+        if link is not None:
+            return link
         context = None if self._tls is None else self._tls.context()
         return Link(self.servers, node, max(deadline - time.monotonic(), _MIN_LIMIT), context)
 
     def _release(self, node: Node, link: Link) -> None:
-        """Make a connection free from which every reply was read."""
         if self.closed:
             link.close()
-            return
-        link.used_at = time.monotonic()
-        free = self._free.get(node)
-        if free is None:
-            free = self._free.setdefault(node, [])
-        free.append(link)
+        else:
+            self._pool.put(node, link)
 
     def _refresh(self, deadline: float) -> None:
         """Ask a random node for the map, unless another thread does or it is too early. Wait if there is none yet."""
-        if not self._refreshing.acquire(timeout=-1 if self.topology.known else max(deadline - time.monotonic(), 0.0)):
+        lock, known = self._refreshing, self.topology.known
+        if not (lock.acquire(blocking=False) if known else lock.acquire(timeout=max(deadline - time.monotonic(), 0.0))):
             return
         try:
             if self.topology.doubtful and self.topology.begin_refresh():
                 self._ask_for_map(deadline)
         finally:
-            self._refreshing.release()
+            lock.release()
 
     def _ask_for_map(self, deadline: float) -> None:
         refusal: StoreError | None = None
@@ -263,6 +239,7 @@ class Connections:
             if isinstance(outcome, StoreError):
                 refusal = outcome
             elif self.topology.learn_from(outcome.value, node):
+                self._pool.keep(self.topology.sources())
                 return
         self.topology.doubt()
         if refusal is not None and not self.topology.known:

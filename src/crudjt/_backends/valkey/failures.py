@@ -86,6 +86,7 @@ def connection_options(servers: Servers, node: Node) -> dict[str, Any]:
         "port": node.port,
         "username": servers.user,
         "password": servers.password,
+        "protocol": 2,
         "socket_keepalive": True,
         "lib_name": None,
         "lib_version": None,
