@@ -107,9 +107,9 @@ class AsyncConnections:
         if not process_guard.own_memory[0]:
             process_guard.renew()
         limit = self.servers.timeout if limit is None else limit
-        deadline = time.monotonic() + limit
         try:
             asks = next(steps)
+            deadline = time.monotonic() + limit  # from here: a large call takes its time to seal its records
             while True:
                 step = Step(asks, self.topology, self.servers.location)
                 try:
@@ -119,9 +119,9 @@ class AsyncConnections:
                     deadline = time.monotonic() + limit
                     asks = steps.throw(error)
                 else:
+                    asks = steps.send(replies)
                     if per_step or step.lost:
                         deadline = time.monotonic() + limit
-                    asks = steps.send(replies)
         except StopIteration as end:
             result: Result = end.value
             return result

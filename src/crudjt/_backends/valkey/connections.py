@@ -53,9 +53,9 @@ class Connections:
         if not process_guard.own_memory[0]:
             process_guard.renew()
         timeout = self.servers.timeout if limit is None else limit
-        deadline = time.monotonic() + timeout
         try:
             asks = next(steps)
+            deadline = time.monotonic() + timeout  # from here: a large call takes its time to seal its records
             while True:
                 try:
                     outcome = self._try_free(asks, deadline)
@@ -68,9 +68,9 @@ class Connections:
                     deadline = time.monotonic() + timeout
                     asks = steps.throw(error)
                 else:
+                    asks = steps.send(replies)
                     if per_step or lost:
                         deadline = time.monotonic() + timeout
-                    asks = steps.send(replies)
         except StopIteration as end:
             result: Result = end.value
             return result
