@@ -22,13 +22,19 @@ class Loop:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="loop", daemon=True)
         self._thread.start()
+        self._second: Loop | None = None
 
     def run(self, coroutine: Any) -> Any:
-        """Return what a coroutine returns."""
+        """Return what a coroutine returns. Called on the loop, as by the clock of a store, it uses another one."""
+        if threading.current_thread() is self._thread:
+            self._second = self._second or Loop()
+            return self._second.run(coroutine)
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
 
     def close(self) -> None:
         """End the loop and its thread."""
+        if self._second is not None:
+            self._second.close()
         self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE)
