@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.faults import defects, defects_on_servers
+from tests.faults import defects, defects_of_moves, defects_on_servers
 from tests.faults.scenarios import (
     crash_states,
     damage,
@@ -17,6 +17,7 @@ from tests.faults.scenarios import (
     io_errors,
     kills,
     lost_replies,
+    move,
     replaced_files,
     servers,
     users,
@@ -130,6 +131,9 @@ MUTANTS = [
         "a login ends the old session first",
         defects_on_servers.login_ends_the_old_session_first, servers.run, 1, quick=True,
     ),
+    Mutant("a session is marked that has changed", defects_of_moves.mark_does_not_compare, move.run, 2),
+    Mutant("a mark is taken for an end", defects_of_moves.mark_taken_for_an_end, move.run, 2),
+    Mutant("a session is marked before it is staged", defects_of_moves.sessions_copied_and_marked_at_once, move.run, 3),
 ]  # fmt: skip
 if os.geteuid() == 0:
     MUTANTS += [

@@ -24,6 +24,7 @@ ROUNDS = {
     "interleavings": 3,
     "damage": 6,
     "cluster": 2,
+    "move": 2,
     "lost-replies": 1,
     "servers": 2,
 }

@@ -124,10 +124,11 @@ class Ended(Enum):
 
 
 MoverStep = Begin | Look | Stage | Mark | PublishForGood | Clear | Leave
+MayMove = Callable[[bytes, bytes], bool]
 MoverSteps = Generator[MoverStep, Any, Ended]
 
 
-def of_a_mover(may_move: Callable[[bytes, bytes], bool]) -> MoverSteps:
+def of_a_mover(may_move: MayMove) -> MoverSteps:
     """Take the steps of a mover, from its beginning until a pass over the source finds nothing more to move.
 
     Args:

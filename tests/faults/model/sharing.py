@@ -89,9 +89,13 @@ class Sharing:
     def _url(self) -> str:
         return self._servers.url(self._namespace)
 
+    def open(self, location: str | None = None, **options: Any) -> crudjt.Store:
+        """Open the store, by another location if one is given."""
+        return crudjt.open(location or self._url, **self._options, **options)
+
     def _create(self) -> list[int]:
         slots = []
-        with crudjt.open(self._url, **self._options) as store:
+        with self.open() as store:
             for session, reads in enumerate(self._limits):
                 token = store.create({"v": 0}, max_reads=reads or None, subject=subject(session))
                 self._board.tell(session, token)
@@ -103,7 +107,7 @@ class Sharing:
     def _take_part(self, url: str, log: Path, seed: float) -> None:
         """Ask what comes to mind, until there is a file."""
         random = Random(seed)
-        with crudjt.open(url, timeout=TIMEOUT, **self._options) as store:
+        with self.open(url, timeout=TIMEOUT) as store:
             asker = PatientAsker(store, self._board, Log(log))
             while not self._stop.exists():
                 time.sleep(random.uniform(0, 2 * PAUSE))
@@ -112,7 +116,7 @@ class Sharing:
 
     def _look(self) -> None:
         """Look at every token once more, when all is over."""
-        with crudjt.open(self._url, **self._options) as store:
+        with self.open() as store:
             asker = Asker(store, self._board, Log(self._last))
             assert eventually(lambda: _answers(store), FAILOVER)
             for session, tokens in enumerate(self._board.tokens()):

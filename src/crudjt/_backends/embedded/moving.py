@@ -1,9 +1,10 @@
 """A store in a directory whose sessions are being moved, or may be: it meets marks, and tells of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from crudjt._backends.embedded.engine import manifest, moving
+from crudjt._backends.embedded.engine import manifest, moving, sweep
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.location import Embedded
 from crudjt._backends.embedded.store import EmbeddedStore
@@ -13,6 +14,7 @@ from crudjt._core.keyring import Key
 from crudjt._core.moves import Identity, Marked, Note, is_mark, is_record
 from crudjt._core.record import FLAGS_OFFSET, DamagedRecord, split_payload, unseal
 from crudjt._core.session import Session
+from crudjt._core.stats import Stats
 from crudjt._core.tokens import PLACE, token_block
 from crudjt._core.validation import checked_subject
 from crudjt.errors import StoreInaccessible
@@ -62,6 +64,13 @@ class EmbeddedSource(EmbeddedStore):
     def store(self) -> "EmbeddedSource":
         """The calls."""
         return self
+
+    def stats(self) -> Stats:
+        counters = super().stats()
+        return counters if self.note is None else replace(counters, sessions=counters.sessions - 1)
+
+    def sweep(self, *, looked_at: Callable[[int], object] = lambda _sessions: None) -> int:
+        return sweep.sweep(self._here, self._clock, looked_at=looked_at)
 
     # The move
 
