@@ -1,4 +1,4 @@
-"""What the kernel says about this host: the boot, the PID namespace, its locks, and the types of its file systems."""
+"""Facts of the kernel about this host: the boot, the PID namespace, its locks, and the types of its file systems."""
 
 import ctypes
 import errno

@@ -1,4 +1,4 @@
-"""Who owns a new file or directory, and who may use it."""
+"""The owner and the mode of new files and directories."""
 
 import os
 import stat

@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 
 class Examination:
-    """What a pass over all keys has found.
+    """The result of a pass over all keys.
 
     Attributes:
         counts: how many sessions, subjects' sessions, indexes and entries there are.
