@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 import crudjt
 from crudjt import KEEP
+from crudjt._core.session import Envelope
 from crudjt.contrib._sessions.calls import Call, Create, Delete, Lifetime, Peek, Rotate, Touch, Update
 from crudjt.contrib._sessions.core import Done, Held, Left, Phase, found, save
 from crudjt.contrib._sessions.merge import adopt, merge, own, packed, storable
@@ -33,13 +34,14 @@ class Stored:
     id: str = "1" * 32
     subject: str | None = None
     reads_left: int | None = None
+    _envelope: Envelope = field(default_factory=lambda: Envelope(b"", b"", None))
 
 
 THEIRS = Stored({"cart": 2, "gone": 1, "theirs": 1})
 
 
-def lifetime(_data: Mapping[Any, Any], age: float | None) -> Lifetime:
-    return NEW if age is None else KEPT
+def lifetime(_data: Mapping[Any, Any], held: Held | None) -> Lifetime:
+    return NEW if held is None else KEPT
 
 
 def held(subject: str | None = None, data: Mapping[str, Any] = BEFORE) -> Held:
@@ -176,7 +178,7 @@ def test_changed_keys_are_merged_and_the_last_writer_wins() -> None:
 
 
 def test_limits_come_from_the_merged_data() -> None:
-    leaves = Left({"cart": 5}, None, lambda data, _age: Lifetime(60 if "theirs" in data else 1000))
+    leaves = Left({"cart": 5}, None, lambda data, _held: Lifetime(60 if "theirs" in data else 1000))
     seen = run(held(), leaves, AGAIN, THEIRS, True)
     assert [call.lifetime.ttl for call in seen.calls if isinstance(call, Update)] == [1000, 60]
 
@@ -219,7 +221,7 @@ def test_a_late_logout_ends_the_session_and_what_follows_is_not_stored(caplog: p
 
 @pytest.mark.parametrize("ttl", [0, -1])
 def test_a_session_whose_lifetime_is_over_is_not_created(ttl: int) -> None:
-    leaves = Left({"a": 1}, None, lambda _data, _age: Lifetime(ttl))
+    leaves = Left({"a": 1}, None, lambda _data, _held: Lifetime(ttl))
     assert run(None, leaves) == Run(done=Done("forget", None))
     assert run(held(), replace(leaves, ends=True), True).calls == [Delete(OLD)]
 
@@ -335,7 +337,7 @@ class Text(str):
 
 def test_subclasses_become_what_the_store_takes_and_everything_else_stays() -> None:
     other = object()
-    data = storable({Text("a"): (Text("b"), {"c": Text("d")}, {Text("f")}), "e": other})
+    data, _ = storable({Text("a"): (Text("b"), {"c": Text("d")}, {Text("f")}), "e": other})
     assert typed(data) == typed({"a": ("b", {"c": "d"}, {"f"}), "e": other})
     assert packed({"a": other}) == b""
     assert packed({"a": Text("b")}) == packed({"a": "b"})

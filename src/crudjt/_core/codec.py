@@ -21,7 +21,7 @@ unpack_map: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder(dict[Any
 
 _ANY_DEPTH = sys.maxsize
 UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError, NotCarried, TooDeep)
-"""The errors of `pack_value`."""
+"""The errors of `pack_data` and `pack_value`."""
 
 _UNPACKING = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
@@ -51,6 +51,16 @@ def _as_dict(data: object) -> dict[Any, Any]:
     if not is_dict(data):
         raise InvalidType("data", f"data must be a dict, not {type(data).__name__}{as_dict_hint(data)}")
     return dict(data)
+
+
+def pack_data(data: dict[Any, Any]) -> bytes:
+    """Return a dict as `pack` packs it, of any size.
+
+    Raises:
+        UNPACKABLE: one of these errors; it cannot be stored.
+
+    """
+    return _encode(data if is_plain(data) else carried(data))
 
 
 def pack_value(value: Any) -> bytes:

@@ -21,6 +21,11 @@ class Envelope(msgspec.Struct, gc=False):
         """The fixed part of the record."""
         return Header(*unpack_header(self.head))
 
+    @property
+    def stored(self) -> bytes | None:
+        """The packed data, where it is kept."""
+        return None
+
 
 class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no cycle, unless `data` is made to
     """A session as it was when read.
@@ -73,6 +78,11 @@ class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no c
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return nothing more than `repr` for rich; the inherited method would show the data."""
         return [("id", self.id), ("version", self.version)]
+
+
+def stored_data(session: Session) -> bytes | None:
+    """Return the data of a session as it is stored, ``None`` where the backend does not keep it."""
+    return session._envelope.stored  # noqa: SLF001 - of this module
 
 
 def new_session(

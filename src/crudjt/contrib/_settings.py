@@ -8,6 +8,7 @@ from typing import Any
 
 import crudjt
 from crudjt import opening
+from crudjt.contrib._sessions.core import Held
 
 PREFIX = "CRUDJT_"
 _SOON = 0.001  # seconds: a limit has to be above 0
@@ -102,9 +103,9 @@ def timeout(setting: Callable[[str], Any], name: str) -> float | None:
     return float(value)
 
 
-def remaining(absolute: float | None, age: float) -> float | None:
-    """Return the seconds that a session of an age may still live."""
-    return None if absolute is None else max(absolute - age, _SOON)
+def remaining(absolute: float | None, held: Held | None) -> float | None:
+    """Return the seconds that a session may still live; it is ``None`` where one begins."""
+    return None if absolute is None else max(absolute - (held.age if held is not None else 0.0), _SOON)
 
 
 def shortest(*durations: float | None) -> float | None:

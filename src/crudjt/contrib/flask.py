@@ -9,7 +9,7 @@ require_extra("flask")
 
 import re
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ import crudjt
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
-from crudjt.contrib._sessions.core import Done, Held, Left, Phase, found, save
+from crudjt.contrib._sessions.core import Done, Held, Left, LifetimeOf, Phase, found, save
 from crudjt.contrib._sessions.markup import tagged, untagged
 from crudjt.contrib._settings import (
     ABSOLUTE_TIMEOUT,
@@ -82,9 +82,7 @@ class StoredSession(BrowserSession, SessionMixin):
         """An older name of `id`."""
         return self.id
 
-    def left(
-        self, lifetime: Callable[[Mapping[Any, Any], float | None], Lifetime], phase: Phase, *, touches: bool = False
-    ) -> Left:
+    def left(self, lifetime: LifetimeOf, phase: Phase, *, touches: bool = False) -> Left:
         """Return what the request leaves, as it is stored."""
         left = super().left(lifetime, phase, touches=touches)
         return replace(left, data=tagged(left.data))
@@ -235,7 +233,7 @@ def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
         session.seal()
         return Done("keep", held)
     touches = session.modified and phase is Phase.BEFORE_HEADERS
-    left = session.left(lambda data, age: _lifetime(app, data, age or 0.0), phase, touches=touches)
+    left = session.left(lambda data, of: _lifetime(app, data, of), phase, touches=touches)
     done = sync.run(_store_of(app), save(held, left), app.extensions[_LIMIT])
     session.take(done)
     return done
@@ -254,10 +252,10 @@ def _settings(app: Flask) -> dict[str, Any]:
     return app.config
 
 
-def _lifetime(app: Flask, data: Mapping[Any, Any], age: float) -> Lifetime:
+def _lifetime(app: Flask, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
     """Return how long a session lives: as Flask's own, which slide only if they are permanent."""
     lifetime = app.permanent_session_lifetime.total_seconds()
     idle, absolute = timeout(_settings(app).get, IDLE_TIMEOUT), timeout(_settings(app).get, ABSOLUTE_TIMEOUT)
     if data.get("_permanent") and app.config["SESSION_REFRESH_EACH_REQUEST"]:
-        return Lifetime(remaining(absolute, age), shortest(idle, lifetime))
-    return Lifetime(shortest(lifetime, remaining(absolute, age)), idle)
+        return Lifetime(remaining(absolute, held), shortest(idle, lifetime))
+    return Lifetime(shortest(lifetime, remaining(absolute, held)), idle)

@@ -243,7 +243,8 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
             raise
         else:
             _take_over(scope)
-            await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS)
+            if not session.is_stored:
+                await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS)
         finally:
             leave(token)
 

@@ -35,6 +35,11 @@ class Cached(Envelope, gc=False):
     packed: bytes  # the data, to be decoded for each caller
     used: bool = False  # set by a hit, cleared when it is the oldest
 
+    @property
+    def stored(self) -> bytes:
+        """The packed data."""
+        return self.packed
+
     def __reduce__(self) -> tuple[type[Envelope], tuple[object, ...]]:
         """Pickle and copy the envelope alone: the rest belongs to the cache of this process."""
         return Envelope, (self.id, self.head, self.subject)

@@ -12,7 +12,7 @@ from crudjt.aio import wrap
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.cookie import Cookie, SameSite, check_seconds
-from crudjt.contrib._sessions.core import Done, Left, Phase, Steps, found, save
+from crudjt.contrib._sessions.core import Done, Held, Left, Phase, Steps, found, save
 from crudjt.contrib._sessions.current import enter, leave
 from crudjt.errors import VersionConflict
 
@@ -102,13 +102,18 @@ class Sessions:
 
     async def load(self, token: str | None, kind: type[AnySession]) -> AnySession:
         """Return the session of the value of a cookie, an empty one if it names none that is alive."""
-        session = await self.store.read(token) if token else None
-        held = found(token, session) if token else None
+        if not token:
+            return kind(None, None, self._subject_key)
+        session = await self.store.read(token)
+        held = found(token, session)
         data = session.data if held is not None and session is not None else None
         return kind(data, held, self._subject_key)
 
     async def save(self, session: BrowserSession, phase: Phase) -> str | None:
         """Store what was changed; return the cookie to set, ``None`` for no change."""
+        if session.is_stored:  # as most requests leave it
+            session.seal()
+            return None
         done = await self._carry_out(session, session.left(self._lifetime, phase))
         if done.cookie == "keep":
             return None
@@ -140,8 +145,8 @@ class Sessions:
                 "In tests use base_url='https://…'; behind a proxy pass on X-Forwarded-Proto"
             )
 
-    def _lifetime(self, _data: Mapping[Any, Any], age: float | None) -> Lifetime:
-        return self._new if age is None else self._kept
+    def _lifetime(self, _data: Mapping[Any, Any], held: Held | None) -> Lifetime:
+        return self._new if held is None else self._kept
 
 
 class SessionMiddleware:
@@ -227,7 +232,8 @@ class SessionMiddleware:
             await sessions.end(session, error)
             raise
         else:
-            await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS)
+            if not session.is_stored:
+                await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS)
         finally:
             leave(token)
 
@@ -243,14 +249,18 @@ def add_headers(message: Any, cookie: str | None) -> None:
     if not isinstance(given, list):
         given = message["headers"] = list(given)
     headers = cast("list[tuple[bytes, bytes]]", given)
-    vary = [index for index, (name, _) in enumerate(headers) if name.lower() == b"vary"]
-    varies = b", ".join(headers[index][1] for index in vary)
-    if not {b"cookie", b"*"} & {each.strip().lower() for each in varies.split(b",")}:
-        if vary:
-            headers[vary[-1]] = (b"vary", headers[vary[-1]][1] + b", Cookie")
-        else:
-            headers.append((b"vary", b"Cookie"))
+    last, varies, cached = -1, b"", False
+    for at, (name, value) in enumerate(headers):
+        kind = name.lower()
+        if kind == b"vary":
+            last, varies = at, varies + b"," + value
+        elif kind == b"cache-control":
+            cached = True
+    if last < 0:
+        headers.append((b"vary", b"Cookie"))
+    elif not {b"cookie", b"*"} & {each.strip().lower() for each in varies.split(b",")}:
+        headers[last] = (b"vary", headers[last][1] + b", Cookie")
     if cookie is not None:
         headers.append((b"set-cookie", cookie.encode("latin-1")))
-        if not any(name.lower() == b"cache-control" for name, _ in headers):
+        if not cached:
             headers.append((b"cache-control", b"no-store"))

@@ -1,12 +1,11 @@
 """The session of a browser as an application sees it: a dict that notes logins, logouts and rotations."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from crudjt._core.session import Session
-from crudjt.contrib._sessions.calls import Lifetime
-from crudjt.contrib._sessions.core import Done, Held, Left, Phase
-from crudjt.contrib._sessions.merge import adopt, merge, packed
+from crudjt.contrib._sessions.core import Done, Held, Left, LifetimeOf, Phase
+from crudjt.contrib._sessions.merge import adopt, merge, packed, packed_data
 
 _MISSING: Any = object()
 
@@ -32,6 +31,7 @@ class BrowserSession(dict[str, Any]):
         super().__init__(data or {})
         self.accessed: bool = False
         self.modified: bool = False
+        self._dirty = False  # as `modified`, but since it was last stored
         self._held = held
         self._subject_key = subject_key
         self._subject = held.subject if held else None
@@ -89,7 +89,7 @@ class BrowserSession(dict[str, Any]):
         super().clear()
         self._subject = None
         self._login = self._rotates = False
-        self._ends = self.accessed = self.modified = True
+        self._ends = self.accessed = self.modified = self._dirty = True
 
     def replace(self, data: Mapping[str, Any]) -> None:
         """Replace all data. The session gets a new token if the user is another, or if no key names the user."""
@@ -116,13 +116,13 @@ class BrowserSession(dict[str, Any]):
         """Set a key; that of the user is a login."""
         if key == self._subject_key:
             self._assign(subject_of(value))
-        self.accessed = self.modified = True
+        self.accessed = self.modified = self._dirty = True
         super().__setitem__(key, value)
 
     def __delitem__(self, key: str) -> None:
         """Remove a key; that of the user is a logout."""
         super().__delitem__(key)
-        self.accessed = self.modified = True
+        self.accessed = self.modified = self._dirty = True
         if key == self._subject_key and self._subject is not None:
             self.clear()
 
@@ -173,19 +173,28 @@ class BrowserSession(dict[str, Any]):
         """Whether the request has ended the session that it found, but not stored that yet."""
         return self._ends
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether the request leaves nothing to store: no change, also deep inside, no login, rotation or logout.
+
+        It may be ``False`` for keys that were set to the values they had; `core.save` looks at those.
+        """
+        if self._dirty or self._login or self._rotates or self._ends:
+            return False
+        held = self._held
+        return held.equals(packed(self)) if held is not None else not self and self._subject is None
+
     def take_over(self, read: Session) -> None:
         """Take over what other requests have stored since the session was read, under what this one has changed."""
         held = self._held
         if held is None or read.version == held.version:
             return
         theirs = read.data
-        changed = packed(self) != held.before
+        changed = not held.equals(packed(self))
         adopt(self, merge(held.before, self, theirs) if changed else theirs)
-        self._held = Held(held.token, read.id, read.subject, read.version, packed(theirs), read)
+        self._held = Held(held.token, read.id, read.subject, read.version, packed_data(read), read)
 
-    def left(
-        self, lifetime: Callable[[Mapping[Any, Any], float | None], Lifetime], phase: Phase, *, touches: bool = False
-    ) -> Left:
+    def left(self, lifetime: LifetimeOf, phase: Phase, *, touches: bool = False) -> Left:
         """Return what the request leaves, for `core.save`."""
         self.seal()
         return Left(self, self._subject, lifetime, phase, self._login, self._rotates, ends=self._ends, touches=touches)
@@ -197,6 +206,7 @@ class BrowserSession(dict[str, Any]):
     def take(self, done: Done) -> None:
         """Take over what was stored."""
         self._held = done.held
+        self._dirty = False
         self._login = self._rotates = self._ends = False
         if done.merged is not None:
             adopt(self, done.merged)

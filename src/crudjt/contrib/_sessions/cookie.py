@@ -35,6 +35,7 @@ class Cookie:
         _check(name, path, same_site, domain, https_only=https_only, partitioned=partitioned)
         self.name = name
         self.https_only = https_only
+        self._alone = f"{name}=".encode("latin-1")
         self._max_age = "" if max_age is None else f"; Max-Age={int(max_age)}"
         never = max_age is not None and max_age <= 0
         self._forget = f"null{self._max_age if never else ''}; {_PAST}"
@@ -53,6 +54,9 @@ class Cookie:
         found = None
         for name, line in headers:
             if name == b"cookie":
+                if line.startswith(self._alone) and b";" not in line:
+                    found = line[len(self._alone) :].decode("latin-1").strip().strip('"')
+                    continue
                 for pair in line.decode("latin-1").split(";"):
                     key, equals, value = pair.partition("=")
                     if equals and key.strip() == wanted:

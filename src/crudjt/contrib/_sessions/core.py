@@ -14,10 +14,11 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
+from crudjt._core.codec import unpack
 from crudjt._core.session import Session
 from crudjt._core.validation import KEEP, KeepType
 from crudjt.contrib._sessions.calls import Call, Create, Data, Delete, Lifetime, Peek, Rotate, Touch, Update
-from crudjt.contrib._sessions.merge import merge, own, packed, storable
+from crudjt.contrib._sessions.merge import merge, own, packed, packed_data, storable
 from crudjt.errors import CrudjtError, VersionConflict
 
 logger = logging.getLogger("crudjt.contrib")
@@ -41,7 +42,7 @@ class Held(msgspec.Struct, frozen=True):
         id: its handle; ``None`` if the token was made during this request, since to look it up would cost a read.
         subject: the subject that it is filed under.
         version: the version that the request knows.
-        before: its data, packed, before the request changed anything.
+        before: its data, packed, before the request changed anything; by whatever program packed it.
         read: the session as it was read; ``None`` if it began during this request.
 
     """
@@ -56,6 +57,11 @@ class Held(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """Name the session without its token, subject and data."""
         return f"<Held {self.id} version={self.version}>"
+
+    def equals(self, after: bytes) -> bool:
+        """Return whether packed data, by `merge.packed`, is what the request found; empty data equals none."""
+        before = self.before
+        return bool(after) and (after == before or after == packed(unpack(before)))
 
     @property
     def age(self) -> float:
@@ -74,7 +80,10 @@ def found(token: str, session: Session | None) -> Held | None:
     if session is None or session.reads_left is not None:
         logger.info("a cookie was presented that names no live session")
         return None
-    return Held(token, session.id, session.subject, session.version, packed(session.data), session)
+    return Held(token, session.id, session.subject, session.version, packed_data(session), session)
+
+
+LifetimeOf = Callable[[Mapping[Any, Any], Held | None], Lifetime]
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -83,7 +92,7 @@ class Left(msgspec.Struct, frozen=True):
     Attributes:
         data: the session's data.
         subject: the user it belongs to.
-        lifetime: returns the limits for data that is about to be stored, and the age of the session in seconds, or
+        lifetime: returns the limits for data that is about to be stored, by the session that it belongs to; that is
             ``None`` where a session begins.
         phase: when it is saved.
         login: the subject was assigned, also to the value it had.
@@ -96,7 +105,7 @@ class Left(msgspec.Struct, frozen=True):
 
     data: Data
     subject: str | None
-    lifetime: Callable[[Mapping[Any, Any], float | None], Lifetime]
+    lifetime: LifetimeOf
     phase: Phase = Phase.BEFORE_HEADERS
     login: bool = False
     rotates: bool = False
@@ -159,8 +168,9 @@ def _begin(left: Left, data: Data, *, otherwise: Literal["keep", "forget"] = "ke
     if left.phase is Phase.AFTER_HEADERS:
         logger.warning("session data was set after the response had begun; no cookie can be sent, so it is not stored")
         return Done(otherwise, None, merged)
-    token = yield Create(storable(data), left.subject, lifetime)
-    return Done("set", Held(token, None, left.subject, 1, packed(data)), merged)
+    stored, after = storable(data)
+    token = yield Create(stored, left.subject, lifetime)
+    return Done("set", Held(token, None, left.subject, 1, after), merged)
 
 
 def _end(held: Held) -> Steps:
@@ -176,14 +186,15 @@ def _replace(held: Held, left: Left) -> Steps:
     lifetime = left.lifetime(left.data, None)
     if isinstance(lifetime.ttl, int | float) and lifetime.ttl <= 0:
         return (yield from _end(held))
+    stored, after = storable(left.data)
     try:
-        token = yield Rotate(held.token, storable(left.data), left.subject, lifetime, None)
+        token = yield Rotate(held.token, stored, left.subject, lifetime, None)
     except CrudjtError:  # data that is refused, or a full disk: the logout holds all the same
         yield Delete(held.token)
         raise
     if token is None:
         return (yield from _begin(left, left.data))
-    return Done("set", Held(token, None, left.subject, held.version + 1, packed(left.data)))
+    return Done("set", Held(token, None, left.subject, held.version + 1, after))
 
 
 def _rotate(held: Held, left: Left) -> Steps:
@@ -193,12 +204,13 @@ def _rotate(held: Held, left: Left) -> Steps:
     set and nothing else; without a login nothing is written.
     """
     subject: str | KeepType | None = left.subject if left.login else KEEP
-    wanted, version, after = left.data, held.version, packed(left.data)
-    changed = after != held.before
+    wanted, version = left.data, held.version
+    stored, after = storable(wanted)
+    changed = not held.equals(after)
     conflicts = 0
     while True:
-        lifetime = left.lifetime(wanted, None if left.login else held.age) if left.login or changed else Lifetime()
-        data, expected = (storable(wanted), version) if changed else (None, None)
+        lifetime = left.lifetime(wanted, None if left.login else held) if left.login or changed else Lifetime()
+        data, expected = (stored, version) if changed else (None, None)
         answer = yield Rotate(held.token, data, subject, lifetime, expected)
         if isinstance(answer, VersionConflict):
             theirs = yield Peek(held.token)
@@ -208,7 +220,7 @@ def _rotate(held: Held, left: Left) -> Steps:
             if conflicts == _MAX_CONFLICTS:
                 raise answer
             version, wanted = theirs.version, merge(held.before, left.data, theirs.data)
-            after = packed(wanted)
+            stored, after = storable(wanted)
             continue
         if answer is None:
             return (yield from _ended_elsewhere(held, left))
@@ -218,15 +230,16 @@ def _rotate(held: Held, left: Left) -> Steps:
 
 def _update(held: Held, left: Left) -> Steps:
     """Write the keys that a request changed, over what other requests have stored since it read the session."""
-    wanted, version, after = left.data, held.version, packed(left.data)
-    if after == held.before and after:
+    wanted, version = left.data, held.version
+    stored, after = storable(wanted)
+    if held.equals(after):
         if not left.touches:
             return Done("keep", held)
-        alive = yield Touch(held.token, left.lifetime(wanted, held.age))
+        alive = yield Touch(held.token, left.lifetime(wanted, held))
         return Done("keep", held) if alive else (yield from _ended_elsewhere(held, left))
     conflicts = 0
     while True:
-        answer = yield Update(held.token, storable(wanted), left.lifetime(wanted, held.age), version)
+        answer = yield Update(held.token, stored, left.lifetime(wanted, held), version)
         if isinstance(answer, VersionConflict):
             theirs = yield Peek(held.token)
             if theirs is None:
@@ -235,7 +248,7 @@ def _update(held: Held, left: Left) -> Steps:
             if conflicts == _MAX_CONFLICTS:
                 raise answer
             version, wanted = theirs.version, merge(held.before, left.data, theirs.data)
-            after = packed(wanted)
+            stored, after = storable(wanted)
             continue
         if not answer:
             return (yield from _ended_elsewhere(held, left))

@@ -7,7 +7,8 @@ only where the bytes differ. Where two requests changed the same key, the last w
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from crudjt._core.codec import UNPACKABLE, pack_value, unpack
+from crudjt._core.codec import UNPACKABLE, pack_data, pack_value, unpack
+from crudjt._core.session import Session, stored_data
 from crudjt._core.type_guards import is_dict, is_list, is_mapping, is_set, is_tuple
 
 _EXACT: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
@@ -15,8 +16,8 @@ _EXACT: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, 
 
 def packed(value: Any) -> bytes:
     """Return the bytes of a value, for comparison; empty if it cannot be stored, which no stored value is equal to."""
-    if type(value) is not dict and is_dict(value):
-        value = dict[Any, Any].copy(value)  # the sessions of frameworks are subclasses, which note an access
+    if is_dict(value):
+        return storable(value)[1]
     try:
         return pack_value(value)
     except UNPACKABLE:
@@ -27,18 +28,29 @@ def packed(value: Any) -> bytes:
         return b""
 
 
-def storable(data: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a copy of data that the store takes: values of subclasses become equal values of the type itself.
+def packed_data(session: Session) -> bytes:
+    """Return the data of a session that was read, packed; as it is stored, where the session holds that."""
+    stored = stored_data(session)
+    return packed(session.data) if stored is None else stored
 
-    Frameworks put them into sessions (`SafeString`, `IntEnum`), and the store refuses them. What else it refuses stays.
+
+def storable(data: Mapping[Any, Any]) -> tuple[dict[Any, Any], bytes]:
+    """Return a copy of data that the store takes, and its bytes, as `packed`.
+
+    Values of subclasses become equal values of the type itself. Frameworks put them into sessions (`SafeString`,
+    `IntEnum`), and the store refuses them. What else it refuses stays.
     """
-    copied = dict(data)
+    # The sessions of frameworks are subclasses of dict, which note an access.
+    copied = dict[Any, Any].copy(data) if is_dict(data) else dict(data)
     try:
-        pack_value(copied)
+        return copied, pack_data(copied)
     except UNPACKABLE:
-        plain: dict[Any, Any] = _plain(copied)
-        return plain
-    return copied
+        pass
+    plain: dict[Any, Any] = _plain(copied)
+    try:
+        return plain, pack_data(plain)
+    except UNPACKABLE:
+        return plain, b""
 
 
 def _plain(value: Any) -> Any:

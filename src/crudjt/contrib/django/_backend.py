@@ -227,7 +227,7 @@ class SessionStore(AsyncSessionBase):
 
     def _has_changed(self) -> bool:
         held, data = self._held, getattr(self, "_session_cache", None)
-        return held is not None and data is not None and packed(data) != held.before
+        return held is not None and data is not None and not held.equals(packed(data))
 
     def _left(
         self,
@@ -252,11 +252,11 @@ class SessionStore(AsyncSessionBase):
             self.delete()
         return done
 
-    def _lifetime(self, data: Mapping[Any, Any], age: float | None) -> Lifetime:
+    def _lifetime(self, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
         """Return Django's limits and ours; an expiry that has passed ends the session once it is saved."""
         lifetime = self.get_expiry_age(expiry=data.get("_session_expiry"))
         self._expired = lifetime <= 0
-        ttl = shortest(max(lifetime, 1), remaining(timeout(setting, ABSOLUTE_TIMEOUT), age or 0.0))
+        ttl = shortest(max(lifetime, 1), remaining(timeout(setting, ABSOLUTE_TIMEOUT), held))
         return Lifetime(ttl, timeout(setting, IDLE_TIMEOUT))
 
     def _require_headers(self) -> None:
