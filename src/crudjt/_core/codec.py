@@ -21,7 +21,7 @@ unpack_map: Callable[[bytes], dict[Any, Any]] = msgspec.msgpack.Decoder(dict[Any
 
 _ANY_DEPTH = sys.maxsize
 UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError, NotCarried, TooDeep)
-"""The errors of `pack_data` and `pack_value`."""
+"""The errors of `pack_value`."""
 
 _UNPACKING = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
@@ -53,16 +53,6 @@ def _as_dict(data: object) -> dict[Any, Any]:
     return dict(data)
 
 
-def pack_data(data: dict[Any, Any]) -> bytes:
-    """Return a dict as `pack` packs it, of any size.
-
-    Raises:
-        UNPACKABLE: one of these errors; it cannot be stored.
-
-    """
-    return _encode(data if is_plain(data) else carried(data))
-
-
 def pack_value(value: Any) -> bytes:
     """Return any value as `pack` packs it inside of data.
 
@@ -70,7 +60,8 @@ def pack_value(value: Any) -> bytes:
         UNPACKABLE: one of these errors; it cannot be stored.
 
     """
-    return _encode(value if is_plain([value]) else carried(value))
+    checked: Any = value if type(value) is dict else [value]
+    return _encode(value if is_plain(checked) else carried(value))
 
 
 def pack_again(data: dict[Any, Any]) -> bytes:

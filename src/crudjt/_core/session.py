@@ -82,7 +82,7 @@ class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no c
 
 def stored_data(session: Session) -> bytes | None:
     """Return the data of a session as it is stored, ``None`` where the backend does not keep it."""
-    return session._envelope.stored  # noqa: SLF001 - of this module
+    return session._envelope.stored  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module
 
 
 def new_session(

@@ -89,6 +89,8 @@ class AsyncEmbeddedStore(AsyncStore):
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
+        if self._at_once():
+            return self._store.update(token, data, ttl, max_reads, idle=idle, if_version=if_version)
         return await self._write(self._store.update, token, data, ttl, max_reads, idle=idle, if_version=if_version)
 
     async def touch(
@@ -106,6 +108,8 @@ class AsyncEmbeddedStore(AsyncStore):
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> str | None:
+        if self._at_once():
+            return self._store.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
         changes = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
         return await self._write(self._store.rotate, token, if_version=if_version, **changes)
 
@@ -164,13 +168,21 @@ class AsyncEmbeddedStore(AsyncStore):
         """Return the location and state, without any data."""
         return f"<AsyncEmbeddedStore of {self._store!r}>"
 
+    def _at_once(self) -> bool:
+        """Return whether a write is to be made on the thread of the loop."""
+        threads = self._threads
+        # While a long call runs, no write is: it might have to wait for that one.
+        return (
+            not (threads.long or threads.closing)
+            and (self._inline or self._looks_now)
+            and (self._inline or self._store.writes_at_once())
+        )
+
     async def _write(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
-        # While a long call runs, no write is done inline: it might have to wait for that one.
-        if not self._threads.long and not self._threads.closing:
-            if self._inline or (self._looks_now and self._store.writes_at_once()):
-                return call(*arguments, **keywords)
-            if self._looks and not self._looks_now:
-                return await self._threads.run_short(self._write_first, call, *arguments, **keywords)
+        if self._at_once():
+            return call(*arguments, **keywords)
+        if self._looks and not self._looks_now:
+            return await self._threads.run_short(self._write_first, call, *arguments, **keywords)
         return await self._threads.run_short(call, *arguments, **keywords)
 
     def _write_first(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:

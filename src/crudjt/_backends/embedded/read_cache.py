@@ -80,6 +80,11 @@ class ReadCache:
             if self._free_bytes < 0:
                 self._evict(token, size)
 
+    def replace(self, token: str, entry: Cached) -> None:
+        """Add an entry in place of an older one."""
+        self.drop(token)
+        self.keep(token, entry)
+
     def drop(self, token: str) -> None:
         """Remove the entry of a token."""
         entry = self._entries.pop(token, None)

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
+from crudjt._backends.embedded import remembered
 from crudjt._backends.embedded.engine import backup, known_keys, registry, sweep
 from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.engine.engine import Engine
@@ -239,9 +240,15 @@ class EmbeddedStore(Store):
             checked_version(if_version)
         limits = NO_NEW_LIMITS if ttl is idle is max_reads is KEEP else changed_limits(ttl, idle, max_reads)
         known, now_ms = self._known(token), self._clock() // NS_PER_MS
-        return self._engine.write(
-            self._sessions.change, (token, known, packed, limits, if_version, now_ms), self._durable
-        )
+        change = self._sessions.change
+        if if_version is None or known is None:
+            return self._engine.write(change, (token, known, packed, limits, if_version, now_ms), self._durable)
+        arguments, cache = (change, token, known, packed, limits, if_version, now_ms), self._cache
+        entry: bool | Cached = self._engine.write(remembered.change, arguments, self._durable)
+        if isinstance(entry, bool):
+            return entry
+        cache.replace(token, entry)
+        return True
 
     def touch(
         self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
@@ -268,7 +275,14 @@ class EmbeddedStore(Store):
         limits = changed_limits(ttl, idle, KEEP)
         known, now_ns = self._known(token), self._clock()
         arguments = token, known, now_ns, packed, subject, limits, if_version
-        return self._engine.write(self._minting.rotate, arguments, self._durable)
+        rotate, cache = self._minting.rotate, self._cache
+        if known is None or (packed is None and subject is KEEP):
+            return self._engine.write(rotate, arguments, self._durable)
+        new, entry = self._engine.write(remembered.rotate, (rotate, *arguments), self._durable)
+        if new is not None and entry is not None:
+            cache.drop(token)
+            cache.keep(new, entry)
+        return new
 
     def delete(self, token: str) -> bool:
         known, now_ms = self._known(token), self._clock() // NS_PER_MS

@@ -24,20 +24,25 @@ class BrowserSession(dict[str, Any]):
 
     """
 
+    # Defaults of the class: that is quicker than to set them in each session.
+    accessed: bool = False
+    modified: bool = False
+    _dirty = False  # as `modified`, but since it was last stored
+    _login = False
+    _rotates = False
+    _ends = False
+    _begun = False
+
     def __init__(
         self, data: Mapping[str, Any] | None = None, held: Held | None = None, subject_key: str | None = None
     ) -> None:
         """Take what is stored, or nothing for a session that is new."""
-        super().__init__(data or {})
-        self.accessed: bool = False
-        self.modified: bool = False
-        self._dirty = False  # as `modified`, but since it was last stored
+        super().__init__(data or ())
         self._held = held
         self._subject_key = subject_key
         self._subject = held.subject if held else None
         if subject_key is not None and subject_key in self:
             self._subject = subject_of(self[subject_key])
-        self._login = self._rotates = self._ends = self._begun = False
 
     @property
     def subject(self) -> str | None:
@@ -182,7 +187,10 @@ class BrowserSession(dict[str, Any]):
         if self._dirty or self._login or self._rotates or self._ends:
             return False
         held = self._held
-        return held.equals(packed(self)) if held is not None else not self and self._subject is None
+        if held is None:
+            return not self and self._subject is None
+        after = packed(self)
+        return (after == held.before and bool(after)) or held.equals(after)
 
     def take_over(self, read: Session) -> None:
         """Take over what other requests have stored since the session was read, under what this one has changed."""
@@ -196,8 +204,10 @@ class BrowserSession(dict[str, Any]):
 
     def left(self, lifetime: LifetimeOf, phase: Phase, *, touches: bool = False) -> Left:
         """Return what the request leaves, for `core.save`."""
-        self.seal()
-        return Left(self, self._subject, lifetime, phase, self._login, self._rotates, ends=self._ends, touches=touches)
+        self._begun = True
+        return Left(
+            self, self._subject, lifetime, phase, self._login, self._rotates, self._ends, touches, sets=self._dirty
+        )
 
     def seal(self) -> None:
         """Note that no cookie can be sent from now on."""

@@ -12,7 +12,6 @@ from enum import Enum
 from typing import Any, Literal
 
 import msgspec
-from msgspec.structs import replace
 
 from crudjt._core.codec import unpack
 from crudjt._core.session import Session
@@ -58,10 +57,13 @@ class Held(msgspec.Struct, frozen=True):
         """Name the session without its token, subject and data."""
         return f"<Held {self.id} version={self.version}>"
 
-    def equals(self, after: bytes) -> bool:
-        """Return whether packed data, by `merge.packed`, is what the request found; empty data equals none."""
+    def equals(self, after: bytes, sets: bool = False) -> bool:
+        """Return whether packed data, by `merge.packed`, is what the request found; no data is equal to empty bytes.
+
+        Another program may have packed equal data to other bytes. That is looked at only where no key was set.
+        """
         before = self.before
-        return bool(after) and (after == before or after == packed(unpack(before)))
+        return bool(after) and (after == before or (not sets and after == packed(unpack(before))))
 
     @property
     def age(self) -> float:
@@ -99,6 +101,7 @@ class Left(msgspec.Struct, frozen=True):
         rotates: a new token was requested.
         ends: the session that was found is to end; `data` is what was set afterwards.
         touches: limits are to be renewed even if the data is unchanged.
+        sets: keys were set or removed, so that other bytes mean other data.
         keeps_empty: a session without data and subject is stored all the same; otherwise it ends, or does not begin.
 
     """
@@ -111,6 +114,7 @@ class Left(msgspec.Struct, frozen=True):
     rotates: bool = False
     ends: bool = False
     touches: bool = False
+    sets: bool = False
     keeps_empty: bool = False
 
     @property
@@ -206,7 +210,7 @@ def _rotate(held: Held, left: Left) -> Steps:
     subject: str | KeepType | None = left.subject if left.login else KEEP
     wanted, version = left.data, held.version
     stored, after = storable(wanted)
-    changed = not held.equals(after)
+    changed = not held.equals(after, left.sets)
     conflicts = 0
     while True:
         lifetime = left.lifetime(wanted, None if left.login else held) if left.login or changed else Lifetime()
@@ -232,7 +236,7 @@ def _update(held: Held, left: Left) -> Steps:
     """Write the keys that a request changed, over what other requests have stored since it read the session."""
     wanted, version = left.data, held.version
     stored, after = storable(wanted)
-    if held.equals(after):
+    if held.equals(after, left.sets):
         if not left.touches:
             return Done("keep", held)
         alive = yield Touch(held.token, left.lifetime(wanted, held))
@@ -254,7 +258,7 @@ def _update(held: Held, left: Left) -> Steps:
             return (yield from _ended_elsewhere(held, left))
         if not wanted and left.subject is None and not left.keeps_empty:
             return (yield from _end(held))
-        now = replace(held, version=version + 1, before=after)
+        now = Held(held.token, held.id, held.subject, version + 1, after, held.read)
         return Done("keep", now, None if wanted is left.data else wanted)
 
 

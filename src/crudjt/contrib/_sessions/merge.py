@@ -7,23 +7,23 @@ only where the bytes differ. Where two requests changed the same key, the last w
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from crudjt._core.codec import UNPACKABLE, pack_data, pack_value, unpack
+from crudjt._core.codec import UNPACKABLE, pack_value, unpack
 from crudjt._core.session import Session, stored_data
-from crudjt._core.type_guards import is_dict, is_list, is_mapping, is_set, is_tuple
+from crudjt._core.type_guards import is_list, is_mapping, is_set, is_tuple
 
 _EXACT: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
 
 
 def packed(value: Any) -> bytes:
     """Return the bytes of a value, for comparison; empty if it cannot be stored, which no stored value is equal to."""
-    if is_dict(value):
-        return storable(value)[1]
+    # The sessions of frameworks are subclasses of dict, which note an access.
+    copied = dict[Any, Any].copy(value) if isinstance(value, dict) else value  # pyright: ignore[reportUnknownArgumentType]
     try:
-        return pack_value(value)
+        return pack_value(copied)
     except UNPACKABLE:
         pass
     try:
-        return pack_value(_plain(value))
+        return pack_value(_plain(copied))
     except UNPACKABLE:
         return b""
 
@@ -40,15 +40,14 @@ def storable(data: Mapping[Any, Any]) -> tuple[dict[Any, Any], bytes]:
     Values of subclasses become equal values of the type itself. Frameworks put them into sessions (`SafeString`,
     `IntEnum`), and the store refuses them. What else it refuses stays.
     """
-    # The sessions of frameworks are subclasses of dict, which note an access.
-    copied = dict[Any, Any].copy(data) if is_dict(data) else dict(data)
+    copied = dict[Any, Any].copy(data) if isinstance(data, dict) else dict(data)
     try:
-        return copied, pack_data(copied)
+        return copied, pack_value(copied)
     except UNPACKABLE:
         pass
     plain: dict[Any, Any] = _plain(copied)
     try:
-        return plain, pack_data(plain)
+        return plain, pack_value(plain)
     except UNPACKABLE:
         return plain, b""
 

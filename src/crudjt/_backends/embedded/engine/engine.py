@@ -21,6 +21,7 @@ from crudjt._backends.embedded.engine.control_block import (
     STATE_OFFSETS,
     WORD_ATTENTION,
     WORD_LOG_ALLOCATED,
+    WORD_SYNCING,
     LogEnd,
     cache_word,
     pack_slot,
@@ -295,9 +296,9 @@ class Engine(OpenDirectory):
         lock = self._lock_word
         return (
             lock is not None
-            and lock.is_free()
+            and not lock.words[lock.index]
             and not self._writing.locked()
-            and not self.words[control_block.WORD_SYNCING]
+            and not self.words[WORD_SYNCING]
             and self._view is not None
             and bool(own_memory[0])
         )

@@ -26,17 +26,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class WriteLock:
-    """The word of the write lock, once it was found."""
+    """The word of the write lock, once it was found: ``words[index]``, which is 0 while no thread holds it.
+
+    `words` may be used only as long as this object is.
+    """
 
     def __init__(self, address: int, index: int) -> None:
         """Map the page at an address again; the word is the one at `index`."""
-        self._words = (ctypes.c_uint32 * _WORDS).from_address(_mapped_again(address))
-        self._index = index
-        weakref.finalize(self, _libc.munmap, ctypes.c_void_p(ctypes.addressof(self._words)), mmap.PAGESIZE)
-
-    def is_free(self) -> bool:
-        """Return whether no thread of any process holds the lock."""
-        return self._words[self._index] == 0
+        self.words = (ctypes.c_uint32 * _WORDS).from_address(_mapped_again(address))
+        self.index = index
+        weakref.finalize(self, _libc.munmap, ctypes.c_void_p(ctypes.addressof(self.words)), mmap.PAGESIZE)
 
 
 def find_held(lock_file: Path) -> WriteLock | None:
