@@ -23,12 +23,14 @@ from benchmarks.plots import plot
 from benchmarks.processes import PREFIX, redis_server, valkey_server
 from benchmarks.report import as_json, describe, markdown, table
 from benchmarks.rounds import Section, say
+from benchmarks.sites.catalogue import FRAMEWORKS, versions_of
 from benchmarks.work.cluster import on_servers
 from benchmarks.work.operations import beside_another, durably, in_one_process
 from benchmarks.work.over_grpc import over_grpc
 from benchmarks.work.processes import at_once
 from benchmarks.work.settings import Settings
 from benchmarks.work.sizes import by_size
+from benchmarks.work.web import over_the_web
 
 PARTS: dict[str, Callable[[Settings], Iterator[Section]]] = {
     "operations": in_one_process,
@@ -38,7 +40,9 @@ PARTS: dict[str, Callable[[Settings], Iterator[Section]]] = {
     "grpc": over_grpc,
     "cluster": on_servers,
     "sizes": by_size,
+    "web": over_the_web,
 }
+LARGE = ("sizes", "web")  # only where they are asked for
 PAYLOADS = (20, 196, 1000)
 FULL = {"operations": ORIGINAL_CACHE, "rounds": 5, "seconds": 5.0, "payloads": PAYLOADS}
 QUICK = {"operations": 1000, "rounds": 1, "seconds": 0.5, "payloads": (196,)}
@@ -48,7 +52,9 @@ PAUSE_SECONDS = 2.0  # before a turn, but not in a quick run
 def parse_arguments() -> argparse.Namespace:
     """Return the options, checked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="everything but sizes in two minutes; a taste, no result")
+    parser.add_argument(
+        "--quick", action="store_true", help="everything but sizes and web in two minutes; a taste, no result"
+    )
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"parts: {', '.join(PARTS)}")
     names = [peer.name for peer in PEERS + PEERS_ON_SERVERS]
     parser.add_argument("--peers", nargs="+", choices=names, metavar="PEER", help=f"besides crudjt: {'; '.join(names)}")
@@ -58,6 +64,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of a mix of several processes (5)")
     parser.add_argument("--shuffle", action="store_true", help="take tokens in random order, not in that of creation")
     parser.add_argument("--sizes", nargs="+", type=int, default=[], metavar="TOKENS", help="add stores so large")
+    names = [framework.name for framework in FRAMEWORKS]
+    parser.add_argument("--frameworks", nargs="+", choices=names, default=names, help="of the part web (all)")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results", metavar="DIRECTORY")
     parser.add_argument(
         "--venvs",
@@ -80,7 +88,7 @@ def parse_arguments() -> argparse.Namespace:
 def gather(arguments: argparse.Namespace) -> Settings:
     """Install who is to take part."""
     contestants = {}
-    for peer in PEERS + PEERS_ON_SERVERS:
+    for peer in PEERS + PEERS_ON_SERVERS if arguments.only != ["web"] else (CRUDJT,):
         if arguments.peers and peer is not CRUDJT and peer.name not in arguments.peers:
             continue
         if peer.redis and redis_server() is None:
@@ -99,6 +107,8 @@ def gather(arguments: argparse.Namespace) -> Settings:
         seconds=arguments.seconds,
         shuffle=arguments.shuffle,
         sizes=tuple(arguments.sizes),
+        frameworks=tuple(each for each in FRAMEWORKS if each.name in arguments.frameworks),
+        pause_seconds=0.0 if arguments.quick else PAUSE_SECONDS,
     )
 
 
@@ -107,7 +117,9 @@ def main() -> None:
     arguments = parse_arguments()
     settings = gather(arguments)
     about = describe(settings, shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]))
-    parts = arguments.only or [part for part in PARTS if part != "sizes"]
+    if "web" in (arguments.only or ()):
+        about["web"] = versions_of(settings.frameworks)
+    parts = arguments.only or [part for part in PARTS if part not in LARGE]
     if settings.sizes and "sizes" not in parts:
         parts.append("sizes")
     results: Path = arguments.results

@@ -159,6 +159,26 @@ def crudjt_server(directory: str, port: int) -> Iterator[None]:
             _end(process)
 
 
+@contextmanager
+def web_server(command: list[str], port: int, variables: dict[str, str]) -> Iterator[None]:
+    """Serve a web application on a port of loopback."""
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | variables, stdout=sys.stderr) as process:
+        try:
+            deadline = time.monotonic() + _START_SECONDS
+            while not _accepts(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"a web server did not start: {command!r}")
+                time.sleep(_POLL_SECONDS)
+            yield
+        finally:
+            _end(process)
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _end(process: "subprocess.Popen[bytes]") -> None:
     process.send_signal(signal.SIGTERM)
     try:

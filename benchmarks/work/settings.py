@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.contestants import Contestant
 from benchmarks.peers.catalogue import Peer
+from benchmarks.sites.catalogue import Framework
 
 REMOTE_FRACTION = 10
 
@@ -21,6 +22,8 @@ class Settings:
         seconds: how long a mix lasts.
         shuffle: take tokens in random order, not in that of creation.
         sizes: populations of large stores.
+        frameworks: whose sessions are compared.
+        pause_seconds: how long the machine is left alone before each turn.
 
     """
 
@@ -31,6 +34,8 @@ class Settings:
     seconds: float
     shuffle: bool
     sizes: tuple[int, ...]
+    frameworks: tuple[Framework, ...]
+    pause_seconds: float
 
     def of(self, *peers: Peer) -> Iterator[Contestant]:
         """Yield those of some peers that take part."""
