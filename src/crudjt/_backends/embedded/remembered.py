@@ -1,9 +1,9 @@
 """Updates and rotations that leave what they wrote in the read cache, for the next request of the same browser.
 
 Each is a `Decision` whose result holds the entry to be kept once the commit has succeeded. Such an entry is noted with
-the number that its write gives to the first word of its pair: the transaction's for an update. A new id has had no
-write, so the word as it is before the commit will do: only a later transaction changes that session, and it has a
-higher number. Where another change of the pair came between commit and note, the entry is a miss, never a stale hit.
+the value that the word of its session has from this transaction on: for an update the transaction's id. A new id has
+had no change, so the word is noted as it is under the write lock: only a later transaction changes that session, and
+it has a higher id. Where another change came between commit and note, the entry is a miss, never a stale hit.
 
 Only calls with data and `if_version`, or with a subject, come here: they are a request that has read the session, and
 expects the next one. Other writes stay as short as they can be.
@@ -12,7 +12,7 @@ expects the next one. Other writes stay as short as they can be.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from crudjt._backends.embedded.engine.control_block import begin_word
+from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.read_cache import Cached
 from crudjt._core.changes import Change
 from crudjt._core.clock import NS_PER_MS
@@ -64,7 +64,7 @@ def rotate(
         return (new, None), changes
     _, id_, record = changes[1]
     owner = known.subject if subject is KEEP else subject
-    words, word = known.words, begin_word(id_)
+    words, word = known.words, cache_word(id_)
     data = known.packed if packed is None else packed
     return (new, _entry(id_, record, owner, 0, words, word, words[word], data, now_ns // NS_PER_MS)), changes
 
