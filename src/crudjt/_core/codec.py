@@ -60,8 +60,8 @@ def pack_value(value: Any) -> bytes:
         UNPACKABLE: one of these errors; it cannot be stored.
 
     """
-    checked: Any = value if type(value) is dict else [value]
-    return _encode(value if is_plain(checked) else carried(value))
+    plain = is_plain(value) if type(value) is dict else is_plain([value])  # pyright: ignore[reportUnknownArgumentType] # of any type
+    return _encode(value if plain else carried(value))
 
 
 def pack_again(data: dict[Any, Any]) -> bytes:
