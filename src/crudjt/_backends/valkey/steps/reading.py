@@ -6,10 +6,12 @@ from itertools import chain
 
 from crudjt._backends.valkey.requests import LOST, Steps
 from crudjt._backends.valkey.steps.records import MAX_ROUNDS, Conflict, Done, Fetched, Records, in_places
-from crudjt._core.changes import DELETE, Change
+from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
-from crudjt._core.record import reads_left_of
-from crudjt._core.session import Session
+from crudjt._core.codec import unpack
+from crudjt._core.gil import in_batches
+from crudjt._core.record import LIMITS, NO_LIMITS_BYTES, reads_left_of
+from crudjt._core.session import Envelope, Session
 from crudjt._core.tokens import PLACE
 from crudjt.errors import StoreFull
 
@@ -28,6 +30,8 @@ def read(records: Records, token: str) -> Steps[Session | None]:
     if not ids:
         return None
     fetched = yield from records.fetch(ids)
+    if (session := _unlimited(records, ids, fetched)) is not None:
+        return session
     for _ in range(MAX_ROUNDS):
         now_ns = records.clock()
         (session,), changes = records.sessions.take(fetched, (token,), now_ns)
@@ -51,12 +55,25 @@ def read(records: Records, token: str) -> Steps[Session | None]:
     raise records.busy()
 
 
+def _unlimited(records: Records, ids: Sequence[bytes], fetched: Fetched) -> Session | None:
+    """Return a session that has no limits, so that no time and no change is to be thought of; ``None`` for others."""
+    sessions = records.sessions
+    for key, id_ in zip(sessions.keyring.newest_first, ids, strict=True):
+        record = fetched.get(SESSION + id_)
+        if record is not None:
+            if record[LIMITS] != NO_LIMITS_BYTES:
+                return None
+            head, packed, subject = sessions.opened(key, id_, record)
+            return Session(unpack(packed), None, Envelope(id_, head, subject), 0)
+    return None
+
+
 def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | None]]:
     """Return the results of `read` in order. Each place is read as of one time, and the places one after another."""
-    results: list[Session | None] = [None] * len(tokens)
     candidates = [records.ids_of(token) for token in tokens]
     fetched = yield from records.fetch({id_ for ids in candidates for id_ in ids})
-    pending: Sequence[int] = range(len(tokens))  # positions of tokens
+    results = [_unlimited(records, ids, fetched) if ids else None for ids in in_batches(candidates)]
+    pending = [at for at, session in enumerate(results) if session is None]  # positions of tokens
     for _ in range(MAX_ROUNDS):
         now_ns = records.clock()
         sessions, changes = records.sessions.take(fetched, [tokens[at] for at in pending], now_ns)

@@ -1,7 +1,7 @@
 """Fetch records, commit changes that rest on them, and recognise a commit whose reply was lost."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.requests import LOST, Ask, Lost, Reply, Steps
@@ -81,8 +81,10 @@ class SealedRecords:
         """Fetch the records of sessions."""
         ids = list(ids)
         replies = yield [Ask(key, (b"GET", key)) for key in map(self.layout.session, ids)]
-        values = cast("list[bytes | None]", [reply.value for reply in replies])
-        return Fetched({SESSION + id_: value for id_, value in zip(ids, values, strict=True)})
+        records: dict[bytes, Any] = {}
+        for id_, reply in zip(ids, replies, strict=True):
+            records[SESSION + id_] = reply[0]
+        return Fetched(records)
 
     def commit(
         self,
