@@ -256,6 +256,17 @@ def test_new_primary_without_replicas_may_be_used(caplog: pytest.LogCaptureFixtu
     assert "fewer replicas" in caplog.text
 
 
+def test_risk_of_several_primaries_is_one_warning_with_their_names(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = Cluster(A, B, C)
+    for info in cluster.info.values():
+        info.pop("min_slaves_good_slaves", None)
+        info["cluster_enabled"] = "1"
+    with caplog.at_level(logging.WARNING, "crudjt"):
+        cluster.inspect()
+    (message,) = [each for each in caplog.messages if "min-replicas-to-write" in each]
+    assert all(f"{node.host}:{node.port}" in message for node in (A, B, C))
+
+
 def test_primary_that_does_not_answer_waits_and_the_others_do_not() -> None:
     cluster = Cluster(A, B)
     for command in (b"INFO", b"CONFIG", b"EVAL", b"WAIT", b"TIME"):

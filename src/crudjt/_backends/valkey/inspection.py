@@ -123,6 +123,7 @@ class Inspector:
     def _judge(self, answers: Mapping[Node, Sequence[Outcome]]) -> None:
         known = {node: info for node, outcomes in answers.items() if (info := self._info(outcomes[0])) is not None}
         self._count_replicas(known)
+        noted: dict[str, list[str]] = {}
         for node, info in known.items():
             _, setting, rights, waiting = answers[node]
             appendfsync = _setting(setting)
@@ -135,11 +136,13 @@ class Inspector:
                 continue
             self._passed |= {node}
             for each in checks.warnings(info, appendfsync, self._rules, self.replicas):
-                logger.warning("%s: %s: %s", self._location, address(node), each)
+                noted.setdefault(each, []).append(address(node))
             if count := checks.evicted(info):
                 logger.error(
                     "%s: %s: it has evicted %d keys, which may be sessions", self._location, address(node), count
                 )
+        for text, nodes in noted.items():
+            logger.warning("%s: %s: %s", self._location, ", ".join(nodes), text)
         for node, outcomes in answers.items():
             if isinstance(outcomes[0], StoreInaccessible) and node not in known:
                 self.blocked[node] = outcomes[0]
