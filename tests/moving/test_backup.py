@@ -1,12 +1,15 @@
 """The sessions on servers are copied to a directory, which opens as a store."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import crudjt
+from crudjt import opening
 from crudjt._backends.embedded.doctor.check import examine
+from crudjt._moving import mover
 from crudjt.testing import FakeClock
 from tests.support.stores import read
 from tests.support.valkey_stores import ServerPool, namespace
@@ -56,3 +59,20 @@ def test_a_backup_goes_to_a_new_or_an_empty_directory(store: crudjt.Store, tmp_p
     with pytest.raises(crudjt.StoreInaccessible, match="above it is missing"):
         store.backup(tmp_path / "none" / "copy")
     assert store.delete(token)
+
+
+def test_a_backup_moves_on_to_another_namespace(
+    store: crudjt.Store, servers: ServerPool, tmp_path: Path, secret_key: str, clock: FakeClock
+) -> None:
+    tokens = [store.create({"n": number}, subject="anna") for number in range(5)]
+    store.backup(tmp_path / "copy")
+    url = servers.cluster("valkey").url(namespace(tmp_path / "copy"))
+    options: opening.OpenOptions = {"secret_key": secret_key, "clock": clock, "moving_to": url, "timeout": 5.0}
+    source, destination = opening.parse(tmp_path / "copy", options).open_both()
+    with closing(source.store), closing(destination.store):
+        assert mover.move(source, destination).moved == 5
+        destination.finish()
+    with crudjt.open(url, secret_key=secret_key, clock=clock, timeout=5.0) as other:
+        assert [read(other, token).data["n"] for token in tokens] == list(range(5))
+        assert other.revoke("anna") == 5
+    assert read(store, tokens[0]).data == {"n": 0}

@@ -10,6 +10,7 @@ import pytest
 import crudjt
 import crudjt.aio
 from crudjt import opening
+from crudjt._core.moves import Staged
 from crudjt._moving import mover
 from crudjt._moving.ports import Destination, Source
 from crudjt._moving.store import MovingStore
@@ -260,3 +261,60 @@ def test_options_of_neither_store_are_refused(path: Path, url: str, secret_key: 
     with pytest.raises(crudjt.InvalidParameter) as caught:
         crudjt.open(url, secret_key=secret_key, moving_to=url)
     assert caught.value.parameter == "moving_to"
+
+
+def test_a_mover_begins_again_when_a_reply_was_lost(
+    store: MovingStore, both: tuple[Source, Destination], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage may still come, so the next has a later epoch."""
+    source, destination = both
+    token = store.create({"n": 1})
+    stage, epochs = destination.stage, []
+
+    def lost_at_first(epoch: int, records: dict[bytes, bytes]) -> list[Staged]:
+        epochs.append(epoch)
+        answers = stage(epoch, records)
+        if len(epochs) == 1:
+            store.update(token, {"n": 2})
+            raise crudjt.StoreUnavailable("there", "no answer came")
+        return answers
+
+    monkeypatch.setattr(destination, "stage", lost_at_first)
+    assert mover.move(source, destination).moved == 1
+    assert epochs == [1, 2]
+    assert read(store, token).data == {"n": 2}
+
+
+def test_a_mover_gives_up_at_a_destination_that_does_not_answer(
+    store: MovingStore, both: tuple[Source, Destination], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sessions that have not moved go on at the source."""
+    token = store.create({"n": 1})
+
+    def lost(_epoch: int, _records: dict[bytes, bytes]) -> list[Staged]:
+        raise crudjt.StoreUnavailable("there", "no answer came")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(both[1], "stage", lost)
+        with pytest.raises(crudjt.StoreUnavailable):
+            mover.move(*both)
+    assert read(store, token).data == {"n": 1}
+    assert store.update(token, {"n": 2})
+    assert mover.move(*both).moved == 1
+    assert read(store, token).data == {"n": 2}
+
+
+def test_the_later_of_two_movers_takes_over(store: MovingStore, both: tuple[Source, Destination]) -> None:
+    source, destination = both
+    tokens = store.create_many([{"n": number} for number in range(10)])
+    others: list[mover.Progress] = []
+    steps = iter(range(100))
+
+    def let_another_in(_progress: mover.Progress) -> None:
+        if next(steps) == 1:  # it has begun, and looked at the sessions
+            others.append(mover.move(source, destination))
+
+    with pytest.raises(crudjt.StoreInaccessible, match="taken the move over"):
+        mover.move(source, destination, let_another_in)
+    assert others[0].moved == 10
+    assert [read(store, token).data["n"] for token in tokens] == list(range(10))

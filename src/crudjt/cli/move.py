@@ -57,8 +57,8 @@ def _require_directory_and_servers(settings: Settings, to: str) -> None:
     if not isinstance(settings.place, Path):
         backend_of(settings.place)  # refuses an unknown scheme by name
         raise click.UsageError(
-            "sessions are moved from a directory; --store must be one. Those on servers are copied to a directory, for "
-            "applications that have stopped, with: crudjt --store URL backup PATH"
+            "sessions are moved from a directory; --store must be one. Those on servers are copied to a directory, "
+            "from which they can be moved on, for applications that have stopped, with: crudjt --store URL backup PATH"
         )
     if not isinstance(resolve(to), str):
         raise click.UsageError("--to must be the URL of servers; a directory is copied with: crudjt backup PATH")
