@@ -318,3 +318,33 @@ def test_the_later_of_two_movers_takes_over(store: MovingStore, both: tuple[Sour
         mover.move(source, destination, let_another_in)
     assert others[0].moved == 10
     assert [read(store, token).data["n"] for token in tokens] == list(range(10))
+
+
+class _Died(Exception):
+    pass
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_a_mover_that_stops_after_any_step_is_followed_by_another(
+    steps: int, store: MovingStore, both: tuple[Source, Destination], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mover, "_BATCH", 2)
+    tokens = [store.create({"n": number}, subject="anna") for number in range(6)]
+    left = iter(range(steps))
+
+    def die(_progress: mover.Progress) -> None:
+        if next(left, None) is None:
+            raise _Died
+
+    with pytest.raises(_Died):
+        mover.move(*both, die)
+    assert store.delete(tokens[0])
+    assert store.update(tokens[1], {"n": 10})
+    fresh = store.rotate(tokens[2])
+    assert fresh is not None
+    assert sorted(session.data["n"] for session in store.sessions("anna")) == [2, 3, 4, 5, 10]
+    assert mover.move(*both).left == []
+    both[1].finish()
+    found = [session and session.data["n"] for session in store.read_many([*tokens, fresh])]
+    assert found == [None, 10, None, 3, 4, 5, 2]
+    assert store.revoke("anna") == 5

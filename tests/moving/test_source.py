@@ -12,6 +12,7 @@ from crudjt._backends.embedded.doctor.check import examine
 from crudjt._backends.embedded.doctor.repair import repair
 from crudjt._backends.embedded.engine import compaction, manifest
 from crudjt._backends.embedded.moving import EmbeddedSource
+from crudjt._core import moves
 from crudjt._core.moves import Marked, OtherMove, is_mark
 from tests.support.stores import read
 
@@ -233,3 +234,23 @@ def test_a_source_is_opened_with_the_keys_of_its_sessions(path: Path, secret_key
         store.create({})
     with pytest.raises(crudjt.StoreInaccessible, match="secret key"):
         open_source(secret_key=crudjt.generate_secret_key())
+
+
+def test_note_and_marks_are_on_disk_before_a_mover_goes_on(open_source: OpenSource) -> None:
+    """A power failure that took a mark back would bring back what has ended at the destination since."""
+    source = open_source(sync_interval=3600.0)
+    token = source.create({"n": 1})
+    assert source.stats().unsynced_bytes > 0
+    _mark(source, token)
+    assert source.stats().unsynced_bytes == 0
+
+
+def test_a_caller_that_meets_a_mark_waits_until_it_is_on_disk(open_source: OpenSource) -> None:
+    source = open_source(sync_interval=3600.0)
+    token = source.create({"n": 1})
+    epoch = source.begin(MOVE, TO)
+    source._here.write(moves.mark, (epoch, dict(source.look(b"", 1))), moving=True)  # seen before it is on disk
+    with pytest.raises(Marked):
+        source.read(token)
+    source.sync_marks()
+    assert source.stats().unsynced_bytes == 0
