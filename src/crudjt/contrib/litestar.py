@@ -33,7 +33,7 @@ from crudjt import AsyncStore
 from crudjt._core.type_guards import is_mapping
 from crudjt.contrib._sessions.asgi import TWO_WEEKS, WITH_HEADERS, Sessions, add_headers, phase_of
 from crudjt.contrib._sessions.browser import BrowserSession
-from crudjt.contrib._sessions.cookie import SameSite
+from crudjt.contrib._sessions.cookie import Cookie, SameSite
 from crudjt.contrib._sessions.core import Phase
 from crudjt.contrib._sessions.current import (
     end_session,
@@ -132,17 +132,17 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
             InvalidParameter: one cannot be used.
 
         """
-        self.sessions: Sessions = Sessions(
-            self.store,
-            session_cookie=self.key,
+        cookie = Cookie(
+            name=self.key,
             max_age=self.max_age,
             path=self.path,
             same_site=self.samesite,
             https_only=self.secure,
             domain=self.domain,
             partitioned=self.partitioned,
-            idle_timeout=self.idle_timeout,
-            subject_key=self.subject_key,
+        )
+        self.sessions: Sessions = Sessions(
+            self.store, cookie, idle_timeout=self.idle_timeout, subject_key=self.subject_key
         )
 
     @property

@@ -7,7 +7,6 @@ from typing import Any, TypeVar, cast
 import crudjt
 from crudjt import AsyncStore
 from crudjt._core.event_loops import finish
-from crudjt._core.validation import MAX_SECONDS
 from crudjt.aio import wrap
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
@@ -54,18 +53,7 @@ class Sessions:
     """The sessions of an application: a store, a cookie and limits."""
 
     def __init__(
-        self,
-        store: crudjt.Store | AsyncStore,
-        *,
-        session_cookie: str = "session",
-        max_age: int | None = TWO_WEEKS,
-        path: str = "/",
-        same_site: SameSite = "lax",
-        https_only: bool = True,
-        domain: str | None = None,
-        partitioned: bool = False,
-        idle_timeout: float | None = None,
-        subject_key: str | None = "",
+        self, store: crudjt.Store | AsyncStore, cookie: Cookie, *, idle_timeout: float | None, subject_key: str | None
     ) -> None:
         """Take the parameters of `SessionMiddleware`, which explains them.
 
@@ -75,30 +63,21 @@ class Sessions:
         """
         if not isinstance(store, crudjt.Store | AsyncStore):
             raise crudjt.InvalidType("store", f"store must be a Store or an AsyncStore, not {type(store).__name__}")
-        check_seconds("max_age", max_age, -MAX_SECONDS)
         check_seconds("idle_timeout", idle_timeout, 1)
         key: object = subject_key
         if not isinstance(key, str | None):
             raise crudjt.InvalidType("subject_key", f"subject_key must be a str or None, not {type(key).__name__}")
         self.store: AsyncStore = wrap(store)
-        self.cookie: Cookie = Cookie(
-            name=session_cookie,
-            max_age=max_age,
-            path=path,
-            same_site=same_site,
-            https_only=https_only,
-            domain=domain,
-            partitioned=partitioned,
-        )
+        self.cookie = cookie
         if subject_key == "":
             logger.warning(
                 "no subject_key is given: a session gets a new token at login only if the application assigns "
                 "session.subject. Pass the key of the user's id, or subject_key=None if it does"
             )
         self._subject_key = subject_key or None
-        self._new = Lifetime(max_age, idle_timeout)
+        self._new = Lifetime(cookie.max_age, idle_timeout)
         self._kept = Lifetime()
-        self._warned = not https_only
+        self._warned = not cookie.https_only
 
     async def load(self, token: str | None, kind: type[AnySession]) -> AnySession:
         """Return the session of the value of a cookie, an empty one if it names none that is alive."""
@@ -188,18 +167,16 @@ class SessionMiddleware:
 
         """
         self.app = app
-        self._sessions = Sessions(
-            store,
-            session_cookie=session_cookie,
+        cookie = Cookie(
+            name=session_cookie,
             max_age=max_age,
             path=path,
             same_site=same_site,
             https_only=https_only,
             domain=domain,
             partitioned=partitioned,
-            idle_timeout=idle_timeout,
-            subject_key=subject_key,
         )
+        self._sessions = Sessions(store, cookie, idle_timeout=idle_timeout, subject_key=subject_key)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""

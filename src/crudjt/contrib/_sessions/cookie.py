@@ -4,6 +4,7 @@ import re
 from typing import Literal, get_args
 
 import crudjt
+from crudjt._core.validation import MAX_SECONDS
 
 SameSite = Literal["lax", "strict", "none"]
 
@@ -32,10 +33,12 @@ class Cookie:
             InvalidParameter: a setting cannot be used.
 
         """
+        check_seconds("max_age", max_age, -MAX_SECONDS)
         _check(name, path, same_site, domain, https_only=https_only, partitioned=partitioned)
         self.name = name
         self.https_only = https_only
         self._alone = f"{name}=".encode("latin-1")
+        self.max_age = max_age
         self._max_age = "" if max_age is None else f"; Max-Age={int(max_age)}"
         never = max_age is not None and max_age <= 0
         self._forget = f"null{self._max_age if never else ''}; {_PAST}"
