@@ -63,6 +63,10 @@ class Store(ABC):
     Every method raises `StoreClosed` after `close`, and another `StoreError` if the store fails. A duration is a number
     of seconds, whole or not, or a `datetime.timedelta`. Data is a dict, whose values come back equal
     and of their types; `docs/types.md` lists those that can be stored.
+
+    What one transaction can hold is a property of the backend. In a directory it is a whole call. In Valkey or Redis
+    servers it is what lies at one place: all sessions of a subject, or one session that has none; `docs/guarantees.md`
+    compares them.
     """
 
     @property
@@ -169,10 +173,11 @@ class Store(ABC):
     ) -> str | None:
         """Move a live session to a new token and return it; ``None`` if there is no such session.
 
-        The old token ends in the same transaction. Call it at login and at every change of privilege (OWASP ASVS 5.0,
-        7.2.4). `Session.id` changes with the token. Without more parameters data, limits, subject and version stay; a
-        login passes the new owner, and data if it changes, so that no process ever sees one without the other. It
-        counts as activity: the idle timeout restarts.
+        The old token ends in the same transaction; in servers, where another subject may lie at another place, just
+        after the new session is there and before this returns its token. Call it at login and at every change of
+        privilege (OWASP ASVS 5.0, 7.2.4). `Session.id` changes with the token. Without more parameters data, limits,
+        subject and version stay; a login passes the new owner, and data if it changes, so that no process ever sees one
+        without the other. It counts as activity: the idle timeout restarts.
 
         Args:
             token: the token of the session.
@@ -234,36 +239,40 @@ class Store(ABC):
     ) -> list[str]:
         """Create a session for each item of `data`, all or none; return their tokens in order.
 
-        The other parameters are as in `create`, and the same for each session.
+        The other parameters are as in `create`, and the same for each session. In servers each 500 are one transaction;
+        if a later one fails, the sessions of the earlier ones are ended.
         """
 
     @abstractmethod
     def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
         """Read many tokens; return the results of `read` in order.
 
-        An embedded store reads all of them in one transaction, a server those of 8 MiB of data: if such a call fails,
-        some reads may have been counted.
+        An embedded store reads all of them in one transaction, a server those of 8 MiB of data, Valkey or Redis servers
+        those of each place: if such a call fails, some reads may have been counted.
         """
 
     @abstractmethod
     def delete_many(self, tokens: Iterable[str]) -> int:
         """End many sessions in one transaction, or where there is no room for it, in several.
 
-        Returns how many were alive.
+        Returns how many were alive. In servers the sessions of each place end in one transaction.
         """
 
     # The store
 
     @abstractmethod
     def stats(self) -> Stats:
-        """Return counters of the whole store. Cheap enough to be called often."""
+        """Return counters of the whole store. Cheap enough to be called often.
+
+        In servers the sessions are counted one by one: some 800,000 in a second.
+        """
 
     @abstractmethod
     def sweep(self) -> int:
         """Remove expired sessions now instead of at the next `sweep_interval`; return how many.
 
         An expired session is never served; sweeping only frees its space. Returns 0 while another process is sweeping
-        or compacting.
+        or compacting. Servers remove a session by themselves 10 s after its end.
         """
 
     @abstractmethod
@@ -272,6 +281,7 @@ class Store(ABC):
 
         Raises:
             StoreFailed: the disk refused. Every process must close the store; it is recovered when it is reopened.
+            StoreUnavailable: servers had it not on disk in time, or not on as many replicas as endings require.
 
         """
 

@@ -99,7 +99,8 @@ class StoreClosed(StoreError):
 class StoreUnavailable(StoreError):
     """A remote store did not answer: connection lost, server down or overloaded, or time limit exceeded.
 
-    The operation may have been carried out or not; it is not repeated. The next call connects again.
+    The operation may have been carried out or not; it is not repeated. The next call connects again. In Valkey or Redis
+    servers it also says that a change was carried out, and that fewer replicas have it than were asked for.
     """
 
     def __init__(self, location: str, reason: str) -> None:
