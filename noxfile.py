@@ -19,13 +19,15 @@ OLD = ("-q", "-n", "2", "-p", "no:cacheprovider", "-o", "filterwarnings=default"
 WEB_TESTS = ("gunicorn", "httpx", "httpx2", "hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "trio", "uvicorn")
 
 
+def lowest(requirements: list[str]) -> list[str]:
+    """Return the oldest versions that requirements allow."""
+    pinned = (re.match(r"([a-z0-9-]+(?:\[[a-z,]+\])?)>=([0-9.]+)", each) for each in requirements)
+    return [f"{found[1]}=={found[2]}" for found in pinned if found]
+
+
 def oldest(extra: str) -> list[str]:
     """Return the oldest versions that an extra allows."""
-    return [
-        requirement.replace(">=", "==")
-        for requirement in PROJECT["project"]["optional-dependencies"][extra]
-        if re.fullmatch(r"[a-z0-9-]+>=[0-9.]+", requirement)
-    ]
+    return lowest(PROJECT["project"]["optional-dependencies"][extra])
 
 
 @nox.session(python=PYTHONS)
@@ -38,8 +40,9 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def dependencies(session: nox.Session) -> None:
     """Run the contract with the oldest versions of what a store needs."""
-    core = [re.sub(r"^([a-z0-9-]+)>=([0-9.]+).*", r"\1==\2", each) for each in PROJECT["project"]["dependencies"]]
-    session.install("-e", ".[grpc]", "hypothesis", "pytest", "pytest-timeout", "pytest-xdist", *core, *oldest("grpc"))
+    core = lowest(PROJECT["project"]["dependencies"])
+    servers = [*oldest("grpc"), *oldest("valkey")]
+    session.install("-e", ".[grpc,valkey]", "hypothesis", "pytest", "pytest-timeout", "pytest-xdist", *core, *servers)
     session.run("python", "-m", "pytest", *OLD, "tests/contract", "-k", "embedded and not model")
 
 
@@ -47,21 +50,21 @@ def dependencies(session: nox.Session) -> None:
 def oldest_frameworks(session: nox.Session) -> None:
     """Run the tests of the adapters with the oldest frameworks that are allowed."""
     frameworks = [each for extra in ("django", "flask", "litestar", "starlette") for each in oldest(extra)]
-    session.install("-e", ".[grpc]", *WEB_TESTS, "fastapi", *frameworks)
+    session.install("-e", ".[grpc,valkey]", *WEB_TESTS, "fastapi", *frameworks)
     session.run("python", "-m", "pytest", *OLD, "tests/frameworks")
 
 
 @nox.session
 def fastapi(session: nox.Session) -> None:
     """Run the tests of FastAPI with the oldest that is allowed, which needs another Starlette."""
-    session.install("-e", ".[grpc]", *WEB_TESTS, *oldest("fastapi"))
+    session.install("-e", ".[grpc,valkey]", *WEB_TESTS, *oldest("fastapi"))
     session.run("python", "-m", "pytest", *OLD, "tests/frameworks/test_fastapi.py")
 
 
 @nox.session
 def django(session: nox.Session) -> None:
     """Run the tests of Django with the one that gets fixes longest."""
-    session.install("-e", ".[grpc]", *WEB_TESTS, "django==5.2.*")
+    session.install("-e", ".[grpc,valkey]", *WEB_TESTS, "django==5.2.*")
     session.run("python", "-m", "pytest", *OLD, "tests/frameworks/django")
 
 

@@ -9,7 +9,6 @@ import pytest
 from litestar import Litestar, Request, WebSocket, get, post, websocket
 from litestar.middleware import DefineMiddleware
 from litestar.plugins.flash import FlashConfig, FlashPlugin, flash
-from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.security.session_auth import SessionAuth
 from litestar.template.config import TemplateConfig
@@ -17,6 +16,11 @@ from litestar.testing import TestClient
 
 import crudjt
 from crudjt.contrib.litestar import SessionBackend, SessionConfig, SessionMiddleware, session_of
+
+try:
+    from litestar.plugins.jinja import JinjaTemplateEngine
+except ModuleNotFoundError:  # the oldest Litestar that is allowed has it elsewhere, where a newer one warns
+    from litestar.contrib.jinja import JinjaTemplateEngine
 
 AnyRequest = Request[Any, Any, Any]
 

@@ -105,6 +105,16 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(2 * INSTALLATION_SECONDS)
+def test_the_readme_of_the_package_has_no_link_into_the_repository(core: Path, tmp_path: Path) -> None:
+    code = "from importlib.metadata import metadata; print(metadata('crudjt-store').get_payload())"
+    readme = run(core / "python", "-c", code, cwd=tmp_path).stdout
+    assert readme.startswith("# ")
+    assert re.findall(r"\]\((?!https?://)[^)]*\)", readme) == []
+    assert "![" not in readme
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * INSTALLATION_SECONDS)
 def test_the_core_alone_keeps_sessions_in_a_directory(core: Path, tmp_path: Path) -> None:
     code = (
         "import crudjt, crudjt.aio, crudjt.testing\n"
