@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contestants import Contestant
-from benchmarks.processes import redis_server
+from benchmarks.processes import redis_server, valkey_server
 from benchmarks.rounds import Section
 from benchmarks.work.settings import Settings
 
@@ -40,8 +40,8 @@ def describe(settings: Settings, command: str) -> dict[str, str]:
 
 def _versions(contestant: Contestant) -> str:
     versions = contestant.versions()
-    program = redis_server()
-    if contestant.peer.redis and program:
+    program = valkey_server() if contestant.peer.valkey else redis_server() if contestant.peer.redis else None
+    if program:
         answer = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
         versions["server"] = next(word[2:] for word in answer.split() if word.startswith("v="))
     return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -28,6 +28,7 @@ def on_servers_turn(contestant: Contestant, operations: int, *, clustered: bool)
 def memory_turn(contestant: Contestant, operations: int) -> Costs:
     """Return the memory that each of many sessions takes on one server."""
     with contestant.turn() as place:
+        contestant.run("fill", place, operations=operations, payload=PAYLOAD)  # scripts and buffers are there now
         before = used_memory(place)
         contestant.run("fill", place, operations=operations, payload=PAYLOAD)
         return {"bytes a session": (used_memory(place) - before) / operations}
@@ -51,7 +52,7 @@ def on_servers(settings: Settings) -> Iterator[Section]:
         yield take_turns(section, turns, settings.rounds)
     section = Section("cluster", f"memory of a session of {PAYLOAD} bytes on one server", unit="", base=ON_SERVERS.name)
     turns = {
-        contestant.peer.name: partial(memory_turn, contestant, operations)
+        contestant.peer.name: partial(memory_turn, contestant, settings.operations)
         for contestant in settings.of(*PEERS_ON_SERVERS)
     }
     yield take_turns(section, turns, 1)
