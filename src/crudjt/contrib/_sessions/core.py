@@ -208,58 +208,64 @@ def _rotate(held: Held, left: Left) -> Steps:
     set and nothing else; without a login nothing is written.
     """
     subject: str | KeepType | None = left.subject if left.login else KEEP
-    wanted, version = left.data, held.version
-    stored, after = storable(wanted)
+    stored, after = storable(left.data)
     changed = not held.equals(after, left.sets)
-    conflicts = 0
-    while True:
+
+    def rotation(wanted: Data, stored: Data, version: int) -> Call:
         lifetime = left.lifetime(wanted, None if left.login else held) if left.login or changed else Lifetime()
         data, expected = (stored, version) if changed else (None, None)
-        answer = yield Rotate(held.token, data, subject, lifetime, expected)
-        if isinstance(answer, VersionConflict):
-            theirs = yield Peek(held.token)
-            if theirs is None:
-                return (yield from _ended_elsewhere(held, left))
-            conflicts += 1
-            if conflicts == _MAX_CONFLICTS:
-                raise answer
-            version, wanted = theirs.version, merge(held.before, left.data, theirs.data)
-            stored, after = storable(wanted)
-            continue
-        if answer is None:
-            return (yield from _ended_elsewhere(held, left))
-        now = Held(answer, None, left.subject, version + changed, after, None if left.login else held.read)
-        return Done("set", now, None if wanted is left.data else wanted)
+        return Rotate(held.token, data, subject, lifetime, expected)
+
+    token, wanted, after, version = yield from _merged(held, left, stored, after, rotation)
+    if token is None:
+        return (yield from _ended_elsewhere(held, left))
+    now = Held(token, None, left.subject, version + changed, after, None if left.login else held.read)
+    return Done("set", now, None if wanted is left.data else wanted)
 
 
 def _update(held: Held, left: Left) -> Steps:
     """Write the keys that a request changed, over what other requests have stored since it read the session."""
-    wanted, version = left.data, held.version
-    stored, after = storable(wanted)
+    stored, after = storable(left.data)
     if held.equals(after, left.sets):
         if not left.touches:
             return Done("keep", held)
-        alive = yield Touch(held.token, left.lifetime(wanted, held))
+        alive = yield Touch(held.token, left.lifetime(left.data, held))
         return Done("keep", held) if alive else (yield from _ended_elsewhere(held, left))
+
+    def update(wanted: Data, stored: Data, version: int) -> Call:
+        return Update(held.token, stored, left.lifetime(wanted, held), version)
+
+    alive, wanted, after, version = yield from _merged(held, left, stored, after, update)
+    if not alive:
+        return (yield from _ended_elsewhere(held, left))
+    if not wanted and left.subject is None and not left.keeps_empty:
+        return (yield from _end(held))
+    now = Held(held.token, held.id, held.subject, version + 1, after, held.read)
+    return Done("keep", now, None if wanted is left.data else wanted)
+
+
+def _merged(
+    held: Held, left: Left, stored: Data, after: bytes, change: Callable[[Data, Data, int], Call]
+) -> Generator[Call, Any, tuple[Any, Data, bytes, int]]:
+    """Yield a change, with the keys of other requests merged in, until none of them has come between.
+
+    `change` takes data, the same as the store takes it, and the version that it replaces. Returns the answer of the
+    store, ``None`` if the session has ended; the data, also packed; and the version that it replaced.
+    """
+    wanted, version = left.data, held.version
     conflicts = 0
     while True:
-        answer = yield Update(held.token, stored, left.lifetime(wanted, held), version)
-        if isinstance(answer, VersionConflict):
-            theirs = yield Peek(held.token)
-            if theirs is None:
-                return (yield from _ended_elsewhere(held, left))
-            conflicts += 1
-            if conflicts == _MAX_CONFLICTS:
-                raise answer
-            version, wanted = theirs.version, merge(held.before, left.data, theirs.data)
-            stored, after = storable(wanted)
-            continue
-        if not answer:
-            return (yield from _ended_elsewhere(held, left))
-        if not wanted and left.subject is None and not left.keeps_empty:
-            return (yield from _end(held))
-        now = Held(held.token, held.id, held.subject, version + 1, after, held.read)
-        return Done("keep", now, None if wanted is left.data else wanted)
+        answer = yield change(wanted, stored, version)
+        if not isinstance(answer, VersionConflict):
+            return answer, wanted, after, version
+        theirs = yield Peek(held.token)
+        if theirs is None:
+            return None, wanted, after, version
+        conflicts += 1
+        if conflicts == _MAX_CONFLICTS:
+            raise answer
+        version, wanted = theirs.version, merge(held.before, left.data, theirs.data)
+        stored, after = storable(wanted)
 
 
 def _ended_elsewhere(held: Held, left: Left) -> Steps:
