@@ -159,7 +159,7 @@ def test_reads_go_on_when_dead_processes_have_left_every_reader_slot_taken(
     path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(view, "_LOCK_FILE_BYTES", 8192)
-    monkeypatch.setattr(view, "_READERS", 100)
+    monkeypatch.setattr(view, "MAX_READERS", 100)
     monkeypatch.setattr(view, "_SPARE_READS", 0)
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
         token = store.create({"n": 0})
