@@ -1,7 +1,7 @@
 """Django: no session middleware; ours; signed cookies; the cache backend on Django's Redis cache.
 
 A login does what `django.contrib.auth.login` does to a session: it cycles the key, where ours does that by itself, and
-sets the id of the user.
+sets the id of the user, the backend and the hash of the password.
 """
 
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 
 import django
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
@@ -17,6 +17,8 @@ from django.urls import path
 from benchmarks.keys import SECRET_KEY
 from benchmarks.sites import catalogue, interface
 from benchmarks.sites.interface import IDLE_SECONDS, LIFETIME_SECONDS, SECRET, VIEWS, Setup
+
+_HASH = "5a" * 32  # of the password, by which Django notices that it was changed
 
 _ENGINES = {
     catalogue.OURS: "crudjt.contrib.django",
@@ -68,6 +70,8 @@ def _view(setup: Setup, name: str) -> Any:
             session.cycle_key()
         if logs_in:
             session[SESSION_KEY] = "1000042"
+            session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+            session[HASH_SESSION_KEY] = _HASH
             return HttpResponse("logged in")
         return HttpResponse(act(session))
 

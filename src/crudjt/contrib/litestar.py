@@ -93,7 +93,8 @@ class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
             session = await self.load_from_connection(connection)
             _replace(session, scope_session)
         accessed = session.accessed  # before it is stored, which looks at it too
-        cookie = await self.config.sessions.save(session, phase_of(message))
+        sessions = self.config.sessions
+        cookie = None if session.seal_if_stored() else await sessions.save(session, phase_of(message))
         if cookie or accessed:
             add_headers(message, cookie)
         if cookie:

@@ -81,9 +81,11 @@ class Sessions:
 
     async def load(self, token: str | None, kind: type[AnySession]) -> AnySession:
         """Return the session of the value of a cookie, an empty one if it names none that is alive."""
-        if not token:
-            return kind(None, None, self._subject_key)
-        return self.opened(token, await self.store.read(token), kind)
+        return self.opened(token, await self.store.read(token), kind) if token else self.empty(kind)
+
+    def empty(self, kind: type[AnySession]) -> AnySession:
+        """Return a session that is not stored yet."""
+        return kind(None, None, self._subject_key)
 
     def opened(self, token: str, session: crudjt.Session | None, kind: type[AnySession]) -> AnySession:
         """Return the session of a token that was read, an empty one if it names none."""
@@ -92,10 +94,10 @@ class Sessions:
         return kind(data, held, self._subject_key)
 
     async def save(self, session: BrowserSession, phase: Phase) -> str | None:
-        """Store what was changed; return the cookie to set, ``None`` for no change."""
-        if session.is_stored:  # as most requests leave it
-            session.seal()
-            return None
+        """Store what was changed; return the cookie to set, ``None`` for no change.
+
+        Most requests leave nothing to store: call `session.seal_if_stored` first.
+        """
         done = await run(self.store, save(session.held, session.left(self._lifetime, phase)))
         session.take(done)
         if done.cookie == "keep":
@@ -185,10 +187,10 @@ class SessionMiddleware:
             return
         sessions = self._sessions
         token = sessions.cookie.value(scope["headers"])
-        if token:  # as `load`, with one coroutine less
+        if token:  # as `load` does, with one coroutine less
             session = sessions.opened(token, await sessions.store.read(token), BrowserSession)
         else:
-            session = await sessions.load(None, BrowserSession)
+            session = sessions.empty(BrowserSession)
         scope["session"] = session
         failed = False
 
@@ -197,7 +199,7 @@ class SessionMiddleware:
             if message["type"] in WITH_HEADERS:
                 phase = phase_of(message)
                 failed = phase is Phase.FAILED
-                cookie = await sessions.save(session, phase)
+                cookie = None if session.seal_if_stored() else await sessions.save(session, phase)
                 if cookie or session.accessed:
                     add_headers(message, cookie)
                 if cookie:

@@ -213,6 +213,13 @@ class BrowserSession(dict[str, Any]):
         """Note that no cookie can be sent from now on."""
         self._begun = True
 
+    def seal_if_stored(self) -> bool:
+        """Return whether there is nothing to store as the response begins; no cookie can be sent then from now on."""
+        if not self.is_stored:
+            return False
+        self._begun = True
+        return True
+
     def take(self, done: Done) -> None:
         """Take over what was stored."""
         self._held = done.held

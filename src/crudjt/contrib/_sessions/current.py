@@ -18,22 +18,24 @@ class _Request(NamedTuple):
     bearer: str | None
 
 
-_request: ContextVar[_Request] = ContextVar("crudjt_request")
+_Noted = tuple[AsyncStore, BrowserSession | None, str | None]
+
+_request: ContextVar[_Noted] = ContextVar("crudjt_request")
 
 
-def enter(store: AsyncStore, session: BrowserSession | None = None, bearer: str | None = None) -> Token[_Request]:
+def enter(store: AsyncStore, session: BrowserSession | None = None, bearer: str | None = None) -> Token[_Noted]:
     """Note what the current request works with, for the functions below: the session of a cookie, or a bearer token."""
-    return _request.set(_Request(store, session, bearer))
+    return _request.set((store, session, bearer))
 
 
-def leave(token: Token[_Request]) -> None:
+def leave(token: Token[_Noted]) -> None:
     """Forget what `enter` noted."""
     _request.reset(token)
 
 
 def _current() -> _Request:
     try:
-        return _request.get()
+        return _Request(*_request.get())
     except LookupError:
         raise RuntimeError(
             "no request with a session is being served: add the SessionMiddleware, or call the store itself"

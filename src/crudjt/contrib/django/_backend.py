@@ -11,10 +11,10 @@ from crudjt.contrib._sessions.browser import subject_of
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.core import Done, Held, Left, Phase, Steps, found, save
 from crudjt.contrib._sessions.merge import adopt, packed
-from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, MAX_DATA_BYTES, remaining, shortest, timeout
+from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, MAX_DATA_BYTES, remaining, shortest
 from crudjt.contrib.django._async_backend import MISSING, AsyncSessionBase
 from crudjt.contrib.django._middleware import BEGINS, ENDS, LOGINS, called_by, note_current
-from crudjt.contrib.django._store import get_store, setting
+from crudjt.contrib.django._store import get_store, timeout_of
 
 _LOGIN_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
 
@@ -239,7 +239,17 @@ class SessionStore(AsyncSessionBase):
     ) -> Left:
         data = self._session
         subject = subject_of(data.get(SESSION_KEY))
-        return Left(data, subject, self._lifetime, phase, login, rotates, touches=touches, keeps_empty=True)
+        return Left(
+            data,
+            subject,
+            self._lifetime,
+            phase,
+            login,
+            rotates,
+            touches=touches,
+            sets=self._modified,
+            keeps_empty=True,
+        )
 
     def _run(self, steps: Steps) -> Done:
         done = sync.run(get_store(), steps, MAX_DATA_BYTES)
@@ -254,10 +264,12 @@ class SessionStore(AsyncSessionBase):
 
     def _lifetime(self, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
         """Return Django's limits and ours; an expiry that has passed ends the session once it is saved."""
-        lifetime = self.get_expiry_age(expiry=data.get("_session_expiry"))
+        expiry = data.get("_session_expiry")
+        # What Django's `get_expiry_age` returns without an expiry, for which it looks at the clock all the same.
+        lifetime = self.get_expiry_age(expiry=expiry) if expiry else self.get_session_cookie_age()
         self._expired = lifetime <= 0
-        ttl = shortest(max(lifetime, 1), remaining(timeout(setting, ABSOLUTE_TIMEOUT), held))
-        return Lifetime(ttl, timeout(setting, IDLE_TIMEOUT))
+        ttl = shortest(max(lifetime, 1), remaining(timeout_of(ABSOLUTE_TIMEOUT), held))
+        return Lifetime(ttl, timeout_of(IDLE_TIMEOUT))
 
     def _require_headers(self) -> None:
         if self._begun:

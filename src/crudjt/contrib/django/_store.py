@@ -13,19 +13,34 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 import crudjt
-from crudjt.contrib._settings import MAX_DATA_BYTES, OPEN, PREFIX, open_configured
+from crudjt.contrib._settings import MAX_DATA_BYTES, OPEN, PREFIX, open_configured, timeout
 
 LOCATION = f"{PREFIX}LOCATION"
 
 _lock = threading.Lock()
 _open: list[crudjt.Store] = []
 _tests_of_open = [0]  # what `tests` returned when the store was opened
+_timeouts: dict[str, float | None] = {}  # those that were looked up
 _overrides = [0]  # how many tests in force have set the location
 
 
 def setting(name: str) -> Any:
     """Return the value of a setting, ``None`` where it is not set."""
     return getattr(settings, name, None)
+
+
+def timeout_of(name: str) -> float | None:
+    """Return a timeout that is set, in seconds. It is looked up once: a missing setting costs Django microseconds.
+
+    Raises:
+        InvalidParameter: it is not a number above 0.
+
+    """
+    try:
+        return _timeouts[name]
+    except KeyError:
+        value = _timeouts[name] = timeout(setting, name)
+        return value
 
 
 def tests() -> int:
@@ -87,6 +102,7 @@ def _close() -> None:
 
 def _forget(*, setting: str, enter: bool, **_: object) -> None:
     """Close the store when a test overrides its settings; the next call opens the one that they describe then."""
+    _timeouts.pop(setting, None)
     if setting in OPEN:
         with _lock:
             _overrides[0] += (1 if enter else -1) if setting == LOCATION else 0
