@@ -1,5 +1,6 @@
 """A namespace for each test, stores that are closed when it ends, and clusters that are whole when it begins."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import crudjt
 from tests.support.valkey_servers import Cluster, Servers, SingleServer
 from tests.support.valkey_stores import OpenOn, ServerPool, namespace
+from tests.support.waiting import PROMPT
 
 
 @pytest.fixture(name="namespace")
@@ -23,7 +25,13 @@ def open_on(namespace: str, secret_key: str) -> Iterator[OpenOn]:
 
         def open_one(servers: Servers | str, **options: Any) -> crudjt.Store:
             url = servers if isinstance(servers, str) else servers.url(namespace)
-            return opened.enter_context(crudjt.open(url, **{"secret_key": secret_key, **options}))
+            deadline = time.monotonic() + (PROMPT if isinstance(servers, Cluster) else 0)
+            while True:
+                try:
+                    return opened.enter_context(crudjt.open(url, **{"secret_key": secret_key, **options}))
+                except crudjt.StoreUnavailable:  # replicas that have just started may be slow to acknowledge
+                    if time.monotonic() >= deadline:
+                        raise
 
         yield open_one
 

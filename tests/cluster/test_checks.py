@@ -96,6 +96,7 @@ def test_a_full_memory_refuses_new_data_and_stops_no_ending(
     own_server.node.ask("CONFIG", "SET", "maxmemory", used + 200_000)
     with pytest.raises(crudjt.StoreFull):
         tokens.extend(store.create(filler, subject="user 1") for _ in range(1000))
+    own_server.node.ask("CONFIG", "SET", "maxmemory", used)
     before = contents(own_server, namespace)
     with pytest.raises(crudjt.StoreFull):
         store.create(filler, subject="user 1")
@@ -109,5 +110,6 @@ def test_a_full_memory_refuses_new_data_and_stops_no_ending(
     assert store.revoke("user 2") == 10
     assert store.revoke_id(next(iter(store.sessions("user 3"))).id)
     assert store.delete_many(tokens[-3:]) == 3
+    own_server.node.ask("CONFIG", "SET", "maxmemory", used + 500_000)
     assert store.create({"small": True}) is not None
     assert contents(own_server, namespace).differences() == []

@@ -273,6 +273,7 @@ class Cluster(Servers):
             for _ in range(primaries * (1 + replicas)):
                 self._add()
             self._form(primaries)
+            self.heal()
         except BaseException:
             self.close()
             raise
@@ -331,13 +332,14 @@ class Cluster(Servers):
         return node
 
     def heal(self) -> None:
-        """Continue and start again what a test has paused or killed, and wait until the cluster is whole."""
+        """Continue and start again what was paused or killed, and wait until all replicas have what there is."""
         for node in self.nodes:
             if node.is_running:
                 node.resume()
             else:
                 node.restart()
         self.wait_until_whole()
+        assert eventually(lambda: all(map(_is_acknowledged, self.primaries())), PATIENCE), "a replica lags behind"
 
     def running(self) -> list[Node]:
         return [node for node in self.nodes if node.is_running]
@@ -442,6 +444,13 @@ def _is_whole(node: Node, count: int) -> bool:
     if state["cluster_state"] != "ok" or int(state["cluster_known_nodes"]) < count:
         return False
     return node.is_primary or _follows(node)
+
+
+def _is_acknowledged(primary: Node) -> bool:
+    fields = primary.info("replication")
+    replicas = [value for name, value in fields.items() if name.startswith("slave") and "offset=" in value]
+    end = f"offset={fields['master_repl_offset']},"
+    return all("state=online" in each and end in each for each in replicas)
 
 
 def _follows(replica: Node) -> bool:
