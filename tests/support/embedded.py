@@ -53,6 +53,11 @@ def ends_exactly(store: crudjt.Store) -> bool:
     return len(content) >= end.end and not content[end.end :].strip(b"\0")
 
 
+def map_size_of(store: crudjt.Store) -> int:
+    """Return how many bytes of the view LMDB has mapped; its file is as large only where the map can be written."""
+    return int(engine_of(store).view.env.info()["map_size"])
+
+
 def disk_has_failed(store: crudjt.Store) -> bool:
     """Tell whether a sync has failed since the store was last recovered."""
     return engine_of(store).control.failed
