@@ -203,7 +203,7 @@ def test_a_call_that_waits_for_a_thread_is_not_begun_once_it_is_cancelled(
     loop: Loop, path: Path, secret_key: str, gate: Gate
 ) -> None:
     async def cancel_those_that_wait() -> None:
-        async with crudjt.aio.open(path, secret_key=secret_key, clock=gate) as store:
+        async with crudjt.aio.open(path, secret_key=secret_key, clock=gate, writes="thread") as store:
             gate.shut()
             calls = [asyncio.ensure_future(store.create({})) for _ in range(100)]
             await _reached(gate)
