@@ -397,3 +397,36 @@ def test_a_malformed_token_is_never_sent(store: Store) -> None:
         for steps in (operations.read(token), operations.peek(token), operations.delete(token)):
             store.servers.run(steps)
     assert [ask for ask in store.servers.sent if ask.args] == []
+
+
+# Upkeep
+
+
+def test_a_sweep_ends_what_has_expired_and_leaves_what_has_just_been_extended(servers: ModelledServers) -> None:
+    clock = FakeClock()
+    store = Store(servers, clock)
+    expired, extended, alive_ = (store.create({}, ttl=60, subject="x") for _ in range(3))
+    clock.advance(59)
+    assert servers.run(store.operations.touch(alive_, None, KEEP)) is True
+    touch = store.operations.touch(extended, 60, KEEP)
+
+    def extend(ask: Ask) -> None:
+        if ask.args[:1] == (b"SCAN",):
+            servers.before = lambda _ask: None
+            servers.run(touch)
+            clock.advance(1)
+
+    servers.before = extend
+    assert servers.run(store.operations.sweep()) == 1
+    assert [store.peek(token) is not None for token in (expired, extended, alive_)] == [False, True, True]
+    consistent(store)
+
+
+def test_a_sweep_removes_the_entries_of_sessions_that_the_servers_have_removed(servers: ModelledServers) -> None:
+    clock = FakeClock()
+    store = Store(servers, clock)
+    store.create({}, ttl=60, subject="x")
+    servers.keys.clear()
+    clock.advance(121)
+    assert servers.run(store.operations.sweep()) == 0
+    assert servers.indexes == {}
