@@ -12,7 +12,7 @@ from crudjt._backends.valkey.location import Servers
 from crudjt._backends.valkey.replies import address
 from crudjt._backends.valkey.requests import Ask, Node, Reply
 from crudjt._backends.valkey.topology import Topology
-from crudjt.errors import StoreError, StoreInaccessible
+from crudjt.errors import StoreError, StoreInaccessible, StoreUnavailable
 
 logger = logging.getLogger("crudjt")
 
@@ -29,7 +29,8 @@ class Inspector:
     """The known state of the primaries of one store. Threads and event loops share it.
 
     Attributes:
-        blocked: primaries that must not be used, with the reason; ``None`` for one that is not checked yet.
+        blocked: primaries that must not be used, with the reason; `StoreUnavailable`, or ``None``, for one that could
+            not be checked yet.
         replicas: how many replicas must acknowledge a change that must not be lost. Known when a call has returned.
 
     """
@@ -48,7 +49,7 @@ class Inspector:
             full: whether each change must be on disk when it is acknowledged.
 
         """
-        self.blocked: dict[Node, StoreInaccessible | None] = {}
+        self.blocked: dict[Node, StoreInaccessible | StoreUnavailable | None] = {}
         self.replicas = 0 if replicas is None else replicas
         self._location = servers.location
         self._namespace = servers.namespace.encode()
@@ -144,7 +145,7 @@ class Inspector:
         for text, nodes in noted.items():
             logger.warning("%s: %s: %s", self._location, ", ".join(nodes), text)
         for node, outcomes in answers.items():
-            if isinstance(outcomes[0], StoreInaccessible) and node not in known:
+            if isinstance(outcomes[0], StoreInaccessible | StoreUnavailable) and node not in known:
                 self.blocked[node] = outcomes[0]
 
     def _info(self, outcome: Outcome) -> dict[str, str] | None:
@@ -180,7 +181,7 @@ class Inspector:
         waiting = {node: reason for node, reason in self.blocked.items() if node not in self._passed}
         self.blocked = {**waiting, **self._wrong_clocks}
         self._passed = self._passed.intersection(primaries)  # one that comes back is checked again
-        refusals = [reason for reason in self.blocked.values() if reason is not None]
+        refusals = [reason for reason in self.blocked.values() if isinstance(reason, StoreInaccessible)]
         if not self._opened and refusals:
             raise refusals[0]
         self._opened = self._opened or bool(self._passed)

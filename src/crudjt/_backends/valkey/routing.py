@@ -144,6 +144,8 @@ class Step:
                 reason = blocked[batch.node]
                 if reason is None:
                     self.not_sent(batch, _NOT_CHECKED)
+                elif isinstance(reason, StoreUnavailable):
+                    self.not_sent(batch, reason.reason.partition(": ")[2])
                 else:
                     self.failed(batch, reason)
         return [batch for batch in batches if batch.node not in blocked]
