@@ -120,8 +120,9 @@ class Connections:
             raise
         else:
             self._release(node, link)
-            if not any(isinstance(value, ErrorReply) for value in values):
-                return Reply(values[0], values[1] if ask.replicas else 0)
+            value, acknowledged = values[0], values[1] if ask.replicas else 0
+            if not (isinstance(value, ErrorReply) or isinstance(acknowledged, ErrorReply)):
+                return Reply(value, acknowledged)
         step = Step(asks, self.topology, self.servers.location)
         self._take(step, Batch(node, commands, positions, ask.replicas), values, error)
         return step
