@@ -1,6 +1,7 @@
 """Processes that end without closing their stores, or stand still: nothing is lost, and no other process waits."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,3 +147,52 @@ def test_a_stopped_process_disturbs_nobody(path: Path, secret_key: str) -> None:
             idle.leave()
             assert reader.ask("stop") > 0
             reader.finish()
+
+
+_OPEN_AND_LOOK = """
+import sys
+import crudjt
+with crudjt.open(sys.argv[1], secret_key=sys.argv[2]) as store:
+    print(all(store.peek(token) for token in sys.argv[3:]))
+"""
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_process_that_dies_while_it_opens_the_view_loses_nothing_for_one_that_waits_for_it(
+    path: Path, secret_key: str, tmp_path: Path, count: int
+) -> None:
+    """The first to open it initializes LMDB's lock file; it dies in the middle, stopped at a call that comes after."""
+    with crudjt.open(path, secret_key=secret_key) as store:
+        tokens = [store.create({}) for _ in range(count)]
+    opening: list[str | Path] = [sys.executable, "-c", _OPEN_AND_LOOK, path, secret_key, *tokens]
+    trace = tmp_path / "trace"
+    trace.touch()
+    strace: list[str | Path] = [
+        "strace",
+        "-f",
+        "-o",
+        trace,
+        "-e",
+        "trace=ftruncate",
+        "-e",
+        "inject=ftruncate:signal=STOP:when=1",
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([*strace, *opening], env=environment) as first:
+        assert eventually(lambda: "stopped by SIGSTOP" in trace.read_text(), PATIENCE)
+        with subprocess.Popen(opening, env=environment, stdout=subprocess.PIPE, text=True) as second:
+            assert eventually(lambda: _waits_for_view(path), PATIENCE)
+            os.kill(_child_of(first.pid), signal.SIGKILL)
+            assert second.communicate(timeout=PATIENCE)[0] == "True\n"
+
+
+def _child_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def _waits_for_view(path: Path) -> bool:
+    """Tell whether a process waits for a lock on the view."""
+    inodes = {str(file.stat().st_ino) for file in (path / "view", path / "view" / "lock.mdb")}
+    waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
+    return any(fields[6].rpartition(":")[2] in inodes for fields in waiting)

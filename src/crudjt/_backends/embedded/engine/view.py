@@ -33,6 +33,7 @@ from crudjt._core.changes import SESSION, SUBJECT
 from crudjt._core.process_guard import guard
 from crudjt._core.record import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
 from crudjt._filesystem import host, ownership
+from crudjt._filesystem.flock import alone_in
 
 SEGMENT_KEY = b"m"
 
@@ -71,21 +72,15 @@ class View:
         self.map_size = MAP_TO_SIZE * max_size
         self.preallocates = host.file_system(directory) in host.PREALLOCATING_FILE_SYSTEMS
         self._prepare_files()
-        try:
-            self.env = lmdb.open(
-                str(directory),
-                map_size=self.map_size,
-                mode=ownership.FILE_MODE,
-                sync=False,
-                metasync=False,
-                writemap=self.preallocates,
-                max_readers=MAX_READERS,
-                max_spare_txns=_SPARE_READS,
-                max_dbs=0,
-                lib_version=LIB_VERSION,
-            )
-        except lmdb.Error as error:
-            raise translated(error, directory) from error
+        self.env = _open(
+            directory,
+            map_size=self.map_size,
+            mode=ownership.FILE_MODE,
+            sync=False,
+            metasync=False,
+            writemap=self.preallocates,
+            max_spare_txns=_SPARE_READS,
+        )
         self.page_bytes = int(self.env.stat()["psize"])
         # How many pages the tree may have after a transaction that ends as many sessions as it begins.
         self.limit_of_ending = _ENDING_TO_SIZE * max_size // self.page_bytes
@@ -253,22 +248,24 @@ def opened_to_read(directory: Path, map_size: int) -> Generator[Callable[[], Sna
 
     The process must not have the tree open already: closing the second one would drop the locks of the first.
     """
-    try:
-        env = lmdb.open(
-            str(directory),
-            map_size=map_size,
-            readonly=True,
-            create=False,
-            max_readers=MAX_READERS,
-            max_dbs=0,
-            lib_version=LIB_VERSION,
-        )
-    except lmdb.Error as error:
-        raise translated(error, directory) from error
+    env = _open(directory, map_size=map_size, readonly=True, create=False)
     try:
         yield env.begin
     finally:
         env.close()
+
+
+def _open(directory: Path, **options: Any) -> lmdb.Environment:
+    """Open a tree, one process after the other.
+
+    The first process to open it initializes LMDB's lock file. One that waits for it in LMDB, and not here, would go on
+    with what a death has left half made: the last commit would be lost.
+    """
+    try:
+        with alone_in(directory):
+            return lmdb.open(str(directory), max_readers=MAX_READERS, max_dbs=0, lib_version=LIB_VERSION, **options)
+    except lmdb.Error as error:
+        raise translated(error, directory) from error
 
 
 class _OpenTrees:
