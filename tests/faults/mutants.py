@@ -105,7 +105,7 @@ MUTANTS = [
         "a header is believed before the record is opened",
         defects.header_believed_unopened, damage.run, 4, quick=True,
     ),
-    Mutant("revoke looks once", defects.revoke_looks_once, histories.run, 60),
+    Mutant("revoke looks once", defects.revoke_looks_once, histories.run, 300),
     Mutant("a fork is not noticed", defects.fork_not_noticed, forks.run, 2),
     Mutant("files that were replaced are not noticed", defects.replaced_files_not_noticed, replaced_files.run, 4),
     Mutant("a commit does not compare", defects_on_servers.commit_does_not_compare, lost_replies.run, 3),
