@@ -1,21 +1,14 @@
-"""`open`: from a location to the backend that opens it.
-
-A location is a directory or a URL, and the scheme of a URL names the backend. The backends of crudjt are listed here;
-another package adds one with an entry point in the group ``crudjt.backends``, whose name is the scheme and whose value
-is a module with the members of `Backend`. A backend is imported when a location of its scheme is opened.
-"""
+"""`open`: from a location and options to a store. A location is a directory or a URL."""
 
 import os
 import re
-from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
 from crudjt._core.clock import Clock, system_clock
 from crudjt._core.options import DEFAULT_MAX_CACHE_BYTES, DEFAULT_MAX_DATA_BYTES, Durability
-from crudjt._core.report import Report
+from crudjt._registry import Backend, backend_of, scheme_of
 from crudjt.base import Store
 from crudjt.errors import InvalidParameter, InvalidType
 
@@ -27,23 +20,6 @@ PATH_VARIABLE = "CRUDJT_PATH"  # its older name
 
 SYSTEM_LOCATION = Path("/var/lib/store_jt")
 PROJECT_LOCATION = "store_jt"
-
-ENTRY_POINTS = "crudjt.backends"
-DIRECTORY_BACKEND = "crudjt._backends.embedded"
-BACKENDS = {
-    "grpc": "crudjt._backends.grpc",
-    "grpcs": "crudjt._backends.grpc",
-    "unix": "crudjt._backends.grpc",
-    "valkey": "crudjt._backends.valkey",
-    "valkeys": "crudjt._backends.valkey",
-    "valkey+cluster": "crudjt._backends.valkey",
-    "valkeys+cluster": "crudjt._backends.valkey",
-    "redis": "crudjt._backends.valkey",
-    "rediss": "crudjt._backends.valkey",
-    "redis+cluster": "crudjt._backends.valkey",
-    "rediss+cluster": "crudjt._backends.valkey",
-}
-"""The modules of our own backends, by scheme."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two characters or more: C:\sessions is a path
 
@@ -73,60 +49,6 @@ class OpenOptions(TypedDict, total=False):
     replicas: int | None
     assume: Collection[str]
     moving_to: str | None
-
-
-class Backend(Protocol):
-    """A module that opens the locations of some schemes. Importing it does not import its driver."""
-
-    @property
-    @abstractmethod
-    def SCHEMES(self) -> Collection[str]:  # noqa: N802 - a constant of the module
-        """The URL schemes that it opens, in lower case."""
-
-    @property
-    @abstractmethod
-    def OPTIONS(self) -> Collection[str]:  # noqa: N802 - a constant of the module
-        """The options of `crudjt.open` that it takes. Any other is refused."""
-
-    def parse(self, location: Any, options: Mapping[str, Any]) -> Any:
-        """Check a location and its options, and return what `open_store` needs. Connects to nothing.
-
-        Args:
-            location: the URL as it was given; for the backend of directories, an absolute path.
-            options: some of `OPTIONS`, with their values.
-
-        Raises:
-            InvalidParameter: the location or an option is not usable.
-
-        """
-
-    @abstractmethod
-    def open_store(self, parsed: Any) -> Store:
-        """Open the store that `parse` returned."""
-
-
-class Examine(Protocol):
-    """The optional member ``examine`` of a `Backend`: checks its stores for the command ``crudjt doctor``."""
-
-    def __call__(
-        self, location: Any, options: Mapping[str, Any], *, repair: bool, progress: Callable[[int, int], object]
-    ) -> Report:
-        """Check a store, without a secret key, and repair it first if told to.
-
-        Args:
-            location: as for `Backend.parse`.
-            options: how to connect to the store.
-            repair: whether to change anything.
-            progress: takes how much is done, and how much there is to do, in any unit.
-
-        """
-        ...
-
-
-def examiner(place: str | Path) -> Examine | None:
-    """Return what checks the stores of a backend, ``None`` if it has no such thing; `place` is as for `backend_of`."""
-    found: Examine | None = getattr(backend_of(place), "examine", None)
-    return found
 
 
 class Parsed(NamedTuple):
@@ -290,7 +212,7 @@ def parse(location: Location | None, options: OpenOptions) -> Parsed:
     resolved = resolve(location)
     backend = backend_of(resolved)
     for name in _not_for(backend, given):
-        kind = "a directory" if isinstance(resolved, Path) else f"a location with {_scheme(resolved)}:"
+        kind = "a directory" if isinstance(resolved, Path) else f"a location with {scheme_of(resolved)}:"
         raise InvalidParameter(name, f"{name} is not for {kind}, which takes {', '.join(sorted(backend.OPTIONS))}")
     return _parsed(backend, resolved, given)
 
@@ -304,7 +226,7 @@ def _parse_move(location: Location | None, moving_to: str, given: dict[str, Any]
         raise InvalidParameter("moving_to", "moving_to must be the URL of Valkey or Redis servers (valkey+cluster://…)")
     for name in _not_for(here, given):
         if name not in there.OPTIONS:
-            raise InvalidParameter(name, f"{name} is neither for a directory nor for {_scheme(moving_to)}:")
+            raise InvalidParameter(name, f"{name} is neither for a directory nor for {scheme_of(moving_to)}:")
     levels = {"durability": "interval"} if given.get("durability") == "replicated" else {}
     return _parsed(here, source, {**given, **levels})._replace(destination=_parsed(there, destination, given))
 
@@ -343,35 +265,6 @@ def resolve(location: Location | None) -> str | Path:
         return Path(path).expanduser().absolute()
     except RuntimeError:
         raise InvalidParameter("location", "location begins with ~ and an unknown user; write the path out") from None
-
-
-def backend_of(location: str | Path) -> Backend:
-    """Return the backend of a location that `resolve` returned, imported.
-
-    Raises:
-        InvalidParameter: no backend has its scheme.
-
-    """
-    if isinstance(location, Path):
-        return cast("Backend", import_module(DIRECTORY_BACKEND))
-    scheme = _scheme(location)
-    if scheme in BACKENDS:
-        return cast("Backend", import_module(BACKENDS[scheme]))
-    from importlib.metadata import entry_points  # noqa: PLC0415 - takes long to import
-
-    others = {each.name.lower(): each for each in entry_points(group=ENTRY_POINTS)}
-    if scheme in others:
-        return cast("Backend", others[scheme].load())
-    known = ", ".join(f"{each}:" for each in sorted(BACKENDS.keys() | others.keys()))
-    raise InvalidParameter(
-        "location",
-        f"location begins with {scheme}:, which is not a known scheme ({known}); to open a directory with this "
-        "name, put ./ before it or pass a pathlib.Path",
-    )
-
-
-def _scheme(url: str) -> str:
-    return url.partition(":")[0].lower()
 
 
 def default_location() -> Location:

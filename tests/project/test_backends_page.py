@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt import opening
+from crudjt import _registry
 from crudjt.testing import StoreContract
 
 PAGE = Path(__file__).parents[2] / "docs" / "backends.md"
@@ -25,7 +25,7 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret_key: str) -> d
     monkeypatch.setenv("CRUDJT_SECRET_KEY", secret_key)
     monkeypatch.setitem(sys.modules, "our_tenants", module)
     [(scheme, value)] = re.findall(r'"crudjt\.backends"\]\n(\w+) = "(\w+)"', PAGE.read_text())
-    entry_points = EntryPoints([EntryPoint(scheme, value, opening.ENTRY_POINTS)])
+    entry_points = EntryPoints([EntryPoint(scheme, value, _registry.ENTRY_POINTS)])
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: entry_points)
     for block in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL):
         exec(compile(block, str(PAGE), "exec"), vars(module))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt import KEEP, KeepType, opening
+from crudjt import KEEP, KeepType, _registry
 
 Duration = float | timedelta
 
@@ -151,5 +151,5 @@ def register_near(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def register(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     """Make the backend above that of a scheme, as the installation of a package would."""
-    entry_points = EntryPoints([EntryPoint(scheme, "near_store", opening.ENTRY_POINTS)])
+    entry_points = EntryPoints([EntryPoint(scheme, "near_store", _registry.ENTRY_POINTS)])
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: entry_points)

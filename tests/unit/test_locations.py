@@ -12,7 +12,7 @@ import pytest
 
 import crudjt
 import crudjt.aio
-from crudjt import opening
+from crudjt import _registry, opening
 from tests.support.delegating import DelegatingStore, register, register_near
 
 
@@ -135,7 +135,7 @@ def test_the_options_that_are_passed_on_are_those_of_open() -> None:
 
 
 def test_each_option_of_open_is_taken_by_a_backend_and_there_is_no_other() -> None:
-    modules = {opening.DIRECTORY_BACKEND, *opening.BACKENDS.values()}
+    modules = {_registry.DIRECTORY_BACKEND, *_registry.BACKENDS.values()}
     taken = set[str]().union(*(import_module(module).OPTIONS for module in modules))
     assert taken | {"moving_to"} == opening.OpenOptions.__annotations__.keys()  # which needs two of them
 
@@ -144,8 +144,8 @@ def test_each_option_of_open_is_taken_by_a_backend_and_there_is_no_other() -> No
 
 
 def test_the_registry_has_the_schemes_of_each_backend() -> None:
-    for module in {opening.DIRECTORY_BACKEND, *opening.BACKENDS.values()}:
-        of_module = {scheme for scheme, each in opening.BACKENDS.items() if each == module}
+    for module in {_registry.DIRECTORY_BACKEND, *_registry.BACKENDS.values()}:
+        of_module = {scheme for scheme, each in _registry.BACKENDS.items() if each == module}
         assert set(import_module(module).SCHEMES) == of_module
 
 
@@ -181,4 +181,4 @@ def test_an_entry_point_adds_the_backend_of_another_package(secret_key: str) -> 
 
 def test_no_other_package_takes_a_scheme_of_ours(backend: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, "grpc")
-    assert opening.backend_of("grpc://localhost") is not backend
+    assert _registry.backend_of("grpc://localhost") is not backend

@@ -12,12 +12,13 @@ import msgspec
 from crudjt._backends.embedded.engine.directory import holds_store, prepare_directory
 from crudjt._backends.grpc.location import access_token_in
 from crudjt._core.keyring import generate_secret_key
+from crudjt._registry import backend_of
 from crudjt.base import Store
 from crudjt.cli import keys
 from crudjt.cli.notices import inform, warn
 from crudjt.cli.progress import progress
 from crudjt.errors import InvalidParameter, StoreInaccessible
-from crudjt.opening import Location, OpenOptions, backend_of, parse, resolve
+from crudjt.opening import Location, OpenOptions, parse, resolve
 
 _OF_DIRECTORIES = frozenset({"allow_shared_directory"})
 _OF_SERVERS = frozenset({"replicas", "assume"})

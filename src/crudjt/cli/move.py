@@ -8,11 +8,12 @@ import click
 
 from crudjt._moving import mover
 from crudjt._moving.ports import Destination, Source
+from crudjt._registry import backend_of
 from crudjt.cli.context import Settings
 from crudjt.cli.notices import inform, warn
 from crudjt.cli.options import json_option, store_option
 from crudjt.cli.progress import progress
-from crudjt.opening import Parsed, backend_of, parse, resolve
+from crudjt.opening import Parsed, parse, resolve
 
 _NOT_MOVED = 1
 _NAMED = 20  # sessions, in words

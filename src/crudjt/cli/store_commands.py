@@ -10,12 +10,12 @@ from crudjt._backends.embedded.engine.backup import copy_read_only
 from crudjt._backends.embedded.engine.directory import holds_store
 from crudjt._core.keyring import generate_secret_key
 from crudjt._filesystem import is_read_only
+from crudjt._registry import examiner
 from crudjt.base import Store
 from crudjt.cli.context import Settings
 from crudjt.cli.options import json_option, path_argument
 from crudjt.cli.output import show_report
 from crudjt.cli.progress import Work, progress
-from crudjt.opening import examiner
 
 
 @click.command()

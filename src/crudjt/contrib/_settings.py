@@ -8,6 +8,7 @@ from typing import Any
 
 import crudjt
 from crudjt import opening
+from crudjt._registry import backend_of
 from crudjt.contrib._sessions.core import Held
 
 PREFIX = "CRUDJT_"
@@ -43,7 +44,7 @@ def open_existing(setting: Callable[[str], Any]) -> crudjt.Store:
         StoreError: the store cannot be opened, or is not there.
 
     """
-    may_make = "create" in opening.backend_of(location(setting)).OPTIONS
+    may_make = "create" in backend_of(location(setting)).OPTIONS
     create = f"{PREFIX}CREATE"
     return _parsed(lambda name: False if name == create and may_make else setting(name)).open()
 
