@@ -30,11 +30,13 @@ ASYNC_BACKENDS: dict[str, Backend] = {
 # On servers: the kind of the deployment, the engine, and whether the calls are awaited.
 ON_SERVERS: dict[str, tuple[str, str, bool]] = {
     "valkey": ("cluster", "valkey", False),
+    "async_redis": ("cluster", "redis", True),
     "async_valkey": ("cluster", "valkey", True),
-    "valkey_single": ("single", "valkey", False),
     "redis": ("cluster", "redis", False),
+    "valkey_single": ("single", "valkey", False),
     "async_redis_single": ("single", "redis", True),
 }
+USUAL_SERVERS = {"valkey", "async_redis"}  # both engines and both drivers; the other combinations are marked `matrix`
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +48,7 @@ def loop() -> Iterator[Loop]:
 # The fast run has one backend in this process, one behind a server, and one that is awaited.
 FAST = {"embedded", "remote", "async"}
 # Tables of arguments: how a store checks and packs them is one code, but for what goes through a server.
-TABLE, FAST_TABLE = {"embedded", "remote", "valkey"}, {"embedded"}
+TABLE, FAST_TABLE = {"embedded", "remote"}, {"embedded"}
 EVERY = BACKENDS.keys() | ASYNC_BACKENDS.keys() | ON_SERVERS.keys()
 
 
@@ -57,8 +59,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names, fast = (TABLE, FAST_TABLE) if marker("table") else (EVERY, FAST)
         if marker("log") or marker("any_key"):
             names = names - ON_SERVERS.keys()
-        marked = [pytest.param(name, marks=[] if name in fast else [pytest.mark.slow]) for name in sorted(names)]
+        marked = [pytest.param(name, marks=_marks(name, fast)) for name in sorted(names)]
         metafunc.parametrize("backend", marked, indirect=True)
+
+
+def _marks(name: str, fast: set[str]) -> list[pytest.MarkDecorator]:
+    if name in ON_SERVERS.keys() - USUAL_SERVERS:
+        return [pytest.mark.slow, pytest.mark.matrix]
+    return [] if name in fast else [pytest.mark.slow]
 
 
 @pytest.fixture
