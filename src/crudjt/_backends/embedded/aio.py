@@ -89,9 +89,9 @@ class AsyncEmbeddedStore(AsyncStore):
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
-        if self._at_once():
+        if self._at_once():  # as `_write`, without packing the arguments twice; so in `rotate`
             return self._store.update(token, data, ttl, max_reads, idle=idle, if_version=if_version)
-        return await self._write(self._store.update, token, data, ttl, max_reads, idle=idle, if_version=if_version)
+        return await self._in_thread(self._store.update, token, data, ttl, max_reads, idle=idle, if_version=if_version)
 
     async def touch(
         self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
@@ -111,7 +111,7 @@ class AsyncEmbeddedStore(AsyncStore):
         if self._at_once():
             return self._store.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
         changes = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
-        return await self._write(self._store.rotate, token, if_version=if_version, **changes)
+        return await self._in_thread(self._store.rotate, token, if_version=if_version, **changes)
 
     async def delete(self, token: str) -> bool:
         return await self._write(self._store.delete, token)
@@ -170,17 +170,17 @@ class AsyncEmbeddedStore(AsyncStore):
 
     def _at_once(self) -> bool:
         """Return whether a write is to be made on the thread of the loop."""
-        threads = self._threads
         # While a long call runs, no write is: it might have to wait for that one.
-        return (
-            not (threads.long or threads.closing)
-            and (self._inline or self._looks_now)
-            and (self._inline or self._store.writes_at_once())
-        )
+        if self._threads.long or self._threads.closing:
+            return False
+        return self._inline or (self._looks_now and self._store.writes_at_once())
 
     async def _write(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
         if self._at_once():
             return call(*arguments, **keywords)
+        return await self._in_thread(call, *arguments, **keywords)
+
+    async def _in_thread(self, call: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
         if self._looks and not self._looks_now:
             return await self._threads.run_short(self._write_first, call, *arguments, **keywords)
         return await self._threads.run_short(call, *arguments, **keywords)
