@@ -9,13 +9,12 @@ from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.location import Embedded
 from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.changes import SESSION, Change, Decision, Reader
-from crudjt._core.clock import NS_PER_MS
 from crudjt._core.keyring import Key
 from crudjt._core.moves import Identity, Marked, Note, is_mark, is_record
 from crudjt._core.record import FLAGS_OFFSET, DamagedRecord, split_payload, unseal
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.tokens import PLACE, token_block
+from crudjt._core.tokens import PLACE
 from crudjt._core.validation import checked_subject
 from crudjt.errors import StoreInaccessible
 
@@ -126,29 +125,16 @@ class EmbeddedSource(EmbeddedStore):
     def sessions_and_marks(self, subject: str) -> tuple[list[Session], Mapping[bytes, bytes]]:
         """Return the live sessions of a subject, and the marks of others, by id."""
         checked_subject(subject)
-        found, hiding = list[Session](), _Hiding(_Committed(self._here))
-        for key, _, ids in self._filed(subject):
-            for id_ in ids:
-                session = self._live(hiding, key, id_)
-                if session is not None:
-                    found.append(session)
-        return found, hiding.marked
+        hiding = _Hiding(_Committed(self._here))
+        return list(self._listed(subject, hiding.get)), hiding.marked
 
     def revoke_and_marks(self, subject: str, keep: str | None) -> tuple[int, Mapping[bytes, bytes]]:
         """End the sessions of a subject; return how many, and the marks of others, which go on, by id."""
-        checked_subject(subject)
-        block = None if keep is None else token_block(keep, "keep")
-        ended, tried, marked = 0, set[bytes](), dict[bytes, bytes]()
-        while True:  # as in `EmbeddedStore.revoke`
-            before = len(tried)
-            for key, tag, ids in self._filed(subject):
-                kept = None if block is None else key.tokens.id(block)
-                new = [id_ for id_ in ids if id_ != kept and id_ not in tried]
-                tried.update(new)
-                for start in range(0, len(new), _BATCH):
-                    ended += self._end_unmarked(key, tag, new[start : start + _BATCH], marked)
-            if len(tried) == before:
-                return ended, marked
+        ended, marked = 0, dict[bytes, bytes]()
+        for key, tag, ids in self._to_end(subject, keep):
+            for start in range(0, len(ids), _BATCH):
+                ended += self._end_unmarked(key, tag, ids[start : start + _BATCH], marked)
+        return ended, marked
 
     def _end_unmarked(self, key: Key, tag: bytes, ids: list[bytes], marked: dict[bytes, bytes]) -> int:
         def decide(reader: Reader, now_ms: int) -> tuple[int, Sequence[Change]]:
@@ -158,14 +144,6 @@ class EmbeddedSource(EmbeddedStore):
             return result
 
         return self._here.write(decide, (self._now_ms(),), self._durable, moving=True)
-
-    def _live(self, reader: Reader, key: Key, id_: bytes) -> Session | None:
-        found = self._sessions.find_id(reader.get, key, id_)
-        if found is None:
-            return None
-        now_ns = self._clock()
-        session = self._sessions.session(found, now_ns)
-        return session if found.header.alive(now_ns // NS_PER_MS) else None
 
 
 class _Committed:

@@ -19,7 +19,7 @@ from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import pack, unpack
 from crudjt._core.gil import in_batches
 from crudjt._core.keyring import Key, Keyring
-from crudjt._core.lookup import Found
+from crudjt._core.lookup import Found, Get
 from crudjt._core.operations import Sessions
 from crudjt._core.options import Options
 from crudjt._core.record import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, unpack_header
@@ -292,36 +292,47 @@ class EmbeddedStore(Store):
 
     def sessions(self, subject: str) -> Iterator[Session]:
         checked_subject(subject)
-        for key, _, ids in self._filed(subject):
-            for id_ in ids:
-                found = self._sessions.find_id(self._engine.get, key, id_)
-                if found is not None:
-                    now_ns = self._clock()
-                    session = self._sessions.session(found, now_ns)
-                    if found.header.alive(now_ns // NS_PER_MS):
-                        yield session
+        yield from self._listed(subject, self._engine.get)
 
     def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        checked_subject(subject)
-        block = None if keep is None else token_block(keep, "keep")
-        ended, tried = 0, set[bytes]()
-        # Repeat until nothing new is found: a session that is rotated during the scan may move to a scanned place.
-        while True:
-            before = len(tried)
-            for key, tag, ids in self._filed(subject):
-                kept = None if block is None else key.tokens.id(block)
-                new = [id_ for id_ in ids if id_ != kept and id_ not in tried]
-                if new:
-                    ended += self._end(self._sessions.remove_filed, new, key, tag)
-                    tried.update(new)
-            if len(tried) == before:
-                return ended
+        found = self._to_end(subject, keep)
+        return sum(self._end(self._sessions.remove_filed, ids, key, tag) for key, tag, ids in found)
 
     def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         handle = checked_handle(id)
         if subject is not None:
             checked_subject(subject)
         return self._write(self._sessions.remove_id, handle, subject, self._now_ms())
+
+    def _listed(self, subject: str, get: Get) -> Iterator[Session]:
+        """Yield the live sessions of a subject among the records that `get` returns."""
+        for key, _, ids in self._filed(subject):
+            for id_ in ids:
+                found = self._sessions.find_id(get, key, id_)
+                if found is not None:
+                    now_ns = self._clock()
+                    session = self._sessions.session(found, now_ns)
+                    if found.header.alive(now_ns // NS_PER_MS):
+                        yield session
+
+    def _to_end(self, subject: str, keep: str | None) -> Iterator[tuple[Key, bytes, list[bytes]]]:
+        """Yield the ids of a subject for `revoke`, by key and tag; the caller ends each list before it takes the next.
+
+        It looks again until there is nothing new: a session that is rotated in the scan may move to a scanned place.
+        """
+        checked_subject(subject)
+        block = None if keep is None else token_block(keep, "keep")
+        tried = set[bytes]()
+        while True:
+            before = len(tried)
+            for key, tag, ids in self._filed(subject):
+                kept = None if block is None else key.tokens.id(block)
+                new = [id_ for id_ in ids if id_ != kept and id_ not in tried]
+                if new:
+                    yield key, tag, new
+                    tried.update(new)
+            if len(tried) == before:
+                return
 
     def _filed(self, subject: str) -> Iterator[tuple[Key, bytes, list[bytes]]]:
         """Yield the ids of a subject, by key and tag; each list is read in one transaction.
