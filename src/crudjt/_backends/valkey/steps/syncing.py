@@ -1,12 +1,12 @@
 """Wait until the servers have all earlier changes on disk."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
+from crudjt._backends.valkey.checks import fields
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.requests import PRIMARIES, Ask, Node, Steps
 from crudjt._backends.valkey.steps.records import Records
-from crudjt._backends.valkey.steps.upkeep import info
 from crudjt._backends.valkey.topology import shards_in, slot_of
 from crudjt._core.tokens import PLACE_BYTES
 
@@ -34,7 +34,7 @@ def sync(records: Records) -> Steps[None]:
     nodes = cast("list[Node]", reply.value)
     places = yield from _places(records.layout, nodes)
     replies = yield [Ask(None, (b"INFO", b"server"), node=node) for node in nodes]
-    if all(_has_waitaof(info(cast("bytes", reply.value))) for reply in replies):
+    if all(_has_waitaof(fields(cast("bytes", reply.value))) for reply in replies):
         yield from _wait_for_disks(records, places)
     else:
         yield from _wait_for_everysec(records, places, nodes)
@@ -64,9 +64,9 @@ def _places(layout: Layout, nodes: Sequence[Node]) -> Steps[list[bytes]]:
     return places
 
 
-def _has_waitaof(fields: Mapping[str, str]) -> bool:
-    version = fields.get("redis_version", "0.0").split(".")
-    return "valkey_version" in fields or tuple(map(int, version[:2])) >= _WITH_WAITAOF
+def _has_waitaof(info: Mapping[str, str]) -> bool:
+    version = info.get("redis_version", "0.0").split(".")
+    return "valkey_version" in info or tuple(map(int, version[:2])) >= _WITH_WAITAOF
 
 
 def _wait_for_disks(records: Records, places: Sequence[bytes]) -> Steps[None]:
@@ -100,8 +100,8 @@ def _wait_for_everysec(records: Records, places: Sequence[bytes], nodes: Sequenc
                 Ask(None, (b"INFO", b"persistence"), node=node),
             )
         ]
-        fields: list[dict[str, Any]] = [info(cast("bytes", reply.value)) for reply in replies[1::2]]
-        idle = all(each.get("aof_pending_bio_fsync") == each.get("aof_buffer_length") == "0" for each in fields)
+        infos = [fields(cast("bytes", reply.value)) for reply in replies[1::2]]
+        idle = all(each.get("aof_pending_bio_fsync") == each.get("aof_buffer_length") == "0" for each in infos)
         if idle and was_written:
             return
         was_written = idle

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
+from crudjt._backends.valkey.checks import fields
 from crudjt._backends.valkey.requests import PRIMARIES, Ask, Node, Steps
 from crudjt._backends.valkey.steps.records import Done, Fetched, Records, in_places
 from crudjt._backends.valkey.steps.scanning import Scan
@@ -24,7 +25,7 @@ def stats(records: Records) -> Steps[Stats]:
     replies = yield [
         Ask(None, (b"INFO", section), node=node) for node in nodes for section in (b"memory", b"replication")
     ]
-    infos = [info(cast("bytes", reply.value)) for reply in replies]
+    infos = [fields(cast("bytes", reply.value)) for reply in replies]
     memory, replication = infos[::2], infos[1::2]
     limits = [int(each.get("maxmemory", 0)) for each in memory]
     return Stats(
@@ -39,12 +40,6 @@ def stats(records: Records) -> Steps[Stats]:
 def reach_primaries() -> Steps[None]:
     """Find the primaries; the driver checks each before it is used."""
     yield [PRIMARIES]
-
-
-def info(text: bytes) -> dict[str, str]:
-    """Return the fields of a reply to INFO."""
-    lines = (line.partition(":") for line in text.decode(errors="replace").splitlines())
-    return {name: value for name, colon, value in lines if colon}
 
 
 def sweep(records: Records) -> Steps[int]:
