@@ -174,14 +174,14 @@ class ValkeyStore(Store):
         """
         identity = self._run_long(self._operations.identity())
         records = (each for steps in self._operations.all_records() for each in self._run_long(steps))
-        # By its name, as `crudjt.opening` does: a backend needs no other to be imported.
+        # By its name, as `crudjt._registry` does: a backend needs no other to be imported.
         import_module("crudjt._backends.embedded").write_store(Path(path), identity, records)
 
     def close(self) -> None:
         """Disconnect."""
         self._connections.close()
 
-    def asynchronous(self, *, writes: Writes = "thread") -> "AsyncValkeyStore":  # noqa: ARG002 - nothing is inline
+    def asynchronous(self, *, writes: Writes = "auto") -> "AsyncValkeyStore":  # noqa: ARG002 - nothing is inline
         """Return an `AsyncStore` with connections of its own to the same servers."""
         # asyncio takes long to import.
         from crudjt._backends.valkey.aio import AsyncConnections  # noqa: PLC0415
