@@ -82,5 +82,5 @@ def main(
     ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, options, new_key, moving_to)
 
 
-for command in (*SESSION_COMMANDS, *STORE_COMMANDS, move, serve, health):
-    main.add_command(command)
+for _command in (*SESSION_COMMANDS, *STORE_COMMANDS, move, serve, health):
+    main.add_command(_command)

@@ -24,7 +24,7 @@ class Work:
 
     """
 
-    done = 0
+    done: int = 0
     total: int | None = None
 
     def reach(self, done: int, total: int) -> None:
