@@ -1,60 +1,20 @@
-"""`Store` and `AsyncStore`: the interface that every backend implements, and its documentation.
-
-A backend implements `Store`, and `AsyncStore` where it can do better than to run a `Store` in threads. Whatever takes a
-store takes either of them, and requires nothing else. The functions check parameters, and convert data and sessions, as
-every backend does it.
-"""
+"""`Store`: the interface of a store, and its documentation."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
-from crudjt._core.codec import pack, unpack
-from crudjt._core.session import Session, new_session
+from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.tokens import token_block
-from crudjt._core.validation import (
-    KEEP,
-    Duration,
-    KeepType,
-    NewLimits,
-    StoredLimits,
-    changed_limits,
-    checked_handle,
-    checked_subject,
-    checked_version,
-    list_of_tokens,
-    new_limits,
-)
-
-__all__ = [
-    "AsyncStore",
-    "Duration",
-    "NewLimits",
-    "Store",
-    "StoredLimits",
-    "Writes",
-    "changed_limits",
-    "checked_handle",
-    "checked_subject",
-    "checked_version",
-    "list_of_tokens",
-    "new_limits",
-    "new_session",
-    "pack",
-    "token_block",
-    "unpack",
-]
+from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt.base.async_store import NOT_PICKLED, AsyncStore
 
 Writes = Literal["auto", "inline", "thread"]
 """Where an `AsyncStore` of an embedded store does its writes: on the thread of the event loop, or in another."""
 
-_NOT_PICKLED = "a store cannot be pickled or copied; pass on its location, and open it in each process"
-
 AnyStore = TypeVar("AnyStore", bound="Store")
-AnyAsyncStore = TypeVar("AnyAsyncStore", bound="AsyncStore")
 
 
 class Store(ABC):
@@ -303,7 +263,7 @@ class Store(ABC):
         An embedded store that is collected without it is closed soon after, and all stores at the end of the process.
         """
 
-    def asynchronous(self, *, writes: Writes = "auto") -> "AsyncStore | None":  # noqa: ARG002 - for backends
+    def asynchronous(self, *, writes: Writes = "auto") -> AsyncStore | None:  # noqa: ARG002 - for backends
         """Return an `AsyncStore` of this store, or ``None`` if the backend has none; `crudjt.aio.wrap` calls it.
 
         Closing either closes both.
@@ -316,7 +276,7 @@ class Store(ABC):
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied."""
-        raise TypeError(_NOT_PICKLED)
+        raise TypeError(NOT_PICKLED)
 
     def __enter__(self: AnyStore) -> AnyStore:
         """Return the store; it is closed at the end of the block."""
@@ -327,156 +287,3 @@ class Store(ABC):
     ) -> None:
         """Close the store."""
         self.close()
-
-
-class AsyncStore(ABC):
-    """An open token store for asyncio and trio. Each method does what the method of `Store` with its name does.
-
-    A call that is cancelled has been carried out completely, or not at all; which of the two is not known. So a session
-    may exist whose token was never received, and a read may have been counted.
-    """
-
-    @property
-    @abstractmethod
-    def location(self) -> str:
-        """The location that `crudjt.aio.open` takes to open the same store."""
-
-    @property
-    @abstractmethod
-    def durable(self) -> bool | None:
-        """Whether each change is on disk when its call returns; ``None`` if only the server knows."""
-
-    @property
-    @abstractmethod
-    def max_data_bytes(self) -> int | None:
-        """The largest data of a session, in bytes of MessagePack; ``None`` if only the server knows."""
-
-    # One session
-
-    @abstractmethod
-    async def create(
-        self,
-        data: dict[Any, Any],
-        ttl: Duration | None = None,
-        max_reads: int | None = None,
-        *,
-        idle: Duration | None = None,
-        subject: str | None = None,
-    ) -> str:
-        """Create a session and return its token; see `Store.create`."""
-
-    @abstractmethod
-    async def read(self, token: str) -> Session | None:
-        """Return the session of a token, or ``None``; see `Store.read`."""
-
-    @abstractmethod
-    async def peek(self, token: str) -> Session | None:
-        """Return what `read` would, without counting the read or restarting the idle timeout."""
-
-    @abstractmethod
-    async def update(
-        self,
-        token: str,
-        data: dict[Any, Any],
-        ttl: Duration | KeepType | None = KEEP,
-        max_reads: int | KeepType | None = KEEP,
-        *,
-        idle: Duration | KeepType | None = KEEP,
-        if_version: int | None = None,
-    ) -> bool:
-        """Replace the data of a live session; return whether there was one. See `Store.update`."""
-
-    @abstractmethod
-    async def touch(
-        self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
-    ) -> bool:
-        """Change the limits of a live session; return whether there was one. See `Store.touch`."""
-
-    @abstractmethod
-    async def rotate(
-        self,
-        token: str,
-        *,
-        data: dict[Any, Any] | None = None,
-        subject: str | KeepType | None = KEEP,
-        ttl: Duration | KeepType | None = KEEP,
-        idle: Duration | KeepType | None = KEEP,
-        if_version: int | None = None,
-    ) -> str | None:
-        """Move a live session to a new token and return it, or ``None``; see `Store.rotate`."""
-
-    @abstractmethod
-    async def delete(self, token: str) -> bool:
-        """End a session; return whether there was one."""
-
-    # Sessions of a subject
-
-    @abstractmethod
-    def sessions(self, subject: str) -> AsyncIterator[Session]:
-        """Yield the live sessions of a subject, as an asynchronous iterator; see `Store.sessions`."""
-
-    @abstractmethod
-    async def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        """End every session of a subject, except that of the token `keep`; see `Store.revoke`."""
-
-    @abstractmethod
-    async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
-        """End one session by its `Session.id`, if it is of `subject`; see `Store.revoke_id`."""
-
-    # Many sessions at once
-
-    @abstractmethod
-    async def create_many(
-        self,
-        data: Iterable[dict[Any, Any]],
-        ttl: Duration | None = None,
-        max_reads: int | None = None,
-        *,
-        idle: Duration | None = None,
-        subject: str | None = None,
-    ) -> list[str]:
-        """Create a session for each item of `data`, all or none; return their tokens in order."""
-
-    @abstractmethod
-    async def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
-        """Read many tokens; return the results of `read` in order. See `Store.read_many`."""
-
-    @abstractmethod
-    async def delete_many(self, tokens: Iterable[str]) -> int:
-        """End many sessions in one transaction; return how many were alive. See `Store.delete_many`."""
-
-    # The store
-
-    @abstractmethod
-    async def stats(self) -> Stats:
-        """Return counters of the whole store. Cheap enough to be called often."""
-
-    @abstractmethod
-    async def sweep(self) -> int:
-        """Remove expired sessions now; return how many. See `Store.sweep`."""
-
-    @abstractmethod
-    async def sync(self) -> None:
-        """Wait until every change made before the call is on disk; see `Store.sync`."""
-
-    @abstractmethod
-    async def backup(self, path: str | PathLike[str]) -> None:
-        """Write a consistent copy of the store to a new directory; see `Store.backup`."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Wait for the calls that threads are running, then sync and close. Does nothing if it is closed already."""
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied."""
-        raise TypeError(_NOT_PICKLED)
-
-    async def __aenter__(self: AnyAsyncStore) -> AnyAsyncStore:
-        """Return the store; it is closed at the end of the block."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the store."""
-        await self.close()

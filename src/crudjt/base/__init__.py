@@ -1,0 +1,42 @@
+"""`Store` and `AsyncStore`: the interface that every backend implements, and its documentation.
+
+A backend implements `Store`, and `AsyncStore` where it can do better than to run a `Store` in threads. Whatever takes a
+store takes either of them, and requires nothing else. The functions check parameters, and convert data and sessions, as
+every backend does it.
+"""
+
+from crudjt._core.codec import pack, unpack
+from crudjt._core.session import new_session
+from crudjt._core.tokens import token_block
+from crudjt._core.validation import (
+    Duration,
+    NewLimits,
+    StoredLimits,
+    changed_limits,
+    checked_handle,
+    checked_subject,
+    checked_version,
+    list_of_tokens,
+    new_limits,
+)
+from crudjt.base.async_store import AsyncStore
+from crudjt.base.store import Store, Writes
+
+__all__ = [
+    "AsyncStore",
+    "Duration",
+    "NewLimits",
+    "Store",
+    "StoredLimits",
+    "Writes",
+    "changed_limits",
+    "checked_handle",
+    "checked_subject",
+    "checked_version",
+    "list_of_tokens",
+    "new_limits",
+    "new_session",
+    "pack",
+    "token_block",
+    "unpack",
+]
