@@ -29,6 +29,7 @@ WITHOUT_EXTRAS = {
     "crudjt.CRUDJT.Config.connect_to_master()": "grpc",
     "import crudjt.server": "grpc",
     "import crudjt.server.server": "grpc",
+    "import crudjt.metrics": "metrics",
     "import crudjt.contrib.django": "django",
     "import crudjt.contrib.fastapi": "fastapi",
     "import crudjt.contrib.flask": "flask",

@@ -6,6 +6,7 @@ import pytest
 
 import crudjt
 import crudjt.base
+import crudjt.metrics
 import crudjt.server
 import crudjt.testing
 from tests.support.interface import PROPERTIES, SIGNATURES, called, public
@@ -94,6 +95,11 @@ def test_the_public_face_of_the_server_is_this() -> None:
     assert public(crudjt.server) >= {"Server", "TLS"}
     assert public(crudjt.server.Server) == {"addresses", "start", "stop"}
     assert called(crudjt.server.Server).startswith("(store, listen, *, ")
+
+
+def test_the_public_face_of_the_metrics_is_this() -> None:
+    assert crudjt.metrics.__all__ == ["Collector"]
+    assert called(crudjt.metrics.Collector) == "(store)"
 
 
 def test_the_functions_for_backends_are_these() -> None:

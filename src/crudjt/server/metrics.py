@@ -1,22 +1,20 @@
-"""Prometheus metrics of all workers. The only module that needs the extra ``metrics``.
+"""Prometheus metrics of all workers. It needs the extra ``metrics``.
 
 Workers count in files of a directory (`PROMETHEUS_MULTIPROC_DIR`, which must be set before this module is imported).
 The supervisor adds them up and reads the store's statistics at each scrape. No label holds a token, a subject or data.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 
 from crudjt.base import Store
-from crudjt.errors import InvalidParameter, StoreError
+from crudjt.errors import InvalidParameter
+from crudjt.metrics import Collector
 from crudjt.server.listeners.addresses import TcpAddress
 
 # Operations that return None or False for an unknown session, and all others.
@@ -91,49 +89,6 @@ def _observed(name: str, operation: Callable[..., Any], count: Callable[[str, st
     return call
 
 
-class StoreCollector(Collector):
-    """The statistics of the store, read at each scrape."""
-
-    def __init__(self, store: Store) -> None:
-        """Take an open store."""
-        self._store = store
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield gauges; only ``crudjt_store_up`` if the store fails."""
-        try:
-            stats = self._store.stats()
-            counters = stats.counters()
-        except StoreError:
-            yield GaugeMetricFamily("crudjt_store_up", "Whether the store answers.", 0)
-            return
-        yield GaugeMetricFamily("crudjt_store_up", "Whether the store answers.", 1)
-        yield GaugeMetricFamily("crudjt_sessions", "Stored sessions; expired ones count until swept.", stats.sessions)
-        for name, text, value in (
-            ("log_bytes", "Log that a recovery would read.", stats.log_bytes),
-            ("unsynced_bytes", "Log not known to be on disk yet.", stats.unsynced_bytes),
-            ("view_bytes", "Pages of the view that hold live data.", stats.view_bytes),
-            ("memory_bytes", "Memory that the primaries use, for all that they hold.", stats.memory_bytes),
-            ("replicas", "Replicas of the primaries that are connected.", stats.replicas),
-        ):
-            if name in counters and value is not None:
-                yield GaugeMetricFamily(f"crudjt_{name}", text, value)
-        for name, text, moment in (
-            ("sync", "When the log was last synced", stats.synced_at),
-            ("sweep", "When expired sessions were last removed", stats.swept_at),
-            ("compaction", "When the log was last compacted", stats.compacted_at),
-        ):
-            if "synced_at" in counters:
-                yield GaugeMetricFamily(
-                    f"crudjt_last_{name}_timestamp_seconds",
-                    f"{text}, in seconds since 1970; 0 for never.",
-                    _seconds(moment),
-                )
-
-
-def _seconds(moment: datetime | None) -> float:
-    return 0.0 if moment is None else moment.timestamp()
-
-
 @contextmanager
 def metrics_served(address: TcpAddress, store: Store, directory: str) -> Generator[TcpAddress]:
     """Serve the metrics of all workers at ``/metrics`` during a block; yield the address with its actual port.
@@ -144,7 +99,7 @@ def metrics_served(address: TcpAddress, store: Store, directory: str) -> Generat
     """
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call] # it has no annotations
-    registry.register(StoreCollector(store))
+    registry.register(Collector(store))
     try:
         server, thread = start_http_server(address.port, address.host, registry)
     except OSError as error:
