@@ -250,7 +250,7 @@ def check_secret_key(secret_key: Any) -> None:
 
 def _serve(store: Store, host: str, port: int) -> "Server":
     """Return a running server of the store."""
-    from crudjt.server.listeners.addresses import parse_address  # noqa: PLC0415 - as the next
+    from crudjt._rpc.listening import parse_address  # noqa: PLC0415 - as the next
     from crudjt.server.server import Server  # noqa: PLC0415 - imports grpc
 
     address = f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

@@ -13,8 +13,9 @@ import grpc
 import pytest
 
 import crudjt
+from crudjt._rpc.access_tokens import read_access_tokens
 from crudjt.server import Server
-from crudjt.server.auth import TLS, read_access_tokens
+from crudjt.server.auth import TLS
 from crudjt.testing import temporary_store
 from tests.support.certificates import Authority, Pair
 from tests.support.servers import CHECK, bearer, call, described_methods, plaintext, refusal, serves

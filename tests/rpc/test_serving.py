@@ -14,12 +14,12 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 import crudjt
+from crudjt._rpc.listening import TcpAddress
 from crudjt._rpc.proto.v1 import store_pb2
 from crudjt.errors import StoreFailed
-from crudjt.server.listeners.addresses import TcpAddress
-from crudjt.server.listeners.sockets import bind_tcp
 from crudjt.server.server import SERVICES, Server
 from crudjt.server.services.method import Method
+from crudjt.server.sockets import bind_tcp
 from tests.support.processes import eventually
 from tests.support.servers import (
     CHECK,

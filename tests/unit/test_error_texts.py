@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt.server.auth import checked_access_tokens
-from crudjt.server.listeners.addresses import checked_addresses
+from crudjt._rpc.access_tokens import checked_access_tokens
+from crudjt._rpc.listening import checked_addresses
 
 SECRET = "Wm9lJ3Mgc2VjcmV0"
 NO_KEY = (

@@ -17,13 +17,14 @@ from crudjt._backends.grpc.channel import channel_to
 from crudjt._backends.grpc.failures import translated
 from crudjt._backends.grpc.location import Remote
 from crudjt._core.extras import require_extra
+from crudjt._rpc.access_tokens import read_access_tokens
 from crudjt._rpc.addresses import DEFAULT_HOST, DEFAULT_PORT
+from crudjt._rpc.listening import TcpAddress, checked_addresses, parse_address
 from crudjt._secret_keys import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE
 from crudjt.cli.context import Settings
 from crudjt.errors import InvalidParameter
 from crudjt.opening import parse
-from crudjt.server.auth import TLS, read_access_tokens
-from crudjt.server.listeners.addresses import TcpAddress, checked_addresses, parse_address
+from crudjt.server.auth import TLS
 from crudjt.server.log_format import log_to_standard_error
 from crudjt.server.supervisor import Supervisor, block_signals
 from crudjt.server.worker import WorkerSettings

@@ -1,6 +1,5 @@
 """Authentication of clients: TLS, and access tokens sent as ``authorization: Bearer …``."""
 
-import hmac
 import logging
 import ssl
 from collections.abc import Callable, Sequence
@@ -12,15 +11,10 @@ import grpc
 
 from crudjt._filesystem.contents import read_parameter_file
 from crudjt._filesystem.ownership import readable_by_others
-from crudjt._rpc.addresses import ACCESS_TOKEN
-from crudjt.errors import InvalidParameter, InvalidType
+from crudjt._rpc.access_tokens import matching
+from crudjt._rpc.tls_files import read_pair
+from crudjt.errors import InvalidParameter
 from crudjt.server.handlers import Handler
-
-MIN_ACCESS_TOKEN_CHARACTERS = 22  # of Base64: 128 bits and a little
-_RULE = (
-    f"each must be at least {MIN_ACCESS_TOKEN_CHARACTERS} printable ASCII characters without spaces (to make one: "
-    "openssl rand -base64 32)"
-)
 
 # Orchestrators call this without a token. It reveals only whether the server serves.
 OPEN_METHODS = frozenset({"/grpc.health.v1.Health/Check"})
@@ -52,19 +46,11 @@ class TLS:
             InvalidParameter: a file cannot be read or is not PEM, or the key does not match the certificate.
 
         """
-        certificate, key = read_parameter_file("tls_cert", self.certificate), read_parameter_file("tls_key", self.key)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
-        except (ssl.SSLError, ValueError):
-            raise InvalidParameter(
-                "tls_cert and tls_key",
-                f"tls_cert ({self.certificate}) and tls_key ({self.key}) must be a certificate in PEM and its private "
-                "key, not encrypted",
-            ) from None
+        certificate, key = read_pair(self.certificate, self.key)
         if self.client_ca is None:
             return certificate, key, None
         authorities = read_parameter_file("client_ca", self.client_ca)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             context.load_verify_locations(self.client_ca)
         except ssl.SSLError:
@@ -80,46 +66,6 @@ class TLS:
         return grpc.ssl_server_credentials(
             [(key, certificate)], authorities, require_client_auth=authorities is not None
         )
-
-
-def checked_access_tokens(access_tokens: Sequence[str]) -> list[bytes]:
-    """Return access tokens as bytes, as they are sent.
-
-    Raises:
-        InvalidParameter: one is too short, or cannot be sent. The message does not contain it.
-
-    """
-    if isinstance(access_tokens, str):
-        raise InvalidType("access_tokens", "access_tokens must be a list of str, not a str")
-    for token in access_tokens:
-        if not isinstance(token, str):
-            raise InvalidType("access_tokens", f"access_tokens must be a list of str, and holds {type(token).__name__}")
-        if not ACCESS_TOKEN.fullmatch(token):
-            raise InvalidParameter("access_tokens", f"access_tokens holds one that is empty or cannot be sent; {_RULE}")
-        if len(token) < MIN_ACCESS_TOKEN_CHARACTERS:
-            raise InvalidParameter("access_tokens", f"access_tokens holds one of only {len(token)} characters; {_RULE}")
-    return [token.encode() for token in access_tokens]
-
-
-def read_access_tokens(path: Path) -> list[str]:
-    """Return the access tokens of a file, one on each line. All are valid, so that they can be replaced one by one.
-
-    Raises:
-        InvalidParameter: the file cannot be read, is empty, or holds one that is too short.
-
-    """
-    content = read_parameter_file("access_token_file", path)
-    try:
-        tokens = content.decode().split()
-    except UnicodeDecodeError:
-        raise InvalidParameter("access_token_file", f"access_token_file {path} is not UTF-8 text") from None
-    if not tokens:
-        raise InvalidParameter("access_token_file", f"access_token_file {path} is empty; write one token on each line")
-    mode = readable_by_others(path)
-    if mode is not None:
-        _logger.warning("others may use the access tokens in %s (mode %04o); chmod 600 it", path, mode)
-    checked_access_tokens(tokens)
-    return tokens
 
 
 class BearerCheck(grpc.ServerInterceptor):
@@ -145,9 +91,7 @@ class BearerCheck(grpc.ServerInterceptor):
         if len(sent) != 1 or not isinstance(sent[0], str):
             return False
         scheme, _, given = sent[0].partition(" ")
-        # Compare with all, so that the time reveals nothing.
-        matches = [hmac.compare_digest(given.encode(), expected) for expected in self._expected]
-        return scheme.lower() == "bearer" and any(matches)
+        return scheme.lower() == "bearer" and matching(given.encode(), self._expected) is not None
 
 
 def _refuse(_messages: object, context: grpc.ServicerContext) -> None:

@@ -12,10 +12,10 @@ import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from crudjt._rpc.listening import TcpAddress
 from crudjt.base import Store
 from crudjt.errors import InvalidParameter
 from crudjt.metrics import Collector
-from crudjt.server.listeners.addresses import TcpAddress
 
 # Operations that return None or False for an unknown session, and all others.
 _LOOKUPS = frozenset({"read", "peek", "update", "touch", "rotate", "delete", "revoke_id"})

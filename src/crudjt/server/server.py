@@ -8,20 +8,21 @@ from typing import Any
 import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 
+from crudjt._rpc.access_tokens import checked_access_tokens
 from crudjt._rpc.chunking import MAX_MESSAGE_BYTES
+from crudjt._rpc.listening import Address, TcpAddress, checked_addresses
 from crudjt.base import Store
 from crudjt.errors import StoreError
-from crudjt.server.auth import TLS, BearerCheck, checked_access_tokens
+from crudjt.server.auth import TLS, BearerCheck
 from crudjt.server.executor import AdaptiveThreadPool
 from crudjt.server.handlers import Dispatcher, Observer
 from crudjt.server.health import Health
-from crudjt.server.listeners.addresses import Address, TcpAddress, checked_addresses
-from crudjt.server.listeners.sockets import UnixSocket, bind_tcp
 from crudjt.server.reflection import reflection_services
 from crudjt.server.services import original as token_service
 from crudjt.server.services import store as store_service
 from crudjt.server.services.batch import batch_of
 from crudjt.server.services.method import Method
+from crudjt.server.sockets import UnixSocket, bind_tcp
 from crudjt.server.transport import transport_options
 
 SERVICES = {each.NAME: each.METHODS for each in (store_service, token_service)}
@@ -43,7 +44,7 @@ class Server:
 
     Args:
         store: the store.
-        listen: addresses, as in `crudjt.server.listeners.addresses`.
+        listen: addresses, as in `crudjt._rpc.listening`.
         tls: encrypts all TCP addresses; required for addresses that other hosts can reach. Unix sockets never use TLS.
         access_tokens: every call but ``grpc.health.v1.Health/Check`` must send one of these.
         services: the services to offer, by name.

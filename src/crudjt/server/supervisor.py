@@ -10,11 +10,11 @@ from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
+from crudjt._rpc.listening import Address, TcpAddress
 from crudjt.base import Store
 from crudjt.errors import StoreError, StoreFailed
-from crudjt.server.listeners.addresses import Address, TcpAddress
-from crudjt.server.listeners.sockets import reserved
 from crudjt.server.server import GRACE_SECONDS, probe
+from crudjt.server.sockets import reserved
 from crudjt.server.worker import STOP_SIGNALS, WorkerSettings, run_worker
 
 _SPAWN = multiprocessing.get_context("spawn")

@@ -11,8 +11,8 @@ from pathlib import Path
 import grpc
 
 from crudjt._rpc.addresses import MAX_SOCKET_PATH_BYTES
+from crudjt._rpc.listening import Address, TcpAddress, UnixAddress
 from crudjt.errors import InvalidParameter
-from crudjt.server.listeners.addresses import Address, TcpAddress, UnixAddress
 
 _OWNER_ONLY = 0o600
 

@@ -1,1 +1,0 @@
-"""Addresses and sockets of a server."""
