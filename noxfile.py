@@ -84,14 +84,10 @@ def container(session: nox.Session) -> None:
 @nox.session
 def package(session: nox.Session) -> None:
     """Build both files of a release and check them, then install the wheel and use it without the checkout."""
-    session.install("--group", "release")
+    session.install("--group", "package")
     place = Path(session.create_tmp())
-    session.run("validate-pyproject", "pyproject.toml")
-    session.run("python", "-m", "build", "--outdir", str(place / "dist"))
-    files = [str(path) for path in (place / "dist").iterdir()]
-    session.run("twine", "check", "--strict", *files)
-    (wheel,) = (file for file in files if file.endswith(".whl"))
-    session.run("check-wheel-contents", wheel)
+    session.run("bash", "tools/check-package", str(place / "dist"), external=True)
+    (wheel,) = map(str, (place / "dist").glob("*.whl"))
     session.install("--force-reinstall", wheel)
     session.chdir(place)
     session.run("crudjt", "--version")
@@ -103,4 +99,4 @@ def package(session: nox.Session) -> None:
 def deploy(session: nox.Session) -> None:
     """Check the units, the manifests, the compose file and the workflows."""
     session.install("--group", "release")
-    session.run("bash", "tools/check-deploy")
+    session.run("bash", "tools/check-deploy", external=True)
