@@ -14,7 +14,7 @@ import pytest
 import crudjt
 from crudjt._backends.embedded.engine import registry, view
 from crudjt._backends.embedded.engine.segment import SegmentReader, segment_numbers, segment_path
-from crudjt._core import process_guard
+from crudjt._core import process_guard, random_pool
 from crudjt._core.changes import DELETE
 from crudjt._core.record import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES
@@ -75,6 +75,16 @@ def test_no_nonce_and_no_id_is_used_by_two_processes(store: crudjt.Store, path: 
     nonces = nonces_of(path)
     assert len(set(nonces)) == len(nonces) == 255
     assert len({nonce[:12] for nonce in nonces}) >= 4  # each process has a first half of its own
+
+
+def test_random_bytes_that_were_drawn_in_advance_are_for_one_process() -> None:
+    random_pool.chunks.take()  # draws many
+
+    def take() -> list[bytes]:
+        return [random_pool.chunks.take() for _ in range(10)]
+
+    of_child = ForkBelowPython(take).wait().result
+    assert not set(of_child) & set(take())
 
 
 def test_a_child_does_not_wait_for_locks_that_threads_of_its_parent_held(store: crudjt.Store) -> None:
@@ -198,7 +208,7 @@ WITHOUT_WIPED_PAGES = """
 import ctypes, mmap, os, sys
 del mmap.MAP_ANONYMOUS
 import crudjt
-from crudjt._core import process_guard
+from crudjt._core import process_guard, random_pool
 assert isinstance(process_guard.own_memory, process_guard.ComparedProcessId)
 with crudjt.open(sys.argv[1], secret_key=sys.argv[2]) as store:
     token = store.create({"n": 0})

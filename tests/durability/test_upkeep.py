@@ -50,6 +50,28 @@ def test_a_clock_that_is_wrong_for_a_moment_has_no_live_session_removed(path: Pa
         assert store.stats().sessions == 100
 
 
+def test_a_sweep_ends_where_the_clock_was_set_while_it_runs(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ClockAheadForAWhile()
+    pause, rests = background._Rounds.pause, list[float]()
+
+    def set_clock(rounds: background._Rounds, seconds: float) -> None:
+        pause(rounds, 0)
+        if seconds and not rests:
+            clock.ahead = 1
+            rests.append(seconds)
+
+    monkeypatch.setattr(background._Rounds, "pause", set_clock)
+    with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=0.01, sweep_interval=100) as store:
+        store.create_many([{"n": n} for n in range(200)], ttl=1000)
+        clock.advance(101)
+        wait_for(lambda: bool(rests) and not clock.ahead)
+        looks = clock.looks
+        wait_for(lambda: clock.looks > looks + 10)
+        assert store.stats().sessions == 200
+
+
 def test_a_clock_that_was_ahead_once_ends_no_sweeping(path: Path, secret_key: str, clock: FakeClock) -> None:
     with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=0.01, sweep_interval=100) as store:
         clock.advance(TEN_YEARS)
