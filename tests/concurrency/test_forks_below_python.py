@@ -4,9 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,14 @@ from crudjt._core.changes import DELETE
 from crudjt._core.record import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES
 from tests.support.embedded import engine_of, reader_pids
-from tests.support.processes import PROMPT, UNINTERRUPTIBLE, Fork, ForkBelowPython, eventually
+from tests.support.processes import (
+    PROMPT,
+    UNINTERRUPTIBLE,
+    Fork,
+    ForkBelowPython,
+    eventually,
+    held_by_another_thread,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
@@ -90,14 +96,7 @@ def test_random_bytes_that_were_drawn_in_advance_are_for_one_process() -> None:
 def test_a_child_does_not_wait_for_locks_that_threads_of_its_parent_held(store: crudjt.Store) -> None:
     token = store.create({"n": 0})
     engine = engine_of(store)
-    held, let_go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with ExitStack() as stack:
-            for lock in (engine._writing, engine._syncing, engine.copying, engine._reviving, registry._registry.lock):
-                stack.enter_context(lock)
-            held.set()
-            let_go.wait()
+    locks = engine._writing, engine._syncing, engine.copying, engine._reviving, registry._registry.lock
 
     def work() -> bool:
         assert store.read(token) is not None
@@ -107,14 +106,8 @@ def test_a_child_does_not_wait_for_locks_that_threads_of_its_parent_held(store: 
         store.close()
         return True
 
-    thread = threading.Thread(target=hold)
-    thread.start()
-    try:
-        assert held.wait(PROMPT)
+    with held_by_another_thread(*locks):
         assert ForkBelowPython(work).wait(PROMPT).result
-    finally:
-        let_go.set()
-        thread.join()
     assert store.read(token) is not None
 
 

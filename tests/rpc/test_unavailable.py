@@ -15,7 +15,7 @@ import crudjt
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.server.services import store as store_service
 from crudjt.server.services.method import Method
-from tests.support.processes import Fork
+from tests.support.processes import Fork, ForkBelowPython, held_by_another_thread
 from tests.support.remote_server import Serve, ServerProcess
 
 TOKEN = "A" * 22
@@ -192,3 +192,18 @@ def test_a_forked_child_connects_for_itself(path: Path, secret_key: str, socket:
         session = store.read(token)
         assert session is not None
         assert session.data == {"n": 1}
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent_that_connects(
+    path: Path, secret_key: str, socket: Path
+) -> None:
+    """However it was forked: uWSGI calls no hook of Python."""
+    with ServerProcess(path, secret_key, socket), crudjt.open(f"unix://{socket}", timeout=30) as store:
+
+        def work() -> bool:
+            assert store.read(store.create({"n": 1})) is not None
+            store.close()
+            return True
+
+        with held_by_another_thread(store._connection._lock):  # type: ignore[attr-defined] # as while it connects
+            assert ForkBelowPython(work).wait().result

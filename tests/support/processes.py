@@ -7,9 +7,11 @@ import pickle
 import select
 import shutil
 import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -159,7 +161,7 @@ def _serve_store(pipe: Connection, path: Path | str, secret_key: str, options: d
         while (request := pipe.recv()) is not None:
             method, arguments, keywords = request
             result = getattr(store, method)(*arguments, **keywords)
-            pipe.send(list(result) if isinstance(result, Iterator) else result)
+            pipe.send(list(result) if hasattr(result, "__next__") else result)
 
 
 class Fork:
@@ -218,6 +220,28 @@ class ForkBelowPython(Fork):
     """The same by fork(2) itself, as C code forks: no hook of Python is called."""
 
     _fork = staticmethod(ctypes.PyDLL(None).fork)
+
+
+@contextmanager
+def held_by_another_thread(*locks: AbstractContextManager[Any]) -> Generator[None]:
+    """Have another thread hold locks beside the block, as one may while its process is forked."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ExitStack() as stack:
+            for lock in locks:
+                stack.enter_context(lock)
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert held.wait(PROMPT)
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _live_as_child(writing: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> NoReturn:

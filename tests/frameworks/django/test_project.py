@@ -19,6 +19,7 @@ import crudjt
 from crudjt.contrib.django import SessionStore, _store, end_session, get_store, revoke_user, session_of, sessions_of
 from crudjt.testing import FakeClock
 from tests.support.django_project import PASSWORD
+from tests.support.processes import ForkBelowPython, held_by_another_thread
 
 COOKIE = "sessionid"
 UNKNOWN = "A" * 22
@@ -249,6 +250,16 @@ def test_without_settings_the_environment_describes_the_store(
     SessionStore().save()
     assert (path / "manifest").exists()
     get_store().close()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent_that_opens_the_store(configured: None) -> None:
+    def work() -> bool:
+        get_store().close()
+        return True
+
+    with held_by_another_thread(_store._opening):
+        assert ForkBelowPython(work).wait().result
 
 
 def found(*ids: str, deploy: bool = False) -> list[CheckMessage]:

@@ -10,6 +10,7 @@ import grpc
 from crudjt._backends.grpc.coalescing import OPERATIONS, Batching
 from crudjt._backends.grpc.failures import NO_ANSWER, translated, translated_failure
 from crudjt._backends.grpc.location import Remote
+from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt._rpc.channel_options import CHANNEL_OPTIONS
 from crudjt._rpc.chunking import MAX_MESSAGE_BYTES
 from crudjt._rpc.proto.v1 import store_pb2
@@ -43,6 +44,7 @@ class Connection:
         self._channel: Any = None
         self._methods: dict[str, Callable[..., Any]] = {}
         self._batching: dict[str, Batching] = {}
+        guard(self)
 
     def require_open(self) -> None:
         """Raise `StoreClosed` after `close`."""
@@ -96,11 +98,17 @@ class Connection:
 
     def close(self) -> None:
         """Disconnect permanently."""
+        if not own_memory[0]:
+            renew()
         with self._lock:
             self.closed = True
             if self._channel is not None and self._pid == os.getpid():
                 self._channel.close()
             self._channel = None
+
+    def leave_to_parent(self) -> None:
+        """Make a lock of this process: a thread of the parent may have been connecting."""
+        self._lock = threading.Lock()
 
     def _method(self, name: str) -> Callable[..., Any]:
         if self._pid != os.getpid() or self.closed:
@@ -109,6 +117,8 @@ class Connection:
 
     def _connect(self) -> None:
         """Make a channel for this process; one that was inherited through a fork belongs to the parent."""
+        if not own_memory[0]:
+            renew()
         with self._lock:
             self.require_open()
             if self._pid == os.getpid():

@@ -13,11 +13,33 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 import crudjt
+from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.contrib._settings import MAX_DATA_BYTES, OPEN, PREFIX, open_configured, timeout
 
 LOCATION = f"{PREFIX}LOCATION"
 
-_lock = threading.Lock()
+
+class _Opening:
+    """The lock of the thread that opens or closes the store."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        guard(self)
+
+    def __enter__(self) -> None:
+        if not own_memory[0]:
+            renew()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def leave_to_parent(self) -> None:
+        """Make a lock of this process: a thread of the parent may have been opening the store."""
+        self._lock = threading.Lock()
+
+
+_opening = _Opening()
 _open: list[crudjt.Store] = []
 _tests_of_open = [0]  # what `tests` returned when the store was opened
 _timeouts: dict[str, float | None] = {}  # those that were looked up
@@ -71,7 +93,7 @@ def get_store() -> crudjt.Store:
             return _open[0]
     except IndexError:
         pass
-    with _lock:
+    with _opening:
         if _tests_of_open[0] != wanted:
             _close()
             _tests_of_open[0] = wanted
@@ -104,7 +126,7 @@ def _forget(*, setting: str, enter: bool, **_: object) -> None:
     """Close the store when a test overrides its settings; the next call opens the one that they describe then."""
     _timeouts.pop(setting, None)
     if setting in OPEN:
-        with _lock:
+        with _opening:
             _overrides[0] += (1 if enter else -1) if setting == LOCATION else 0
             _close()
 
