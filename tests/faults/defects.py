@@ -30,7 +30,7 @@ from crudjt._core.operations import Sessions
 from crudjt._core.process_guard import own_memory
 from crudjt._filesystem import ownership
 
-_FIRST_CACHE_WORD = control_block._FIRST_CACHE_WORD
+_FIRST_CACHE_WORD = control_block.FIRST_CACHE_WORD
 _MADV_KEEPONFORK = 19  # missing from the module mmap
 
 

@@ -4,7 +4,7 @@ A thread that computes keeps the GIL for 5 ms (`sys.setswitchinterval`) while ot
 yields it far more often.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from time import sleep
 from types import BuiltinFunctionType
 from typing import Any, TypeVar
@@ -24,6 +24,14 @@ def in_batches(items: Iterable[Item]) -> Iterator[Item]:
         yield item
         if not number % BATCH_ITEMS and _SLEEP_IS_NATIVE:
             sleep(_PAUSE_SECONDS)
+
+
+def in_slices(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Yield the items `BATCH_ITEMS` at a time, and the GIL between: less for each item than `in_batches`."""
+    for start in range(0, len(items), BATCH_ITEMS):
+        if start and _SLEEP_IS_NATIVE:
+            sleep(_PAUSE_SECONDS)
+        yield items[start : start + BATCH_ITEMS]
 
 
 def free_in_batches(items: list[Any]) -> None:

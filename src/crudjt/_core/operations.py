@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Known, Reader
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import unpack
-from crudjt._core.gil import in_batches
+from crudjt._core.gil import in_batches, in_slices
 from crudjt._core.keyring import Key, Keyring, Placement
 from crudjt._core.lookup import DamageError, Finder, Found, opens
 from crudjt._core.record import (
@@ -27,6 +27,7 @@ from crudjt._core.record import (
     pack_unlimited_header,
     relimited,
     seal,
+    unpack_expires,
     unpack_header,
     version_of,
     with_created,
@@ -262,12 +263,16 @@ class Sessions(Finder):
         """
         alive, changes = 0, list[Change]()
         head = bytes(TAG_OFFSET) + tag
-        for id_ in in_batches(ids):
-            record = reader.get(SESSION + id_)
-            if record is not None:
-                alive += not has_expired(record, now_ms) or not opens(key, id_, record)
-                changes.append((DELETE, id_, head))
-        return alive, changes
+        get = reader.get
+        for some in in_slices(ids):
+            for id_ in some:
+                record = get(SESSION + id_)
+                if record is not None:
+                    # `has_expired`, written out: the call takes 5 % of it.
+                    if 0 < unpack_expires(record)[0] <= now_ms and opens(key, id_, record):
+                        alive -= 1
+                    changes.append((DELETE, id_, head))
+        return alive + len(changes), changes
 
 
 def _changed(head: bytes, data: bytes, packed: bytes | None, if_version: int | None) -> tuple[bytes, bytes]:

@@ -174,6 +174,10 @@ def has_expired(head: bytes, now_ms: int) -> bool:
     return 0 < expires <= now_ms
 
 
+unpack_expires = Struct(f"<{_EXPIRES_OFFSET}xQ").unpack_from
+"""The deadline as `expires_of` returns it, in a tuple, from a header's bytes."""
+
+
 def expires_of(head: bytes) -> int:
     """Return the deadline in milliseconds since 1970, 0 for never, from a header's bytes."""
     return int.from_bytes(head[_EXPIRES_OFFSET:_HARD_EXPIRY_OFFSET], "little")

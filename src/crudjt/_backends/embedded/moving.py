@@ -207,6 +207,9 @@ class _KnowingEngine:
     def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return self._engine.scan(prefix, start, limit, moving=True)
 
+    def endings(self, prefix: bytes, start: bytes, limit: int) -> list[bytes]:
+        return self._engine.endings(prefix, start, limit, moving=True)
+
     def write(self, decide: Decision[Any] | None, arguments: Sequence[Any], durable: bool = False) -> Any:
         if decide is None:  # sessions are made, which is for the destination once the move has begun
             self._engine.write(None, arguments, durable)

@@ -342,9 +342,11 @@ class EmbeddedStore(Store):
         for key in reversed(self._sessions.keyring.newest_first):
             tag = key.subject_tag(subject)
             start = prefix = SUBJECT + tag
-            while items := self._engine.scan(prefix, start, _BATCH):
-                start = items[-1][0] + b"\x00"
-                yield key, tag, [item[len(prefix) :] for item, _ in in_batches(items)]
+            while ids := self._engine.endings(prefix, start, _BATCH):
+                yield key, tag, ids
+                if len(ids) < _BATCH:
+                    break
+                start = prefix + ids[-1] + b"\x00"
 
     # Many sessions in one transaction
 

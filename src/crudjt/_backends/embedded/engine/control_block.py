@@ -59,15 +59,16 @@ HASH_OF_THIS_PYTHON = hash((2**40, 1, 2**30, 2**20, 0)) & 2**64 - 1  # that of t
 
 # Words of the read cache, chosen by id. See read_cache.py.
 _CACHE_WORDS = 262_144
-_FIRST_CACHE_WORD = 512
-CONTROL_BYTES = (_FIRST_CACHE_WORD + _CACHE_WORDS) * 8
+FIRST_CACHE_WORD = 512
+CACHE_WORDS_MASK = _CACHE_WORDS - 1
+CONTROL_BYTES = (FIRST_CACHE_WORD + _CACHE_WORDS) * 8
 
 
 # Native, so that each field is one store of a word.
 _SLOT = Struct("@5Qq")
 pack_slot = _SLOT.pack_into
 unpack_state = Struct("@4Q").unpack_from
-_unpack_last = Struct("<12xI").unpack
+unpack_last = Struct("<12xI").unpack
 
 LogState = tuple[int, int, int, int]  # a `LogEnd` before it has names, where making one would cost too much
 
@@ -135,7 +136,7 @@ class ControlBlock:
         """Stop every process, or make it look: writers look at the flag, and readers once their caches are void."""
         self.words[WORD_FAILED] = reason
         self.words[WORD_ATTENTION] = 0
-        for word in range(_FIRST_CACHE_WORD, _FIRST_CACHE_WORD + _CACHE_WORDS):
+        for word in range(FIRST_CACHE_WORD, FIRST_CACHE_WORD + _CACHE_WORDS):
             self.words[word] = 2**64 - 1
 
     def note_segment(self, number: int, path: Path) -> None:
@@ -174,5 +175,5 @@ class ControlBlock:
 
 def cache_word(id_: bytes) -> int:
     """Return the word of the read cache for an id, which the last of its random bytes choose."""
-    last: int = _unpack_last(id_)[0]
-    return _FIRST_CACHE_WORD + (last & _CACHE_WORDS - 1)
+    last: int = unpack_last(id_)[0]
+    return FIRST_CACHE_WORD + (last & CACHE_WORDS_MASK)

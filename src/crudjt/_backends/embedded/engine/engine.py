@@ -16,6 +16,8 @@ import msgspec
 
 from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.control_block import (
+    CACHE_WORDS_MASK,
+    FIRST_CACHE_WORD,
     SLOT_OFFSETS,
     SLOT_WORDS,
     STATE_OFFSETS,
@@ -23,8 +25,8 @@ from crudjt._backends.embedded.engine.control_block import (
     WORD_LOG_ALLOCATED,
     WORD_SYNCING,
     LogEnd,
-    cache_word,
     pack_slot,
+    unpack_last,
     unpack_state,
 )
 from crudjt._backends.embedded.engine.lmdb_errors import MAX_SIZE_REACHED
@@ -148,7 +150,8 @@ class Engine(OpenDirectory):
                             put_new(transaction, id_, record)
                             sessions += 1
                             continue
-                        words[cache_word(id_)] = number  # before the commit: no cache may hold across it
+                        # Before the commit: no cache may hold across it. `cache_word`, written out.
+                        words[FIRST_CACHE_WORD + (unpack_last(id_)[0] & CACHE_WORDS_MASK)] = number
                         if kind == REPLACE:
                             transaction.put(SESSION + id_, record)
                             continue
@@ -241,7 +244,7 @@ class Engine(OpenDirectory):
         self.unattended = True  # one of many transactions has the time to see whether the background threads run
         to_leave = reserve_to_leave(changes, urgent=urgent)
         view = self.view
-        pages = new_pages(changes, view.page_bytes)
+        pages = 0 if to_leave == 0 else new_pages(changes, view.page_bytes)  # 0: all of them end sessions
         room = view.make_room(words[control_block.WORD_ALLOCATED], len(changes), pages, to_leave)
         words[control_block.WORD_ALLOCATED] = room.allocated
         # Near max_size and in the reserve each transaction looks. If this one is refused, the next has the same number.

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.control_block import WORD_FAILED, ControlBlock, LogEnd
@@ -12,6 +12,8 @@ from crudjt._backends.embedded.engine.view import NoFreeSlot, Snapshot, View, Vi
 from crudjt._core.moves import NOTE_KEY, unpack_note
 from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreMoved
+
+Item = TypeVar("Item")
 
 STORE_LOCK_FILE = "lock"
 CONTROL_FILE = "control"
@@ -103,8 +105,17 @@ class OpenDirectory:
 
         With `moving`, also while the sessions are being moved: then there may be marks and a note among the items.
         """
+        return self._scanned(View.scan, prefix, start, limit, moving=moving)
+
+    def endings(self, prefix: bytes, start: bytes, limit: int, *, moving: bool = False) -> list[bytes]:
+        """Return what follows `prefix` in up to `limit` keys of the view, from the key `start` on; as `scan`."""
+        return self._scanned(View.endings, prefix, start, limit, moving=moving)
+
+    def _scanned(
+        self, scan: Callable[[View, bytes, bytes, int], list[Item]], *arguments: Any, moving: bool
+    ) -> list[Item]:
         try:
-            items = self.view.scan(prefix, start, limit)
+            items = scan(self.view, *arguments)
         except ViewError as error:
             raise self._translated(error) from error
         if self.words[WORD_FAILED]:

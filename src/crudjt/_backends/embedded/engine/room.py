@@ -6,14 +6,14 @@ sessions may use it. It is allocated again when there is space.
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
-from crudjt._core.gil import in_batches
+from crudjt._core.gil import in_batches, in_slices
 
 # A change touches two root-to-leaf paths of at most five pages. A transaction may split each of them, and touches some
 # pages of the free list.
@@ -49,24 +49,32 @@ def new_pages(changes: Iterable[Change], page_bytes: int) -> int:
     return large + -(-2 * small // page_bytes)  # a page that was split is half full
 
 
-def ends_sessions(changes: Iterable[Change]) -> bool:
+def ends_sessions(changes: Sequence[Change]) -> bool:
     """Tell whether changes end as many sessions as they begin, and give no other session new data."""
     ended = 0
-    for kind, _, _ in in_batches(changes):
-        if kind == REPLACE:
+    for some in in_slices(changes):
+        kinds = [kind for kind, _, _ in some]
+        if REPLACE in kinds:
             return False
-        ended += 1 if kind == DELETE else -1
+        ended += kinds.count(DELETE) - kinds.count(INSERT)
     return ended >= 0
 
 
-def reserve_to_leave(changes: Iterable[Change], *, urgent: bool) -> float:
+def only_ends_sessions(changes: Sequence[Change]) -> bool:
+    """Tell whether all changes are ends of sessions."""
+    return all({kind for kind, _, _ in some} == {DELETE} for some in in_slices(changes))
+
+
+def reserve_to_leave(changes: Sequence[Change], *, urgent: bool) -> float:
     """Return which part of the reserve a transaction must leave: 0 where it may use all of it, 1 for none.
 
     Rotations may use half, so that they cannot use up what log-outs need.
     """
-    if not urgent or not ends_sessions(changes):
+    if not urgent:
         return 1
-    return 0.5 if any(kind != DELETE for kind, _, _ in changes) else 0
+    if only_ends_sessions(changes):
+        return 0
+    return 0.5 if ends_sessions(changes) else 1
 
 
 def allocate_ahead(

@@ -39,7 +39,7 @@ from zlib import crc32
 
 from crudjt import _filesystem
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
-from crudjt._core.gil import in_batches
+from crudjt._core.gil import in_batches, in_slices
 from crudjt._core.record import MIN_RECORD_BYTES, TAG_OFFSET
 from crudjt._core.tokens import ID_BYTES
 from crudjt._filesystem import contents
@@ -59,6 +59,7 @@ _pack_one_put = Struct("<QB16sI").pack
 _pack_one_delete = Struct("<QB16s16s").pack
 _pack_delete_and_put = Struct("<QB16s16sB16sI").pack
 _DELETE = Struct("<B16s16s")
+_DELETE_BYTE = bytes([DELETE])
 _HEADER_COPIES = (0, 2048)
 MARK_OFFSET = 1024
 _SEQUENCE_BYTES = 8
@@ -124,6 +125,12 @@ def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> byt
         (kind, id_, record), (new_kind, new_id, new) = changes
         tag = record[TAG_OFFSET : TAG_OFFSET + 16]
         body = _pack_delete_and_put(sequence, kind, id_, tag, new_kind, new_id, len(new)) + new
+        return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
+    first = changes[0][2] if changes else b""
+    ended = [id_ for some in in_slices(changes) for kind, id_, record in some if record is first and kind == DELETE]
+    if ended and len(ended) == len(changes):  # sessions of one subject, in a tenth of the time
+        before, tag = _DELETE_BYTE, first[TAG_OFFSET : TAG_OFFSET + 16]
+        body = sequence.to_bytes(_SEQUENCE_BYTES, "little") + before + (tag + before).join(ended) + tag
         return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
     parts = [sequence.to_bytes(_SEQUENCE_BYTES, "little")]
     for kind, id_, record in in_batches(changes):

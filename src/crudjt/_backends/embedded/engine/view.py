@@ -113,6 +113,18 @@ class View:
                     items.append((key, value))
         return items
 
+    def endings(self, prefix: bytes, start: bytes, limit: int) -> list[bytes]:
+        """Return what follows `prefix` in up to `limit` keys, from the key `start` on."""
+        endings: list[bytes] = []
+        length = len(prefix)
+        with self._begin() as transaction, transaction.cursor() as cursor:
+            if cursor.set_range(start):
+                for key in cursor.iternext(keys=True, values=False):
+                    if len(endings) == limit or not key.startswith(prefix):
+                        break
+                    endings.append(key[length:])
+        return endings
+
     def sessions(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield id and record of every session of one snapshot."""
         with self.begin() as transaction, transaction.cursor() as cursor:
