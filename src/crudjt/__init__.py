@@ -4,10 +4,11 @@ from crudjt._core.keyring import generate_secret_key
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, KeepType
-from crudjt.base import AsyncStore, Store
+from crudjt.base import AsyncStore, AsyncTypedStore, Store, TypedStore
 from crudjt.compat import CRUDJT
 from crudjt.errors import (
     CrudjtError,
+    DataMismatch,
     DataTooLarge,
     InvalidParameter,
     InvalidType,
@@ -30,7 +31,9 @@ __all__ = [
     "CRUDJT",
     "KEEP",
     "AsyncStore",
+    "AsyncTypedStore",
     "CrudjtError",
+    "DataMismatch",
     "DataTooLarge",
     "InvalidParameter",
     "InvalidType",
@@ -49,6 +52,7 @@ __all__ = [
     "StoreInaccessible",
     "StoreMoved",
     "StoreUnavailable",
+    "TypedStore",
     "VersionConflict",
     "generate_secret_key",
     "open",

@@ -5,6 +5,7 @@
     │   ├── InvalidType (also a TypeError)      a value of the wrong type
     │   └── DataTooLarge                        data over ``max_data_bytes``
     ├── VersionConflict                         ``update(if_version=…)`` met another version
+    ├── DataMismatch                            the data of a session does not fit the model of a typed store
     ├── MissingDependency (also an ImportError) a package of an extra is not installed
     └── StoreError                              the store, not the call, is at fault
         ├── StoreClosed                         used after ``close()``
@@ -72,6 +73,20 @@ class VersionConflict(CrudjtError):
         super().__init__(f"the session is at version {actual}, not {expected}")
         self.expected = expected
         self.actual = actual
+
+
+class DataMismatch(CrudjtError):
+    """The data of a session does not fit the model of a typed store, such as data that an older version stored."""
+
+    def __init__(self, session: str, model: str, problem: str) -> None:
+        """Take the `Session.id`, the name of the model, and what does not fit, without any of the data."""
+        super().__init__(
+            f"the data of session {session} does not fit the model {model}: {problem}; give typed() a function "
+            "migrate= that changes such data, or end the session"
+        )
+        self.session = session
+        self.model = model
+        self.problem = problem
 
 
 class MissingDependency(CrudjtError, ImportError):

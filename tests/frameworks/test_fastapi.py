@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 
 import crudjt
 from crudjt.contrib.fastapi import BearerToken, CurrentSession, CurrentStore, RequiredSession, use_store
@@ -33,6 +34,33 @@ def client(store: crudjt.Store) -> TestClient:
         return await store.rotate(token or "")
 
     return TestClient(app)
+
+
+class User(BaseModel):
+    id: int
+    role: str = "guest"
+
+
+def test_the_data_of_a_session_is_an_instance_of_the_model(store: crudjt.Store) -> None:
+    app = FastAPI()
+    use_store(app, store, model=User, migrate=lambda data: {"id": data["user_id"]})
+
+    @app.get("/me")
+    async def me(session: RequiredSession[User]) -> str:
+        assert type(session.data) is User
+        return f"{session.data.id} {session.data.role}"
+
+    @app.get("/either")
+    async def either(session: CurrentSession[User]) -> int | None:
+        return None if session is None else session.data.id
+
+    with TestClient(app) as client:
+        current = store.typed(User).create(User(id=1, role="editor"))
+        assert client.get("/me", headers=bearer(current)).json() == "1 editor"
+        assert client.get("/me", headers=bearer(store.create({"user_id": 2}))).json() == "2 guest"
+        assert client.get("/either", headers=bearer(current)).json() == 1
+        assert client.get("/either").json() is None
+        assert client.get("/me").status_code == 401
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -13,8 +13,10 @@ from tests.support.interface import PROPERTIES, SIGNATURES, called, public
 
 NAMES = {
     "AsyncStore",
+    "AsyncTypedStore",
     "CRUDJT",
     "CrudjtError",
+    "DataMismatch",
     "DataTooLarge",
     "InvalidParameter",
     "InvalidType",
@@ -34,6 +36,7 @@ NAMES = {
     "StoreInaccessible",
     "StoreMoved",
     "StoreUnavailable",
+    "TypedStore",
     "VersionConflict",
     "generate_secret_key",
     "open",
@@ -58,16 +61,23 @@ def test_open_is_called_so() -> None:
 
 
 def test_the_public_methods_of_store_are_these() -> None:
-    assert public(crudjt.Store) == SIGNATURES.keys() | PROPERTIES | {"asynchronous"}
+    assert public(crudjt.Store) == SIGNATURES.keys() | PROPERTIES | {"asynchronous", "typed"}
 
 
 def test_an_asynchronous_store_has_the_same() -> None:
-    assert public(crudjt.AsyncStore) == SIGNATURES.keys() | PROPERTIES
+    assert public(crudjt.AsyncStore) == SIGNATURES.keys() | PROPERTIES | {"typed"}
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_each_method_of_store_is_called_so(name: str) -> None:
     assert called(getattr(crudjt.Store, name)) == SIGNATURES[name]
+
+
+@pytest.mark.parametrize("kind", [crudjt.TypedStore, crudjt.AsyncTypedStore])
+def test_the_methods_of_a_typed_store_are_called_as_those_of_store(kind: type) -> None:
+    names = public(kind) - {"store"}
+    assert names >= {"create", "create_many", "delete", "peek", "read", "read_many", "rotate", "sessions", "update"}
+    assert {name: called(getattr(kind, name)) for name in names} == {name: SIGNATURES[name] for name in names}
 
 
 def test_the_public_attributes_of_a_session_are_these() -> None:

@@ -1,6 +1,7 @@
 """Types of `crudjt.aio`, as an application with `await` sees them."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import crudjt
@@ -9,6 +10,11 @@ from crudjt import AsyncStore
 
 if TYPE_CHECKING:
     from typing_extensions import assert_type
+
+
+@dataclass
+class User:
+    id: int
 
 
 def opens(store: crudjt.Store) -> None:
@@ -31,3 +37,12 @@ async def uses(store: AsyncStore, token: str) -> None:
     (await store.read(token)).data  # type: ignore[union-attr] # pyright: ignore[reportOptionalMemberAccess]
     with store:  # type: ignore[attr-defined] # pyright: ignore[reportGeneralTypeIssues]
         pass
+
+
+async def is_typed(store: AsyncStore, token: str) -> None:
+    users = store.typed(User)
+    assert_type(users, crudjt.AsyncTypedStore[User])
+    assert_type(await users.read(token), crudjt.Session[User] | None)
+    async for session in users.sessions("alice"):
+        assert_type(session.data, User)
+    await users.create({"id": 1})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

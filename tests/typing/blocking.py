@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import msgspec
 
 import crudjt
 from crudjt.testing import FakeClock, temporary_store
@@ -62,6 +64,26 @@ def changes(store: crudjt.Store, token: str, ttl: "float | timedelta | crudjt.Ke
     assert_type(store.revoke_id("0" * 32, subject="alice"), bool)
     store.update(token, {}, crudjt.Session)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     store.update(token, {}, if_verison=1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+
+
+class User(msgspec.Struct):
+    id: int
+
+
+class Cart(TypedDict):
+    items: list[str]
+
+
+def is_typed(store: crudjt.Store, token: str) -> None:
+    users = store.typed(User, migrate=lambda data: {"id": data["user_id"]})
+    assert_type(users, crudjt.TypedStore[User])
+    assert_type(users.create(User(1), ttl=60), str)
+    session = users.read(token)
+    assert_type(session, crudjt.Session[User] | None)
+    assert_type(users.sessions("alice"), Iterator[crudjt.Session[User]])
+    assert_type(store.typed(Cart).read_many([token]), list[crudjt.Session[Cart] | None])
+    users.create({"id": 1})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    users.update(token, Cart(items=[]))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def manages(store: crudjt.Store) -> None:

@@ -1,12 +1,23 @@
 """`Session`: the session of a token, as it was when read."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import msgspec
 
 from crudjt._core.clock import NS_PER_MS, utc
 from crudjt._core.record import NO_SUBJECT, RECORD_FORMAT, Header, unpack_header, version_of
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Data = TypeVar("Data", default=dict[Any, Any])  # so that `Session` alone is that of a store without a model
+else:
+    from typing import TypeVar
+
+    Data = TypeVar("Data")
+
+NewData = TypeVar("NewData")
 
 
 class Envelope(msgspec.Struct, gc=False):
@@ -27,14 +38,14 @@ class Envelope(msgspec.Struct, gc=False):
         return None
 
 
-class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no cycle, unless `data` is made to
+class Session(msgspec.Struct, Generic[Data], frozen=True, eq=False, gc=False):
     """A session as it was when read.
 
-    Immutable; `data` is the caller's own copy. `reads_left` counts the reads that remain after this one, ``None`` for
-    unlimited.
+    Immutable; `data` is the caller's own copy: a dict, or from a typed store an instance of the model. `reads_left`
+    counts the reads that remain after this one, ``None`` for unlimited.
     """
 
-    data: dict[Any, Any]
+    data: Data
     reads_left: int | None
     _envelope: Envelope
     _now_ns: int  # when it was read; any number where it never expires
@@ -83,6 +94,11 @@ class Session(msgspec.Struct, frozen=True, eq=False, gc=False):  # it holds no c
 def stored_data(session: Session) -> bytes | None:
     """Return the data of a session as it is stored, ``None`` where the backend does not keep it."""
     return session._envelope.stored  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module
+
+
+def with_data(session: Session[Any], data: NewData) -> Session[NewData]:
+    """Return the same session with other data."""
+    return Session(data, session.reads_left, session._envelope, session._now_ns)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module
 
 
 def new_session(

@@ -20,14 +20,18 @@ from crudjt._core.validation import (
     new_limits,
 )
 from crudjt.base.async_store import AsyncStore
+from crudjt.base.async_typed import AsyncTypedStore
 from crudjt.base.store import Store, Writes
+from crudjt.base.typed import TypedStore
 
 __all__ = [
     "AsyncStore",
+    "AsyncTypedStore",
     "Duration",
     "NewLimits",
     "Store",
     "StoredLimits",
+    "TypedStore",
     "Writes",
     "changed_limits",
     "checked_handle",

@@ -6,9 +6,11 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
+from crudjt._core.models import Data, Migrate
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt.base.async_typed import AsyncTypedStore
 
 NOT_PICKLED = "a store cannot be pickled or copied; pass on its location, and open it in each process"
 
@@ -152,6 +154,10 @@ class AsyncStore(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Wait for the calls that threads are running, then sync and close. Does nothing if it is closed already."""
+
+    def typed(self, model: type[Data], *, migrate: Migrate | None = None) -> AsyncTypedStore[Data]:
+        """Return a view of this store whose data are instances of a model; see `Store.typed`."""
+        return AsyncTypedStore(self, model, migrate)
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied."""

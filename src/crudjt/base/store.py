@@ -6,10 +6,12 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
+from crudjt._core.models import Data, Migrate
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, Duration, KeepType
 from crudjt.base.async_store import NOT_PICKLED, AsyncStore
+from crudjt.base.typed import TypedStore
 
 Writes = Literal["auto", "inline", "thread"]
 """Where an `AsyncStore` of an embedded store does its writes: on the thread of the event loop, or in another."""
@@ -273,6 +275,21 @@ class Store(ABC):
 
         """
         return None
+
+    def typed(self, model: type[Data], *, migrate: Migrate | None = None) -> TypedStore[Data]:
+        """Return a view of this store whose data are instances of a model.
+
+        Args:
+            model: a msgspec Struct, a dataclass, a TypedDict or a pydantic model (version 2).
+            migrate: called with data that does not fit the model, such as that of an older version of it; returns data
+                that does, or an instance. What is stored stays as it is until the next `update`. Without it, such a
+                session raises `DataMismatch`.
+
+        Raises:
+            InvalidType: `model` is none of these, or has a field of a type that cannot be stored.
+
+        """
+        return TypedStore(self, model, migrate)
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied."""

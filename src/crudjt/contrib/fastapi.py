@@ -23,14 +23,16 @@ from crudjt._core.extras import require_extra
 
 require_extra("fastapi")
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, status
 from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 import crudjt
-from crudjt import AsyncStore
+from crudjt import AsyncStore, AsyncTypedStore
+from crudjt._core.models import Migrate
+from crudjt._core.session import Data
 from crudjt.aio import wrap
 from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
@@ -63,10 +65,22 @@ _scheme = HTTPBearer(
 )
 
 
-def use_store(app: FastAPI, store: crudjt.Store | AsyncStore) -> AsyncStore:
-    """Let the dependencies use an open store, which the caller closes; return it as an `AsyncStore`."""
+def use_store(
+    app: FastAPI, store: crudjt.Store | AsyncStore, *, model: type[Any] | None = None, migrate: Migrate | None = None
+) -> AsyncStore:
+    """Let the dependencies use an open store, which the caller closes; return it as an `AsyncStore`.
+
+    Args:
+        app: the application.
+        store: its store.
+        model: with it, the data of `CurrentSession` and `RequiredSession` are instances of it, as of `Store.typed`;
+            write ``RequiredSession[User]`` so that type checkers know.
+        migrate: as in `Store.typed`.
+
+    """
     used = wrap(store)
     app.state.crudjt = used
+    app.state.crudjt_reading = used if model is None else used.typed(model, migrate=migrate)
     return used
 
 
@@ -101,13 +115,16 @@ async def bearer_token(
 
 
 async def current_session(
-    token: Annotated[str | None, Depends(bearer_token)], store: Annotated[AsyncStore, Depends(current_store)]
-) -> crudjt.Session | None:
+    request: Request,
+    token: Annotated[str | None, Depends(bearer_token)],
+    store: Annotated[AsyncStore, Depends(current_store)],
+) -> crudjt.Session[Any] | None:
     """Return the session of a request, as a dependency; ``None`` if it came with no token of a live one.
 
     A token with a limited number of reads is a link or the like, and no session.
     """
-    session = None if token is None else await store.read(token)
+    reading: AsyncStore | AsyncTypedStore[Any] = request.app.state.crudjt_reading
+    session = None if token is None else await reading.read(token)
     live = None if session is None or session.reads_left is not None else session
     if token is not None:
         enter(store, bearer=token if live is not None else None)
@@ -116,8 +133,8 @@ async def current_session(
 
 async def require_session(
     token: Annotated[str | None, Depends(bearer_token)],
-    session: Annotated[crudjt.Session | None, Depends(current_session)],
-) -> crudjt.Session:
+    session: Annotated[crudjt.Session[Any] | None, Depends(current_session)],
+) -> crudjt.Session[Any]:
     """Return the session of a request, as a dependency; without one, the answer is 401, with ``WWW-Authenticate``."""
     if session is None:
         challenge = "Bearer" if token is None else 'Bearer error="invalid_token"'
@@ -133,8 +150,8 @@ CurrentStore = Annotated[AsyncStore, Depends(current_store)]
 BearerToken = Annotated[str | None, Depends(bearer_token)]
 """The type of a parameter that is to be the token, or ``None``."""
 
-CurrentSession = Annotated[crudjt.Session | None, Depends(current_session)]
-"""The type of a parameter that is to be the session, or ``None``."""
+CurrentSession = Annotated[crudjt.Session[Data] | None, Depends(current_session)]
+"""The type of a parameter that is to be the session, or ``None``; with a model, ``CurrentSession[User]``."""
 
-RequiredSession = Annotated[crudjt.Session, Depends(require_session)]
-"""The type of a parameter that is to be the session; without one, the answer is 401."""
+RequiredSession = Annotated[crudjt.Session[Data], Depends(require_session)]
+"""The type of a parameter that is to be the session; without one, the answer is 401. Also ``RequiredSession[User]``."""

@@ -1,0 +1,101 @@
+"""`TypedStore`: a store whose data are instances of a model."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Generic
+
+from crudjt._core.models import Data, Migrate, Model
+from crudjt._core.session import Session
+from crudjt._core.validation import KEEP, Duration, KeepType
+
+if TYPE_CHECKING:
+    from crudjt.base.store import Store
+
+
+class TypedStore(Generic[Data]):
+    """A view of a store by a model, made by `Store.typed`. Each method does what that of `Store` with its name does.
+
+    `Session.data` is an instance of the model, a new one for each read. What reads raises `DataMismatch` where the data
+    of a session does not fit the model; the read has been counted then. What writes raises `InvalidType` for an
+    instance that the model would not read again.
+    """
+
+    def __init__(self, store: "Store", model: type[Data], migrate: Migrate | None = None) -> None:
+        """Take an open store, which the caller closes, and the model; see `Store.typed`."""
+        self._store = store
+        self._model = Model(model, migrate)
+
+    @property
+    def store(self) -> "Store":
+        """The store itself, for everything that does not touch data."""
+        return self._store
+
+    def create(
+        self,
+        data: Data,
+        ttl: Duration | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: Duration | None = None,
+        subject: str | None = None,
+    ) -> str:
+        """Create a session and return its token; see `Store.create`."""
+        return self._store.create(self._model.packed(data), ttl, max_reads, idle=idle, subject=subject)
+
+    def read(self, token: str) -> Session[Data] | None:
+        """Return the session of a token, or ``None``; see `Store.read`."""
+        return self._model.found(self._store.read(token))
+
+    def peek(self, token: str) -> Session[Data] | None:
+        """Return what `read` would, without counting the read; see `Store.peek`."""
+        return self._model.found(self._store.peek(token))
+
+    def update(
+        self,
+        token: str,
+        data: Data,
+        ttl: Duration | KeepType | None = KEEP,
+        max_reads: int | KeepType | None = KEEP,
+        *,
+        idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> bool:
+        """Replace the data of a live session; see `Store.update`."""
+        return self._store.update(token, self._model.packed(data), ttl, max_reads, idle=idle, if_version=if_version)
+
+    def rotate(
+        self,
+        token: str,
+        *,
+        data: Data | None = None,
+        subject: str | KeepType | None = KEEP,
+        ttl: Duration | KeepType | None = KEEP,
+        idle: Duration | KeepType | None = KEEP,
+        if_version: int | None = None,
+    ) -> str | None:
+        """Move a live session to a new token and return it; see `Store.rotate`."""
+        packed = None if data is None else self._model.packed(data)
+        return self._store.rotate(token, data=packed, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
+
+    def delete(self, token: str) -> bool:
+        """End a session; see `Store.delete`."""
+        return self._store.delete(token)
+
+    def sessions(self, subject: str) -> Iterator[Session[Data]]:
+        """Yield the live sessions of a subject; see `Store.sessions`."""
+        return map(self._model.session, self._store.sessions(subject))
+
+    def create_many(
+        self,
+        data: Iterable[Data],
+        ttl: Duration | None = None,
+        max_reads: int | None = None,
+        *,
+        idle: Duration | None = None,
+        subject: str | None = None,
+    ) -> list[str]:
+        """Create a session for each item of `data`; see `Store.create_many`."""
+        return self._store.create_many(map(self._model.packed, data), ttl, max_reads, idle=idle, subject=subject)
+
+    def read_many(self, tokens: Iterable[str]) -> list[Session[Data] | None]:
+        """Return the results of `read` in order; see `Store.read_many`."""
+        return [self._model.found(session) for session in self._store.read_many(tokens)]
