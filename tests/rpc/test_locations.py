@@ -105,6 +105,20 @@ def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert caught.value.parameter == "tls_ca"
 
 
+def test_files_with_secrets_that_others_may_use_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [tmp_path / name for name in ("access-token", "certificate", "key")]
+    for file in files:
+        file.write_text("secret")
+    monkeypatch.setenv("CRUDJT_ACCESS_TOKEN_FILE", str(files[0]))
+    for mode, warned in ((0o600, False), (0o640, True)):
+        for file in files:
+            file.chmod(mode)
+        crudjt.open("grpcs://localhost", tls_cert=files[1], tls_key=files[2]).close()
+        assert [str(file) in caplog.text for file in files] == [warned, False, warned]
+
+
 # Plaintext
 
 OTHER_HOSTS = ["grpc://192.0.2.1", "GRPC://[2001:db8::1]:1", "grpc://store.example.org", "grpc://localhost.example.org"]

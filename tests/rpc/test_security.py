@@ -195,6 +195,17 @@ def test_files_of_tls_that_do_not_work_are_named(
         assert raised.value.parameter == parameter
 
 
+def test_a_private_key_that_others_may_use_is_warned_of(
+    store: crudjt.Store, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = authority.issue("exposed")
+    Server(store, ["127.0.0.1:0"], tls=TLS(*pair))
+    assert not caplog.messages
+    pair.key.chmod(0o604)
+    Server(store, ["127.0.0.1:0"], tls=TLS(*pair))
+    assert f"{pair.key} (mode 0604)" in caplog.text
+
+
 # Access tokens
 
 

@@ -90,6 +90,19 @@ def test_password_comes_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert (parsed.user, parsed.password) == (None, "s3cret")
 
 
+def test_files_with_secrets_that_others_may_use_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [tmp_path / name for name in ("password", "certificate", "key")]
+    for file in files:
+        file.write_text("s3cret")
+        file.chmod(0o644)
+    monkeypatch.setenv(PASSWORD_FILE_VARIABLE, str(files[0]))
+    servers("valkeys://localhost", tls_cert=files[1], tls_key=files[2])
+    assert [str(file) in caplog.text for file in files] == [True, False, True]
+    assert "s3cret" not in caplog.text
+
+
 def test_file_of_a_password_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(PASSWORD_FILE_VARIABLE, str(tmp_path / "none"))
     with pytest.raises(InvalidParameter, match=PASSWORD_FILE_VARIABLE):

@@ -1,15 +1,19 @@
 """The content of whole files: read, copied, or as a digest."""
 
 import hashlib
+import logging
 import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from crudjt import _filesystem
+from crudjt._filesystem.ownership import readable_by_others
 from crudjt.errors import InvalidParameter
 
 _CHUNK_BYTES = 1024**2
+
+_logger = logging.getLogger("crudjt")
 
 
 def read_file(path: Path) -> bytes:
@@ -71,3 +75,17 @@ def read_parameter_file(parameter: str, path: str | os.PathLike[str]) -> bytes:
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise InvalidParameter(parameter, f"cannot read the file that {parameter} names: {reason}") from None
+
+
+def read_secret_file(parameter: str, path: str | os.PathLike[str]) -> bytes:
+    """Return the content of a file with a secret, and log a warning if other users have any right to it.
+
+    Raises:
+        InvalidParameter: it cannot be read.
+
+    """
+    content = read_parameter_file(parameter, path)
+    mode = readable_by_others(Path(path))
+    if mode is not None:
+        _logger.warning("others may use the secret in %s (mode %04o); chmod 600 it", path, mode)
+    return content

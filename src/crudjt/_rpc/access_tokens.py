@@ -1,12 +1,10 @@
 """The access tokens of those who may use a server: how they must look, and their file."""
 
 import hmac
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from crudjt._filesystem.contents import read_parameter_file
-from crudjt._filesystem.ownership import readable_by_others
+from crudjt._filesystem.contents import read_secret_file
 from crudjt._rpc.addresses import ACCESS_TOKEN
 from crudjt.errors import InvalidParameter, InvalidType
 
@@ -15,8 +13,6 @@ _RULE = (
     f"each must be at least {MIN_ACCESS_TOKEN_CHARACTERS} printable ASCII characters without spaces (to make one: "
     "openssl rand -base64 32)"
 )
-
-_logger = logging.getLogger("crudjt.server")
 
 
 def checked_access_tokens(access_tokens: Sequence[str]) -> list[bytes]:
@@ -45,16 +41,13 @@ def read_access_tokens(path: Path) -> list[str]:
         InvalidParameter: the file cannot be read, is empty, or holds one that is too short.
 
     """
-    content = read_parameter_file("access_token_file", path)
+    content = read_secret_file("access_token_file", path)
     try:
         tokens = content.decode().split()
     except UnicodeDecodeError:
         raise InvalidParameter("access_token_file", f"access_token_file {path} is not UTF-8 text") from None
     if not tokens:
         raise InvalidParameter("access_token_file", f"access_token_file {path} is empty; write one token on each line")
-    mode = readable_by_others(path)
-    if mode is not None:
-        _logger.warning("others may use the access tokens in %s (mode %04o); chmod 600 it", path, mode)
     checked_access_tokens(tokens)
     return tokens
 

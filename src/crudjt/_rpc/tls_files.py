@@ -3,7 +3,7 @@
 import ssl
 from pathlib import Path
 
-from crudjt._filesystem.contents import read_parameter_file
+from crudjt._filesystem.contents import read_parameter_file, read_secret_file
 from crudjt.errors import InvalidParameter
 
 
@@ -14,7 +14,7 @@ def read_pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
         InvalidParameter: a file cannot be read or is not PEM, or the key is encrypted or of another certificate.
 
     """
-    contents = read_parameter_file("tls_cert", certificate), read_parameter_file("tls_key", key)
+    contents = read_parameter_file("tls_cert", certificate), read_secret_file("tls_key", key)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: b"")
     except (ssl.SSLError, ValueError):

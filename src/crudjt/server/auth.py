@@ -1,6 +1,5 @@
 """Authentication of clients: TLS, and access tokens sent as ``authorization: Bearer …``."""
 
-import logging
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from typing import TypeAlias
 import grpc
 
 from crudjt._filesystem.contents import read_parameter_file
-from crudjt._filesystem.ownership import readable_by_others
 from crudjt._rpc.access_tokens import matching
 from crudjt._rpc.tls_files import read_pair
 from crudjt.errors import InvalidParameter
@@ -20,8 +18,6 @@ from crudjt.server.handlers import Handler
 OPEN_METHODS = frozenset({"/grpc.health.v1.Health/Check"})
 
 MaybeHandler: TypeAlias = "Handler | None"
-
-_logger = logging.getLogger("crudjt.server")
 
 
 @dataclass(frozen=True)
@@ -60,9 +56,6 @@ class TLS:
     def credentials(self) -> grpc.ServerCredentials:
         """Return the credentials for gRPC; raises as `read` does."""
         certificate, key, authorities = self.read()
-        mode = readable_by_others(self.key)
-        if mode is not None:
-            _logger.warning("others may use the private key in %s (mode %04o); chmod 600 it", self.key, mode)
         return grpc.ssl_server_credentials(
             [(key, certificate)], authorities, require_client_auth=authorities is not None
         )

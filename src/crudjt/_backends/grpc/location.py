@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from crudjt._filesystem.contents import read_parameter_file
+from crudjt._filesystem.contents import read_parameter_file, read_secret_file
 from crudjt._rpc.addresses import ACCESS_TOKEN, DEFAULT_PORT, MAX_SOCKET_PATH_BYTES, is_ip_address, is_this_host
 from crudjt.errors import InvalidParameter, InvalidType
 
@@ -98,7 +98,7 @@ def remote(
         access_token=access_token,
         ca=_content("tls_ca", tls_ca),
         certificate=_content("tls_cert", tls_cert),
-        key=_content("tls_key", tls_key),
+        key=None if tls_key is None else read_secret_file("tls_key", tls_key),
     )
 
 
@@ -133,7 +133,7 @@ def access_token_in(file: File) -> str:
         InvalidParameter: the file cannot be read.
 
     """
-    return read_parameter_file("access_token", file).decode(errors="replace").strip()
+    return read_secret_file("access_token", file).decode(errors="replace").strip()
 
 
 def _access_token(given: str | None) -> str | None:

@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from crudjt._backends.valkey.requests import Node
-from crudjt._filesystem.contents import read_parameter_file
+from crudjt._filesystem.contents import read_parameter_file, read_secret_file
 from crudjt._rpc.addresses import is_ip_address, is_this_host
 from crudjt.errors import InvalidParameter, InvalidType
 
@@ -124,7 +124,7 @@ def servers(
         password=password,
         ca=_readable("tls_ca", tls_ca),
         certificate=_readable("tls_cert", tls_cert),
-        key=_readable("tls_key", tls_key),
+        key=_readable("tls_key", tls_key, read_secret_file),
         assume=_assumptions(assume),
     )
 
@@ -168,7 +168,7 @@ def _credentials() -> tuple[str | None, str | None]:
     user = os.environ.get(USER_VARIABLE) or None
     password = os.environ.get(PASSWORD_VARIABLE) or None
     if password is None and (name := os.environ.get(PASSWORD_FILE_VARIABLE)):
-        password = read_parameter_file(PASSWORD_FILE_VARIABLE, name).decode(errors="replace").strip() or None
+        password = read_secret_file(PASSWORD_FILE_VARIABLE, name).decode(errors="replace").strip() or None
     if user is not None and password is None:
         raise InvalidParameter(
             USER_VARIABLE,
@@ -177,10 +177,12 @@ def _credentials() -> tuple[str | None, str | None]:
     return user, password
 
 
-def _readable(parameter: str, file: File | None) -> str | None:
+def _readable(
+    parameter: str, file: File | None, read: Callable[[str, File], bytes] = read_parameter_file
+) -> str | None:
     if file is None:
         return None
-    read_parameter_file(parameter, file)
+    read(parameter, file)
     return os.fspath(file)
 
 
