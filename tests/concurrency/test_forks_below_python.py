@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from crudjt._core import process_guard, random_pool
 from crudjt._core.changes import DELETE
 from crudjt._core.record import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES
+from crudjt.testing import FakeClock
 from tests.support.embedded import engine_of, reader_pids
 from tests.support.processes import (
     PROMPT,
     UNINTERRUPTIBLE,
     Fork,
     ForkBelowPython,
+    Forker,
     eventually,
     held_by_another_thread,
 )
@@ -47,7 +50,15 @@ def nonces_of(path: Path) -> list[bytes]:
     ]
 
 
-def test_children_read_and_write_as_processes_of_their_own(store: crudjt.Store) -> None:
+@pytest.fixture(scope="module")
+def forker() -> Iterator[Forker]:
+    """Where the parents of these forks begin, with no thread but those of a store: see `fork_below_python`."""
+    with Forker() as forker:
+        yield forker
+
+
+def _read_and_write(path: Path, secret_key: str) -> None:
+    store = crudjt.open(path, secret_key=secret_key)
     tokens = store.create_many([{"n": n} for n in range(100)])
     assert all(store.peek(token) for token in tokens)
     slots = Counter(reader_pids(store))[str(os.getpid())]
@@ -64,8 +75,12 @@ def test_children_read_and_write_as_processes_of_their_own(store: crudjt.Store) 
     assert [session.data["n"] for session in store.read_many(tokens[:3]) if session] == ["changed"] * 3
 
 
-def test_no_nonce_and_no_id_is_used_by_two_processes(store: crudjt.Store, path: Path) -> None:
-    """The clock stands still, so that ids differ by their random bytes only."""
+def test_children_read_and_write_as_processes_of_their_own(forker: Forker, path: Path, secret_key: str) -> None:
+    forker.run(_read_and_write, path, secret_key)
+
+
+def _create_in_four_processes(path: Path, secret_key: str) -> None:
+    store = crudjt.open(path, secret_key=secret_key, clock=FakeClock())
 
     def create() -> list[str]:
         tokens = [store.create({"n": n}, subject="anna") for n in range(50)]
@@ -78,12 +93,17 @@ def test_no_nonce_and_no_id_is_used_by_two_processes(store: crudjt.Store, path: 
     for fork in forks:
         tokens += fork.wait().result
     assert len(set(tokens)) == len({session.id for session in store.sessions("anna")}) == 250
+
+
+def test_no_nonce_and_no_id_is_used_by_two_processes(forker: Forker, path: Path, secret_key: str) -> None:
+    """The clock stands still, so that ids differ by their random bytes only."""
+    forker.run(_create_in_four_processes, path, secret_key)
     nonces = nonces_of(path)
     assert len(set(nonces)) == len(nonces) == 255
     assert len({nonce[:12] for nonce in nonces}) >= 4  # each process has a first half of its own
 
 
-def test_random_bytes_that_were_drawn_in_advance_are_for_one_process() -> None:
+def _draw_random_bytes() -> None:
     random_pool.chunks.take()  # draws many
 
     def take() -> list[bytes]:
@@ -93,7 +113,12 @@ def test_random_bytes_that_were_drawn_in_advance_are_for_one_process() -> None:
     assert not set(of_child) & set(take())
 
 
-def test_a_child_does_not_wait_for_locks_that_threads_of_its_parent_held(store: crudjt.Store) -> None:
+def test_random_bytes_that_were_drawn_in_advance_are_for_one_process(forker: Forker) -> None:
+    forker.run(_draw_random_bytes)
+
+
+def _fork_beside_held_locks(path: Path, secret_key: str) -> None:
+    store = crudjt.open(path, secret_key=secret_key)
     token = store.create({"n": 0})
     engine = engine_of(store)
     locks = engine._writing, engine._syncing, engine.copying, engine._reviving, registry._registry.lock
@@ -111,8 +136,14 @@ def test_a_child_does_not_wait_for_locks_that_threads_of_its_parent_held(store: 
     assert store.read(token) is not None
 
 
-@pytest.mark.parametrize("used", [False, True])
-def test_closing_in_a_child_waits_for_no_thread_of_the_parent(store: crudjt.Store, used: bool) -> None:
+def test_a_child_does_not_wait_for_locks_that_threads_of_its_parent_held(
+    forker: Forker, path: Path, secret_key: str
+) -> None:
+    forker.run(_fork_beside_held_locks, path, secret_key)
+
+
+def _close_in_a_child(path: Path, secret_key: str, used: bool) -> None:
+    store = crudjt.open(path, secret_key=secret_key)
     token = store.create({"n": 0})
 
     def work() -> bool:
@@ -126,26 +157,43 @@ def test_closing_in_a_child_waits_for_no_thread_of_the_parent(store: crudjt.Stor
     assert store.read(token) is not None
 
 
-def test_a_child_has_background_threads_of_its_own(path: Path, secret_key: str) -> None:
-    with crudjt.open(path, secret_key=secret_key, sync_interval=0.02) as store:
-
-        def work() -> bool:
-            store.create({"n": 1})
-            return eventually(lambda: store.stats().unsynced_bytes == 0)
-
-        assert ForkBelowPython(work).wait(PROMPT).result
+@pytest.mark.parametrize("used", [False, True])
+def test_closing_in_a_child_waits_for_no_thread_of_the_parent(
+    forker: Forker, path: Path, secret_key: str, used: bool
+) -> None:
+    forker.run(_close_in_a_child, path, secret_key, used)
 
 
-def test_a_child_opens_a_store_that_its_parent_has_open_by_another_path(store: crudjt.Store, secret_key: str) -> None:
-    """LMDB must not open a file twice in a process: the child must not count what its parent has open."""
-    directory = engine_of(store).directory
+def _wait_for_a_sync_in_a_child(path: Path, secret_key: str) -> None:
+    store = crudjt.open(path, secret_key=secret_key, sync_interval=0.2)
+
+    def work() -> bool:
+        store.create({"n": 1})
+        return eventually(lambda: store.stats().unsynced_bytes == 0)
+
+    assert ForkBelowPython(work).wait(PROMPT).result
+
+
+def test_a_child_has_background_threads_of_its_own(forker: Forker, path: Path, secret_key: str) -> None:
+    forker.run(_wait_for_a_sync_in_a_child, path, secret_key)
+
+
+def _open_again_in_a_child(path: Path, secret_key: str) -> None:
+    store = crudjt.open(path, secret_key=secret_key)
     token = store.create({"n": 0})
 
     def work() -> bool:
-        with crudjt.open(directory.parent / "." / directory.name, secret_key=secret_key) as again:
+        with crudjt.open(path.parent / "." / path.name, secret_key=secret_key) as again:
             return again.read(token) is not None
 
     assert ForkBelowPython(work).wait(PROMPT).result
+
+
+def test_a_child_opens_a_store_that_its_parent_has_open_by_another_path(
+    forker: Forker, path: Path, secret_key: str
+) -> None:
+    """LMDB must not open a file twice in a process: the child must not count what its parent has open."""
+    forker.run(_open_again_in_a_child, path, secret_key)
 
 
 def test_a_program_may_call_only_the_hook_of_the_parent_or_of_the_child() -> None:
@@ -183,8 +231,7 @@ def test_reads_go_on_when_dead_processes_have_left_every_reader_slot_taken(
             assert read()
 
 
-@pytest.mark.parametrize("kind", [Fork, ForkBelowPython])
-def test_without_help_of_the_kernel_the_process_id_tells_of_a_fork(kind: type[Fork]) -> None:
+def _see_a_fork(kind: type[Fork]) -> None:
     flag = process_guard.ComparedProcessId()
     flag[0] = 1
 
@@ -195,6 +242,11 @@ def test_without_help_of_the_kernel_the_process_id_tells_of_a_fork(kind: type[Fo
 
     assert kind(of_child).wait(PROMPT).result == (0, 1)
     assert flag[0]
+
+
+@pytest.mark.parametrize("kind", [Fork, ForkBelowPython])
+def test_without_help_of_the_kernel_the_process_id_tells_of_a_fork(forker: Forker, kind: type[Fork]) -> None:
+    forker.run(_see_a_fork, kind)
 
 
 WITHOUT_WIPED_PAGES = """

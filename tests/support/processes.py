@@ -1,6 +1,5 @@
 """Processes of the tests: started, talked to with a bound on every wait, and never left behind."""
 
-import ctypes
 import multiprocessing
 import os
 import pickle
@@ -11,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +23,7 @@ from crudjt._core.changes import SESSION
 from crudjt.testing import temporary_store
 from tests.support import waiting
 from tests.support.embedded import stored
+from tests.support.forks import fork_below_python
 
 PATIENCE, PROMPT, eventually = waiting.PATIENCE, waiting.PROMPT, waiting.eventually
 
@@ -219,7 +219,7 @@ class Fork:
 class ForkBelowPython(Fork):
     """The same by fork(2) itself, as C code forks: no hook of Python is called."""
 
-    _fork = staticmethod(ctypes.PyDLL(None).fork)
+    _fork = staticmethod(fork_below_python)
 
 
 @contextmanager
@@ -286,7 +286,8 @@ class Forker(Worker):
 
     def end(self) -> None:
         for pid in self._running:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # one that failed was waited for
+                os.kill(pid, signal.SIGKILL)
         super().end()
 
 
