@@ -83,28 +83,50 @@ def test_where_the_lock_cannot_be_found_every_write_is_made_in_a_thread(
     assert set(threads) == {"writer"}
 
 
-def test_a_write_beside_a_sync_is_made_in_a_thread(loop: Loop, store: crudjt.Store, threads: list[str]) -> None:
+async def write_during(store: AsyncStore, long: Awaitable[Any], begun: threading.Event, go_on: threading.Event) -> None:
+    """Make a write while a long call waits, and another after it."""
+    done = asyncio.ensure_future(long)
+    assert await asyncio.to_thread(begun.wait, PATIENCE)
+    await store.create({})
+    go_on.set()
+    await done
+    await store.create({})
+
+
+def waiting(call: Callable[[], Any], begun: threading.Event, go_on: threading.Event) -> Callable[[], Any]:
+    """Return a call that tells that it began, and is made when it may go on."""
+
+    def waits() -> Any:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return call()
+
+    return waits
+
+
+def test_a_write_beside_a_sync_that_another_thread_makes_is_made_in_a_thread(
+    loop: Loop, store: crudjt.Store, threads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The asynchronous store has not been told of this sync."""
     asynchronous = crudjt.aio.wrap(store)
     loop.run(asynchronous.create({}))
     writer = engine_of(store)._log.current
     assert writer is not None
-    syncing, go_on, sync = threading.Event(), threading.Event(), writer.sync
+    begun, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(writer, "sync", waiting(writer.sync, begun, go_on))
+    loop.run(write_during(asynchronous, asyncio.to_thread(store.sync), begun, go_on))
+    assert threads == ["writer", "writer", "loop"]
 
-    def slow_sync() -> None:
-        syncing.set()
-        assert go_on.wait(PATIENCE)
-        sync()
 
-    async def write_beside() -> None:
-        done = asyncio.ensure_future(asynchronous.sync())
-        assert await asyncio.to_thread(syncing.wait, PATIENCE)
-        await asynchronous.create({})
-        go_on.set()
-        await done
-        await asynchronous.create({})
-
-    writer.sync = slow_sync  # type: ignore[method-assign]
-    loop.run(write_beside())
+def test_a_write_beside_a_long_call_is_made_in_a_thread(
+    loop: Loop, store: crudjt.Store, threads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call holds no lock yet, but it may take one at any time."""
+    begun, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(store, "sweep", waiting(store.sweep, begun, go_on))
+    asynchronous = crudjt.aio.wrap(store)
+    loop.run(asynchronous.create({}))
+    loop.run(write_during(asynchronous, asynchronous.sweep(), begun, go_on))
     assert threads == ["writer", "writer", "loop"]
 
 
