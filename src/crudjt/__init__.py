@@ -1,6 +1,7 @@
 """crudjt: an encrypted, file-backed token store for stateful sessions that every process opens directly."""
 
 from crudjt._core.keyring import generate_secret_key
+from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, KeepType
@@ -39,6 +40,7 @@ __all__ = [
     "InvalidType",
     "KeepType",
     "MissingDependency",
+    "Page",
     "Session",
     "Stats",
     "Store",

@@ -37,6 +37,9 @@ METHODS: dict[str, Callable[[crudjt.Store, Path], Any]] = {
     "sweep": lambda store, _path: store.sweep(),
     "sync": lambda store, _path: store.sync(),
     "backup": lambda store, path: store.backup(path),
+    "count": lambda store, _path: store.count(),
+    "find": lambda store, _path: store.find("0" * 32),
+    "list": lambda store, _path: store.list(),
 }
 
 

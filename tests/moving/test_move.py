@@ -88,7 +88,7 @@ def test_a_move_takes_every_session_with_its_token_data_and_limits(
     after = store.peek(owned)
     assert before is not None
     assert after is not None
-    for name in ("id", "data", "version", "created_at", "expires_at", "reads_left", "subject"):
+    for name in ("id", "data", "version", "created_at", "expires_at", "reads_left", "subject", "last_seen"):
         assert getattr(after, name) == getattr(before, name)
     with crudjt.open(url, secret_key=secret_key, clock=clock, **SINGLE) as alone:
         assert read(alone, plain).data == {"n": 1}
@@ -112,6 +112,11 @@ CALLS: dict[str, Callable[[crudjt.Store, str], Any]] = {
         session and session.data for session in store.read_many([token, "A" * 22, token])
     ],
     "delete_many": lambda store, token: store.delete_many([token, "A" * 22, token]),
+    "find": lambda store, token: store.find(read(store, token).id) is not None,
+    "list": lambda store, _token: [
+        [session.data for session in page] for page in (store.list(data=True), store.list(subject="anna", data=True))
+    ],
+    "count": lambda store, _token: (store.count(), store.count("anna")),
 }
 
 
@@ -348,3 +353,29 @@ def test_a_mover_that_stops_after_any_step_is_followed_by_another(
     found = [session and session.data["n"] for session in store.read_many([*tokens, fresh])]
     assert found == [None, 10, None, 3, 4, 5, 2]
     assert store.revoke("anna") == 5
+
+
+def test_pages_go_over_both_stores_in_the_middle_of_a_move(
+    store: MovingStore, both: tuple[Source, Destination], clock: FakeClock
+) -> None:
+    """Each session is on one page, wherever it is, and in order."""
+    made: list[str] = []
+    for number in range(6):
+        clock.advance(1)
+        made.append(read(store, store.create({"n": number})).id)
+    source, destination = both
+    epoch = _begin(both)
+    records = dict(list(dict(source.look(b"", 1000)).items())[::2])  # every second one is marked, and not published yet
+    destination.stage(epoch, records)
+    assert source.mark(epoch, records) == list(records)
+    clock.advance(1)
+    made.append(read(store, store.create({"n": 6})).id)  # at the destination
+    found: list[str] = []
+    page = store.list(limit=2)
+    while True:
+        found += [session.id for session in page]
+        if page.next is None:
+            break
+        page = store.list(limit=2, after=page.next)
+    assert found == made[::-1]
+    assert store.count() == 7

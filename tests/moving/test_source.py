@@ -53,6 +53,9 @@ def test_a_plain_store_raises_in_every_call_once_a_move_has_begun(
             lambda: plain.create_many([{}]),
             lambda: plain.read_many([token]),
             lambda: plain.delete_many([token]),
+            plain.list,
+            plain.count,
+            lambda: plain.find(session.id),
         ]
         for call in calls:
             with pytest.raises(crudjt.StoreMoved, match=TO):

@@ -14,7 +14,7 @@ from crudjt import _registry
 from crudjt.testing import StoreContract
 
 PAGE = Path(__file__).parents[2] / "docs" / "backends.md"
-TESTS = [name for name in vars(StoreContract) if name.startswith("test_")]
+TESTS = [name for name in dir(StoreContract) if name.startswith("test_")]
 
 
 @pytest.fixture

@@ -120,6 +120,10 @@ def test_durations_out_of_range_are_refused_by_name(store: crudjt.Store, value: 
         ("subject", "Sessions", pb.SessionsRequest()),
         ("subject", "Revoke", pb.RevokeRequest(subject="x" * 1025)),
         ("id", "RevokeId", pb.RevokeIdRequest(id=b"short")),
+        ("id", "Find", pb.FindRequest(id=b"short")),
+        ("after", "List", pb.ListRequest(limit=1, after=b"")),
+        ("limit", "List", pb.ListRequest()),
+        ("created_before", "List", pb.ListRequest(limit=1, created_before_ms=2**63 - 1)),
         ("tokens", "ReadMany", pb.ReadManyRequest(tokens=[""] * (chunking.MAX_ITEMS + 1))),
         ("tokens", "DeleteMany", pb.DeleteManyRequest(tokens=["x" * 1024**2] * 65)),
         ("data", "CreateMany", pb.CreateManyRequest(data=[b"\x80"] * (chunking.MAX_ITEMS + 1))),
@@ -156,6 +160,9 @@ def test_random_bytes_get_an_answer_or_an_error_of_ours(store: crudjt.Store, nam
                     field.TYPE_BYTES: st.binary(max_size=60),
                     field.TYPE_STRING: st.text(max_size=30),
                     field.TYPE_UINT64: st.integers(0, 2**64 - 1),
+                    field.TYPE_UINT32: st.integers(0, 2**32 - 1),
+                    field.TYPE_INT64: st.integers(-(2**63), 2**63 - 1),
+                    field.TYPE_BOOL: st.booleans(),
                 }[field.type]
             )
             current = getattr(request, field.name)

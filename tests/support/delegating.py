@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import EntryPoint, EntryPoints
 from os import PathLike
 from pathlib import Path
@@ -125,6 +125,23 @@ class DelegatingStore(crudjt.Store):
     def close(self) -> None:
         self._target.close()
 
+    def count(self, subject: str | None = None) -> int:
+        return self._target.count(subject)
+
+    def find(self, id: str) -> crudjt.Session | None:  # noqa: A002 - named as Session.id is
+        return self._target.find(id)
+
+    def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        subject: str | None = None,
+        created_before: datetime | None = None,
+        data: bool = False,
+    ) -> crudjt.Page:
+        return self._target.list(after=after, limit=limit, subject=subject, created_before=created_before, data=data)
+
     def __repr__(self) -> str:
         return f"<DelegatingStore to {self._target!r}>"
 
@@ -134,14 +151,22 @@ def open_delegating(path: Path, **options: Any) -> crudjt.Store:
     return DelegatingStore(crudjt.open(path, **options))
 
 
+def _parse(location: str, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    return Path(location.partition(":")[2]), dict(options)
+
+
+def _open_parsed(parsed: tuple[Path, dict[str, Any]]) -> crudjt.Store:
+    return open_delegating(parsed[0], **parsed[1])
+
+
 def register_near(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Install the backend of another package: ``near:PATH`` is the store at a path, behind one that delegates."""
     module = ModuleType("near_store")
-    contents = {
+    contents: dict[str, Any] = {
         "SCHEMES": ("near",),
         "OPTIONS": frozenset({"secret_key", "clock"}),
-        "parse": lambda location, options: (Path(location.partition(":")[2]), dict(options)),
-        "open_store": lambda parsed: open_delegating(parsed[0], **parsed[1]),
+        "parse": _parse,
+        "open_store": _open_parsed,
     }
     vars(module).update(contents)
     monkeypatch.setitem(sys.modules, "near_store", module)
@@ -152,4 +177,8 @@ def register_near(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def register(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     """Make the backend above that of a scheme, as the installation of a package would."""
     entry_points = EntryPoints([EntryPoint(scheme, "near_store", _registry.ENTRY_POINTS)])
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: entry_points)
+
+    def installed(**_: Any) -> EntryPoints:
+        return entry_points
+
+    monkeypatch.setattr("importlib.metadata.entry_points", installed)

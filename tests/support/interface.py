@@ -24,6 +24,9 @@ SIGNATURES = {
     "sync": "(self)",
     "backup": "(self, path)",
     "close": "(self)",
+    "count": "(self, subject=None)",
+    "find": "(self, id)",
+    "list": "(self, *, after=None, limit=100, subject=None, created_before=None, data=False)",
 }
 
 

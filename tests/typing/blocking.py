@@ -49,6 +49,10 @@ def reads(store: crudjt.Store, token: str) -> None:
     assert_type(store.peek(token), crudjt.Session | None)
     assert_type(store.read_many([token]), list[crudjt.Session | None])
     assert_type(store.sessions("alice"), Iterator[crudjt.Session])
+    assert_type(store.list(limit=10), crudjt.Page)
+    assert_type([session.last_seen for session in store.list()], list[datetime | None])
+    assert_type(store.find("0" * 32), crudjt.Session | None)
+    assert_type(store.count("alice"), int)
     store.read(b"token")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 

@@ -178,6 +178,11 @@ unpack_expires = Struct(f"<{_EXPIRES_OFFSET}xQ").unpack_from
 """The deadline as `expires_of` returns it, in a tuple, from a header's bytes."""
 
 
+def is_created_before(head: bytes, moment_ms: int) -> bool:
+    """Tell whether the session was created before a time, from a header's bytes, which are not authenticated yet."""
+    return int.from_bytes(head[8:_EXPIRES_OFFSET], "little") < moment_ms
+
+
 def expires_of(head: bytes) -> int:
     """Return the deadline in milliseconds since 1970, 0 for never, from a header's bytes."""
     return int.from_bytes(head[_EXPIRES_OFFSET:_HARD_EXPIRY_OFFSET], "little")

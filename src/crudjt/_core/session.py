@@ -82,6 +82,16 @@ class Session(msgspec.Struct, Generic[Data], frozen=True, eq=False, gc=False):
         expires = self._envelope.header.expires
         return (expires * NS_PER_MS - self._now_ns) / 1e9 if expires else None
 
+    @property
+    def last_seen(self) -> datetime | None:
+        """When the session was last used, in UTC; ``None`` if it has no idle timeout.
+
+        Up to a tenth of the idle timeout too early, since a read moves the deadline in such steps. Within one idle
+        timeout of the end of its lifetime (`ttl`), it is only known that it was used then or later.
+        """
+        header = self._envelope.header
+        return utc(max(header.expires - header.idle, header.created)) if header.idle else None
+
     def __repr__(self) -> str:
         """Name the session without its data or subject."""
         return f"<Session {self.id} version={self.version}>"
@@ -89,6 +99,21 @@ class Session(msgspec.Struct, Generic[Data], frozen=True, eq=False, gc=False):
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return nothing more than `repr` for rich; the inherited method would show the data."""
         return [("id", self.id), ("version", self.version)]
+
+
+class SessionWithoutData(Session, frozen=True, eq=False, gc=False):
+    """A session whose data was not asked for."""
+
+    def __getattribute__(self, name: str) -> Any:
+        """Return an attribute; raise `AttributeError` for `data`."""
+        if name == "data":
+            raise AttributeError("the session was listed without its data: pass data=True, or look for it with find")
+        return super().__getattribute__(name)
+
+
+def has_data(session: Session) -> bool:
+    """Tell whether the data of a session was read."""
+    return not isinstance(session, SessionWithoutData)
 
 
 def stored_data(session: Session) -> bytes | None:
@@ -104,26 +129,32 @@ def with_data(session: Session[Any], data: NewData) -> Session[NewData]:
 def new_session(
     *,
     id: bytes,  # noqa: A002 - named as Session.id is
-    data: dict[Any, Any],
+    data: dict[Any, Any] | None,
     version: int,
     created_ms: int,
     now_ns: int,
     expires_ms: int = 0,
     reads_left: int | None = None,
     subject: str | None = None,
+    last_seen_ms: int | None = None,
 ) -> Session:
     """Return a session for a backend that keeps no records.
 
     Args:
         id: the 16 bytes of `Session.id`.
-        data: a dict that no other caller has.
+        data: a dict that no other caller has; ``None`` for a session that is listed without its data.
         version: counts the updates, from 1.
         created_ms: when the session was created, in milliseconds since 1970 UTC.
         now_ns: when it was read, in nanoseconds since 1970 UTC.
         expires_ms: when it ends if it is not read again, in milliseconds since 1970 UTC; 0 for never.
         reads_left: the reads that remain after this one; ``None`` for any number.
         subject: its owner.
+        last_seen_ms: when it was last used, in milliseconds since 1970 UTC; ``None`` if it has no idle timeout.
 
     """
-    header = Header(RECORD_FORMAT, 0, 0, version, created_ms, expires_ms, 0, 0, reads_left or 0, NO_SUBJECT)
-    return Session(data, reads_left, Envelope(id, header.packed(), subject), now_ns)
+    idle = 0 if last_seen_ms is None else expires_ms - last_seen_ms
+    header = Header(RECORD_FORMAT, 0, 0, version, created_ms, expires_ms, 0, idle, reads_left or 0, NO_SUBJECT)
+    envelope = Envelope(id, header.packed(), subject)
+    if data is None:
+        return SessionWithoutData({}, reads_left, envelope, now_ns)
+    return Session(data, reads_left, envelope, now_ns)

@@ -136,12 +136,12 @@ def is_handle(id: str) -> bool:  # noqa: A002 - named as Session.id is
     return _HANDLE.fullmatch(id) is not None
 
 
-def checked_handle(id: str) -> bytes:  # noqa: A002 - named as Session.id is
+def checked_handle(id: str, parameter: str = "id") -> bytes:  # noqa: A002 - named as Session.id is
     """Return the id of a handle."""
     if not isinstance(id, str):
-        raise InvalidType("id", f"id must be a str (Session.id), not {type(id).__name__}")
+        raise InvalidType(parameter, f"{parameter} must be a str (Session.id), not {type(id).__name__}")
     if not is_handle(id):
-        raise InvalidParameter("id", "id must be 32 hexadecimal digits (Session.id)")
+        raise InvalidParameter(parameter, f"{parameter} must be 32 hexadecimal digits (Session.id)")
     return bytes.fromhex(id)
 
 

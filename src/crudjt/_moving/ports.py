@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from crudjt._core.listing import Listing, Page
 from crudjt._core.moves import Identity, Note, Staged
 from crudjt._core.session import Session
 from crudjt.base import Store
@@ -43,6 +44,14 @@ class Source(Protocol):
     @abstractmethod
     def revoke_and_marks(self, subject: str, keep: str | None) -> tuple[int, Mapping[bytes, bytes]]:
         """End the sessions of a subject; return how many, and the marks of others, by id."""
+
+    @abstractmethod
+    def page_and_marks(self, wishes: Listing) -> tuple[Page, Mapping[bytes, bytes]]:
+        """Return a page of the live sessions, and the marks of others that were met, by id."""
+
+    @abstractmethod
+    def count_and_marks(self, subject: str | None) -> tuple[int, Mapping[bytes, bytes]]:
+        """Return how many sessions are alive, or how many of a subject, and the marks of others, by id."""
 
     @abstractmethod
     def sync_marks(self) -> None:

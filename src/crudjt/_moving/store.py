@@ -4,11 +4,14 @@ Each call is carried out at the store that decides about its sessions; see `crud
 that is the source, for which nothing changes.
 """
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from os import PathLike
 from typing import Any, TypeVar
 
+from crudjt._core.listing import Page, checked_listing, joined
 from crudjt._core.moves import Marked
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -217,6 +220,38 @@ class MovingStore(Store):
         finally:
             self._destination.store.close()
 
+    # For operators
+
+    def count(self, subject: str | None = None) -> int:
+        """Count the sessions at both stores, and one that is on its way twice or not at all."""
+        counted: int = self._of_subject(
+            lambda: self._source.count_and_marks(subject), lambda store: store.count(subject)
+        )
+        return counted
+
+    def find(self, id: str) -> Session | None:  # noqa: A002 - named as Session.id is
+        session: Session | None = self._of_one(lambda store: store.find(id))
+        return session
+
+    def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        subject: str | None = None,
+        created_before: datetime | None = None,
+        data: bool = False,
+    ) -> Page:
+        wishes = checked_listing(after, limit, subject, created_before, data=data)
+        page: Page = self._of_subject(
+            lambda: self._source.page_and_marks(wishes),
+            lambda store: store.list(
+                after=after, limit=limit, subject=subject, created_before=created_before, data=data
+            ),
+            lambda here, there: joined(limit, (here, there)),
+        )
+        return page
+
     def __repr__(self) -> str:
         """Return both locations, without any data."""
         return f"<MovingStore {self._source.store.location!r} to {self._destination.store.location!r}>"
@@ -235,11 +270,8 @@ class MovingStore(Store):
 
         return self._drive(steps.of_a_new_session(), at_source, call)
 
-    def _of_subject(self, at_source: Subject, call: Calls) -> Any:
-        def both(here: Any, there: Any) -> Any:
-            return here + there
-
-        return self._drive(steps.of_a_subject(both), lambda: Outcome(*at_source()), call)
+    def _of_subject(self, at_source: Subject, call: Calls, add: Callable[[Any, Any], Any] = operator.add) -> Any:
+        return self._drive(steps.of_a_subject(add), lambda: Outcome(*at_source()), call)
 
     def _drive(self, call_steps: CallSteps, at_source: Callable[[], Outcome], at_destination: Calls) -> Any:
         """Carry out the steps of a call."""

@@ -1,9 +1,11 @@
 """`ThreadedAsyncStore`: any `Store` for asyncio and trio, with each call in a thread."""
 
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 from os import PathLike
 from typing import Any
 
+from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import ThreadPools, listed
@@ -133,6 +135,26 @@ class ThreadedAsyncStore(AsyncStore):
 
     async def close(self) -> None:
         await self._threads.close(self._store.close)
+
+    # For operators
+
+    async def count(self, subject: str | None = None) -> int:
+        return await self._run(self._store.count, subject)
+
+    async def find(self, id: str) -> Session | None:  # noqa: A002 - named as Session.id is
+        return await self._run(self._store.find, id)
+
+    async def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        subject: str | None = None,
+        created_before: datetime | None = None,
+        data: bool = False,
+    ) -> Page:
+        wishes = {"subject": subject, "created_before": created_before, "data": data}
+        return await self._run(self._store.list, after=after, limit=limit, **wishes)
 
     def __repr__(self) -> str:
         """Return the location and state, and nothing that is stored."""

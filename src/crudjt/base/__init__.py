@@ -6,6 +6,7 @@ every backend does it.
 """
 
 from crudjt._core.codec import pack, unpack
+from crudjt._core.listing import Page, checked_listing
 from crudjt._core.session import new_session
 from crudjt._core.tokens import token_block
 from crudjt._core.validation import (
@@ -29,12 +30,14 @@ __all__ = [
     "AsyncTypedStore",
     "Duration",
     "NewLimits",
+    "Page",
     "Store",
     "StoredLimits",
     "TypedStore",
     "Writes",
     "changed_limits",
     "checked_handle",
+    "checked_listing",
     "checked_subject",
     "checked_version",
     "list_of_tokens",

@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 from os import PathLike
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
+from crudjt._core.listing import Page
 from crudjt._core.models import Data, Migrate
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -154,6 +156,28 @@ class AsyncStore(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Wait for the calls that threads are running, then sync and close. Does nothing if it is closed already."""
+
+    # For operators. `list` comes last, as in `Store`.
+
+    @abstractmethod
+    async def count(self, subject: str | None = None) -> int:
+        """Return how many sessions are alive, or how many of a subject; see `Store.count`."""
+
+    @abstractmethod
+    async def find(self, id: str) -> Session | None:  # noqa: A002 - named as Session.id is
+        """Return the live session of a `Session.id`, or ``None``; see `Store.find`."""
+
+    @abstractmethod
+    async def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        subject: str | None = None,
+        created_before: datetime | None = None,
+        data: bool = False,
+    ) -> Page:
+        """Return the live sessions, newest first, one page at a time; see `Store.list`."""
 
     def typed(self, model: type[Data], *, migrate: Migrate | None = None) -> AsyncTypedStore[Data]:
         """Return a view of this store whose data are instances of a model; see `Store.typed`."""

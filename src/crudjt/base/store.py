@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
+from crudjt._core.listing import Page
 from crudjt._core.models import Data, Migrate
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -263,6 +265,57 @@ class Store(ABC):
         """Sync and close the store. Does nothing if it is closed; every other method raises `StoreClosed` then.
 
         An embedded store that is collected without it is closed soon after, and all stores at the end of the process.
+        """
+
+    # For operators. `list` comes last, since it hides the type in the annotations below it.
+
+    @abstractmethod
+    def count(self, subject: str | None = None) -> int:
+        """Return how many sessions are alive, or how many of a subject.
+
+        All are looked at, one by one: a million takes a second in a directory, and several in servers. `stats` has a
+        count that costs nothing in a directory and includes sessions that have expired. Without a subject, sessions of
+        secret keys that this process does not have count too.
+        """
+
+    @abstractmethod
+    def find(self, id: str) -> Session | None:  # noqa: A002 - named as Session.id is
+        """Return the live session of a `Session.id`, with its data; ``None`` if there is none.
+
+        Does not count as a read. A session of a secret key that this process does not have is not found.
+        """
+
+    @abstractmethod
+    def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        subject: str | None = None,
+        created_before: datetime | None = None,
+        data: bool = False,
+    ) -> Page:
+        """Return the live sessions, newest first, one page at a time.
+
+        The order is that of `Session.id`: by the time at which a session got its token, in `create` or the last
+        `rotate`. A session that is neither ended nor rotated while its pages are read is on exactly one of them. One
+        that is rotated then may be missed. One that is made then comes before the first page. Nothing is kept between
+        calls, so `Page.next` is good for any time.
+
+        A page is read in short transactions. It takes as long as what it has to pass over: expired sessions, those of
+        secret keys that this process does not have, and those that `created_before` leaves out. Servers, which have no
+        order, look at all their keys for each page, unless there is a subject.
+
+        Args:
+            after: the `Page.next` of the page before; ``None`` for the newest sessions.
+            limit: the most sessions of the page, from 1 to 1000.
+            subject: list the sessions of this subject only.
+            created_before: list those with an earlier `Session.created_at`; it must have a time zone.
+            data: read the data too. Without it, `Session.data` raises `AttributeError`.
+
+        Raises:
+            InvalidParameter: a parameter is out of range.
+
         """
 
     def asynchronous(self, *, writes: Writes = "auto") -> AsyncStore | None:  # noqa: ARG002 - for backends

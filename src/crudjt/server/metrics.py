@@ -18,9 +18,21 @@ from crudjt.errors import InvalidParameter
 from crudjt.metrics import Collector
 
 # Operations that return None or False for an unknown session, and all others.
-_LOOKUPS = frozenset({"read", "peek", "update", "touch", "rotate", "delete", "revoke_id"})
+_LOOKUPS = frozenset({"read", "peek", "update", "touch", "rotate", "delete", "revoke_id", "find"})
 _OTHERS = frozenset(
-    {"create", "create_many", "read_many", "delete_many", "sessions", "revoke", "sweep", "sync", "backup"}
+    {
+        "create",
+        "create_many",
+        "read_many",
+        "delete_many",
+        "sessions",
+        "revoke",
+        "sweep",
+        "sync",
+        "backup",
+        "count",
+        "list",
+    }
 )
 
 _BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)

@@ -3,20 +3,19 @@
 import string
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from crudjt._core.session import Session
 from crudjt.base import Store
 from crudjt.errors import DataTooLarge, InvalidParameter, StoreClosed, VersionConflict
+from crudjt.testing._checks import alive, raised
 from crudjt.testing._clock import FakeClock
-
-Error = TypeVar("Error", bound=Exception)
+from crudjt.testing._listing_contract import ListingContract
 
 _TOKEN_CHARACTERS = 22
 _TOKEN_ALPHABET = set(string.ascii_letters + string.digits + "-_")
 
 
-class StoreContract:
+class StoreContract(ListingContract):
     """Tests that every implementation of `crudjt.Store` passes, for the authors of backends.
 
     Inherit from it in a class that your test runner collects, and implement `open_store`. Each method whose name begins
@@ -38,7 +37,7 @@ class StoreContract:
         """Data comes back equal, and its values with their types."""
         data: dict[Any, Any] = {"text": "ü", 1: [None, True, 2**63, 1.5, b"\x00"], "map": {"empty": {}}, "pair": (1, 2)}
         with self.open_store(FakeClock()) as store:
-            session = _alive(store.read(store.create(data)))
+            session = alive(store.read(store.create(data)))
             assert session.data == data
             assert (session.version, session.subject, session.reads_left, session.expires_at) == (1, None, None, None)
 
@@ -48,8 +47,8 @@ class StoreContract:
             given = {"list": [1]}
             token = store.create(given)
             given["list"].append(2)
-            _alive(store.read(token)).data["list"].append(3)
-            assert _alive(store.read(token)).data == {"list": [1]}
+            alive(store.read(token)).data["list"].append(3)
+            assert alive(store.read(token)).data == {"list": [1]}
 
     def test_tokens_are_opaque_and_different(self) -> None:
         """A token has 22 URL-safe characters, and is not the public id of its session."""
@@ -57,7 +56,7 @@ class StoreContract:
             tokens = [store.create({}) for _ in range(50)]
             assert len(set(tokens)) == len(tokens)
             assert all(len(token) == _TOKEN_CHARACTERS and set(token) <= _TOKEN_ALPHABET for token in tokens)
-            ids = {_alive(store.peek(token)).id for token in tokens}
+            ids = {alive(store.peek(token)).id for token in tokens}
             assert len(ids) == len(tokens)
             assert all(store.read(id_) is None for id_ in ids)
 
@@ -99,8 +98,8 @@ class StoreContract:
         """A read counts, a peek does not."""
         with self.open_store(FakeClock()) as store:
             token = store.create({}, max_reads=2)
-            assert _alive(store.peek(token)).reads_left == 2  # noqa: PLR2004 - as given
-            assert [_alive(store.read(token)).reads_left for _ in range(2)] == [1, 0]
+            assert alive(store.peek(token)).reads_left == 2  # noqa: PLR2004 - as given
+            assert [alive(store.read(token)).reads_left for _ in range(2)] == [1, 0]
             assert store.read(token) is None
 
     def test_an_update_replaces_data_and_the_limits_that_are_given(self) -> None:
@@ -109,7 +108,7 @@ class StoreContract:
         with self.open_store(clock) as store:
             token = store.create({"a": 1}, ttl=60, subject="alice")
             assert store.update(token, {"b": 2}) is True
-            session = _alive(store.peek(token))
+            session = alive(store.peek(token))
             assert (session.data, session.version, session.subject) == ({"b": 2}, 2, "alice")
             clock.advance(30)
             assert store.update(token, {}, ttl=60) is True
@@ -123,9 +122,9 @@ class StoreContract:
         with self.open_store(FakeClock()) as store:
             token = store.create({"a": 1})
             assert store.update(token, {"a": 2}, if_version=1) is True
-            error = _raised(VersionConflict, lambda: store.update(token, {"a": 3}, if_version=1))
+            error = raised(VersionConflict, lambda: store.update(token, {"a": 3}, if_version=1))
             assert (error.expected, error.actual) == (1, 2)
-            assert _alive(store.peek(token)).data == {"a": 2}
+            assert alive(store.peek(token)).data == {"a": 2}
 
     def test_a_touch_changes_limits_alone(self) -> None:
         """Data and version stay, and the idle timeout restarts."""
@@ -135,7 +134,7 @@ class StoreContract:
             clock.advance(20)
             assert store.touch(token, ttl=100) is True
             clock.advance(20)
-            session = _alive(store.peek(token))
+            session = alive(store.peek(token))
             assert (session.data, session.version) == ({"a": 1}, 1)
             assert store.touch(token, idle=None) is True
             clock.advance(79)
@@ -148,11 +147,11 @@ class StoreContract:
         clock = FakeClock()
         with self.open_store(clock) as store:
             old = store.create({"a": 1}, ttl=60, subject="alice")
-            before = _alive(store.peek(old))
+            before = alive(store.peek(old))
             new = store.rotate(old)
             assert new is not None
             assert store.peek(old) is None
-            after = _alive(store.peek(new))
+            after = alive(store.peek(new))
             assert (after.data, after.version, after.subject) == (before.data, before.version, before.subject)
             assert (after.created_at, after.expires_at) == (before.created_at, before.expires_at)
             assert after.id != before.id
@@ -165,7 +164,7 @@ class StoreContract:
             token = store.create({"cart": 1}, ttl=10)
             new = store.rotate(token, data={"user": 42}, subject="alice", ttl=60)
             assert new is not None
-            session = _alive(store.peek(new))
+            session = alive(store.peek(new))
             assert (session.data, session.version, session.subject) == ({"user": 42}, 2, "alice")
             assert [each.id for each in store.sessions("alice")] == [session.id]
             clock.advance(59)
@@ -173,7 +172,7 @@ class StoreContract:
             assert store.rotate(token, subject="bob") is None
             last = store.rotate(new, subject=None)
             assert last is not None
-            assert _alive(store.peek(last)).subject is None
+            assert alive(store.peek(last)).subject is None
             assert list(store.sessions("alice")) == []
 
     # Sessions of a subject
@@ -184,14 +183,14 @@ class StoreContract:
             tokens = [store.create({"n": number}, subject="alice") for number in range(3)]
             other = store.create({}, subject="alic")
             listed = {session.id: session.data["n"] for session in store.sessions("alice")}
-            assert listed == {_alive(store.peek(token)).id: number for number, token in enumerate(tokens)}
-            ended = _alive(store.peek(tokens[0])).id
+            assert listed == {alive(store.peek(token)).id: number for number, token in enumerate(tokens)}
+            ended = alive(store.peek(tokens[0])).id
             for stranger in ("alic", "bob"):
                 assert store.revoke_id(ended, subject=stranger) is False
             assert store.peek(tokens[0]) is not None
             assert store.revoke_id(ended, subject="alice") is True
             assert store.peek(tokens[0]) is None
-            assert store.revoke_id(_alive(store.peek(other)).id) is True
+            assert store.revoke_id(alive(store.peek(other)).id) is True
             assert sorted(session.data["n"] for session in store.sessions("alice")) == [1, 2]
             assert store.peek(other) is None
 
@@ -225,7 +224,7 @@ class StoreContract:
         """One item that cannot be stored is enough to create none."""
         with self.open_store(FakeClock()) as store:
             broken: Any = [{"n": 1}, "no dict"]
-            _raised(InvalidParameter, lambda: store.create_many(broken, subject="alice"))
+            raised(InvalidParameter, lambda: store.create_many(broken, subject="alice"))
             assert list(store.sessions("alice")) == []
 
     # The store
@@ -237,12 +236,12 @@ class StoreContract:
             token = store.create({"a": 1}, subject="alice")
             for name, value in (("ttl", 0), ("ttl", -1), ("idle", float("nan")), ("max_reads", 0), ("subject", "")):
                 anything = {name: value}
-                error = _raised(InvalidParameter, partial(store.create, {}, **anything))
+                error = raised(InvalidParameter, partial(store.create, {}, **anything))
                 assert error.parameter == name
             for anything in ("text", None, [1]):
-                assert _raised(InvalidParameter, partial(store.update, token, anything)).parameter == "data"
+                assert raised(InvalidParameter, partial(store.update, token, anything)).parameter == "data"
             for anything in (None, 5, b"A" * _TOKEN_CHARACTERS):
-                assert _raised(InvalidParameter, partial(store.read, anything)).parameter == "token"
+                assert raised(InvalidParameter, partial(store.read, anything)).parameter == "token"
             assert [session.data for session in store.sessions("alice")] == [{"a": 1}]
 
     def test_data_above_the_limit_is_refused(self) -> None:
@@ -250,7 +249,7 @@ class StoreContract:
         with self.open_store(FakeClock()) as store:
             limit = store.max_data_bytes
             if limit is not None:
-                error = _raised(DataTooLarge, lambda: store.create({"x": "y" * limit}, subject="alice"))
+                error = raised(DataTooLarge, lambda: store.create({"x": "y" * limit}, subject="alice"))
                 assert error.limit == limit
                 assert list(store.sessions("alice")) == []
 
@@ -278,20 +277,8 @@ class StoreContract:
             lambda: store.update(token, {}), lambda: store.touch(token), lambda: store.rotate(token),
             lambda: store.delete(token), lambda: list(store.sessions("alice")), lambda: store.revoke("alice"),
             lambda: store.revoke_id("0" * 32), lambda: store.create_many([{}]), lambda: store.read_many([token]),
-            lambda: store.delete_many([token]), store.stats, store.sweep, store.sync,
+            lambda: store.delete_many([token]), store.stats, store.sweep, store.sync, store.count, store.list,
+            lambda: store.find("0" * 32),
         ]  # fmt: skip
         for call in calls:
-            _raised(StoreClosed, call)
-
-
-def _alive(session: Session | None) -> Session:
-    assert session is not None, "the session should be alive"
-    return session
-
-
-def _raised(kind: type[Error], call: Callable[[], object]) -> Error:
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"{kind.__name__} should have been raised")
+            raised(StoreClosed, call)

@@ -7,10 +7,12 @@ each lies within one method of `EmbeddedStore`; there is no ``await`` in it, so 
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import datetime
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import ThreadPools, is_small, listed
@@ -163,6 +165,26 @@ class AsyncEmbeddedStore(AsyncStore):
 
     async def close(self) -> None:
         await self._threads.close(self._store.close)
+
+    # For operators
+
+    async def count(self, subject: str | None = None) -> int:
+        return await self._threads.run_long(self._store.count, subject)
+
+    async def find(self, id: str) -> Session | None:  # noqa: A002 - named as Session.id is
+        return self._store.find(id)
+
+    async def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        subject: str | None = None,
+        created_before: datetime | None = None,
+        data: bool = False,
+    ) -> Page:
+        wishes = {"subject": subject, "created_before": created_before, "data": data}
+        return await self._threads.run_long(self._store.list, after=after, limit=limit, **wishes)
 
     def __repr__(self) -> str:
         """Return the location and state, without any data."""

@@ -1,15 +1,17 @@
 """A store in a directory whose sessions are being moved, or may be: it meets marks, and tells of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from crudjt._backends.embedded.engine import manifest, moving, sweep
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.listing import count_alive, everything, filed_under, newest_first
 from crudjt._backends.embedded.location import Embedded
 from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.changes import SESSION, Change, Decision, Reader
 from crudjt._core.keyring import Key
+from crudjt._core.listing import Listing, Page, page_of
 from crudjt._core.moves import Identity, Marked, Note, is_mark, is_record
 from crudjt._core.record import FLAGS_OFFSET, DamagedRecord, split_payload, unseal
 from crudjt._core.session import Session
@@ -136,6 +138,25 @@ class EmbeddedSource(EmbeddedStore):
                 ended += self._end_unmarked(key, tag, ids[start : start + _BATCH], marked)
         return ended, marked
 
+    # Calls of operators, likewise
+
+    def page_and_marks(self, wishes: Listing) -> tuple[Page, Mapping[bytes, bytes]]:
+        """Return a page of the live sessions, and the marks of others that were met, by id."""
+        marked = dict[bytes, bytes]()
+        keyring = self._sessions.keyring
+        found = newest_first(self._engine.scan_back, _Committed(self._here).get, keyring, wishes)
+        page = page_of(wishes, keyring, _without_marks(found, marked), self._clock())
+        return page, marked
+
+    def count_and_marks(self, subject: str | None) -> tuple[int, Mapping[bytes, bytes]]:
+        """Return how many sessions are alive, or how many of a subject, and the marks of others, by id."""
+        if subject is None:
+            found = everything(self._engine.scan)
+        else:
+            found = filed_under(self._ids(checked_subject(subject)), _Committed(self._here).get)
+        marked = dict[bytes, bytes]()
+        return count_alive(_without_marks(found, marked), self._now_ms()), marked
+
     def _end_unmarked(self, key: Key, tag: bytes, ids: list[bytes], marked: dict[bytes, bytes]) -> int:
         def decide(reader: Reader, now_ms: int) -> tuple[int, Sequence[Change]]:
             hiding = _Hiding(reader)
@@ -144,6 +165,15 @@ class EmbeddedSource(EmbeddedStore):
             return result
 
         return self._here.write(decide, (self._now_ms(),), self._durable, moving=True)
+
+
+def _without_marks(found: Iterable[tuple[bytes, bytes]], marked: dict[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield ids and records; keep the marks among them."""
+    for id_, value in found:
+        if is_mark(value):
+            marked[id_] = value
+        elif is_record(value):
+            yield id_, value
 
 
 class _Committed:
@@ -209,6 +239,9 @@ class _KnowingEngine:
 
     def endings(self, prefix: bytes, start: bytes, limit: int) -> list[bytes]:
         return self._engine.endings(prefix, start, limit, moving=True)
+
+    def scan_back(self, prefix: bytes, before: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        return self._engine.scan_back(prefix, before, limit, moving=True)
 
     def write(self, decide: Decision[Any] | None, arguments: Sequence[Any], durable: bool = False) -> Any:
         if decide is None:  # sessions are made, which is for the destination once the move has begun

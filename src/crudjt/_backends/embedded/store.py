@@ -3,7 +3,9 @@
 import logging
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
@@ -12,6 +14,7 @@ from crudjt._backends.embedded import remembered
 from crudjt._backends.embedded.engine import backup, known_keys, registry, sweep
 from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.listing import count_alive, everything, filed_under, newest_first
 from crudjt._backends.embedded.read_cache import Cached, ReadCache
 from crudjt._backends.embedded.stats import read_stats
 from crudjt._core.changes import SESSION, SUBJECT, Change, Decision, Result
@@ -19,10 +22,11 @@ from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import pack, unpack
 from crudjt._core.gil import in_batches
 from crudjt._core.keyring import Key, Keyring
+from crudjt._core.listing import Listing, Page, checked_listing, opened_session, page_of
 from crudjt._core.lookup import Found, Get
 from crudjt._core.operations import Sessions
 from crudjt._core.options import Options
-from crudjt._core.record import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, unpack_header
+from crudjt._core.record import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, has_expired, unpack_header
 from crudjt._core.session import Envelope, Session
 from crudjt._core.stats import Stats
 from crudjt._core.tokens import random_place, token_block
@@ -410,6 +414,38 @@ class EmbeddedStore(Store):
         self._cached = refuse
         self._abandon.detach()
         registry.release(engine, self._options)
+
+    # For operators
+
+    def count(self, subject: str | None = None) -> int:
+        if subject is None:
+            return count_alive(everything(self._engine.scan), self._now_ms())
+        return count_alive(filed_under(self._ids(checked_subject(subject)), self._engine.get), self._now_ms())
+
+    def find(self, id: str) -> Session | None:  # noqa: A002 - named as Session.id is
+        id_, now_ns = checked_handle(id), self._clock()
+        record = self._engine.get(SESSION + id_)
+        if record is None or has_expired(record, now_ns // NS_PER_MS):
+            return None
+        return opened_session(self._sessions.keyring, id_, record, now_ns)
+
+    def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        subject: str | None = None,
+        created_before: datetime | None = None,
+        data: bool = False,
+    ) -> Page:
+        return self._page(checked_listing(after, limit, subject, created_before, data=data), self._engine.get)
+
+    def _page(self, wishes: Listing, get: Get) -> Page:
+        keyring = self._sessions.keyring
+        return page_of(wishes, keyring, newest_first(self._engine.scan_back, get, keyring, wishes), self._clock())
+
+    def _ids(self, subject: str) -> Iterator[bytes]:
+        return chain.from_iterable(ids for _, _, ids in self._filed(subject))
 
     def asynchronous(self, *, writes: Writes = "auto") -> "AsyncEmbeddedStore":
         from crudjt._backends.embedded.aio import AsyncEmbeddedStore  # noqa: PLC0415 - asyncio takes long to import

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
+from datetime import datetime
 from os import PathLike
 from typing import Any
 
@@ -16,6 +17,7 @@ from crudjt._backends.grpc.failures import translated
 from crudjt._backends.grpc.location import Remote
 from crudjt._backends.grpc.requests import Answer, Request
 from crudjt._core.event_loops import runs_trio
+from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import PAGE, ThreadPools, is_small, listed
@@ -212,6 +214,25 @@ class AsyncRemoteStore(AsyncStore):
         """Disconnect; the server keeps the store open."""
         await self._connection.close()
         await self._threads.close(self._store.close)
+
+    # For operators
+
+    async def count(self, subject: str | None = None) -> int:
+        return await self._ask(requests.count(subject))
+
+    async def find(self, id: str) -> Session | None:  # noqa: A002 - named as Session.id is
+        return await self._ask(requests.find(id))
+
+    async def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        subject: str | None = None,
+        created_before: datetime | None = None,
+        data: bool = False,
+    ) -> Page:
+        return await self._ask(requests.list_page(after, limit, subject, created_before, data=data))
 
     def __repr__(self) -> str:
         """Return the location and state, without any data."""

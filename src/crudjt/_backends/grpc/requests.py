@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from crudjt._backends.grpc import responses
 from crudjt._core.codec import pack
 from crudjt._core.gil import in_batches
+from crudjt._core.listing import Page, checked_listing
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.tokens import token_block
@@ -208,6 +210,34 @@ def sweep() -> Request[int]:
 def sync() -> Request[None]:
     """Return the request of `Store.sync`."""
     return Request("Sync", pb.SyncRequest(), responses.nothing)
+
+
+# For operators
+
+
+def count(subject: str | None) -> Request[int]:
+    """Return the request of `Store.count`."""
+    return Request("Count", pb.CountRequest(subject=_optional_subject(subject)), responses.counted)
+
+
+def find(id: str) -> Request[Session | None]:  # noqa: A002 - named as Session.id is
+    """Return the request of `Store.find`."""
+    return Request("Find", pb.FindRequest(id=checked_handle(id)), responses.session)
+
+
+def list_page(
+    after: str | None, limit: int, subject: str | None, created_before: datetime | None, *, data: bool
+) -> Request[Page]:
+    """Return the request of `Store.list`."""
+    wishes = checked_listing(after, limit, subject, created_before, data=data)
+    request = pb.ListRequest(
+        after=wishes.after,
+        limit=wishes.limit,
+        subject=wishes.subject,
+        created_before_ms=wishes.created_before,
+        data=wishes.data,
+    )
+    return Request("List", request, responses.page, streams=True)
 
 
 # To messages

@@ -1,10 +1,12 @@
 """Decode the answer of each method of a remote store."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from crudjt._core.clock import NS_PER_MS, utc
 from crudjt._core.codec import unpack_map
+from crudjt._core.listing import Page
 from crudjt._core.session import Session, new_session
 from crudjt._core.stats import Stats
 from crudjt._rpc.proto.v1 import store_pb2 as pb
@@ -72,14 +74,31 @@ def to_session(message: pb.Session) -> Session:
     """Return the session that a message holds."""
     return new_session(
         id=message.id,
-        data=unpack_map(message.data),
+        data=unpack_map(message.data) if message.data else None,
         version=message.version,
         created_ms=message.created_ms,
         now_ns=message.expires_ms * NS_PER_MS - round(message.expires_in * _NS_PER_SECOND),
         expires_ms=message.expires_ms,
         reads_left=message.reads_left if message.HasField("reads_left") else None,
         subject=message.subject if message.HasField("subject") else None,
+        last_seen_ms=message.last_seen_ms if message.HasField("last_seen_ms") else None,
     )
+
+
+def counted(response: pb.CountResponse) -> int:
+    """Return how many sessions there are."""
+    return response.sessions
+
+
+def page(parts: Iterable[pb.ListResponse]) -> Page:
+    """Return a page of sessions from its parts."""
+    sessions: list[Session] = []
+    following: str | None = None
+    for part in parts:
+        sessions += map(to_session, part.sessions)
+        if part.HasField("next"):
+            following = part.next.hex()
+    return Page(tuple(sessions), following)
 
 
 def _optional(response: Any, field: str) -> int | None:

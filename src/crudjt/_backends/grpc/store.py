@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from crudjt._backends.grpc import requests, responses
 from crudjt._backends.grpc.backup import CopyWriter
 from crudjt._backends.grpc.channel import Connection
 from crudjt._backends.grpc.requests import Answer, Request
+from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, Duration, KeepType
@@ -169,6 +171,25 @@ class RemoteStore(Store):
         from crudjt._backends.grpc.aio import AsyncRemoteStore  # noqa: PLC0415 - asyncio takes long to import
 
         return AsyncRemoteStore(self, self._connection.remote, self._ask)
+
+    # For operators
+
+    def count(self, subject: str | None = None) -> int:
+        return self._ask(requests.count(subject))
+
+    def find(self, id: str) -> Session | None:  # noqa: A002 - named as Session.id is
+        return self._ask(requests.find(id))
+
+    def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        subject: str | None = None,
+        created_before: datetime | None = None,
+        data: bool = False,
+    ) -> Page:
+        return self._ask(requests.list_page(after, limit, subject, created_before, data=data))
 
     def __repr__(self) -> str:
         """Return the location and state, without any data."""

@@ -1,6 +1,7 @@
 """`AsyncValkeyStore`: a store on Valkey or Redis servers, called over the connections of an event loop."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import datetime
 from os import PathLike
 from typing import Any
 
@@ -10,6 +11,7 @@ from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import Result, Steps
 from crudjt._backends.valkey.steps.syncing import LIMIT as SYNC_LIMIT
 from crudjt._core.event_loops import runs_trio
+from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import ThreadPools, is_small, listed
@@ -154,6 +156,27 @@ class AsyncValkeyStore(AsyncStore):
         if not runs_trio():
             await self._connections.close()
         await self._threads.close(self._store.close)
+
+    # For operators
+
+    async def count(self, subject: str | None = None) -> int:
+        return await self._run(self._operations.count(subject), per_step=True)
+
+    async def find(self, id: str) -> Session | None:  # noqa: A002 - named as Session.id is
+        return await self._run(self._operations.find(id))
+
+    async def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        subject: str | None = None,
+        created_before: datetime | None = None,
+        data: bool = False,
+    ) -> Page:
+        return await self._run(
+            self._operations.list_page(after, limit, subject, created_before, data=data), per_step=True
+        )
 
     def __repr__(self) -> str:
         """Return the location and state, without any data."""

@@ -1,15 +1,17 @@
 """One method for each call of a store: check its arguments and return its steps, which either driver carries out."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from crudjt._backends.valkey.manifest import read_identity
 from crudjt._backends.valkey.requests import Steps
-from crudjt._backends.valkey.steps import changing, copying, ending, reading, subjects, syncing, upkeep
+from crudjt._backends.valkey.steps import changing, copying, ending, listing, reading, subjects, syncing, upkeep
 from crudjt._backends.valkey.steps.records import Records
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.codec import pack
 from crudjt._core.gil import in_batches
+from crudjt._core.listing import Page, checked_listing
 from crudjt._core.moves import Identity
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -27,8 +29,6 @@ from crudjt._core.validation import (
     new_limits,
 )
 from crudjt.errors import InvalidType
-
-Page = Steps[list[Session]]
 
 
 class Operations:
@@ -107,7 +107,7 @@ class Operations:
         """Find the sessions of a subject."""
         return subjects.list_ids(self._records, checked_subject(subject))
 
-    def pages(self, filed: Sequence[subjects.Filed]) -> Iterator[Page]:
+    def pages(self, filed: Sequence[subjects.Filed]) -> Iterator[Steps[list[Session]]]:
         """Yield the steps that fetch the sessions that were found, for each page of them."""
         for key, ids in subjects.pages_of(filed):
             yield subjects.fetch_page(self._records, key, ids)
@@ -155,6 +155,20 @@ class Operations:
     def sweep(self) -> Steps[int]:
         """Remove what has expired."""
         return upkeep.sweep(self._records)
+
+    def count(self, subject: str | None) -> Steps[int]:
+        """Count the live sessions."""
+        return listing.count(self._records, None if subject is None else checked_subject(subject))
+
+    def find(self, id: str) -> Steps[Session | None]:  # noqa: A002 - named as Session.id is
+        """Look at a session by its id."""
+        return listing.find(self._records, checked_handle(id))
+
+    def list_page(
+        self, after: str | None, limit: int, subject: str | None, created_before: datetime | None, *, data: bool
+    ) -> Steps[Page]:
+        """List sessions."""
+        return listing.list_page(self._records, checked_listing(after, limit, subject, created_before, data=data))
 
     def identity(self) -> Steps[Identity]:
         """Read salt and keys, for a copy."""

@@ -1,6 +1,7 @@
 """`ValkeyStore`: a store on Valkey or Redis servers, called over blocking connections."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import Result, Steps
 from crudjt._backends.valkey.settings import Settings
 from crudjt._backends.valkey.steps.syncing import LIMIT as SYNC_LIMIT
+from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, Duration, KeepType
@@ -180,6 +182,25 @@ class ValkeyStore(Store):
     def close(self) -> None:
         """Disconnect."""
         self._connections.close()
+
+    # For operators
+
+    def count(self, subject: str | None = None) -> int:
+        return self._run_long(self._operations.count(subject))
+
+    def find(self, id: str) -> Session | None:  # noqa: A002 - named as Session.id is
+        return self._run(self._operations.find(id))
+
+    def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        subject: str | None = None,
+        created_before: datetime | None = None,
+        data: bool = False,
+    ) -> Page:
+        return self._run_long(self._operations.list_page(after, limit, subject, created_before, data=data))
 
     def asynchronous(self, *, writes: Writes = "auto") -> "AsyncValkeyStore":  # noqa: ARG002 - nothing is inline
         """Return an `AsyncStore` with connections of its own to the same servers."""

@@ -9,14 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from crudjt._core.clock import EPOCH
+from crudjt._core.clock import EPOCH, utc
 from crudjt._core.codec import pack_again, unpack_sent
-from crudjt._core.session import Session
+from crudjt._core.session import Session, has_data
 from crudjt._core.validation import KEEP, KeepType
 from crudjt._rpc.chunking import MAX_REQUEST_DATA_BYTES, PART_BYTES, in_parts, within_one_call
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.base import Store
-from crudjt.errors import DataTooLarge
+from crudjt.errors import DataTooLarge, InvalidParameter
 from crudjt.server.services.method import Method
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -137,6 +137,29 @@ def _sync(store: Store, _request: pb.SyncRequest) -> pb.SyncResponse:
     return pb.SyncResponse()
 
 
+def _count(store: Store, request: pb.CountRequest) -> pb.CountResponse:
+    return pb.CountResponse(sessions=store.count(_optional(request, "subject")))
+
+
+def _find(store: Store, request: pb.FindRequest) -> pb.FindResponse:
+    return pb.FindResponse(session=_session(store.find(request.id.hex())))
+
+
+def _list(store: Store, request: pb.ListRequest) -> Iterator[pb.ListResponse]:
+    created_before = _optional(request, "created_before_ms")
+    page = store.list(
+        after=request.after.hex() if request.HasField("after") else None,
+        limit=request.limit,
+        subject=_optional(request, "subject"),
+        created_before=None if created_before is None else _time("created_before", created_before),
+        data=request.data,
+    )
+    for part in in_parts(map(_message, page), pb.Session.ByteSize):
+        yield pb.ListResponse(sessions=part)
+    if page.next is not None:
+        yield pb.ListResponse(next=bytes.fromhex(page.next))
+
+
 def _backup(store: Store, _request: pb.BackupRequest) -> Iterator[pb.BackupResponse]:
     """Stream a copy of the store, which is made in the directory for temporary files (``TMPDIR``).
 
@@ -180,6 +203,9 @@ _CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "Stats": _stats,
     "Sweep": _sweep,
     "Sync": _sync,
+    "Count": _count,
+    "Find": _find,
+    "List": _list,
     "Backup": _backup,
 }
 
@@ -236,6 +262,13 @@ def _changed_duration(request: _Changing, field: str) -> float | KeepType | None
     return KEEP if ms is KEEP else _seconds(ms)
 
 
+def _time(parameter: str, ms: int) -> datetime:
+    try:
+        return utc(ms)
+    except OverflowError:
+        raise InvalidParameter(parameter, f"{parameter} must be a time from the years 1 to 9999") from None
+
+
 def _tokens(requests: Iterable[pb.ReadManyRequest | pb.DeleteManyRequest]) -> list[str]:
     return within_one_call("tokens", chain.from_iterable(request.tokens for request in requests), len)
 
@@ -249,7 +282,7 @@ def _session(session: Session | None) -> pb.Session | None:
 
 def _message(session: Session) -> pb.Session:
     return pb.Session(
-        data=pack_again(session.data),
+        data=pack_again(session.data) if has_data(session) else b"",
         id=bytes.fromhex(session.id),
         subject=session.subject,
         version=session.version,
@@ -257,6 +290,7 @@ def _message(session: Session) -> pb.Session:
         expires_ms=_ms(session.expires_at),
         reads_left=session.reads_left,
         expires_in=session.expires_in,
+        last_seen_ms=_ms(session.last_seen),
     )
 
 

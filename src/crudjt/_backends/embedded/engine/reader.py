@@ -111,6 +111,10 @@ class OpenDirectory:
         """Return what follows `prefix` in up to `limit` keys of the view, from the key `start` on; as `scan`."""
         return self._scanned(View.endings, prefix, start, limit, moving=moving)
 
+    def scan_back(self, prefix: bytes, before: bytes, limit: int, *, moving: bool = False) -> list[tuple[bytes, bytes]]:
+        """Return what `scan` does, in descending order, of the keys that are less than `before`."""
+        return self._scanned(View.scan_back, prefix, before, limit, moving=moving)
+
     def _scanned(
         self, scan: Callable[[View, bytes, bytes, int], list[Item]], *arguments: Any, moving: bool
     ) -> list[Item]:

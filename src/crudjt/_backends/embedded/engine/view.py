@@ -125,6 +125,17 @@ class View:
                     endings.append(key[length:])
         return endings
 
+    def scan_back(self, prefix: bytes, before: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` items whose keys have `prefix`, from the last one that is less than `before` on."""
+        items: list[tuple[bytes, bytes]] = []
+        with self._begin() as transaction, transaction.cursor() as cursor:
+            if cursor.prev() if cursor.set_range(before) else cursor.last():
+                for key, value in cursor.iterprev():
+                    if len(items) == limit or not key.startswith(prefix):
+                        break
+                    items.append((key, value))
+        return items
+
     def sessions(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield id and record of every session of one snapshot."""
         with self.begin() as transaction, transaction.cursor() as cursor:

@@ -29,7 +29,7 @@ class SubjectChange(_message.Message):
     def __init__(self, value: _Optional[str] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("data", "id", "subject", "version", "created_ms", "expires_ms", "reads_left", "expires_in")
+    __slots__ = ("data", "id", "subject", "version", "created_ms", "expires_ms", "reads_left", "expires_in", "last_seen_ms")
     DATA_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class Session(_message.Message):
     EXPIRES_MS_FIELD_NUMBER: _ClassVar[int]
     READS_LEFT_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_IN_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_MS_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     id: bytes
     subject: str
@@ -46,7 +47,8 @@ class Session(_message.Message):
     expires_ms: int
     reads_left: int
     expires_in: float
-    def __init__(self, data: _Optional[bytes] = ..., id: _Optional[bytes] = ..., subject: _Optional[str] = ..., version: _Optional[int] = ..., created_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., reads_left: _Optional[int] = ..., expires_in: _Optional[float] = ...) -> None: ...
+    last_seen_ms: int
+    def __init__(self, data: _Optional[bytes] = ..., id: _Optional[bytes] = ..., subject: _Optional[str] = ..., version: _Optional[int] = ..., created_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., reads_left: _Optional[int] = ..., expires_in: _Optional[float] = ..., last_seen_ms: _Optional[int] = ...) -> None: ...
 
 class CreateRequest(_message.Message):
     __slots__ = ("data", "limits", "subject")
@@ -353,6 +355,52 @@ class SyncRequest(_message.Message):
 class SyncResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class CountRequest(_message.Message):
+    __slots__ = ("subject",)
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    def __init__(self, subject: _Optional[str] = ...) -> None: ...
+
+class CountResponse(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: int
+    def __init__(self, sessions: _Optional[int] = ...) -> None: ...
+
+class FindRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: bytes
+    def __init__(self, id: _Optional[bytes] = ...) -> None: ...
+
+class FindResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: Session
+    def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
+
+class ListRequest(_message.Message):
+    __slots__ = ("after", "limit", "subject", "created_before_ms", "data")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BEFORE_MS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    after: bytes
+    limit: int
+    subject: str
+    created_before_ms: int
+    data: bool
+    def __init__(self, after: _Optional[bytes] = ..., limit: _Optional[int] = ..., subject: _Optional[str] = ..., created_before_ms: _Optional[int] = ..., data: bool = ...) -> None: ...
+
+class ListResponse(_message.Message):
+    __slots__ = ("sessions", "next")
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[Session]
+    next: bytes
+    def __init__(self, sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ..., next: _Optional[bytes] = ...) -> None: ...
 
 class BackupRequest(_message.Message):
     __slots__ = ()
