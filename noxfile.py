@@ -16,6 +16,7 @@ PYTHONS = nox.project.python_versions(PROJECT)  # those of the classifiers
 NOT_SLOW = ("-q", "-n", "2", "--dist", "worksteal", "-m", "not slow")
 # Old versions warn of newer dependencies.
 OLD = ("-q", "-n", "2", "-p", "no:cacheprovider", "-o", "filterwarnings=default")
+PINNED = ("--require-hashes", "-r")
 WEB_TESTS = ("gunicorn", "httpx", "httpx2", "hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "trio", "uvicorn")
 
 
@@ -30,10 +31,30 @@ def oldest(extra: str) -> list[str]:
     return lowest(PROJECT["project"]["optional-dependencies"][extra])
 
 
+def install_tests(session: nox.Session) -> None:
+    """Install crudjt and what its tests need."""
+    session.install(*PINNED, "requirements/test.txt")
+    session.install("--no-deps", "-e", ".")
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write requirements/, for all Pythons and systems; `-- --upgrade` takes newer versions."""
+    session.install("uv>=0.9")
+    compile_all = ["uv", "pip", "compile", "-q", "--universal", "--python-version", "3.10", "--generate-hashes"]
+    compile_all += ["--no-annotate", "--custom-compile-command", "nox -s lock", "--no-emit-package", "crudjt-store"]
+    checkout = Path(session.create_tmp(), "checkout.in")
+    checkout.write_text(f"-e {Path.cwd()}\n")  # for the extras that the groups name
+    tests = ["--group", "test", "-o", "requirements/test.txt"]
+    checks = ["--group", "lint", "--group", "release", "--group", "tools", "-o", "requirements/checks.txt"]
+    session.run(*compile_all, str(checkout), *tests, *session.posargs)
+    session.run(*compile_all, str(checkout), *checks, "-c", "requirements/test.txt", *session.posargs)
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the fast part of the tests, or what is named, on every Python that the classifiers name."""
-    session.install("-e", ".", "--group", "test")
+    install_tests(session)
     session.run("python", "-m", "pytest", *(session.posargs or NOT_SLOW))
 
 
@@ -71,7 +92,7 @@ def django(session: nox.Session) -> None:
 @nox.session
 def upstream(session: nox.Session) -> None:
     """Run the tests of other projects with our sessions."""
-    session.install("-e", ".", "--group", "test")
+    install_tests(session)
     session.run("python", "-m", "tests.upstream", *session.posargs)
 
 
@@ -84,7 +105,7 @@ def container(session: nox.Session) -> None:
 @nox.session
 def package(session: nox.Session) -> None:
     """Build both files of a release and check them, then install the wheel and use it without the checkout."""
-    session.install("--group", "package")
+    session.install(*PINNED, "requirements/checks.txt")
     place = Path(session.create_tmp())
     session.run("bash", "tools/check-package", str(place / "dist"), external=True)
     (wheel,) = map(str, (place / "dist").glob("*.whl"))
@@ -98,5 +119,5 @@ def package(session: nox.Session) -> None:
 @nox.session
 def deploy(session: nox.Session) -> None:
     """Check the units, the manifests, the compose file and the workflows."""
-    session.install("--group", "release")
+    session.install(*PINNED, "requirements/checks.txt")
     session.run("bash", "tools/check-deploy", external=True)
