@@ -18,7 +18,7 @@ import pytest
 
 import crudjt
 from crudjt._backends.embedded.engine.control_block import ControlBlock
-from crudjt._backends.embedded.engine.reader import CONTROL_FILE
+from crudjt._backends.embedded.engine.layout import CONTROL_FILE
 from crudjt.errors import StoreUnavailable
 from tests.support.certificates import Authority
 from tests.support.processes import eventually

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,10 +20,10 @@ import pytest
 
 import crudjt
 from crudjt import _filesystem
+from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
-from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
     Entry,
@@ -162,7 +162,7 @@ WAYS_TO_WRITE = pytest.mark.parametrize("mapped", [True, False], ids=["mapped", 
 def write_log(patch: pytest.MonkeyPatch, *, mapped: bool) -> None:
     """See that stores write their log through a map, or with calls, as on a file system that cannot allocate ahead."""
     if not mapped:
-        patch.setattr(host, "PREALLOCATING_FILE_SYSTEMS", frozenset())
+        patch.setattr(host, "PREALLOCATING_FILE_SYSTEMS", frozenset[str]())
 
 
 def die_after_appending() -> None:
@@ -171,19 +171,19 @@ def die_after_appending() -> None:
         append = owner.append
 
         def append_and_die(
-            writer: SegmentWriter, entry: bytes, offset: int, append: Callable[..., None] = append
+            self: SegmentWriter, entry: bytes, offset: int, append: Callable[..., None] = append
         ) -> None:
-            append(writer, entry, offset)
+            append(self, entry, offset)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        owner.append = append_and_die  # type: ignore[method-assign,assignment] # this process ends with it
+        owner.append = append_and_die  # type: ignore[method-assign] # this process ends with it
 
 
 # Small disks
 
 
 @contextmanager
-def small_disk(kind: str, size: int) -> Iterator[Path]:
+def small_disk(kind: str, size: int) -> Generator[Path]:
     """Keep a file system of `size` bytes mounted; skip the test where nothing can be mounted."""
     directory = Path(tempfile.mkdtemp(prefix="disk-"))  # not in that of the test, which pytest removes when it passes
     point, image = directory / "mounted", directory / "image"

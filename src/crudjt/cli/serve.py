@@ -1,5 +1,6 @@
 """The commands `serve` and `health`. gRPC is imported only when one of them runs."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,8 @@ def serve(settings: Settings, /, store: str | None, path: Path | None, **options
     Listens on 127.0.0.1:50051 by default. Addresses that other hosts can reach require TLS and access tokens.
     """
     require_extra("grpc")
+    if sys.platform != "linux":
+        raise click.UsageError(f"serve needs Linux, not {sys.platform}; run it in a container, or on another host")
     location = one_location(store, path)
     if location is not None:
         settings = replace(settings, location=location)
@@ -64,6 +67,6 @@ def health(settings: Settings, /) -> None:
     answer.
     """
     require_extra("grpc")
-    from crudjt.cli.server_commands import show_health  # noqa: PLC0415 - as above
+    from crudjt.cli.health import show_health  # noqa: PLC0415 - as above
 
     show_health(settings)

@@ -1,21 +1,14 @@
-"""Implementation of `serve` and `health`."""
+"""Implementation of `serve`."""
 
 import logging
 import os
 import tempfile
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import click
-import grpc
-from grpc_health.v1.health import SERVICE_NAME as HEALTH
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from crudjt._backends.grpc import SCHEMES as SERVER_SCHEMES
-from crudjt._backends.grpc.channel import channel_to
-from crudjt._backends.grpc.failures import translated
-from crudjt._backends.grpc.location import Remote
 from crudjt._core.extras import require_extra
 from crudjt._rpc.access_tokens import read_access_tokens
 from crudjt._rpc.addresses import DEFAULT_HOST, DEFAULT_PORT
@@ -23,7 +16,6 @@ from crudjt._rpc.listening import TcpAddress, checked_addresses, parse_address
 from crudjt._secret_keys import SECRET_KEY_FILE_VARIABLE, SECRET_KEY_VARIABLE
 from crudjt.cli.context import Settings
 from crudjt.errors import InvalidParameter
-from crudjt.opening import parse
 from crudjt.server.auth import TLS
 from crudjt.server.log_format import log_to_standard_error
 from crudjt.server.supervisor import Supervisor, block_signals
@@ -31,18 +23,10 @@ from crudjt.server.worker import WorkerSettings
 
 _logger = logging.getLogger("crudjt.server")
 
-_HEALTH_SECONDS = 5.0
-
 # Settings of the original engine's container.
 _ORIGINAL_HOST_VARIABLE = "CRUDJT_DOCKER_HOST"
 _ORIGINAL_PORT_VARIABLE = "CRUDJT_DOCKER_PORT"
 _ORIGINAL_KEY_FILE = Path("secrets/secret_key.txt")
-
-
-class NoAnswer(click.ClickException):
-    """A server that was asked for its health did not answer."""
-
-    exit_code = 1
 
 
 def run_server(
@@ -139,31 +123,3 @@ def _metrics_address(text: str) -> TcpAddress:
     if not isinstance(address, TcpAddress):
         raise InvalidParameter("metrics", "metrics must be HOST:PORT, not a Unix socket")
     return address
-
-
-def show_health(settings: Settings) -> None:
-    """Print whether a server serves.
-
-    Raises:
-        NoAnswer: it does not answer.
-
-    """
-    if settings.location is None and isinstance(settings.place, Path):
-        settings = replace(settings, location=f"grpc://{DEFAULT_HOST}:{DEFAULT_PORT}")
-    server = parse(settings.location, settings.options()).place if isinstance(settings.place, str) else None
-    if not isinstance(server, Remote):
-        raise click.UsageError("--store must be a server: grpc://HOST:PORT, grpcs://HOST:PORT or unix:/PATH")
-    with channel_to(server) as channel:
-        check = channel.unary_unary(
-            f"/{HEALTH}/Check",
-            request_serializer=HealthCheckRequest.SerializeToString,
-            response_deserializer=HealthCheckResponse.FromString,
-        )
-        try:
-            response = check(HealthCheckRequest(), timeout=_HEALTH_SECONDS)
-        except grpc.RpcError as error:
-            raise NoAnswer(str(translated(error, server.location))) from None
-    status = HealthCheckResponse.ServingStatus.Name(response.status)
-    settings.show({"status": status}, status)
-    if response.status != HealthCheckResponse.SERVING:
-        raise click.exceptions.Exit(1)

@@ -6,7 +6,6 @@ from typing import Any
 import click
 import msgspec
 
-from crudjt._backends.embedded.engine.backup import copy_read_only
 from crudjt._backends.embedded.engine.directory import holds_store
 from crudjt._core.keyring import generate_secret_key
 from crudjt._filesystem import is_read_only
@@ -84,6 +83,8 @@ def backup(settings: Settings, path: Path) -> None:
     """
     place = settings.place
     if isinstance(place, Path) and holds_store(place) and is_read_only(place):
+        from crudjt._backends.embedded.engine.backup import copy_read_only  # noqa: PLC0415 - needs POSIX
+
         with progress("Copying"):
             copy_read_only(place, path)
     else:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine.reader import CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
+from crudjt._backends.embedded.engine.layout import CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.view import View
 
 UNTRUSTED = {VIEW_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE}

@@ -18,11 +18,11 @@ from crudjt._backends.embedded.doctor.snapshot import LiveView, hold_live_view
 from crudjt._backends.embedded.doctor.view_check import ViewContents
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import CONTROL_BYTES, OTHER_PID_NAMESPACE, ControlBlock
+from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Manifest
 from crudjt._backends.embedded.engine.os_errors import inaccessible
-from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.recovery import base_path
 from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
 from crudjt._core.report import REPAIR, Findings, Report

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
+from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, STORE_LOCK_FILE
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
-from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, STORE_LOCK_FILE
 from crudjt._filesystem import flock
 from crudjt.errors import StoreBusy, StoreInaccessible
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.doctor.progress import Meter
 from crudjt._backends.embedded.engine.control_block import LogEnd
+from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY
 from crudjt._backends.embedded.engine.lmdb_format import refuse_other_format
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Base, Manifest
-from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY
 from crudjt._backends.embedded.engine.recovery import base_path, check_tail
 from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,

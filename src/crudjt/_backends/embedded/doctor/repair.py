@@ -21,12 +21,12 @@ from crudjt._backends.embedded.doctor.segment_scan import Hole, read_segment, su
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.backup import fill_view
 from crudjt._backends.embedded.engine.control_block import LogEnd
+from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.lmdb_errors import translated
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, refuse_other_format
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import MOVING_FORMAT, Base, Manifest
 from crudjt._backends.embedded.engine.os_errors import store_error
-from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.recovery import base_path, rebuild, write_base
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentReader, segment_numbers, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.engine import registry
 from crudjt._backends.embedded.engine.control_block import ControlBlock, LogEnd
+from crudjt._backends.embedded.engine.layout import VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, Meta
-from crudjt._backends.embedded.engine.reader import VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.view import Snapshot, opened_to_read
 
 _WAIT_SECONDS = 30.0

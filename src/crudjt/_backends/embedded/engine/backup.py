@@ -12,10 +12,10 @@ from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import LogEnd
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Manifest
 from crudjt._backends.embedded.engine.os_errors import LIMITS, store_error
-from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.recovery import base_path, write_base
 from crudjt._backends.embedded.engine.room import new_pages
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, segment_numbers, segment_path

@@ -1,15 +1,14 @@
 """Checks of a directory before it is used as a store, and the errors that name its owner and the remedy."""
 
-import grp
 import os
 import stat
 from pathlib import Path
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
+from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.os_errors import inaccessible, user_name
-from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.segment import segment_numbers
 from crudjt._filesystem import host, ownership
 from crudjt.errors import StoreInaccessible
@@ -116,6 +115,8 @@ def refuse_shared(directory: Path) -> None:
 
 
 def _group(number: int) -> str:
+    import grp  # noqa: PLC0415 - not on Windows, where the shell command is a client of servers
+
     try:
         return f"{grp.getgrgid(number).gr_name} (gid {number})"
     except KeyError:

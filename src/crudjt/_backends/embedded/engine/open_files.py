@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crudjt._backends.embedded.engine.control_block import FILES_REPLACED, ControlBlock, LogEnd
+from crudjt._backends.embedded.engine.layout import CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
-from crudjt._backends.embedded.engine.reader import CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.segment import segment_path
 
 Identity = tuple[int, int]  # device and inode

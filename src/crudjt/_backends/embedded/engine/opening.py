@@ -18,12 +18,12 @@ from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import OTHER_PID_NAMESPACE, WORD_PID_NAMESPACE, ControlBlock
 from crudjt._backends.embedded.engine.directory import prepare_directory
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.lmdb_errors import translated
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Manifest
 from crudjt._backends.embedded.engine.os_errors import store_error
-from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.recovery import rebuild
 from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
 from crudjt._backends.embedded.engine.view import ViewError

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pwd
 from pathlib import Path
 
 from crudjt import _filesystem
@@ -57,6 +56,8 @@ def inaccessible(error: PermissionError, directory: Path) -> StoreInaccessible:
 
 def user_name(number: int) -> str:
     """Return the name of a user, if it has one, and its number."""
+    import pwd  # noqa: PLC0415 - not on Windows, where the shell command is a client of servers
+
     try:
         return f"{pwd.getpwuid(number).pw_name} (uid {number})"
     except KeyError:

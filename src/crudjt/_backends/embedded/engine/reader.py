@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.control_block import WORD_FAILED, ControlBlock, LogEnd
+from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.lmdb_errors import translated
 from crudjt._backends.embedded.engine.view import NoFreeSlot, Snapshot, View, ViewError
 from crudjt._core.moves import NOTE_KEY, unpack_note
@@ -14,11 +15,6 @@ from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreMoved
 
 Item = TypeVar("Item")
-
-STORE_LOCK_FILE = "lock"
-CONTROL_FILE = "control"
-VIEW_DIRECTORY = "view"
-BASE_DIRECTORY = "base"
 
 _DISK_FAILED = "the disk failed earlier; close the store in every process and reopen it"
 _FAILURES = {

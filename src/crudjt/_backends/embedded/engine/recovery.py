@@ -18,10 +18,10 @@ from crudjt._backends.embedded.engine.control_block import (
     ControlBlock,
     LogEnd,
 )
+from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, refuse_other_format
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Base, Manifest
-from crudjt._backends.embedded.engine.reader import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.room import new_pages
 from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
