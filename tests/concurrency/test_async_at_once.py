@@ -78,7 +78,7 @@ def test_with_full_durability_every_write_is_made_in_a_thread(
 def test_where_the_lock_cannot_be_found_every_write_is_made_in_a_thread(
     loop: Loop, store: crudjt.Store, threads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write_lock, "_mapped", lambda _file: iter(()))
+    monkeypatch.setattr(write_lock, "mapped", lambda _file: iter(()))
     loop.run(each_write(crudjt.aio.wrap(store)))
     assert set(threads) == {"writer"}
 

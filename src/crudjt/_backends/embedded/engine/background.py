@@ -13,6 +13,8 @@ from collections.abc import Callable
 from crudjt._backends.embedded.engine import compaction
 from crudjt._backends.embedded.engine.control_block import WORD_SWEPT_AT, WORD_SYNCED_AT, WORD_SYNCED_SEQUENCE
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE
+from crudjt._backends.embedded.engine.own_maps import map_ahead
 from crudjt._backends.embedded.engine.sweep import Reclaimer, sweep
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.options import Options
@@ -41,10 +43,17 @@ class _ClockMoved(Exception):
 
 
 class _Rounds:
-    """A thread that runs a round every `interval()` seconds."""
+    """A thread that runs a round every `interval()` seconds, and `first` before them."""
 
-    def __init__(self, name: str, make_round: Callable[[], None], interval: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        make_round: Callable[[], None],
+        interval: Callable[[], float],
+        first: Callable[[], None] = lambda: None,
+    ) -> None:
         """Prepare; nothing runs before `start`."""
+        self._first = first
         self._make_round = make_round
         self._interval = interval
         self._stopping = threading.Event()
@@ -70,6 +79,7 @@ class _Rounds:
 
     def _run(self) -> None:
         try:
+            self._first()
             while not self._stopping.is_set():
                 if self._waking.wait(self._interval()):
                     self._waking.clear()
@@ -121,7 +131,7 @@ class BackgroundThreads:
         self._engine = engine
         self._options = options
         self._release_abandoned = release_abandoned
-        self._upkeep = _Rounds("crudjt-upkeep", self._upkeep_round, interval)
+        self._upkeep = _Rounds("crudjt-upkeep", self._upkeep_round, interval, self._map_view)
         self._threads = (_Rounds("crudjt-sync", self._sync, interval), self._upkeep)
         self._clock_watch = _ClockWatch()
         self._next_reader_check = 0.0
@@ -196,6 +206,12 @@ class BackgroundThreads:
         except StoreError as error:
             self._raise_if_final(error)
             logger.warning("a sync of %s is postponed: %s", self._engine.directory, error)
+
+    def _map_view(self) -> None:
+        """Map the pages of the view, which saves later calls their page faults."""
+        view = self._engine.view
+        used = (int(view.env.info()["last_pgno"]) + 1) * view.page_bytes
+        map_ahead(view.directory / DATA_FILE, used, lambda: self._upkeep.pause(0))
 
     def _upkeep_round(self) -> None:
         self._release_abandoned()

@@ -14,8 +14,9 @@ import ctypes
 import mmap
 import threading
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
+
+from crudjt._backends.embedded.engine.own_maps import mapped
 
 _OWNER_MASK = 0x3FFF_FFFF  # FUTEX_TID_MASK
 _MREMAP_MAYMOVE = 1
@@ -42,7 +43,7 @@ def find_held(lock_file: Path) -> WriteLock | None:
     """Find the lock, which the calling thread holds; ``None`` where it cannot be found."""
     owner = threading.get_native_id()
     try:
-        for address in _mapped(lock_file):
+        for address in mapped(lock_file):
             words = (ctypes.c_uint32 * _WORDS).from_address(address)
             for index, word in enumerate(words):
                 if word & _OWNER_MASK == owner:
@@ -50,15 +51,6 @@ def find_held(lock_file: Path) -> WriteLock | None:
     except (AttributeError, OSError, ValueError):
         pass
     return None
-
-
-def _mapped(file: Path) -> Iterator[int]:
-    """Yield where a file is mapped in this process."""
-    inode = str(file.stat().st_ino)
-    for line in Path("/proc/self/maps").read_text(errors="replace").splitlines():
-        fields = line.split(maxsplit=5)
-        if fields[4] == inode and fields[1].startswith("rw-s") and fields[-1].endswith(f"/{file.name}"):
-            yield int(fields[0].partition("-")[0], 16)
 
 
 def _mapped_again(address: int) -> int:

@@ -1,0 +1,57 @@
+"""Where files are mapped in this process, and pages that are mapped ahead.
+
+A process that has just opened the view takes a page fault at its first look at each 64 KiB of it: half of the uncached
+reads of a million sessions did. The kernel maps what is in memory much faster, many pages with one call.
+"""
+
+import ctypes
+import mmap
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_MOST_BYTES = 4 * 1024**3  # half a second, and 8 MiB of page tables
+_STEP_BYTES = 16 * 1024**2  # some milliseconds, after which the interpreter is needed again
+_MADV_POPULATE_READ = 22  # Linux 5.14; missing from the module mmap
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_resident = re.compile(rb"\x01+", re.DOTALL)
+
+
+def mapped(file: Path) -> Iterator[int]:
+    """Yield where a file is mapped in this process, to be shared and writable."""
+    inode = str(file.stat().st_ino)
+    for line in Path("/proc/self/maps").read_text(errors="replace").splitlines():
+        fields = line.split(maxsplit=5)
+        if fields[4] == inode and fields[1].startswith("rw-s") and fields[-1].endswith(f"/{file.name}"):
+            yield int(fields[0].partition("-")[0], 16)
+
+
+def map_ahead(file: Path, size: int, before_each: Callable[[], None]) -> None:
+    """Map the first `size` bytes of a file, as far as they are in memory, where this process has it mapped.
+
+    What would have to be read from disk is left alone: it would take memory from others, and time. Where the kernel
+    cannot do it, nothing happens. `before_each` is called before each step of some milliseconds, and may end it by an
+    exception.
+    """
+    with suppress(AttributeError, OSError):
+        for address in mapped(file):
+            end = address + min(size, _MOST_BYTES)
+            for start in range(address, end, _STEP_BYTES):
+                before_each()
+                if not _map_resident(start, min(_STEP_BYTES, end - start)):
+                    return
+            return
+
+
+def _map_resident(address: int, length: int) -> bool:
+    """Map those pages that are in memory; return whether the kernel did."""
+    pages = ctypes.create_string_buffer(-(-length // mmap.PAGESIZE))
+    if _libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(length), pages):
+        return False
+    for run in _resident.finditer(pages.raw):
+        first, count = address + run.start() * mmap.PAGESIZE, len(run[0]) * mmap.PAGESIZE
+        if _libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(count), _MADV_POPULATE_READ):
+            return False
+    return True
