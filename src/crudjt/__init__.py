@@ -24,6 +24,7 @@ from crudjt.errors import (
     StoreInaccessible,
     StoreMoved,
     StoreUnavailable,
+    TooManySessions,
     VersionConflict,
 )
 from crudjt.opening import open  # noqa: A004 - crudjt.open is the name
@@ -54,6 +55,7 @@ __all__ = [
     "StoreInaccessible",
     "StoreMoved",
     "StoreUnavailable",
+    "TooManySessions",
     "TypedStore",
     "VersionConflict",
     "generate_secret_key",

@@ -5,6 +5,7 @@
     │   ├── InvalidType (also a TypeError)      a value of the wrong type
     │   └── DataTooLarge                        data over ``max_data_bytes``
     ├── VersionConflict                         ``update(if_version=…)`` met another version
+    ├── TooManySessions                         the subject has ``max_sessions`` already, and none is to end
     ├── DataMismatch                            the data of a session does not fit the model of a typed store
     ├── MissingDependency (also an ImportError) a package of an extra is not installed
     └── StoreError                              the store, not the call, is at fault
@@ -73,6 +74,17 @@ class VersionConflict(CrudjtError):
         super().__init__(f"the session is at version {actual}, not {expected}")
         self.expected = expected
         self.actual = actual
+
+
+class TooManySessions(CrudjtError):
+    """A subject has as many live sessions as it may have, and ``when_full="refuse"`` was said."""
+
+    def __init__(self, max_sessions: int) -> None:
+        """Take the limit that was given."""
+        super().__init__(
+            f"the subject has {max_sessions} live sessions or more already, which is its limit (max_sessions)"
+        )
+        self.max_sessions = max_sessions
 
 
 class DataMismatch(CrudjtError):

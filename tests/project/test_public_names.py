@@ -37,6 +37,7 @@ NAMES = {
     "StoreInaccessible",
     "StoreMoved",
     "StoreUnavailable",
+    "TooManySessions",
     "TypedStore",
     "VersionConflict",
     "generate_secret_key",
@@ -116,7 +117,7 @@ def test_the_public_face_of_the_metrics_is_this() -> None:
 def test_the_functions_for_backends_are_these() -> None:
     assert {name for name in crudjt.base.__all__ if callable(getattr(crudjt.base, name)) and name.islower()} == {
         "changed_limits", "checked_handle", "checked_listing", "checked_subject", "checked_version", "list_of_tokens",
-        "new_limits", "new_session", "pack", "token_block", "unpack",
+        "new_limits", "new_session", "pack", "session_limit", "token_block", "unpack",
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -15,6 +15,7 @@ import crudjt
 from crudjt import KEEP, KeepType, _registry
 
 Duration = float | timedelta
+WhenFull = Literal["end_oldest", "refuse"]
 
 
 class DelegatingStore(crudjt.Store):
@@ -43,8 +44,11 @@ class DelegatingStore(crudjt.Store):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
-        return self._target.create(data, ttl, max_reads, idle=idle, subject=subject)
+        room: Any = {"max_sessions": max_sessions, "when_full": when_full}
+        return self._target.create(data, ttl, max_reads, idle=idle, subject=subject, **room)
 
     def read(self, token: str) -> crudjt.Session | None:
         return self._target.read(token)
@@ -78,8 +82,12 @@ class DelegatingStore(crudjt.Store):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
-        return self._target.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
+        room: Any = {"max_sessions": max_sessions, "when_full": when_full}
+        changes: Any = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
+        return self._target.rotate(token, **changes, if_version=if_version, **room)
 
     def delete(self, token: str) -> bool:
         return self._target.delete(token)

@@ -22,6 +22,11 @@ EXAMPLES: list[tuple[CrudjtError, dict[str, object]]] = [
     ),
     (crudjt.DataTooLarge(5000, 4096), {"size": 5000, "limit": 4096, "parameter": "data"}),
     (crudjt.VersionConflict(1, 2), {"expected": 1, "actual": 2}),
+    (crudjt.TooManySessions(3), {"max_sessions": 3}),
+    (
+        crudjt.DataMismatch("0" * 32, "User", "Object missing required field `id`"),
+        {"session": "0" * 32, "model": "User", "problem": "Object missing required field `id`"},
+    ),
     (crudjt.MissingDependency("gRPC", "grpc"), {"dependency": "gRPC", "extra": "grpc"}),
     (crudjt.StoreClosed(), {}),
     (crudjt.StoreUnavailable("grpc://host", "no answer"), {"location": "grpc://host", "reason": "no answer"}),

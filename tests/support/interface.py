@@ -6,12 +6,17 @@ from types import ModuleType
 from typing import Any
 
 SIGNATURES = {
-    "create": "(self, data, ttl=None, max_reads=None, *, idle=None, subject=None)",
+    "create": (
+        "(self, data, ttl=None, max_reads=None, *, idle=None, subject=None, max_sessions=None, when_full='end_oldest')"
+    ),
     "read": "(self, token)",
     "peek": "(self, token)",
     "update": "(self, token, data, ttl=KEEP, max_reads=KEEP, *, idle=KEEP, if_version=None)",
     "touch": "(self, token, ttl=KEEP, *, idle=KEEP)",
-    "rotate": "(self, token, *, data=None, subject=KEEP, ttl=KEEP, idle=KEEP, if_version=None)",
+    "rotate": (
+        "(self, token, *, data=None, subject=KEEP, ttl=KEEP, idle=KEEP, if_version=None, max_sessions=None, "
+        "when_full='end_oldest')"
+    ),
     "delete": "(self, token)",
     "sessions": "(self, subject)",
     "revoke": "(self, subject, *, keep=None)",

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Known, Reader
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import unpack
+from crudjt._core.counting import Counter, IndexReader
 from crudjt._core.gil import in_batches, in_slices
 from crudjt._core.keyring import Key, Keyring, Placement
-from crudjt._core.lookup import DamageError, Finder, Found, opens
+from crudjt._core.lookup import DamageError, Found, opens
 from crudjt._core.record import (
     LIMITS,
     NO_LIMITS_BYTES,
@@ -37,11 +38,11 @@ from crudjt._core.record import (
 )
 from crudjt._core.session import Envelope, Session
 from crudjt._core.tokens import PLACE, new_id
-from crudjt._core.validation import KEEP, NO_LIMITS, NO_NEW_LIMITS, KeepType, NewLimits, StoredLimits
+from crudjt._core.validation import KEEP, NO_LIMITS, NO_NEW_LIMITS, KeepType, NewLimits, SessionLimit, StoredLimits
 from crudjt.errors import VersionConflict
 
 
-class Sessions(Finder):
+class Sessions(Counter):
     """The decisions of one store, under its keys."""
 
     def __init__(self, keyring: Keyring, placement: Placement, damaged: DamageError) -> None:
@@ -70,6 +71,19 @@ class Sessions(Finder):
             head = pack_header(RECORD_FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
         # `seal` of the record, written out here and in the other hot operations: the call takes 1 % of a write.
         return key.tokens.token(id_), (INSERT, id_, key.cipher.seal(packed, id_ + head, head))
+
+    def insert_within(
+        self, reader: IndexReader, packed: bytes, subject: str, limits: StoredLimits, now_ns: int, limit: SessionLimit
+    ) -> tuple[str, Sequence[Change]]:
+        """Return the token of a new session of a subject, and the changes: its oldest sessions may have to end.
+
+        Raises:
+            TooManySessions: no session is to end, and there is no room.
+
+        """
+        ending = self.make_room(reader, subject, limit, now_ns // NS_PER_MS)
+        token, change = self.insert(packed, subject, limits, now_ns)
+        return token, (*ending, change)
 
     def take(
         self, reader: Reader, tokens: Sequence[str], now_ns: int, *, extend: bool = True
@@ -206,6 +220,31 @@ class Sessions(Finder):
         new = new_id(now_ns, place)
         record = newest.cipher.seal(data, new + head, head)
         return newest.tokens.token(new), ((DELETE, id_, old), (INSERT, new, record))
+
+    def rotate_within(
+        self,
+        reader: IndexReader,
+        token: str,
+        now_ns: int,
+        packed: bytes | None,
+        subject: str | KeepType | None,
+        limits: NewLimits,
+        if_version: int | None,
+        limit: SessionLimit,
+    ) -> tuple[str | None, Sequence[Change]]:
+        """Rotate a session as `rotate` does, and end the oldest others of its owner beyond a limit.
+
+        Raises:
+            TooManySessions: no session is to end, and there is no room.
+            VersionConflict: the session is not at `if_version`.
+
+        """
+        new, changes = self.rotate(reader, token, None, now_ns, packed, subject, limits, if_version)
+        current = self._current(reader, token, None)
+        owner = subject if subject is not KEEP else current and current[4]
+        if new is None or current is None or owner is None:
+            return new, changes
+        return new, (*self.make_room(reader, owner, limit, now_ns // NS_PER_MS, leaving=current[1]), *changes)
 
     def _current(
         self, reader: Reader, token: str, known: Known | None

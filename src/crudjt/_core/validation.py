@@ -35,6 +35,10 @@ Duration = float | timedelta
 """A duration as callers give it; a number is in seconds."""
 
 
+WhenFull = Literal["end_oldest", "refuse"]
+"""What happens where a subject has `max_sessions` already: its oldest session ends, or the new one is refused."""
+
+
 class StoredLimits(NamedTuple):
     """The limits of a new session; durations in milliseconds, 0 for none."""
 
@@ -120,6 +124,28 @@ def checked_subject(subject: object) -> str:
             "subject", f"subject must take at most {MAX_SUBJECT_BYTES} bytes in UTF-8, and takes {size}"
         )
     return subject
+
+
+class SessionLimit(NamedTuple):
+    """How many live sessions a subject may have with the new one, and whether one too many is refused."""
+
+    max_sessions: int
+    refuse: bool
+
+
+def session_limit(max_sessions: int, when_full: WhenFull, subject: object) -> SessionLimit:
+    """Return a valid limit of the sessions of a subject."""
+    if type(max_sessions) is not int:
+        raise InvalidType("max_sessions", f"max_sessions must be an int, not {type(max_sessions).__name__}")
+    if max_sessions < 1:
+        raise InvalidParameter(
+            "max_sessions", f"max_sessions must be at least 1, not {max_sessions}; None for no limit"
+        )
+    if when_full not in ("end_oldest", "refuse"):
+        raise InvalidParameter("when_full", f"when_full must be 'end_oldest' or 'refuse', not {when_full!r}")
+    if subject is None:
+        raise InvalidParameter("max_sessions", "max_sessions counts the sessions of a subject; pass subject= too")
+    return SessionLimit(max_sessions, when_full == "refuse")
 
 
 def checked_version(if_version: int) -> int:

@@ -15,12 +15,12 @@ from crudjt._core.listing import Page, checked_listing, joined
 from crudjt._core.moves import Marked
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.validation import KEEP, Duration, KeepType, list_of_tokens
+from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull, list_of_tokens, session_limit
 from crudjt._moving import steps
 from crudjt._moving.ports import Destination, Source
 from crudjt._moving.steps import At, CallSteps, Outcome
 from crudjt.base import Store
-from crudjt.errors import InvalidType, StoreMoved
+from crudjt.errors import InvalidType, StoreMoved, TooManySessions
 
 Result = TypeVar("Result")
 Calls = Callable[[Store], Any]
@@ -61,8 +61,13 @@ class MovingStore(Store):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
-        token: str = self._make(lambda store: store.create(data, ttl, max_reads, idle=idle, subject=subject))
+        room: dict[str, Any] = {"max_sessions": max_sessions, "when_full": when_full}
+        if max_sessions is not None and self._source.has_begun:
+            self._make_room(subject, max_sessions, when_full)
+        token: str = self._make(lambda store: store.create(data, ttl, max_reads, idle=idle, subject=subject, **room))
         return token
 
     def read(self, token: str) -> Session | None:
@@ -103,10 +108,17 @@ class MovingStore(Store):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
-        new: str | None = self._of_one(
-            lambda store: store.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
-        )
+        changes: dict[str, Any] = {"data": data, "subject": subject, "ttl": ttl, "idle": idle, "if_version": if_version}
+        if max_sessions is not None:
+            changes.update(max_sessions=max_sessions, when_full=when_full)
+            session = self.peek(token) if self._source.has_begun else None
+            if session is not None:
+                owner = session.subject if subject is KEEP else subject
+                self._make_room(owner, max_sessions, when_full, leaving=session.id)
+        new: str | None = self._of_one(lambda store: store.rotate(token, **changes))
         return new
 
     def delete(self, token: str) -> bool:
@@ -255,6 +267,17 @@ class MovingStore(Store):
     def __repr__(self) -> str:
         """Return both locations, without any data."""
         return f"<MovingStore {self._source.store.location!r} to {self._destination.store.location!r}>"
+
+    def _make_room(self, subject: str | None, max_sessions: int, when_full: WhenFull, leaving: str = "") -> None:
+        """End the oldest sessions of a subject at both stores; then the one that the call is made at counts its own."""
+        limit = session_limit(max_sessions, when_full, subject or "")
+        if subject is not None:
+            others = sorted((each.created_at, each.id) for each in self.sessions(subject) if each.id != leaving)
+            surplus = len(others) + 1 - limit.max_sessions
+            if surplus > 0 and limit.refuse:
+                raise TooManySessions(limit.max_sessions)
+            for _, id_ in others[: max(surplus, 0)]:
+                self.revoke_id(id_, subject=subject)
 
     # Steps
 

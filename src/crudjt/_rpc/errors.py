@@ -39,6 +39,7 @@ FORMS: dict[type[CrudjtError], Form] = {
     errors.InvalidType: Form(grpc.StatusCode.INVALID_ARGUMENT, "invalid_type", ("parameter", "problem")),
     errors.DataTooLarge: Form(grpc.StatusCode.INVALID_ARGUMENT, "data_too_large", ("size", "limit")),
     errors.VersionConflict: Form(grpc.StatusCode.FAILED_PRECONDITION, "version_conflict", ("expected", "actual")),
+    errors.TooManySessions: Form(grpc.StatusCode.FAILED_PRECONDITION, "too_many_sessions", ("max_sessions",)),
     errors.StoreClosed: Form(grpc.StatusCode.UNAVAILABLE, "store_closed"),
     errors.StoreUnavailable: Form(grpc.StatusCode.UNAVAILABLE, "store_unavailable", ("location", "reason")),
     errors.StoreBusy: Form(grpc.StatusCode.UNAVAILABLE, "store_busy", ("path", "reason", "waited")),

@@ -9,7 +9,7 @@ from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import ThreadPools, listed
-from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 from crudjt.base import AsyncStore, Store
 
 
@@ -44,8 +44,11 @@ class ThreadedAsyncStore(AsyncStore):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
-        return await self._run(self._store.create, data, ttl, max_reads, idle=idle, subject=subject)
+        room: dict[str, Any] = {"max_sessions": max_sessions, "when_full": when_full}
+        return await self._run(self._store.create, data, ttl, max_reads, idle=idle, subject=subject, **room)
 
     async def read(self, token: str) -> Session | None:
         return await self._run(self._store.read, token)
@@ -79,9 +82,12 @@ class ThreadedAsyncStore(AsyncStore):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
-        changes = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
-        return await self._run(self._store.rotate, token, if_version=if_version, **changes)
+        changes: dict[str, Any] = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
+        room: dict[str, Any] = {"max_sessions": max_sessions, "when_full": when_full}
+        return await self._run(self._store.rotate, token, if_version=if_version, **changes, **room)
 
     async def delete(self, token: str) -> bool:
         return await self._run(self._store.delete, token)

@@ -12,13 +12,16 @@ from crudjt._core.tokens import token_block
 from crudjt._core.validation import (
     Duration,
     NewLimits,
+    SessionLimit,
     StoredLimits,
+    WhenFull,
     changed_limits,
     checked_handle,
     checked_subject,
     checked_version,
     list_of_tokens,
     new_limits,
+    session_limit,
 )
 from crudjt.base.async_store import AsyncStore
 from crudjt.base.async_typed import AsyncTypedStore
@@ -31,9 +34,11 @@ __all__ = [
     "Duration",
     "NewLimits",
     "Page",
+    "SessionLimit",
     "Store",
     "StoredLimits",
     "TypedStore",
+    "WhenFull",
     "Writes",
     "changed_limits",
     "checked_handle",
@@ -44,6 +49,7 @@ __all__ = [
     "new_limits",
     "new_session",
     "pack",
+    "session_limit",
     "token_block",
     "unpack",
 ]

@@ -11,7 +11,7 @@ from crudjt._core.listing import Page
 from crudjt._core.models import Data, Migrate
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 from crudjt.base.async_typed import AsyncTypedStore
 
 NOT_PICKLED = "a store cannot be pickled or copied; pass on its location, and open it in each process"
@@ -52,6 +52,8 @@ class AsyncStore(ABC):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
         """Create a session and return its token; see `Store.create`."""
 
@@ -92,6 +94,8 @@ class AsyncStore(ABC):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
         """Move a live session to a new token and return it, or ``None``; see `Store.rotate`."""
 

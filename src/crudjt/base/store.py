@@ -11,7 +11,7 @@ from crudjt._core.listing import Page
 from crudjt._core.models import Data, Migrate
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 from crudjt.base.async_store import NOT_PICKLED, AsyncStore
 from crudjt.base.typed import TypedStore
 
@@ -59,6 +59,8 @@ class Store(ABC):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
         """Create a session and return its token: 22 random URL-safe characters.
 
@@ -68,9 +70,14 @@ class Store(ABC):
             max_reads: how often the session can be read, over all processes; ``None`` for any number.
             idle: the session ends when it is not read for so long.
             subject: the owner of the session, such as a user id; for `sessions` and `revoke`.
+            max_sessions: how many live sessions the subject may have with this one (OWASP ASVS 5.0, 7.1.2); ``None``
+                for any number. It is exact over all processes and hosts.
+            when_full: what happens where the subject has `max_sessions` already: ``"end_oldest"`` ends those that were
+                created first, in the same transaction; ``"refuse"`` raises `TooManySessions`.
 
         Raises:
             InvalidParameter: a parameter is out of range; `DataTooLarge` if it is the size of `data`.
+            TooManySessions: the subject has `max_sessions` already, and `when_full` is ``"refuse"``.
 
         """
 
@@ -134,6 +141,8 @@ class Store(ABC):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
         """Move a live session to a new token and return it; ``None`` if there is no such session.
 
@@ -151,10 +160,14 @@ class Store(ABC):
             ttl: as in `update`.
             idle: as in `update`.
             if_version: as in `update`.
+            max_sessions: as in `create`, for the owner that the session has afterwards, if any. In servers, where
+                another owner may lie at another place, its oldest sessions end with the new one's begin.
+            when_full: as in `create`.
 
         Raises:
             VersionConflict: the session has been updated since `if_version`.
             InvalidParameter: a parameter is out of range; `DataTooLarge` if it is the size of `data`.
+            TooManySessions: as in `create`; the session stays as it was.
 
         """
 

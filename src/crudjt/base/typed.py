@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Generic
 
 from crudjt._core.models import Data, Migrate, Model
 from crudjt._core.session import Session
-from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 
 if TYPE_CHECKING:
     from crudjt.base.store import Store
@@ -37,9 +37,19 @@ class TypedStore(Generic[Data]):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
         """Create a session and return its token; see `Store.create`."""
-        return self._store.create(self._model.packed(data), ttl, max_reads, idle=idle, subject=subject)
+        return self._store.create(
+            self._model.packed(data),
+            ttl,
+            max_reads,
+            idle=idle,
+            subject=subject,
+            max_sessions=max_sessions,
+            when_full=when_full,
+        )
 
     def read(self, token: str) -> Session[Data] | None:
         """Return the session of a token, or ``None``; see `Store.read`."""
@@ -71,10 +81,21 @@ class TypedStore(Generic[Data]):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
         """Move a live session to a new token and return it; see `Store.rotate`."""
         packed = None if data is None else self._model.packed(data)
-        return self._store.rotate(token, data=packed, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
+        return self._store.rotate(
+            token,
+            data=packed,
+            subject=subject,
+            ttl=ttl,
+            idle=idle,
+            if_version=if_version,
+            max_sessions=max_sessions,
+            when_full=when_full,
+        )
 
     def delete(self, token: str) -> bool:
         """End a session; see `Store.delete`."""

@@ -7,7 +7,7 @@ import click
 
 from crudjt._core.codec import pack
 from crudjt._core.options import Options
-from crudjt._core.validation import KEEP, KeepType, checked_subject, new_limits
+from crudjt._core.validation import KEEP, KeepType, checked_subject, new_limits, session_limit
 from crudjt.cli.context import Settings
 from crudjt.cli.errors import NoSuchSession
 from crudjt.cli.options import (
@@ -33,10 +33,19 @@ _NEW_IDLE = "New idle timeout; 'none' for none."
 @max_reads_option(None, "End it after this many reads.")
 @idle_option(None, "End it when it is not read for this long.")
 @click.option("--subject", metavar="TEXT", help="Owner (user id), for 'sessions' and 'revoke'.")
+@click.option(
+    "--max-sessions", type=int, metavar="NUMBER", help="End the oldest sessions of the owner beyond this many."
+)
 @json_option
 @click.pass_obj
 def create(
-    settings: Settings, data: Any, ttl: float | None, max_reads: int | None, idle: float | None, subject: str | None
+    settings: Settings,
+    data: Any,
+    ttl: float | None,
+    max_reads: int | None,
+    idle: float | None,
+    subject: str | None,
+    max_sessions: int | None,
 ) -> None:
     """Start a session and print its token.
 
@@ -45,10 +54,12 @@ def create(
     new_limits(ttl, idle, max_reads)  # what cannot be stored is refused before a store is made
     if subject is not None:
         checked_subject(subject)
+    if max_sessions is not None:
+        session_limit(max_sessions, "end_oldest", subject)
     if isinstance(settings.place, Path):
         pack(data, Options().max_data_bytes)
     with settings.open(create=True) as store:
-        token = store.create(data, ttl, max_reads, idle=idle, subject=subject)
+        token = store.create(data, ttl, max_reads, idle=idle, subject=subject, max_sessions=max_sessions)
     settings.show({"token": token}, token)
 
 

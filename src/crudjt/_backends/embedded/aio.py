@@ -16,7 +16,7 @@ from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import ThreadPools, is_small, listed
-from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 from crudjt.base import AsyncStore, Writes
 
 if TYPE_CHECKING:
@@ -71,8 +71,13 @@ class AsyncEmbeddedStore(AsyncStore):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
-        return await self._write(self._store.create, data, ttl, max_reads, idle=idle, subject=subject)
+        if max_sessions is None:
+            return await self._write(self._store.create, data, ttl, max_reads, idle=idle, subject=subject)
+        room: dict[str, Any] = {"subject": subject, "max_sessions": max_sessions, "when_full": when_full}
+        return await self._write(self._store.create, data, ttl, max_reads, idle=idle, **room)
 
     async def read(self, token: str) -> Session | None:
         found = self._store.read_or_defer(token)
@@ -109,11 +114,15 @@ class AsyncEmbeddedStore(AsyncStore):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
-        if self._at_once():
+        changes: dict[str, Any] = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
+        if max_sessions is not None:
+            changes.update(max_sessions=max_sessions, when_full=when_full)
+        elif self._at_once():
             return self._store.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
-        changes = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
-        return await self._in_thread(self._store.rotate, token, if_version=if_version, **changes)
+        return await self._write(self._store.rotate, token, if_version=if_version, **changes)
 
     async def delete(self, token: str) -> bool:
         return await self._write(self._store.delete, token)

@@ -14,6 +14,7 @@ from crudjt._backends.embedded import remembered
 from crudjt._backends.embedded.engine import backup, known_keys, registry, sweep
 from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.limited import within_limit
 from crudjt._backends.embedded.listing import count_alive, everything, filed_under, newest_first
 from crudjt._backends.embedded.read_cache import Cached, ReadCache
 from crudjt._backends.embedded.stats import read_stats
@@ -36,12 +37,14 @@ from crudjt._core.validation import (
     NO_NEW_LIMITS,
     Duration,
     KeepType,
+    WhenFull,
     changed_limits,
     checked_handle,
     checked_subject,
     checked_version,
     list_of_tokens,
     new_limits,
+    session_limit,
 )
 from crudjt.base import Store, Writes
 from crudjt.errors import InvalidType, StoreClosed, StoreCorrupt, StoreFull
@@ -136,6 +139,8 @@ class EmbeddedStore(Store):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
         sessions = self._minting
         packed = pack(data, self._max_data_bytes)
@@ -144,6 +149,11 @@ class EmbeddedStore(Store):
         if subject is not None:
             checked_subject(subject)
         clock = self._clock
+        if max_sessions is not None:
+            limit = session_limit(max_sessions, when_full, subject)
+            arguments = sessions.insert_within, packed, subject, limits, clock(), limit
+            made: str = self._write(within_limit, *arguments)
+            return made
         token, change = sessions.insert(packed, subject, limits, clock())
         self._engine.write(None, (change,), self._durable)
         return token
@@ -270,6 +280,8 @@ class EmbeddedStore(Store):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
         packed = None if data is None else pack(data, self._max_data_bytes)
         if subject is not KEEP and subject is not None:
@@ -278,6 +290,11 @@ class EmbeddedStore(Store):
             checked_version(if_version)
         limits = changed_limits(ttl, idle, KEEP)
         known, now_ns = self._known(token), self._clock()
+        if max_sessions is not None:
+            limit = session_limit(max_sessions, when_full, subject)
+            wishes = token, now_ns, packed, subject, limits, if_version, limit
+            moved: str | None = self._write(within_limit, self._minting.rotate_within, *wishes)
+            return moved
         arguments = token, known, now_ns, packed, subject, limits, if_version
         rotate, cache = self._minting.rotate, self._cache
         if known is None or (packed is None and subject is KEEP):

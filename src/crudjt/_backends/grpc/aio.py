@@ -21,7 +21,7 @@ from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import PAGE, ThreadPools, is_small, listed
-from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 from crudjt.base import AsyncStore, Store
 from crudjt.errors import StoreClosed
 
@@ -120,8 +120,10 @@ class AsyncRemoteStore(AsyncStore):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
-        return await self._ask(requests.create(data, ttl, max_reads, idle, subject))
+        return await self._ask(requests.create(data, ttl, max_reads, idle, subject, max_sessions, when_full))
 
     async def read(self, token: str) -> Session | None:
         return await self._ask(requests.read(token))
@@ -155,8 +157,10 @@ class AsyncRemoteStore(AsyncStore):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
-        return await self._ask(requests.rotate(token, data, subject, ttl, idle, if_version))
+        return await self._ask(requests.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full))
 
     async def delete(self, token: str) -> bool:
         return await self._ask(requests.delete(token))

@@ -16,12 +16,14 @@ from crudjt._core.validation import (
     KEEP,
     Duration,
     KeepType,
+    WhenFull,
     checked_handle,
     checked_subject,
     checked_version,
     list_of_tokens,
     milliseconds,
     reads,
+    session_limit,
 )
 from crudjt._rpc.chunking import MAX_REQUEST_DATA_BYTES, in_parts, within_one_call
 from crudjt._rpc.proto.v1 import store_pb2 as pb
@@ -29,6 +31,7 @@ from crudjt.errors import InvalidType
 
 Answer = TypeVar("Answer")
 
+_MAX_SESSIONS = 2**63 - 1  # as _MAX_VERSION
 _MAX_VERSION = 2**64 - 1  # what can be sent; no session comes so far
 
 
@@ -54,11 +57,19 @@ class Request(Generic[Answer]):
 
 
 def create(
-    data: dict[Any, Any], ttl: Duration | None, max_reads: int | None, idle: Duration | None, subject: str | None
+    data: dict[Any, Any],
+    ttl: Duration | None,
+    max_reads: int | None,
+    idle: Duration | None,
+    subject: str | None,
+    max_sessions: int | None,
+    when_full: WhenFull,
 ) -> Request[str]:
     """Return the request of `Store.create`."""
     packed = _pack(data)
     request = pb.CreateRequest(data=packed, subject=_optional_subject(subject), limits=_limits(ttl, idle, max_reads))
+    if max_sessions is not None:
+        request.session_limit.CopyFrom(_session_limit(max_sessions, when_full, subject))
     return Request("Create", request, responses.token)
 
 
@@ -110,6 +121,8 @@ def rotate(
     ttl: Duration | KeepType | None,
     idle: Duration | KeepType | None,
     if_version: int | None,
+    max_sessions: int | None,
+    when_full: WhenFull,
 ) -> Request[str | None]:
     """Return the request of `Store.rotate`."""
     if if_version is not None:
@@ -122,6 +135,8 @@ def rotate(
         idle=_changed_duration("idle", idle),
         if_version=if_version,
     )
+    if max_sessions is not None:
+        request.session_limit.CopyFrom(_session_limit(max_sessions, when_full, subject))
     return Request("Rotate", request, responses.optional_token)
 
 
@@ -267,6 +282,11 @@ def _limits(ttl: Duration | None, idle: Duration | None, max_reads: int | None) 
         idle_ms=milliseconds("idle", idle) or None,
         max_reads=reads(max_reads) or None,
     )
+
+
+def _session_limit(max_sessions: int, when_full: WhenFull, subject: str | KeepType | None) -> pb.SessionLimit:
+    limit = session_limit(max_sessions, when_full, subject)
+    return pb.SessionLimit(max_sessions=min(limit.max_sessions, _MAX_SESSIONS), refuse=limit.refuse)
 
 
 def _change(value: int) -> pb.Change:

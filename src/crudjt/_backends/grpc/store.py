@@ -15,7 +15,7 @@ from crudjt._backends.grpc.requests import Answer, Request
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.base import Store, Writes
 from crudjt.errors import StoreFull, StoreInaccessible
@@ -57,8 +57,10 @@ class RemoteStore(Store):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
-        return self._ask(requests.create(data, ttl, max_reads, idle, subject))
+        return self._ask(requests.create(data, ttl, max_reads, idle, subject, max_sessions, when_full))
 
     def read(self, token: str) -> Session | None:
         return self._ask(requests.read(token))
@@ -92,8 +94,10 @@ class RemoteStore(Store):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
-        return self._ask(requests.rotate(token, data, subject, ttl, idle, if_version))
+        return self._ask(requests.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full))
 
     def delete(self, token: str) -> bool:
         return self._ask(requests.delete(token))

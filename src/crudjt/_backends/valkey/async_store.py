@@ -15,7 +15,7 @@ from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import ThreadPools, is_small, listed
-from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 from crudjt.base import AsyncStore, Store
 from crudjt.errors import StoreClosed
 
@@ -62,8 +62,10 @@ class AsyncValkeyStore(AsyncStore):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
-        return await self._run(self._operations.create(data, ttl, max_reads, idle, subject))
+        return await self._run(self._operations.create(data, ttl, max_reads, idle, subject, max_sessions, when_full))
 
     async def read(self, token: str) -> Session | None:
         return await self._run(self._operations.read(token))
@@ -97,8 +99,12 @@ class AsyncValkeyStore(AsyncStore):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
-        return await self._run(self._operations.rotate(token, data, subject, ttl, idle, if_version))
+        return await self._run(
+            self._operations.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full)
+        )
 
     async def delete(self, token: str) -> bool:
         return await self._run(self._operations.delete(token))

@@ -6,7 +6,17 @@ from typing import Any
 
 from crudjt._backends.valkey.manifest import read_identity
 from crudjt._backends.valkey.requests import Steps
-from crudjt._backends.valkey.steps import changing, copying, ending, listing, reading, subjects, syncing, upkeep
+from crudjt._backends.valkey.steps import (
+    changing,
+    copying,
+    ending,
+    limiting,
+    listing,
+    reading,
+    subjects,
+    syncing,
+    upkeep,
+)
 from crudjt._backends.valkey.steps.records import Records
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.codec import pack
@@ -21,12 +31,14 @@ from crudjt._core.validation import (
     NO_NEW_LIMITS,
     Duration,
     KeepType,
+    WhenFull,
     changed_limits,
     checked_handle,
     checked_subject,
     checked_version,
     list_of_tokens,
     new_limits,
+    session_limit,
 )
 from crudjt.errors import InvalidType
 
@@ -46,12 +58,17 @@ class Operations:
         max_reads: int | None,
         idle: Duration | None,
         subject: str | None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> Steps[str]:
         """Create a session."""
         packed = pack(data, self._max_data_bytes)
         limits = NO_LIMITS if ttl is idle is max_reads is None else new_limits(ttl, idle, max_reads)
         if subject is not None:
             checked_subject(subject)
+        if max_sessions is not None:
+            limit = session_limit(max_sessions, when_full, subject)
+            return limiting.create(self._records, packed, subject or "", limits, limit)
         return changing.create(self._records, packed, subject, limits)
 
     def read(self, token: str) -> Steps[Session | None]:
@@ -90,6 +107,8 @@ class Operations:
         ttl: Duration | KeepType | None,
         idle: Duration | KeepType | None,
         if_version: int | None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> Steps[str | None]:
         """Move a session to a new token."""
         packed = None if data is None else pack(data, self._max_data_bytes)
@@ -97,7 +116,11 @@ class Operations:
             checked_subject(subject)
         if if_version is not None:
             checked_version(if_version)
-        return changing.rotate(self._records, token, packed, subject, changed_limits(ttl, idle, KEEP), if_version)
+        limits = changed_limits(ttl, idle, KEEP)
+        if max_sessions is not None:
+            limit = session_limit(max_sessions, when_full, subject)
+            return limiting.rotate(self._records, token, packed, subject, limits, if_version, limit)
+        return changing.rotate(self._records, token, packed, subject, limits, if_version)
 
     def delete(self, token: str) -> Steps[bool]:
         """End a session."""

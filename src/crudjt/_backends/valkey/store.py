@@ -16,7 +16,7 @@ from crudjt._backends.valkey.steps.syncing import LIMIT as SYNC_LIMIT
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.validation import KEEP, Duration, KeepType
+from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 from crudjt.base import Store, Writes
 from crudjt.errors import StoreClosed
 
@@ -66,8 +66,10 @@ class ValkeyStore(Store):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str:
-        return self._run(self._operations.create(data, ttl, max_reads, idle, subject))
+        return self._run(self._operations.create(data, ttl, max_reads, idle, subject, max_sessions, when_full))
 
     def read(self, token: str) -> Session | None:
         return self._run(self._operations.read(token))
@@ -101,8 +103,10 @@ class ValkeyStore(Store):
         ttl: Duration | KeepType | None = KEEP,
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
+        max_sessions: int | None = None,
+        when_full: WhenFull = "end_oldest",
     ) -> str | None:
-        return self._run(self._operations.rotate(token, data, subject, ttl, idle, if_version))
+        return self._run(self._operations.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full))
 
     def delete(self, token: str) -> bool:
         return self._run(self._operations.delete(token))

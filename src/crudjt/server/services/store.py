@@ -27,7 +27,7 @@ _Changing = pb.UpdateRequest | pb.TouchRequest | pb.RotateRequest
 
 
 def _create(store: Store, request: pb.CreateRequest) -> pb.CreateResponse:
-    return pb.CreateResponse(token=store.create(_data(store, request.data), **_limits(request)))
+    return pb.CreateResponse(token=store.create(_data(store, request.data), **_limits(request), **_room(request)))
 
 
 def _read(store: Store, request: pb.ReadRequest) -> pb.ReadResponse:
@@ -63,6 +63,7 @@ def _rotate(store: Store, request: pb.RotateRequest) -> pb.RotateResponse:
         ttl=_changed_duration(request, "ttl"),
         idle=_changed_duration(request, "idle"),
         if_version=_optional(request, "if_version"),
+        **_room(request),
     )
     return pb.RotateResponse(token=token)
 
@@ -240,6 +241,13 @@ def _limits(request: pb.CreateRequest | pb.CreateManyRequest) -> dict[str, Any]:
         "idle": _seconds(_optional(limits, "idle_ms")),
         "subject": _optional(request, "subject"),
     }
+
+
+def _room(request: pb.CreateRequest | pb.RotateRequest) -> dict[str, Any]:
+    if not request.HasField("session_limit"):
+        return {}
+    limit = request.session_limit
+    return {"max_sessions": limit.max_sessions, "when_full": "refuse" if limit.refuse else "end_oldest"}
 
 
 def _optional(message: Any, field: str) -> Any:

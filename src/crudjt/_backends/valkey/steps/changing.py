@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from crudjt._backends.valkey.requests import Steps
@@ -94,7 +94,7 @@ def rotate(
     def commit(changes: Sequence[Change], fetched: Fetched, now_ms: int) -> Steps[Outcome]:
         old, new = changes
         if old[1][PLACE] != new[1][PLACE]:
-            return (yield from _move(records, old, new, fetched, now_ms))
+            return (yield from move(records, old, new, fetched, now_ms))
         (outcome,) = yield from records.commit([changes], fetched, now_ms, records.durability.endings)
         return outcome
 
@@ -130,15 +130,24 @@ def _insert(records: Records, changes: Sequence[Change], now_ns: int) -> Steps[O
     return outcome
 
 
-def _move(records: Records, old: Change, new: Change, fetched: Fetched, now_ms: int) -> Steps[Outcome]:
+def move(
+    records: Records,
+    old: Change,
+    new: Change,
+    fetched: Fetched,
+    now_ms: int,
+    ending: Sequence[Change] = (),
+    counted: Mapping[bytes, int] | None = None,
+) -> Steps[Outcome]:
     """Insert a session at its place, then end the one that it replaces, if that is still as it was read.
 
+    Other sessions at its place may end for it, if the indexes have as many ids as were counted.
     No caller knows the new token before this returns. Where the old session cannot be ended, the new one is; a process
     that dies in between leaves the old session as it was, and a new one that no caller can use.
     """
     replicas = records.durability.endings
     try:
-        (outcome,) = yield from records.commit([[new]], fetched, now_ms, replicas)
+        (outcome,) = yield from records.commit([[*ending, new]], fetched, now_ms, replicas, counted=counted)
         if isinstance(outcome, Conflict):
             return outcome
         (outcome,) = yield from records.commit([[old]], fetched, now_ms, replicas)

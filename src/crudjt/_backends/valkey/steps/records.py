@@ -1,6 +1,6 @@
 """Fetch records, commit changes that rest on them, and recognise a commit whose reply was lost."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 from crudjt._backends.valkey.layout import Layout
@@ -38,9 +38,9 @@ class Fetched:
 
 
 class Conflict(NamedTuple):
-    """A record was not as it was fetched, so nothing was changed."""
+    """A record was not as it was fetched, or an index not as it was counted, so nothing was changed."""
 
-    id: bytes
+    id: bytes  # empty for an index
     record: bytes | None  # what is there
 
 
@@ -94,6 +94,7 @@ class SealedRecords:
         replicas: int,
         *,
         may_be_twice: bool = False,
+        counted: Mapping[bytes, int] | None = None,
     ) -> Steps[list[Outcome]]:
         """Commit batches of changes, each of one place and each all or none, if what they rest on is still there.
 
@@ -104,18 +105,21 @@ class SealedRecords:
             fetched: the records that they rest on.
             now_ms: the time of the decision.
             replicas: how many must have the changes.
+            counted: how many ids indexes must have, by their key; each is at the place of the changes.
             may_be_twice: answer `LOST` for a batch whose reply is lost, and do not wait for the replicas to confirm.
 
         Raises:
             StoreUnavailable: it is not known whether the changes were carried out, or too few replicas have them.
 
         """
-        replies = yield [self._request(changes, fetched, now_ms, replicas) for changes in batches]
+        replies = yield [self._request(changes, fetched, now_ms, replicas, counted) for changes in batches]
         lost = [number for number, reply in enumerate(replies) if reply.value is LOST]
         if lost and not may_be_twice:
             if any(all(kind == DELETE for kind, _, _ in batches[number]) for number in lost):
                 raise self.unavailable(_NOT_KNOWN)  # nothing is left that would show who ended the session
-            asked = yield [self._request(batches[number], fetched, now_ms, replicas, again=True) for number in lost]
+            asked = yield [
+                self._request(batches[number], fetched, now_ms, replicas, counted, again=True) for number in lost
+            ]
             for number, reply in zip(lost, asked, strict=True):
                 if not isinstance(reply.value, bytes):
                     raise self.unavailable(_NOT_KNOWN)
@@ -176,6 +180,7 @@ class SealedRecords:
         fetched: Fetched | None,  # None: end whatever is there
         now_ms: int,
         replicas: int,
+        counted: Mapping[bytes, int] | None = None,
         *,
         again: bool = False,
         repeat: bool = False,
@@ -194,6 +199,9 @@ class SealedRecords:
                 values += b"D", nonce, b"", b"", b"", id_
             else:
                 values += _LETTERS[kind], nonce, record, *lifetime(record, now_ms), id_
+        for index_key, ids in (counted or {}).items():
+            keys += index_key, index_key
+            values += b"C", ids, b"", b"", b"", b""
         return Ask(keys[0], (len(keys), *keys, *values), COMMIT, replicas, repeat)
 
     def _require_acknowledged(self, outcomes: Sequence[Outcome], replies: Sequence[Reply], replicas: int) -> None:
@@ -239,7 +247,7 @@ def _outcome(changes: Sequence[Change], reply: Reply) -> Outcome:
     if isinstance(value, bytes):
         return Done([flag == ord("1") for flag in value], reply.repeated)
     number, record = cast("tuple[int, bytes | None]", value)
-    return Conflict(changes[number - 1][1], record)
+    return Conflict(changes[number - 1][1] if number <= len(changes) else b"", record)
 
 
 def in_places(changes: Iterable[Change]) -> list[list[Change]]:

@@ -29,7 +29,7 @@ def list_ids(records: Records, subject: str) -> Steps[list[Filed]]:
 
     Pages by rank would skip sessions while others end.
     """
-    return (yield from _look(records, subject, -1))
+    return (yield from look(records, subject))
 
 
 def fetch_page(records: Records, key: Key, ids: Sequence[bytes]) -> Steps[list[Session]]:
@@ -56,7 +56,7 @@ def revoke(records: Records, subject: str, keep: str | None) -> Steps[int]:
     )
     ended = 0
     while True:
-        filed = yield from _look(records, subject, MAX_CHANGES, confirmed=True)
+        filed = yield from look(records, subject, MAX_CHANGES, confirmed=True)
         endings: list[Change] = []
         alive: set[bytes] = set()
         for key, tag, listed in filed:
@@ -75,7 +75,7 @@ def revoke(records: Records, subject: str, keep: str | None) -> Steps[int]:
         ended += sum(count_ended(batch, each, alive) for batch, each in zip(batches, done, strict=True))
 
 
-def _look(records: Records, subject: str, last: int, *, confirmed: bool = False) -> Steps[list[Filed]]:
+def look(records: Records, subject: str, last: int = -1, *, confirmed: bool = False) -> Steps[list[Filed]]:
     """Return the ids of a subject under each secret key, up to a rank.
 
     The newest key comes last: a rotate moves a session to it, which must not escape to an index that was looked at.

@@ -22,6 +22,14 @@ class Change(_message.Message):
     value: int
     def __init__(self, value: _Optional[int] = ...) -> None: ...
 
+class SessionLimit(_message.Message):
+    __slots__ = ("max_sessions", "refuse")
+    MAX_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    REFUSE_FIELD_NUMBER: _ClassVar[int]
+    max_sessions: int
+    refuse: bool
+    def __init__(self, max_sessions: _Optional[int] = ..., refuse: bool = ...) -> None: ...
+
 class SubjectChange(_message.Message):
     __slots__ = ("value",)
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -51,14 +59,16 @@ class Session(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., id: _Optional[bytes] = ..., subject: _Optional[str] = ..., version: _Optional[int] = ..., created_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., reads_left: _Optional[int] = ..., expires_in: _Optional[float] = ..., last_seen_ms: _Optional[int] = ...) -> None: ...
 
 class CreateRequest(_message.Message):
-    __slots__ = ("data", "limits", "subject")
+    __slots__ = ("data", "limits", "subject", "session_limit")
     DATA_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_LIMIT_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     limits: Limits
     subject: str
-    def __init__(self, data: _Optional[bytes] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., subject: _Optional[str] = ...) -> None: ...
+    session_limit: SessionLimit
+    def __init__(self, data: _Optional[bytes] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., subject: _Optional[str] = ..., session_limit: _Optional[_Union[SessionLimit, _Mapping]] = ...) -> None: ...
 
 class CreateResponse(_message.Message):
     __slots__ = ("token",)
@@ -129,20 +139,22 @@ class TouchResponse(_message.Message):
     def __init__(self, found: bool = ...) -> None: ...
 
 class RotateRequest(_message.Message):
-    __slots__ = ("token", "data", "subject", "ttl", "idle", "if_version")
+    __slots__ = ("token", "data", "subject", "ttl", "idle", "if_version", "session_limit")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
     IDLE_FIELD_NUMBER: _ClassVar[int]
     IF_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SESSION_LIMIT_FIELD_NUMBER: _ClassVar[int]
     token: str
     data: bytes
     subject: SubjectChange
     ttl: Change
     idle: Change
     if_version: int
-    def __init__(self, token: _Optional[str] = ..., data: _Optional[bytes] = ..., subject: _Optional[_Union[SubjectChange, _Mapping]] = ..., ttl: _Optional[_Union[Change, _Mapping]] = ..., idle: _Optional[_Union[Change, _Mapping]] = ..., if_version: _Optional[int] = ...) -> None: ...
+    session_limit: SessionLimit
+    def __init__(self, token: _Optional[str] = ..., data: _Optional[bytes] = ..., subject: _Optional[_Union[SubjectChange, _Mapping]] = ..., ttl: _Optional[_Union[Change, _Mapping]] = ..., idle: _Optional[_Union[Change, _Mapping]] = ..., if_version: _Optional[int] = ..., session_limit: _Optional[_Union[SessionLimit, _Mapping]] = ...) -> None: ...
 
 class RotateResponse(_message.Message):
     __slots__ = ("token",)
@@ -417,7 +429,7 @@ class BackupResponse(_message.Message):
     def __init__(self, directory: _Optional[str] = ..., file: _Optional[str] = ..., content: _Optional[bytes] = ...) -> None: ...
 
 class Error(_message.Message):
-    __slots__ = ("invalid_parameter", "data_too_large", "version_conflict", "store_closed", "store_busy", "store_full", "store_failed", "store_inaccessible", "store_format_error", "store_corrupt", "store_unavailable", "invalid_type", "store_moved")
+    __slots__ = ("invalid_parameter", "data_too_large", "version_conflict", "store_closed", "store_busy", "store_full", "store_failed", "store_inaccessible", "store_format_error", "store_corrupt", "store_unavailable", "invalid_type", "store_moved", "too_many_sessions")
     INVALID_PARAMETER_FIELD_NUMBER: _ClassVar[int]
     DATA_TOO_LARGE_FIELD_NUMBER: _ClassVar[int]
     VERSION_CONFLICT_FIELD_NUMBER: _ClassVar[int]
@@ -431,6 +443,7 @@ class Error(_message.Message):
     STORE_UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
     INVALID_TYPE_FIELD_NUMBER: _ClassVar[int]
     STORE_MOVED_FIELD_NUMBER: _ClassVar[int]
+    TOO_MANY_SESSIONS_FIELD_NUMBER: _ClassVar[int]
     invalid_parameter: InvalidParameter
     data_too_large: DataTooLarge
     version_conflict: VersionConflict
@@ -444,7 +457,8 @@ class Error(_message.Message):
     store_unavailable: StoreUnavailable
     invalid_type: InvalidType
     store_moved: StoreMoved
-    def __init__(self, invalid_parameter: _Optional[_Union[InvalidParameter, _Mapping]] = ..., data_too_large: _Optional[_Union[DataTooLarge, _Mapping]] = ..., version_conflict: _Optional[_Union[VersionConflict, _Mapping]] = ..., store_closed: _Optional[_Union[StoreClosed, _Mapping]] = ..., store_busy: _Optional[_Union[StoreBusy, _Mapping]] = ..., store_full: _Optional[_Union[StoreFull, _Mapping]] = ..., store_failed: _Optional[_Union[StoreFailed, _Mapping]] = ..., store_inaccessible: _Optional[_Union[StoreInaccessible, _Mapping]] = ..., store_format_error: _Optional[_Union[StoreFormatError, _Mapping]] = ..., store_corrupt: _Optional[_Union[StoreCorrupt, _Mapping]] = ..., store_unavailable: _Optional[_Union[StoreUnavailable, _Mapping]] = ..., invalid_type: _Optional[_Union[InvalidType, _Mapping]] = ..., store_moved: _Optional[_Union[StoreMoved, _Mapping]] = ...) -> None: ...
+    too_many_sessions: TooManySessions
+    def __init__(self, invalid_parameter: _Optional[_Union[InvalidParameter, _Mapping]] = ..., data_too_large: _Optional[_Union[DataTooLarge, _Mapping]] = ..., version_conflict: _Optional[_Union[VersionConflict, _Mapping]] = ..., store_closed: _Optional[_Union[StoreClosed, _Mapping]] = ..., store_busy: _Optional[_Union[StoreBusy, _Mapping]] = ..., store_full: _Optional[_Union[StoreFull, _Mapping]] = ..., store_failed: _Optional[_Union[StoreFailed, _Mapping]] = ..., store_inaccessible: _Optional[_Union[StoreInaccessible, _Mapping]] = ..., store_format_error: _Optional[_Union[StoreFormatError, _Mapping]] = ..., store_corrupt: _Optional[_Union[StoreCorrupt, _Mapping]] = ..., store_unavailable: _Optional[_Union[StoreUnavailable, _Mapping]] = ..., invalid_type: _Optional[_Union[InvalidType, _Mapping]] = ..., store_moved: _Optional[_Union[StoreMoved, _Mapping]] = ..., too_many_sessions: _Optional[_Union[TooManySessions, _Mapping]] = ...) -> None: ...
 
 class InvalidParameter(_message.Message):
     __slots__ = ("parameter", "problem")
@@ -469,6 +483,12 @@ class DataTooLarge(_message.Message):
     size: int
     limit: int
     def __init__(self, size: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class TooManySessions(_message.Message):
+    __slots__ = ("max_sessions",)
+    MAX_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    max_sessions: int
+    def __init__(self, max_sessions: _Optional[int] = ...) -> None: ...
 
 class VersionConflict(_message.Message):
     __slots__ = ("expected", "actual")
