@@ -44,6 +44,7 @@ def test_the_group_and_each_command_take_json_to_print_documents(command: Comman
         document = json.loads(result.stdout)
         assert list(document) == [
             "data", "id", "subject", "version", "created_at", "expires_at", "expires_in", "reads_left",
+            "last_seen",
         ]  # fmt: skip
     assert document["data"] == {"user_id": 42}
     assert document["subject"] == "alice"

@@ -7,12 +7,15 @@ import click
 
 from crudjt.cli.context import Connecting, Settings
 from crudjt.cli.errors import Commands
+from crudjt.cli.keys_command import keys
 from crudjt.cli.move import move
 from crudjt.cli.notices import warnings_of_the_library
+from crudjt.cli.operator_commands import OPERATOR_COMMANDS
 from crudjt.cli.options import older_path_option, older_url_option, one_location, path_option, store_option
 from crudjt.cli.serve import health, serve
 from crudjt.cli.session_commands import SESSION_COMMANDS
 from crudjt.cli.store_commands import STORE_COMMANDS
+from crudjt.cli.transfer_commands import TRANSFER_COMMANDS
 
 
 def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
@@ -25,7 +28,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
     ctx.exit()
 
 
-@click.group(cls=Commands)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @store_option
 @path_option("--secret-key-file", "Else CRUDJT_SECRET_KEY, CRUDJT_SECRET_KEY_FILE or a key of your own.")
 @path_option("--access-token-file", "Access token file; else CRUDJT_ACCESS_TOKEN or CRUDJT_ACCESS_TOKEN_FILE.")
@@ -82,5 +85,5 @@ def main(
     ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, options, new_key, moving_to)
 
 
-for _command in (*SESSION_COMMANDS, *STORE_COMMANDS, move, serve, health):
+for _command in (*SESSION_COMMANDS, *OPERATOR_COMMANDS, *STORE_COMMANDS, *TRANSFER_COMMANDS, keys, move, serve, health):
     main.add_command(_command)

@@ -10,8 +10,9 @@ The exit codes:
     141  whoever read the output had seen enough
 """
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -28,7 +29,7 @@ _INTERRUPTED = 130
 _UNREAD = 141
 _TOKEN_IN_TEXT = re.compile(rf"[\w-]{{{TOKEN_CHARACTERS},}}", re.ASCII)
 _TOO_DEEP = InvalidParameter("data", "data is nested too deeply for JSON, which some hundred levels fit in")
-_SOURCE_OF_HANDLES = "'crudjt sessions' lists them"
+_SOURCE_OF_HANDLES = "'crudjt list' lists them"
 
 
 class NoSuchSession(click.ClickException):
@@ -86,6 +87,7 @@ class Commands(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Parse the options before the command."""
+        args = options_first(self, args)
         as_json = _asks_for_json(args)
         is_bare = not args  # which shows the help, and not an error
         try:
@@ -112,9 +114,6 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            if isinstance(error, click.NoSuchOption) and any(error.option_name in each.opts for each in self.params):
-                message = f"{error.option_name} goes before the command: crudjt {error.option_name} … COMMAND"
-                raise click.UsageError(message, error.ctx or ctx) from None
             raise _without_token(error, error.ctx or ctx) from None
         except InvalidParameter as error:
             raise _Failure(self._in_words_of_the_shell(error, ctx), _BAD_INPUT, error) from None
@@ -137,6 +136,43 @@ class Commands(click.Group):
                 name = max(given.opts, key=len) if isinstance(given, click.Option) else given.name
                 return name + error.problem.removeprefix(given.name).replace("Session.id", _SOURCE_OF_HANDLES)
         return error.problem
+
+
+def options_first(group: click.Group, arguments: Sequence[str]) -> list[str]:
+    """Return arguments with the options of a group that follow a command in front of it.
+
+    An option that the command has too is the command's, and what follows ``--`` is no option.
+    """
+    own, before = _options_of(group), list[str]()
+    left = iter(arguments)
+    for argument in left:
+        if not argument.startswith("-") or argument == "-":
+            command = group.commands.get(argument)
+            break
+        before += _with_value(argument, left, own)
+    else:
+        return before
+    theirs, after = {} if command is None else _options_of(command), [argument]
+    for argument in left:
+        if argument == "--":
+            return [*before, *after, argument, *left]
+        name = argument.partition("=")[0]
+        if name in own and name not in theirs:
+            before += _with_value(argument, left, own)
+        else:
+            after += _with_value(argument, left, theirs)
+    return [*before, *after]
+
+
+def _options_of(command: click.Command) -> dict[str, click.Option]:
+    return {name: each for each in command.params if isinstance(each, click.Option) for name in each.opts}
+
+
+def _with_value(argument: str, left: Iterator[str], options: Mapping[str, click.Option]) -> list[str]:
+    """Return an argument, and the next one if that is its value."""
+    option = options.get(argument)
+    has_value = option is not None and not option.is_flag
+    return [argument, *itertools.islice(left, int(has_value))]
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:

@@ -46,7 +46,7 @@ def parse(text: str | bytes) -> Any:
         raise InvalidParameter("JSON", f"not valid JSON ({error}); {_EXAMPLE}") from None
     except UnicodeError:
         raise InvalidParameter("JSON", f"the JSON is not UTF-8; {_EXAMPLE}") from None
-    return _from_json(parsed)
+    return from_json(parsed)
 
 
 def to_json(value: Any) -> Any:
@@ -103,13 +103,19 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _from_json(value: Any) -> Any:
+def from_json(value: Any) -> Any:
+    """Return the value that `to_json` has written.
+
+    Raises:
+        InvalidParameter: one of the objects above is malformed.
+
+    """
     if is_list(value):
-        return [_from_json(item) for item in value]
+        return [from_json(item) for item in value]
     if not is_dict(value):
         return value
     if not _looks_special(value):
-        return {name: _from_json(content) for name, content in value.items()}
+        return {name: from_json(content) for name, content in value.items()}
     ((name, content),) = value.items()
     try:
         return _READERS[name](content)
@@ -147,7 +153,7 @@ def _read_decimal(content: Any) -> Decimal:
 
 
 def _read_items(content: Any) -> list[Any]:
-    return [_from_json(item) for item in msgspec.convert(content, list[Any])]
+    return [from_json(item) for item in msgspec.convert(content, list[Any])]
 
 
 def _read_set(content: Any) -> set[Any]:
@@ -160,7 +166,7 @@ def _read_frozenset(content: Any) -> frozenset[Any]:
 
 def _read_map(content: Any) -> dict[Any, Any]:
     pairs = msgspec.convert(content, list[tuple[Any, Any]])
-    return {_as_key(_from_json(key)): _from_json(item) for key, item in pairs}
+    return {_as_key(from_json(key)): from_json(item) for key, item in pairs}
 
 
 def _as_key(value: Any) -> Any:

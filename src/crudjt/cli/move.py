@@ -11,7 +11,7 @@ from crudjt._moving.ports import Destination, Source
 from crudjt._registry import backend_of
 from crudjt.cli.context import Settings
 from crudjt.cli.notices import inform, warn
-from crudjt.cli.options import json_option, store_option
+from crudjt.cli.options import json_option
 from crudjt.cli.progress import progress
 from crudjt.opening import Parsed, parse, resolve
 
@@ -20,7 +20,6 @@ _NAMED = 20  # sessions, in words
 
 
 @click.command()
-@store_option
 @click.option(
     "--to", required=True, metavar="URL", help="The Valkey or Redis servers: valkey+cluster://HOST:PORT/NAME."
 )
@@ -31,7 +30,6 @@ _NAMED = 20  # sessions, in words
 def move(
     ctx: click.Context,
     /,
-    store: str | None,
     to: str,
     dry_run: bool,
     leave: bool,
@@ -42,8 +40,6 @@ def move(
     The command may be stopped at any time and given again. The exit status is 1 if some sessions cannot move.
     """
     settings: Settings = ctx.obj
-    if store is not None:
-        settings = replace(settings, location=store)
     _require_directory_and_servers(settings, to)
     settings = replace(settings, moving_to=to)
     options = settings.options()

@@ -33,7 +33,8 @@ Decorator = Callable[[Function], Function]
 def _refuse_unknown_option(ctx: click.Context, text: str) -> None:
     """Find the misspelled option that `TOKEN_FIRST` lets through."""
     if text.startswith("-") and text != STANDARD_INPUT and len(text) != TOKEN_CHARACTERS:
-        raise click.NoSuchOption(text.partition("=")[0], ctx=ctx)
+        known = [name for each in ctx.command.params if isinstance(each, click.Option) for name in each.opts]
+        raise click.NoSuchOption(text.partition("=")[0], possibilities=known, ctx=ctx)
 
 
 def _standard_input() -> BinaryIO:
@@ -101,6 +102,10 @@ def max_reads_option(absent: KeepType | None, text: str) -> Decorator[Any]:
     return _limit("--max-reads", "NUMBER", _whole, absent, text)
 
 
+def _optional_duration(_ctx: click.Context, _param: click.Parameter, given: str | None) -> float | None:
+    return None if given is None else _duration(given)
+
+
 def _optional_whole(_ctx: click.Context, _param: click.Parameter, given: str | None) -> int | None:
     return None if given is None else _whole(given)
 
@@ -164,3 +169,9 @@ if_version_option: Decorator[Any] = click.option(
 json_option: Decorator[Any] = click.option(
     "--json", is_flag=True, expose_value=False, callback=_json, help="Print the result as a JSON document."
 )
+
+subject_filter_option: Decorator[Any] = click.option("--subject", metavar="TEXT", help="Only those of this owner.")
+created_before_option: Decorator[Any] = click.option(
+    "--older-than", metavar="DURATION", callback=_optional_duration, help="Only those that were created so long ago."
+)
+data_option: Decorator[Any] = click.option("--data", is_flag=True, help="Print the data too.")

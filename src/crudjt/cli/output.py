@@ -11,11 +11,34 @@ from crudjt.cli.context import Settings
 from crudjt.cli.errors import NoSuchSession
 
 
+def show_listed(settings: Settings, session: Session, *, data: bool) -> None:
+    """Print one session for an operator, as columns with tabs between."""
+    seen, end = session.last_seen or "-", session.expires_at or "never"
+    columns = [session.id, session.subject or "-", *map(msgspec.to_builtins, (session.created_at, seen, end))]
+    if data:
+        columns.append(_data(session))
+    settings.show(document(session, data=data), "\t".join(columns))
+
+
+def show_properties(settings: Settings, session: Session, *, data: bool) -> None:
+    """Print a session for an operator, one property a line."""
+    properties = document(session, data=data)
+    absent = {"subject": "none", "expires_at": "never", "expires_in": "never", "reads_left": "unlimited"}
+    lines = [
+        f"{name}: {absent.get(name, 'unknown') if value is None else msgspec.to_builtins(value)}"
+        for name, value in properties.items()
+        if name != "data"
+    ]
+    if data:
+        lines.append(f"data: {_data(session)}")
+    settings.show(properties, "\n".join(lines))
+
+
 def show_session(settings: Settings, session: Session | None) -> None:
     """Print a session; as text, only its data."""
     if session is None:
         raise NoSuchSession
-    settings.show(_document(session), _data(session))
+    settings.show(document(session, data=True), _data(session))
 
 
 def show_line(settings: Settings, session: Session) -> None:
@@ -23,7 +46,7 @@ def show_line(settings: Settings, session: Session) -> None:
     times = msgspec.to_builtins((session.created_at, session.expires_at or "never"))
     reads_left = "unlimited" if session.reads_left is None else session.reads_left
     columns = (session.id, session.version, *times, reads_left, _data(session))
-    settings.show(_document(session), "\t".join(map(str, columns)))
+    settings.show(document(session, data=True), "\t".join(map(str, columns)))
 
 
 def show_done(settings: Settings, deed: str, *, done: bool, what: str = "token") -> None:
@@ -43,9 +66,10 @@ def show_report(settings: Settings, report: Report) -> None:
     settings.show({"healthy": report.healthy, "findings": findings}, "\n".join(lines))
 
 
-def _document(session: Session) -> dict[str, Any]:
+def document(session: Session, *, data: bool) -> dict[str, Any]:
+    """Return the JSON form of a session."""
     return {
-        "data": json_values.to_json(session.data),
+        **({"data": json_values.to_json(session.data)} if data else {}),
         "id": session.id,
         "subject": session.subject,
         "version": session.version,
@@ -53,6 +77,7 @@ def _document(session: Session) -> dict[str, Any]:
         "expires_at": session.expires_at,
         "expires_in": session.expires_in,
         "reads_left": session.reads_left,
+        "last_seen": session.last_seen,
     }
 
 

@@ -22,6 +22,7 @@ from crudjt._core.changes import SESSION, SUBJECT, Change, Decision, Result
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import pack, unpack
 from crudjt._core.gil import in_batches
+from crudjt._core.key_uses import KeyUse, key_uses
 from crudjt._core.keyring import Key, Keyring
 from crudjt._core.listing import Listing, Page, checked_listing, opened_session, page_of
 from crudjt._core.lookup import Found, Get
@@ -433,6 +434,10 @@ class EmbeddedStore(Store):
         registry.release(engine, self._options)
 
     # For operators
+
+    def key_uses(self) -> list[KeyUse]:
+        """Return how many live sessions each secret key has, oldest first."""
+        return key_uses(self._sessions.keyring, everything(self._engine.scan), self._clock)
 
     def count(self, subject: str | None = None) -> int:
         if subject is None:

@@ -21,6 +21,7 @@ from crudjt._backends.valkey.steps.records import Records
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.codec import pack
 from crudjt._core.gil import in_batches
+from crudjt._core.key_uses import KeyUse, key_uses
 from crudjt._core.listing import Page, checked_listing
 from crudjt._core.moves import Identity
 from crudjt._core.session import Session
@@ -203,6 +204,18 @@ class Operations:
         while not scan.ended:
             yield copying.next_records(self._records, scan)
 
+    def key_uses(self, records: Iterable[tuple[bytes, bytes]]) -> list[KeyUse]:
+        """Count the live sessions among records, by key. One that a scan finds twice counts once."""
+        return key_uses(self._records.sessions.keyring, _once(records), self._records.clock)
+
     def sync(self) -> Steps[None]:
         """Wait for the disks."""
         return syncing.sync(self._records)
+
+
+def _once(records: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    seen = set[bytes]()
+    for id_, record in records:
+        if id_ not in seen:
+            seen.add(id_)
+            yield id_, record

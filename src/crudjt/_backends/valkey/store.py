@@ -13,6 +13,7 @@ from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import Result, Steps
 from crudjt._backends.valkey.settings import Settings
 from crudjt._backends.valkey.steps.syncing import LIMIT as SYNC_LIMIT
+from crudjt._core.key_uses import KeyUse
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -188,6 +189,11 @@ class ValkeyStore(Store):
         self._connections.close()
 
     # For operators
+
+    def key_uses(self) -> list[KeyUse]:
+        """Return how many live sessions each secret key has, oldest first."""
+        records = (each for steps in self._operations.all_records() for each in self._run_long(steps))
+        return self._operations.key_uses(records)
 
     def count(self, subject: str | None = None) -> int:
         return self._run_long(self._operations.count(subject))
