@@ -45,10 +45,11 @@ def lock(session: nox.Session) -> None:
     compile_all += ["--no-annotate", "--custom-compile-command", "nox -s lock", "--no-emit-package", "crudjt-store"]
     checkout = Path(session.create_tmp(), "checkout.in")
     checkout.write_text(f"-e {Path.cwd()}\n")  # for the extras that the groups name
-    tests = ["--group", "test", "-o", "requirements/test.txt"]
-    checks = ["--group", "lint", "--group", "release", "--group", "tools", "-o", "requirements/checks.txt"]
-    session.run(*compile_all, str(checkout), *tests, *session.posargs)
-    session.run(*compile_all, str(checkout), *checks, "-c", "requirements/test.txt", *session.posargs)
+    for name, groups in {"test": ["test"], "docs": ["docs"], "checks": ["lint", "release", "tools"]}.items():
+        named = [part for group in groups for part in ("--group", group)]
+        same = [] if name == "test" else ["-c", "requirements/test.txt"]
+        target = ["-o", f"requirements/{name}.txt"]
+        session.run(*compile_all, str(checkout), *named, *same, *target, *session.posargs)
 
 
 @nox.session(python=PYTHONS)
@@ -94,6 +95,13 @@ def upstream(session: nox.Session) -> None:
     """Run the tests of other projects with our sessions."""
     install_tests(session)
     session.run("python", "-m", "tests.upstream", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site with no more than its host installs."""
+    session.install(*PINNED, "requirements/docs.txt")
+    session.run("mkdocs", "build", "--strict", "--site-dir", str(Path(session.create_tmp(), "site")))
 
 
 @nox.session(python=False)

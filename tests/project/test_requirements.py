@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 from tests.support.project import ROOT
 
-PINNED = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("test", "checks")}
+PINNED = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("test", "docs", "checks")}
 PROJECT = (ROOT / "pyproject.toml").read_text()
 VERSIONS = ["3.10", "3.12", "3.14"]
 
@@ -36,24 +36,25 @@ def pins(text: str, version: str) -> dict[str, str]:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_requirement_of_the_project_has_a_pin_that_it_allows(version: str) -> None:
     own = [Requirement(re.split(r"; extra|;? *extra ==", text)[0]) for text in metadata.requires("crudjt-store") or []]
-    for name, groups in {"test": ["test"], "checks": ["lint", "release", "tools"]}.items():
+    for name, groups in {"test": ["test"], "docs": ["docs"], "checks": ["lint", "release", "tools"]}.items():
         found = pins(PINNED[name], version)
         wanted = [each for one in groups for each in group(one) if each.name != "crudjt-store"]
-        assert len(wanted) > 8
+        assert len(wanted) > 2
         for each in [*wanted, *(own if name == "test" else [])]:
             if each.marker is None or each.marker.evaluate({"python_version": version}):
                 assert each.specifier.contains(found[canonicalize_name(each.name)]), f"{each} on {version}"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_tests_and_checks_can_be_installed_together(version: str) -> None:
-    tests, checks = (pins(text, version) for text in PINNED.values())
-    assert {name for name in tests.keys() & checks.keys() if tests[name] != checks[name]} == set()
+def test_all_can_be_installed_together(version: str) -> None:
+    tests, *others = (pins(text, version) for text in PINNED.values())
+    for each in others:
+        assert {name for name in tests.keys() & each.keys() if tests[name] != each[name]} == set()
 
 
 @pytest.mark.parametrize("name", PINNED)
 def test_each_pin_has_hashes_and_no_address(name: str) -> None:
     blocks = re.findall(r"^[a-z][^\n]*\\\n(?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", PINNED[name], re.MULTILINE)
-    assert len(blocks) > 50
+    assert len(blocks) > 30
     assert "".join(blocks) == re.sub(r"^#.*\n", "", PINNED[name], flags=re.MULTILINE)
     assert "://" not in PINNED[name]
