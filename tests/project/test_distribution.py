@@ -30,6 +30,7 @@ WITHOUT_EXTRAS = {
     "import crudjt.server": "grpc",
     "import crudjt.server.server": "grpc",
     "import crudjt.metrics": "metrics",
+    "import crudjt.admin": "admin",
     "import crudjt.contrib.django": "django",
     "import crudjt.contrib.fastapi": "fastapi",
     "import crudjt.contrib.flask": "flask",

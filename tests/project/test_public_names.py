@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 import crudjt
+import crudjt.admin
 import crudjt.base
 import crudjt.metrics
 import crudjt.server
@@ -112,6 +113,11 @@ def test_the_public_face_of_the_server_is_this() -> None:
 def test_the_public_face_of_the_metrics_is_this() -> None:
     assert crudjt.metrics.__all__ == ["Collector"]
     assert called(crudjt.metrics.Collector) == "(store)"
+
+
+def test_the_public_face_of_the_admin_page_is_this() -> None:
+    assert called(crudjt.admin.app) == "(store, *, authorize, read_only=False, show_data=False)"
+    assert {"Authorize", "app"} <= public(crudjt.admin)
 
 
 def test_the_functions_for_backends_are_these() -> None:

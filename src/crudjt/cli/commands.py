@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from crudjt.cli.admin import admin
 from crudjt.cli.context import Connecting, Settings
 from crudjt.cli.errors import Commands
 from crudjt.cli.keys_command import keys
@@ -85,5 +86,6 @@ def main(
     ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, options, new_key, moving_to)
 
 
-for _command in (*SESSION_COMMANDS, *OPERATOR_COMMANDS, *STORE_COMMANDS, *TRANSFER_COMMANDS, keys, move, serve, health):
+_ON_THE_STORE = (*SESSION_COMMANDS, *OPERATOR_COMMANDS, *STORE_COMMANDS, *TRANSFER_COMMANDS)
+for _command in (*_ON_THE_STORE, keys, move, serve, health, admin):
     main.add_command(_command)

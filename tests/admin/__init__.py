@@ -1,0 +1,1 @@
+"""The admin page: over HTTP, as a command, and in a browser."""
