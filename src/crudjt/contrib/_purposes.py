@@ -1,0 +1,63 @@
+"""Purposes of secrets: sessions that are no login, kept apart from those of the same user."""
+
+import re
+from typing import Any, NamedTuple
+
+from crudjt import InvalidParameter, InvalidType, Session
+from crudjt._core.validation import checked_subject
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_MARK = "\x1f"  # begins a subject of ours, and separates its parts; ids of users have no control characters
+_DATA = "data"
+
+
+class Granted(NamedTuple):
+    """The grant of a right code or link: the user that it was made for, and the data that was given with it."""
+
+    subject: str
+    data: dict[Any, Any]
+
+    def __repr__(self) -> str:
+        """Show neither the user nor the data."""
+        return "<Granted>"
+
+
+class Purpose:
+    """The purpose of secrets of one kind. Their sessions bear it in the subject, which is sealed."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        """Take the kind of secret, and the name of the purpose."""
+        if not isinstance(name, str):
+            raise InvalidType("purpose", f"purpose must be a str, not {type(name).__name__}")
+        if not _NAME.fullmatch(name):
+            raise InvalidParameter(
+                "purpose",
+                "purpose must be 1 to 40 of a-z, 0-9, '-' and '_', and begin with a letter or digit: 'reset-password'",
+            )
+        self._prefix = f"{_MARK}{kind}{_MARK}{name}{_MARK}"
+
+    def owner(self, subject: str) -> str:
+        """Return the subject of the sessions for this purpose and a user."""
+        return self._prefix + checked_subject(subject)
+
+    @staticmethod
+    def packed(data: dict[Any, Any] | None, **own: Any) -> dict[Any, Any]:
+        """Return the data of a session: what the application gave, and our own."""
+        return {**own, _DATA: {} if data is None else data}
+
+    def granted(self, session: Session | None) -> Granted | None:
+        """Return what a session grants for this purpose; ``None`` if it is for another, or a login."""
+        if session is None or session.subject is None or session.reads_left is None:
+            return None
+        if not session.subject.startswith(self._prefix):
+            return None
+        return Granted(session.subject[len(self._prefix) :], session.data[_DATA])
+
+
+def checked_number(parameter: str, number: int, least: int, most: int) -> int:
+    """Return a number that is within its bounds."""
+    if type(number) is not int:
+        raise InvalidType(parameter, f"{parameter} must be an int, not {type(number).__name__}")
+    if not least <= number <= most:
+        raise InvalidParameter(parameter, f"{parameter} must be from {least} to {most}, not {number}")
+    return number
