@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import crudjt
+from crudjt._backends.embedded.engine import registry
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.sweep import Reclaimer
 from crudjt._backends.embedded.engine.view import View
@@ -112,6 +113,22 @@ def test_what_has_expired_makes_room_before_a_write_is_refused(small: crudjt.Sto
         second = [store.create({"pad": "x" * 100}) for _ in range(len(first) * 9 // 10)]
         assert all(store.peek(token) for token in second)
         assert size_of(store) <= 1.05
+
+
+def test_a_clock_that_is_ahead_for_a_moment_makes_no_room_of_live_sessions(
+    small: crudjt.Store, clock: FakeClock
+) -> None:
+    with small as store:
+        tokens = fill(store, ttl=1000)
+        shared = registry._registry.known(engine_of(store).directory)
+        assert shared is not None
+        assert shared.background is not None
+        shared.background._look_after()  # as its thread does now and then
+        clock.advance(2000)
+        with pytest.raises(crudjt.StoreFull):
+            store.create({"pad": "x" * 2000})
+        clock.set_back(2000)
+        assert all(store.peek(token) for token in tokens)
 
 
 def test_a_store_full_of_live_sessions_is_not_searched_at_each_refusal(

@@ -104,16 +104,28 @@ class _ClockWatch:
         self._steady_rounds = _STEADY_ROUNDS
 
     def steady(self, now_ns: int) -> bool:
-        """Return False for some rounds after the clock was set."""
+        """Begin a round; return False for some rounds after the clock was set."""
         offset = now_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        moved = self._offset is not None and abs(offset - self._offset) > _CLOCK_MOVED_NS
+        self._steady_rounds = 0 if self._moved_to(offset) else self._steady_rounds + 1
         self._offset = offset
-        self._steady_rounds = 0 if moved else self._steady_rounds + 1
         return self._steady_rounds >= _STEADY_ROUNDS
+
+    def is_steady(self, now_ns: int) -> bool:
+        """Return whether the clock was set neither in the last rounds nor since."""
+        offset = now_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return self._steady_rounds >= _STEADY_ROUNDS and not self._moved_to(offset)
+
+    def _moved_to(self, offset: int) -> bool:
+        return self._offset is not None and abs(offset - self._offset) > _CLOCK_MOVED_NS
 
 
 class BackgroundThreads:
-    """The threads of one engine."""
+    """The threads of one engine.
+
+    Attributes:
+        believes: tells of a time by the store's clock whether sessions may be removed by it.
+
+    """
 
     def __init__(self, engine: Engine, options: Callable[[], Options], release_abandoned: Callable[[], None]) -> None:
         """Prepare; nothing runs before `start`.
@@ -144,6 +156,7 @@ class BackgroundThreads:
         self._next_by_write = 0.0
         self._warned = False
         self._sweeping = Reclaimer(engine, lambda: options().clock)
+        self.believes = self._clock_watch.is_steady
 
     def start(self) -> None:
         """Start the threads. An empty store counts as swept."""

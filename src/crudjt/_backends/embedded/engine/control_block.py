@@ -16,6 +16,8 @@ without it as well:
 - the words of the cache: a value that no commit follows costs misses;
 - WORD_ALLOCATED, WORD_LOG_ALLOCATED: they describe files, are raised after these have grown, and lowered before they
   are cut;
+- the inodes of segments: that of a segment which no commit has made the current one is not looked at;
+- WORD_FAILED where a move begins: a process that meets MOVING looks for the note, and goes on where there is none;
 - WORD_ATTENTION: raised only where the room was found for transactions that need no look, whether this one is among
   them or not; near max_size, where a transaction may be refused, it is not raised at all.
 

@@ -41,7 +41,7 @@ class SharedEngine:
         self._opened_with = options
         self._starting = threading.Lock()
         engine.on_revival = self.take_care
-        engine.reclaim = Reclaimer(engine, lambda: self.strictest().clock)
+        engine.reclaim = Reclaimer(engine, lambda: self.strictest().clock, self._believes)
 
     def take_care(self) -> None:
         """Start the background threads of this process, or make them read the options again."""
@@ -59,6 +59,10 @@ class SharedEngine:
         """Return the options of the store that wants to sync most often."""
         users = self.users.copy()  # another thread may remove the last one just now
         return min(users or [self._opened_with], key=lambda options: options.sync_interval)
+
+    def _believes(self, now_ns: int) -> bool:
+        background = self.background
+        return background is None or background.believes(now_ns)
 
     def stop(self) -> None:
         """Stop the background threads, and wait until they have ended."""

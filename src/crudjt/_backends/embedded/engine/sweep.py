@@ -71,10 +71,13 @@ class Reclaimer:
     A call works for some milliseconds and goes on where the call before it stopped.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], Clock]) -> None:
-        """Take what returns the clock of the store."""
+    def __init__(
+        self, engine: Engine, clock: Callable[[], Clock], believes: Callable[[int], bool] = lambda _now_ns: True
+    ) -> None:
+        """Take what returns the clock of the store, and what tells whether a time by it is to be believed."""
         self._engine = engine
         self._clock = clock
+        self._believes = believes
         self._next = SESSION
         self._found = True  # whether this pass over all sessions has removed any
         self._not_before_ns = 0
@@ -82,7 +85,7 @@ class Reclaimer:
     def __call__(self) -> bool:
         """Return whether any session was removed."""
         now_ns = self._clock()()
-        if 0 < self._not_before_ns - now_ns <= _RECLAIM_AGAIN_NS:
+        if 0 < self._not_before_ns - now_ns <= _RECLAIM_AGAIN_NS or not self._believes(now_ns):
             return False
         removed, until = 0, time.thread_time() + _RECLAIM_SECONDS
         while removed < _RECLAIM_SESSIONS:
