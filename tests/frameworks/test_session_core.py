@@ -181,6 +181,8 @@ def test_limits_come_from_the_merged_data() -> None:
     leaves = Left({"cart": 5}, None, lambda data, _held: Lifetime(60 if "theirs" in data else 1000))
     seen = run(held(), leaves, AGAIN, THEIRS, True)
     assert [call.lifetime.ttl for call in seen.calls if isinstance(call, Update)] == [1000, 60]
+    seen = run(held(), replace(leaves, login=True, subject="ada"), AGAIN, THEIRS, TOKEN)
+    assert [call.lifetime.ttl for call in seen.calls if isinstance(call, Rotate)] == [1000, 60]
 
 
 @pytest.mark.parametrize("answers", [(False,), (AGAIN, None), (AGAIN, THEIRS, False)])

@@ -17,8 +17,9 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 import crudjt
+from crudjt.aio import wrap
 from crudjt.contrib import litestar, starlette
-from tests.support.asgi import Browser, acting
+from tests.support.asgi import Browser, acting, delay_the_next_write
 from tests.support.remote_server import ServedStore
 
 Backend = Literal["asyncio", "trio"]
@@ -100,6 +101,8 @@ def test_a_store_on_a_server_serves_trio(path: Any, secret_key: str) -> None:
 
 
 def test_a_logout_holds_if_the_request_is_cancelled_in_trio(store: crudjt.Store) -> None:
+    """Also where it has to wait for a thread: whatever waits is cancelled again in trio."""
+    asynchronous = wrap(store)
     token = store.create({"user": "ada"}, subject="ada")
     cleared = trio.Event()
 
@@ -109,12 +112,13 @@ def test_a_logout_holds_if_the_request_is_cancelled_in_trio(store: crudjt.Store)
         await trio.sleep_forever()
 
     async def cancelled() -> None:
-        browser = Browser(starlette.SessionMiddleware(acting(log_out_and_wait), store, **SETTINGS))
+        browser = Browser(starlette.SessionMiddleware(acting(log_out_and_wait), asynchronous, **SETTINGS))
         browser.cookie = token
         async with trio.open_nursery() as nursery:
             nursery.start_soon(browser.request)
             await cleared.wait()
             nursery.cancel_scope.cancel()
 
+    delay_the_next_write(asynchronous)
     trio.run(cancelled)
     assert store.peek(token) is None

@@ -1,8 +1,11 @@
 """A browser that talks to an ASGI application in this process, and an application that does what it is told."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
+
+from crudjt.aio import AsyncStore
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 Act = Callable[[Any], Any]
@@ -73,3 +76,10 @@ def acting(act: Act, afterwards: Act | None = None) -> Application:
 async def _done(act: Act, session: Any) -> Any:
     result = act(session)
     return await result if asyncio.iscoroutine(result) else result
+
+
+def delay_the_next_write(store: AsyncStore, seconds: float = 0.2) -> None:
+    """Have an embedded store make its next write in a thread, which is busy for some time."""
+    inside: Any = store
+    inside._looks_now = False
+    inside._threads._writer.submit(time.sleep, seconds)

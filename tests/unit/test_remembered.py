@@ -126,6 +126,14 @@ def test_a_change_by_another_process_between_commit_and_note_is_seen(
         assert store.read(new) is None
 
 
+def test_reads_of_a_session_are_counted_once_they_are_limited(store: crudjt.Store) -> None:
+    token = store.create({"n": 1})
+    session = store.read(token)
+    assert session is not None
+    assert store.update(token, {"n": 2}, max_reads=2, if_version=session.version)
+    assert [store.read(token) is not None for _ in range(3)] == [True, True, False]
+
+
 def test_a_session_that_was_remembered_ends_at_its_deadline(
     store: crudjt.Store, clock: FakeClock, write: Write
 ) -> None:
@@ -134,6 +142,30 @@ def test_a_session_that_was_remembered_ends_at_its_deadline(
     assert store.read(token) is not None
     clock.advance(1)
     assert store.read(token) is None
+
+
+def test_a_session_that_has_expired_in_the_cache_is_not_written(store: crudjt.Store, clock: FakeClock) -> None:
+    token = store.create({"n": 1}, ttl=50)
+    session = store.read(token)
+    assert session is not None
+    clock.advance(50)
+    assert not store.update(token, {"n": 2}, if_version=session.version)
+    assert store.rotate(token, subject="ada") is None
+    assert store.read(token) is None
+
+
+def test_a_session_that_moves_to_a_newer_key_at_its_login_is_written_under_that_key(
+    path: Path, secret_key: str, clock: FakeClock
+) -> None:
+    newest = crudjt.generate_secret_key()
+    with crudjt.open(path, secret_key=secret_key, clock=clock) as store:
+        token = store.create({"n": 1}, ttl=50)
+    with crudjt.open(path, secret_key=[secret_key, newest], clock=clock) as store:
+        token = update(store, log_in(store, token))
+    with crudjt.open(path, secret_key=newest, clock=clock) as store:
+        session = store.read(token)
+        assert session is not None
+        assert (session.data, session.subject, session.version) == ({"n": 2}, "ada", 3)
 
 
 def test_a_read_of_what_was_remembered_restarts_the_idle_timeout(
