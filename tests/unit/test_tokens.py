@@ -2,12 +2,24 @@
 
 import base64
 import threading
+from typing import cast
 
+import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crudjt._core.tokens import ID_BYTES, PLACE, TOKEN_CHARACTERS, TokenCipher, new_id, random_place, token_block
+from crudjt._core.tokens import (
+    ID_BYTES,
+    PLACE,
+    TOKEN_CHARACTERS,
+    TokenCipher,
+    new_id,
+    random_place,
+    token_block,
+    token_blocks,
+)
+from crudjt.errors import InvalidType
 
 KEY = bytes(range(32))
 IDS = st.binary(min_size=ID_BYTES, max_size=ID_BYTES)
@@ -119,3 +131,20 @@ def test_threads_get_right_tokens_from_a_shared_cipher() -> None:
     for thread in threads:
         thread.join()
     assert results == [expected] * 4
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["", "A" * 21, "A" * 23, "A" * 21 + "B", "A" * 21 + "=", "A" * 20 + "é" + "A", "+" + "A" * 21, "A B" + "A" * 19],
+)
+def test_many_tokens_are_decoded_as_each_is(other: str) -> None:
+    tokens = ["AAECAwQFBgcICQoLDA0ODw", "-" * 21 + "w", "_" * 21 + "Q", "A" * 22]
+    assert token_blocks(tokens) == [token_block(token) for token in tokens]
+    assert None not in token_blocks(tokens)
+    assert token_blocks([*tokens, other, *tokens]) == [token_block(token) for token in [*tokens, other, *tokens]]
+    assert token_blocks([]) == []
+
+
+def test_a_token_of_many_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidType):
+        token_blocks(["A" * 22, cast("str", b"A" * 22)])

@@ -15,23 +15,13 @@ from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.link import Link
 from crudjt._backends.valkey.location import Servers
 from crudjt._backends.valkey.pool import Pool
-from crudjt._backends.valkey.replies import ErrorReply
-from crudjt._backends.valkey.requests import PRIMARIES, Ask, Node, Reply, Result, Steps
-from crudjt._backends.valkey.routing import (
-    CLUSTER_SLOTS,
-    DRIVERS_OWN,
-    SIDE_TRIP_SHARE,
-    Batch,
-    Step,
-    command_of,
-    wait_for,
-)
+from crudjt._backends.valkey.requests import Ask, Node, Reply, Result, Steps
+from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step, pack
+from crudjt._backends.valkey.shortcut import MIN_LIMIT, Shortcut
 from crudjt._backends.valkey.tls import Tls
 from crudjt._backends.valkey.topology import Topology
 from crudjt._core import process_guard
 from crudjt.errors import StoreClosed, StoreError
-
-_MIN_LIMIT = 0.001  # seconds
 
 
 class Connections:
@@ -45,6 +35,7 @@ class Connections:
         self.closed = False
         self._tls = Tls(servers) if servers.tls else None
         self._pool = Pool()
+        self._shortcut = Shortcut(topology, inspector)
         self._refreshing = threading.Lock()
         process_guard.guard(self)
 
@@ -58,12 +49,7 @@ class Connections:
             deadline = time.monotonic() + timeout  # from here: a large call takes its time to seal its records
             while True:
                 try:
-                    outcome = self._try_free(asks, deadline)
-                    if isinstance(outcome, Step):
-                        self._carry_out(outcome, deadline)
-                        replies, lost = outcome.result(), outcome.lost
-                    else:
-                        replies, lost = [outcome], False
+                    replies, lost = self._replies(asks, deadline)
                 except StoreError as error:  # noqa: PERF203 - the operation decides what follows
                     deadline = time.monotonic() + timeout
                     asks = steps.throw(error)
@@ -84,55 +70,22 @@ class Connections:
 
     def leave_to_parent(self) -> None:
         """Forget the connections and locks of the parent process."""
-        self._pool = Pool()
+        self._pool = Pool(closed=self.closed)
         self._refreshing = threading.Lock()
         self.topology.leave_to_parent()
         if self.inspector is not None:
             self.inspector.leave_to_parent()
 
-    def _try_free(self, asks: Sequence[Ask], deadline: float) -> Reply | Step:
-        """Return the reply to a single request over a free connection; if anything is unusual, the step to carry out.
-
-        This is what nearly all calls need, in two thirds of the time.
-        """
-        ask = asks[0] if len(asks) == 1 else PRIMARIES
-        now = time.monotonic()
-        node = (
-            None if ask.key is None or ask.node is not None or self._is_unsettled(now) else self.topology.owner(ask.key)
-        )
-        link = None if node is None else self._pool.take_recent(node, now)
-        if node is None or link is None:
-            return Step(asks, self.topology, self.servers.location)
-        commands, positions = [command_of(ask)], [0]
-        if ask.replicas:
-            commands.append(wait_for(ask.replicas, deadline - now))
-            positions.append(DRIVERS_OWN)
-        values: list[Any] = []
-        error: LinkBroken | None = None
-        try:
-            link.send(commands, max(deadline - now, _MIN_LIMIT))
-            link.receive(len(commands), values)
-        except LinkBroken as broken:
-            error = broken
-            link.close()
-        except BaseException:
-            link.close()
-            raise
-        else:
-            self._release(node, link)
-            value, acknowledged = values[0], values[1] if ask.replicas else 0
-            if not (isinstance(value, ErrorReply) or isinstance(acknowledged, ErrorReply)):
-                return Reply(value, acknowledged)
+    def _replies(self, asks: Sequence[Ask], deadline: float) -> tuple[list[Reply], bool]:
+        """Return the replies to requests that go together, and whether one is `LOST`."""
+        attempt = self._shortcut.take(self._pool, asks, deadline)
+        if isinstance(attempt, list):
+            return attempt, False
         step = Step(asks, self.topology, self.servers.location)
-        self._take(step, Batch(node, commands, positions, ask.replicas), values, error)
-        return step
-
-    def _is_unsettled(self, now: float) -> bool:
-        """Return whether the map or a node must be looked at first, or the driver is closed."""
-        if self.closed or self.topology.doubtful:
-            return True
-        inspector = self.inspector
-        return inspector is not None and (bool(inspector.blocked) or inspector.is_due(now))
+        if attempt is not None:
+            self._take(step, *attempt)
+        self._carry_out(step, deadline)
+        return step.result(), step.lost
 
     def _carry_out(self, step: Step, deadline: float) -> None:
         """Send the requests of a step until each has a reply, or the time is over."""
@@ -185,7 +138,7 @@ class Connections:
             return
         sent.append((batch, link))
         try:
-            link.send(batch.commands, max(deadline - time.monotonic(), _MIN_LIMIT))
+            link.send(pack(batch.commands), max(deadline - time.monotonic(), MIN_LIMIT))
         except LinkBroken:
             sent.pop()
             link.close()
@@ -203,7 +156,7 @@ class Connections:
             self._take(step, batch, values, error)
         else:
             sent.pop()
-            self._release(batch.node, link)
+            self._pool.put(batch.node, link)
             step.received(batch, values)
 
     def _link(self, node: Node, deadline: float) -> Link:
@@ -212,13 +165,7 @@ class Connections:
         if link is not None:
             return link
         context = None if self._tls is None else self._tls.context()
-        return Link(self.servers, node, max(deadline - time.monotonic(), _MIN_LIMIT), context)
-
-    def _release(self, node: Node, link: Link) -> None:
-        if self.closed:
-            link.close()
-        else:
-            self._pool.put(node, link)
+        return Link(self.servers, node, max(deadline - time.monotonic(), MIN_LIMIT), context)
 
     def _refresh(self, deadline: float) -> None:
         """Ask a random node for the map, unless another thread does or it is too early. Wait if there is none yet."""

@@ -12,6 +12,7 @@ of the 16,384 slots. A namespace holds no brace.
 
 import re
 from binascii import b2a_base64
+from collections.abc import Iterable
 
 from crudjt._core.tokens import ID_BYTES, PLACE, PLACE_BYTES
 
@@ -50,6 +51,14 @@ class Layout:
         """Return the key of a session."""
         ppp = b2a_base64(id_[PLACE])[:_PLACE_CHARACTERS].translate(_TO_URL_SAFE)
         return b"%b%b}s%b" % (self._start, ppp, id_)
+
+    def sessions(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Return the keys of sessions."""
+        start = self._start
+        return [
+            b"%b%b}s%b" % (start, b2a_base64(id_[PLACE])[:_PLACE_CHARACTERS].translate(_TO_URL_SAFE), id_)
+            for id_ in ids
+        ]
 
     def stage(self, id_: bytes) -> bytes:
         """Return the key of the stage of a session."""

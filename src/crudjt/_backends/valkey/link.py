@@ -1,14 +1,12 @@
 """One blocking connection to a node, over the client library's class for it, with all that class would repeat off."""
 
-import builtins
 import socket
 import ssl
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from valkey.connection import Connection, DefaultParser
-from valkey.exceptions import ResponseError, TimeoutError, ValkeyError  # noqa: A004 - its name there
+from valkey.exceptions import ResponseError, ValkeyError
 
 from crudjt._backends.valkey.failures import (
     LinkBroken,
@@ -20,8 +18,8 @@ from crudjt._backends.valkey.failures import (
 )
 from crudjt._backends.valkey.location import Servers
 from crudjt._backends.valkey.replies import ErrorReply
+from crudjt._backends.valkey.reply_reader import INCOMPLETE, READ_BYTES, ProtocolError, reply_reader
 from crudjt._backends.valkey.requests import Node
-from crudjt._backends.valkey.routing import Command, pack
 
 _TOLERANCE = 0.1  # of a time limit: to set it costs a system call
 
@@ -77,7 +75,7 @@ class Link:
 
     """
 
-    __slots__ = ("_connection", "_limit", "_parser", "_socket", "used_at")
+    __slots__ = ("_connection", "_feed", "_gets", "_limit", "_recv", "_sendall", "_socket", "used_at")
 
     def __init__(self, servers: Servers, node: Node, limit: float, context: ssl.SSLContext | None) -> None:
         """Connect within `limit` seconds, and have the server answer once; without a context there is no TLS.
@@ -105,11 +103,13 @@ class Link:
             self.close()
             raise
         # Its own methods for sending and receiving take a third of the time of a request, and add nothing here.
-        self._socket: Any = self._connection._sock  # noqa: SLF001 - as above
-        self._parser: Any = self._connection._parser  # noqa: SLF001 - as above
+        self._socket: socket.socket = self._connection._sock  # noqa: SLF001 - as above
+        self._sendall, self._recv = self._socket.sendall, self._socket.recv
+        reader = reply_reader()
+        self._feed, self._gets = reader.feed, reader.gets
 
-    def send(self, commands: Sequence[Command], limit: float) -> None:
-        """Send commands, for whose replies `receive` waits `limit` seconds each.
+    def send(self, packed: bytes, limit: float) -> None:
+        """Send packed commands, for whose replies `receive` waits `limit` seconds each.
 
         Raises:
             LinkBroken: they may have been sent.
@@ -119,8 +119,8 @@ class Link:
             if abs(limit - self._limit) > _TOLERANCE * self._limit:
                 self._limit = limit
                 self._socket.settimeout(limit)
-            self._socket.sendall(pack(commands))
-        except builtins.TimeoutError as error:
+            self._sendall(packed)
+        except TimeoutError as error:
             raise LinkTimedOut from error
         except OSError as error:
             raise LinkBroken from error
@@ -132,13 +132,20 @@ class Link:
             LinkBroken: no more will come.
 
         """
-        read = self._parser.read_response
+        gets = self._gets
         try:
-            while len(values) < count:
-                values.append(read())
-        except (TimeoutError, builtins.TimeoutError) as error:
+            while True:
+                received = self._recv(READ_BYTES)
+                if not received:
+                    raise LinkBroken
+                self._feed(received)
+                while (value := gets()) is not INCOMPLETE:
+                    values.append(value)
+                    if len(values) == count:
+                        return
+        except TimeoutError as error:
             raise LinkTimedOut from error
-        except (ValkeyError, OSError) as error:
+        except (ProtocolError, OSError) as error:
             raise LinkBroken from error
 
     def has_ended(self) -> bool:

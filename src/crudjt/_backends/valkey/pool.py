@@ -12,10 +12,16 @@ CLOSED_AFTER = 60.0  # seconds after which the others are closed
 
 
 class Pool:
-    """Connections that no thread uses. The one that was used last is taken first."""
+    """Connections that no thread uses. The one that was used last is taken first.
 
-    def __init__(self) -> None:
+    Attributes:
+        closed: every connection that becomes free is closed.
+
+    """
+
+    def __init__(self, *, closed: bool = False) -> None:
         """Begin without any."""
+        self.closed = closed
         self._free: dict[Node, list[Link]] = {}
 
     def take_recent(self, node: Node, now: float) -> Link | None:
@@ -45,6 +51,9 @@ class Pool:
 
     def put(self, node: Node, link: Link) -> None:
         """Make a connection free from which every reply was read."""
+        if self.closed:
+            link.close()
+            return
         now = link.used_at = time.monotonic()
         free = self._free.get(node)
         if free is None:
@@ -63,5 +72,6 @@ class Pool:
                 link.close()
 
     def close(self) -> None:
-        """Close all."""
+        """Close all, and those that become free from now on."""
+        self.closed = True
         self.keep(())

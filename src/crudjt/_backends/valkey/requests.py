@@ -7,7 +7,7 @@ replies in order. A blocking and an asyncio driver run the same generators.
 from collections.abc import Generator, Sequence
 from enum import Enum
 from hashlib import sha1
-from typing import Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar, overload
 
 Result = TypeVar("Result")
 
@@ -18,15 +18,17 @@ class Script:
     Attributes:
         text: the source.
         sha: its SHA-1, by which servers know it.
+        packed_name: the first words of a request to run it by that, as they are sent.
 
     """
 
-    __slots__ = ("sha", "text")
+    __slots__ = ("packed_name", "sha", "text")
 
     def __init__(self, text: str) -> None:
         """Take the source."""
         self.text = text.encode()
         self.sha = sha1(self.text, usedforsecurity=False).hexdigest().encode()
+        self.packed_name = b"$7\r\nEVALSHA\r\n$%d\r\n%b\r\n" % (len(self.sha), self.sha)
 
 
 class Node(NamedTuple):
@@ -70,6 +72,39 @@ class Ask(NamedTuple):
 
 PRIMARIES: Final = Ask(None, ())
 """Not sent to a server: the value of its reply is the list of the primaries that have slots, each a `Node`."""
+
+
+class Gets(Sequence[Ask]):
+    """Requests for the values of keys. A driver may send them in a shorter way than others, with the same replies.
+
+    Attributes:
+        keys: the keys.
+
+    """
+
+    __slots__ = ("keys",)
+
+    def __init__(self, keys: list[bytes]) -> None:
+        """Take the keys."""
+        self.keys = keys
+
+    def __len__(self) -> int:
+        """Return the number of requests."""
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, at: int, /) -> Ask: ...
+
+    @overload
+    def __getitem__(self, at: slice, /) -> list[Ask]: ...
+
+    def __getitem__(self, at: int | slice, /) -> Ask | list[Ask]:
+        """Return a request, or several."""
+        if isinstance(at, slice):
+            return [Ask(key, (b"GET", key)) for key in self.keys[at]]
+        key = self.keys[at]
+        return Ask(key, (b"GET", key))
+
 
 Value = bytes | int | None | list["Value"] | list[Node]
 """A reply of a server: an error is raised. Text is bytes."""

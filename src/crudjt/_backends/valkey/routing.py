@@ -26,6 +26,9 @@ _NO_ADDRESS = "it does not know the address of another node; set cluster-announc
 _NOT_CHECKED = "its settings could not be checked yet"
 _LOST_REPLY = "the connection was closed before the answer"
 
+_TABLED = 1024
+_LENGTHS = [b"$%d\r\n" % size for size in range(_TABLED)]  # before a word; to format it takes twice as long
+
 
 def pack(commands: Iterable[Command]) -> bytes:
     """Return commands as they are sent.
@@ -35,10 +38,33 @@ def pack(commands: Iterable[Command]) -> bytes:
     parts: list[bytes] = []
     for command in commands:
         parts.append(b"*%d\r\n" % len(command))
-        for each in command:
-            word = each if isinstance(each, bytes) else str(each).encode()
-            parts.append(b"$%d\r\n%b\r\n" % (len(word), word))
+        _append_words(parts, command)
     return b"".join(parts)
+
+
+def pack_one(ask: Ask) -> bytes:
+    """Return a request as it is sent, with the name of its script instead of the text."""
+    if ask.script is None:
+        return pack((ask.args,))
+    parts = [b"*%d\r\n%b" % (len(ask.args) + 2, ask.script.packed_name)]
+    _append_words(parts, ask.args)
+    return b"".join(parts)
+
+
+def pack_gets(keys: list[bytes]) -> bytes:
+    """Return the requests for the values of keys, as they are sent."""
+    sizes = set(map(len, keys))
+    if len(sizes) != 1:
+        return pack([(b"GET", key) for key in keys])
+    start = b"*2\r\n$3\r\nGET\r\n$%d\r\n" % sizes.pop()
+    return b"%b%b\r\n" % (start, (b"\r\n" + start).join(keys))
+
+
+def _append_words(parts: list[bytes], words: Command) -> None:
+    for each in words:
+        word = each if each.__class__ is bytes else str(each).encode()  # half the time of `isinstance`
+        size = len(word)
+        parts += _LENGTHS[size] if size < _TABLED else b"$%d\r\n" % size, word, b"\r\n"
 
 
 def command_of(ask: Ask) -> Command:
@@ -81,7 +107,7 @@ class Step:
         """Take the requests. `location` is for errors."""
         self.open: list[int] = list(range(len(asks)))
         self.lost = False
-        self._asks = asks
+        self._asks = list(asks)
         self._topology = topology
         self._location = location
         self._replies: list[Reply | None] = [None] * len(asks)

@@ -19,12 +19,9 @@ _UNKNOWN_HOST = "?"  # announced by a node that prefers a host name and has none
 
 def slot_of(key: bytes) -> int:
     """Return the hash slot of a key: CRC16 of the key, or of what stands between the first braces, if anything does."""
-    start = key.find(b"{") + 1
-    if start:
-        end = key.find(b"}", start)
-        if end > start:
-            key = key[start:end]
-    return crc_hqx(key, 0) % SLOTS
+    _, opened, rest = key.partition(b"{")
+    tag, closed, _ = rest.partition(b"}")
+    return crc_hqx(tag if opened and closed and tag else key, 0) % SLOTS
 
 
 class Shard(NamedTuple):
@@ -130,7 +127,7 @@ class Topology:
 
     def owner(self, key: bytes) -> Node | None:
         """Return the primary of a key, ``None`` if it is not known."""
-        return self._owners[slot_of(key)]
+        return self._owners[slot_of(key)] if self.clustered else self.primaries[0]
 
     def any_primary(self) -> Node | None:
         """Return a primary at random, ``None`` if none is known."""

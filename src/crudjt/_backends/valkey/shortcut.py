@@ -1,0 +1,144 @@
+"""The short way of a request: over a connection that is free, to a primary that is known to be well.
+
+Nearly all requests take it, and wait for nothing but the server. Where anything is unusual, they become a `Step`.
+"""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from crudjt._backends.valkey.failures import LinkBroken
+from crudjt._backends.valkey.inspection import Inspector
+from crudjt._backends.valkey.link import Link
+from crudjt._backends.valkey.pool import Pool
+from crudjt._backends.valkey.replies import ErrorReply
+from crudjt._backends.valkey.requests import Ask, Gets, Node, Reply
+from crudjt._backends.valkey.routing import DRIVERS_OWN, Batch, command_of, pack, pack_gets, pack_one, wait_for
+from crudjt._backends.valkey.topology import Topology
+
+_VALUES = {bytes, type(None)}  # types of the value of a key
+_NOT_REPEATED = False
+_new_reply = partial(tuple.__new__, Reply)  # a third of the time of a call of `Reply`
+
+MIN_LIMIT = 0.001  # seconds that a connection is given, however late it is
+
+
+class Attempt(NamedTuple):
+    """A request that was sent, with what came of it: a step must go on from there."""
+
+    batch: Batch
+    values: Sequence[Any]
+    error: LinkBroken | None
+
+
+class _Trip(NamedTuple):
+    node: Node
+    link: Link
+    keys: list[bytes]
+
+
+class Shortcut:
+    """The short way to the servers of one store."""
+
+    def __init__(self, topology: Topology, inspector: Inspector | None) -> None:
+        """Take what is known of the servers."""
+        self._topology = topology
+        self._inspector = inspector
+
+    def take(self, pool: Pool, asks: Sequence[Ask], deadline: float) -> list[Reply] | Attempt | None:
+        """Return the replies to requests; ``None`` if nothing was sent, or nothing that must not be sent again."""
+        topology, inspector, now = self._topology, self._inspector, time.monotonic()
+        if topology.doubtful or (inspector is not None and (inspector.blocked or inspector.is_due(now))):
+            return None
+        if not asks:
+            return []
+        if type(asks) is Gets:
+            return self._values(pool, asks.keys, now, deadline)
+        return self._one(pool, asks[0], now, deadline) if len(asks) == 1 else None
+
+    def _one(self, pool: Pool, ask: Ask, now: float, deadline: float) -> list[Reply] | Attempt | None:
+        """Return the reply to a request."""
+        node = None if ask.key is None or ask.node is not None else self._topology.owner(ask.key)
+        link = None if node is None else pool.take_recent(node, now)
+        if node is None or link is None:
+            return None
+        packed, count = pack_one(ask), 1
+        if ask.replicas:
+            waiting = wait_for(ask.replicas, deadline - now)
+            packed, count = packed + pack((waiting,)), 2
+        values: list[Any] = []
+        error: LinkBroken | None = None
+        try:
+            link.send(packed, max(deadline - now, MIN_LIMIT))
+            link.receive(count, values)
+        except LinkBroken as broken:
+            error = broken
+            link.close()
+        except BaseException:
+            link.close()
+            raise
+        else:
+            pool.put(node, link)
+            value, acknowledged = values[0], values[1] if ask.replicas else 0
+            if not (isinstance(value, ErrorReply) or isinstance(acknowledged, ErrorReply)):
+                return [Reply(value, acknowledged)]
+        if ask.replicas:
+            batch = Batch(node, [command_of(ask), waiting], [0, DRIVERS_OWN], ask.replicas)
+        else:
+            batch = Batch(node, [command_of(ask)], [0], 0)
+        return Attempt(batch, values, error)
+
+    def _values(self, pool: Pool, keys: list[bytes], now: float, deadline: float) -> list[Reply] | Attempt | None:
+        """Return the values of keys: each primary is sent its requests before a reply is waited for."""
+        trips = self._trips(pool, keys, now)
+        if trips is None:
+            return None
+        values: list[list[Any]] = []
+        trip = None
+        try:
+            for trip in trips:
+                trip.link.send(pack_gets(trip.keys), max(deadline - now, MIN_LIMIT))
+            for trip in trips:
+                received: list[Any] = []
+                trip.link.receive(len(trip.keys), received)
+                values.append(received)
+        except BaseException as error:
+            for each in trips:
+                each.link.close()
+            if isinstance(error, LinkBroken) and trip is not None:
+                return Attempt(Batch(trip.node, [], [], 0), (), error)  # a step may send all of it again
+            raise
+        for each in trips:
+            pool.put(each.node, each.link)
+        found = values[0] if len(trips) == 1 else _in_order(keys, trips, values)
+        if not set(map(type, found)) <= _VALUES:
+            return None
+        return list(map(_new_reply, zip(found, repeat(0), repeat(_NOT_REPEATED))))
+
+    def _trips(self, pool: Pool, keys: list[bytes], now: float) -> list[_Trip] | None:
+        """Return the primaries of keys, a connection to each, and its keys; ``None`` if a connection lacks."""
+        places: dict[Node | None, list[bytes]] = {}
+        if self._topology.clustered:
+            owner = self._topology.owner
+            for key in keys:
+                places.setdefault(owner(key), []).append(key)
+        else:
+            places[self._topology.primaries[0]] = keys
+        trips: list[_Trip] = []
+        for node, asked in places.items():
+            link = None if node is None else pool.take_recent(node, now)
+            if node is None or link is None:
+                for each in trips:
+                    pool.put(each.node, each.link)
+                return None
+            trips.append(_Trip(node, link, asked))
+        return trips
+
+
+def _in_order(keys: Sequence[bytes], trips: Sequence[_Trip], values: Sequence[Sequence[Any]]) -> list[Any]:
+    of_key: dict[bytes, Any] = {}
+    for trip, received in zip(trips, values, strict=True):
+        of_key.update(zip(trip.keys, received, strict=True))
+    return [of_key[key] for key in keys]
