@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from crudjt._backends.valkey.requests import LOST, Ask, Script, Steps
-from crudjt._backends.valkey.scripts import COMMIT, FIELDS
+from crudjt._backends.valkey.scripts import COMMIT, FIELDS, REPLACE_ONE
 from crudjt._backends.valkey.steps import changing, records
-from crudjt._backends.valkey.steps.records import Conflict, Fetched, Outcome, Records
-from crudjt._core.changes import Change
+from crudjt._backends.valkey.steps.fetched import Conflict, Fetched, Outcome
+from crudjt._backends.valkey.steps.records import Records
+from crudjt._core.changes import SESSION, Change
 from crudjt._core.operations import Sessions
 from crudjt._core.tokens import PLACE_BYTES
 from tests.faults.defects import around, replace
@@ -28,6 +29,16 @@ def _change_script(*changes: tuple[str, str]) -> None:
 
 def commit_does_not_compare() -> None:
     _change_script(("kind ~= 'X' and nonce ~= ARGV[a + 1]", "false"))
+    text, comparison = REPLACE_ONE.text.decode(), "redis.call('GETRANGE', KEYS[1], 64, 87) ~= ARGV[1]"
+    assert text.count(comparison) == 1
+    replace(records, "REPLACE_ONE", Script(text.replace(comparison, "false")))
+
+
+def _commit_one_like_many(
+    self: Records, change: Change, there: bytes | None, now_ms: int, replicas: int
+) -> Steps[Outcome]:
+    (outcome,) = yield from self.commit([[change]], Fetched({SESSION + change[1]: there}), now_ms, replicas)
+    return outcome
 
 
 def ending_of_nothing_does_not_write() -> None:
@@ -73,6 +84,7 @@ def index_written_outside_of_the_script() -> None:
 
     around(Records, "_request", request)
     around(Records, "commit", commit)
+    replace(Records, "commit_one", _commit_one_like_many)
 
 
 def acknowledgements_ignored() -> None:
@@ -89,6 +101,7 @@ def lost_answer_sent_again_as_new() -> None:
                 return outcomes
 
     around(Records, "commit", commit)
+    replace(Records, "commit_one", _commit_one_like_many)
 
 
 def place_from_the_newest_key() -> None:
@@ -109,4 +122,4 @@ def login_ends_the_old_session_first() -> None:
             (outcome,) = yield from self.commit([[new]], fetched, now_ms, 0)
         return outcome
 
-    replace(changing, "_move", move)
+    replace(changing, "move", move)

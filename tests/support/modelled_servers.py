@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply, Result, Steps, Value
-from crudjt._backends.valkey.scripts import COMMIT, EXCHANGE, FIELDS, LOOK
+from crudjt._backends.valkey.scripts import COMMIT, EXCHANGE, FIELDS, LOOK, REPLACE_ONE
 from crudjt._core.record import NONCE
 from crudjt.errors import StoreError
 
@@ -72,6 +72,8 @@ class ModelledServers:
             return [NODE]
         if ask.script is COMMIT:
             return self._commit(ask.args)
+        if ask.script is REPLACE_ONE:
+            return self._replace_one(*ask.args)
         if ask.script is EXCHANGE:
             return self._exchange(*ask.args)
         if ask.script is LOOK:
@@ -130,6 +132,12 @@ class ModelledServers:
             return 0
         self.keys[key] = changed
         return 1
+
+    def _replace_one(self, _count: Any, key: Any, nonce: Any, record: Any, _px: Any) -> Value:
+        if self.keys.get(key, b"")[NONCE] != nonce:
+            return cast("Value", [1, self.keys.get(key)])
+        self.keys[key] = record
+        return b"1"
 
     def _set_index(self, key: bytes, members: dict[bytes, float]) -> None:
         if members:

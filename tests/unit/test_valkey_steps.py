@@ -8,7 +8,7 @@ import pytest
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import Ask, Steps
-from crudjt._backends.valkey.scripts import COMMIT
+from crudjt._backends.valkey.scripts import COMMIT, REPLACE_ONE
 from crudjt._backends.valkey.steps.records import Durability, Records
 from crudjt._core.keyring import Keyring, Placement
 from crudjt._core.operations import Sessions
@@ -18,6 +18,7 @@ from crudjt.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreU
 from crudjt.testing import FakeClock
 from tests.support.modelled_servers import ModelledServers
 
+COMMITS = (COMMIT, REPLACE_ONE)
 NEW_LIMITS = (KEEP, KEEP, KEEP)
 
 
@@ -238,7 +239,7 @@ def interfere(store: Store, change: Callable[[], object]) -> None:
     """Make a change before the next commit, once."""
 
     def before(ask: Ask) -> None:
-        if ask.script is COMMIT:
+        if ask.script in COMMITS:
             store.servers.before = lambda _ask: None
             change()
 
@@ -266,7 +267,7 @@ def test_a_login_that_meets_an_update_takes_the_new_data_along(store: Store) -> 
     commits: list[Ask] = []
 
     def before(ask: Ask) -> None:
-        if ask.script is COMMIT:
+        if ask.script in COMMITS:
             commits.append(ask)
             if len(commits) == 2:  # the old session is about to be ended
                 store.servers.run(update)
@@ -282,7 +283,7 @@ def test_a_session_that_changes_all_the_time_is_busy(store: Store) -> None:
     token = store.create({"n": 0})
 
     def before(ask: Ask) -> None:
-        if ask.script is COMMIT:
+        if ask.script in COMMITS:
             store.servers.before = lambda _ask: None
             store.servers.run(store.operations.touch(token, 60, KEEP))
             store.servers.before = before
@@ -351,7 +352,7 @@ def test_full_servers_refuse_no_read_because_of_an_idle_timeout(servers: Modelle
     store = Store(servers, clock)
     idle, counted = store.create({}, idle=100), store.create({}, max_reads=3)
     clock.advance(50)
-    servers.fail = lambda ask: StoreFull("model", "full") if ask.script is COMMIT else None
+    servers.fail = lambda ask: StoreFull("model", "full") if ask.script in COMMITS else None
     assert servers.run(store.operations.read(idle)) is not None
     assert [session is not None for session in servers.run(store.operations.read_many([idle]))] == [True]
     with pytest.raises(StoreFull):
@@ -365,8 +366,8 @@ def test_a_login_whose_old_session_cannot_be_ended_leaves_no_new_one(servers: Mo
 
     def fail(ask: Ask) -> StoreError | None:
         nonlocal commits
-        commits += ask.script is COMMIT
-        return StoreUnavailable("model", "down") if commits == 2 and ask.script is COMMIT else None
+        commits += ask.script in COMMITS
+        return StoreUnavailable("model", "down") if commits == 2 and ask.script in COMMITS else None
 
     servers.fail = fail
     with pytest.raises(StoreUnavailable):

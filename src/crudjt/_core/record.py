@@ -37,6 +37,8 @@ TAG_OFFSET = 48
 _EXPIRES_OFFSET = 16
 _HARD_EXPIRY_OFFSET = 24
 _READS_LEFT_OFFSET = 40
+EXPIRES = slice(_EXPIRES_OFFSET, _HARD_EXPIRY_OFFSET)
+"""Where the deadline in force lies in a header."""
 LIMITS = slice(_EXPIRES_OFFSET, TAG_OFFSET)
 """Where deadline and number of reads lie in a header."""
 NO_LIMITS_BYTES = bytes(TAG_OFFSET - _EXPIRES_OFFSET)

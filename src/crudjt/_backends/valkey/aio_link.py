@@ -16,9 +16,9 @@ from crudjt._backends.valkey.failures import (
     refused_connection,
 )
 from crudjt._backends.valkey.location import Servers
+from crudjt._backends.valkey.packing import Command, pack
 from crudjt._backends.valkey.replies import ErrorReply
 from crudjt._backends.valkey.requests import Node
-from crudjt._backends.valkey.routing import Command, pack
 
 
 class _Error(ErrorReply, ResponseError):

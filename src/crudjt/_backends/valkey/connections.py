@@ -14,9 +14,10 @@ from crudjt._backends.valkey.failures import LinkBroken, LinkTimedOut, Unreachab
 from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.link import Link
 from crudjt._backends.valkey.location import Servers
+from crudjt._backends.valkey.packing import pack
 from crudjt._backends.valkey.pool import Pool
 from crudjt._backends.valkey.requests import Ask, Node, Reply, Result, Steps
-from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step, pack
+from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step
 from crudjt._backends.valkey.shortcut import MIN_LIMIT, Shortcut
 from crudjt._backends.valkey.tls import Tls
 from crudjt._backends.valkey.topology import Topology

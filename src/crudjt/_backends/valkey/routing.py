@@ -1,15 +1,14 @@
 """One step of an operation: which requests still need a reply, and where to send them. Pure: both drivers run it."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from crudjt._backends.valkey.packing import Command, command_of, wait_for
 from crudjt._backends.valkey.replies import ErrorReply, Meaning, address, reason, store_error
 from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply
 from crudjt._backends.valkey.topology import Topology, redirection
 from crudjt.errors import StoreError, StoreInaccessible, StoreUnavailable
-
-Command = tuple[bytes | int | str, ...]
 
 CLUSTER_SLOTS: Command = (b"CLUSTER", b"SLOTS")
 SIDE_TRIP_SHARE = 0.5  # of the time that is left for a call: a node that is stuck must not use all of it
@@ -20,61 +19,10 @@ _ASKING: Command = (b"ASKING",)
 _MAX_REDIRECTS = 4  # trips that follow a redirection at once; later ones wait for a pause
 _MIN_PAUSE = 0.005  # seconds; doubled up to the next
 _MAX_PAUSE = 0.1
-_WAIT_SHARE = 0.8  # of the time that is left: WAIT must answer before the driver gives its connection up
 _NO_OWNER = "no known node has the slot of the key"
 _NO_ADDRESS = "it does not know the address of another node; set cluster-announce-ip or cluster-announce-hostname there"
 _NOT_CHECKED = "its settings could not be checked yet"
 _LOST_REPLY = "the connection was closed before the answer"
-
-_TABLED = 1024
-_LENGTHS = [b"$%d\r\n" % size for size in range(_TABLED)]  # before a word; to format it takes twice as long
-
-
-def pack(commands: Iterable[Command]) -> bytes:
-    """Return commands as they are sent.
-
-    libvalkey has a function for it, which crashes the process if a signal handler raises while it packs an int.
-    """
-    parts: list[bytes] = []
-    for command in commands:
-        parts.append(b"*%d\r\n" % len(command))
-        _append_words(parts, command)
-    return b"".join(parts)
-
-
-def pack_one(ask: Ask) -> bytes:
-    """Return a request as it is sent, with the name of its script instead of the text."""
-    if ask.script is None:
-        return pack((ask.args,))
-    parts = [b"*%d\r\n%b" % (len(ask.args) + 2, ask.script.packed_name)]
-    _append_words(parts, ask.args)
-    return b"".join(parts)
-
-
-def pack_gets(keys: list[bytes]) -> bytes:
-    """Return the requests for the values of keys, as they are sent."""
-    sizes = set(map(len, keys))
-    if len(sizes) != 1:
-        return pack([(b"GET", key) for key in keys])
-    start = b"*2\r\n$3\r\nGET\r\n$%d\r\n" % sizes.pop()
-    return b"%b%b\r\n" % (start, (b"\r\n" + start).join(keys))
-
-
-def _append_words(parts: list[bytes], words: Command) -> None:
-    for each in words:
-        word = each if each.__class__ is bytes else str(each).encode()  # half the time of `isinstance`
-        size = len(word)
-        parts += _LENGTHS[size] if size < _TABLED else b"$%d\r\n" % size, word, b"\r\n"
-
-
-def command_of(ask: Ask) -> Command:
-    """Return the command of a request, with the name of its script instead of the text."""
-    return ask.args if ask.script is None else (b"EVALSHA", ask.script.sha, *ask.args)
-
-
-def wait_for(replicas: int, left: float) -> Command:
-    """Return the command that waits for replicas, if `left` seconds remain."""
-    return (b"WAIT", replicas, max(1, int(left * _WAIT_SHARE * 1000)))
 
 
 class Batch(NamedTuple):

@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 from crudjt._backends.valkey.failures import LinkBroken
 from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.link import Link
+from crudjt._backends.valkey.packing import command_of, pack, pack_gets, pack_one, wait_for
 from crudjt._backends.valkey.pool import Pool
 from crudjt._backends.valkey.replies import ErrorReply
 from crudjt._backends.valkey.requests import Ask, Gets, Node, Reply
-from crudjt._backends.valkey.routing import DRIVERS_OWN, Batch, command_of, pack, pack_gets, pack_one, wait_for
+from crudjt._backends.valkey.routing import DRIVERS_OWN, Batch
 from crudjt._backends.valkey.topology import Topology
 
 _VALUES = {bytes, type(None)}  # types of the value of a key
 _NOT_REPEATED = False
-_new_reply = partial(tuple.__new__, Reply)  # a third of the time of a call of `Reply`
+_new_reply = partial(tuple.__new__, Reply)  # pyright: ignore[reportUnknownMemberType] # a third of the time of `Reply`
 
 MIN_LIMIT = 0.001  # seconds that a connection is given, however late it is
 
@@ -66,8 +67,7 @@ class Shortcut:
             return None
         packed, count = pack_one(ask), 1
         if ask.replicas:
-            waiting = wait_for(ask.replicas, deadline - now)
-            packed, count = packed + pack((waiting,)), 2
+            packed, count = packed + pack((wait_for(ask.replicas, deadline - now),)), 2
         values: list[Any] = []
         error: LinkBroken | None = None
         try:
@@ -84,11 +84,11 @@ class Shortcut:
             value, acknowledged = values[0], values[1] if ask.replicas else 0
             if not (isinstance(value, ErrorReply) or isinstance(acknowledged, ErrorReply)):
                 return [Reply(value, acknowledged)]
+        commands, positions = [command_of(ask)], [0]
         if ask.replicas:
-            batch = Batch(node, [command_of(ask), waiting], [0, DRIVERS_OWN], ask.replicas)
-        else:
-            batch = Batch(node, [command_of(ask)], [0], 0)
-        return Attempt(batch, values, error)
+            commands.append(wait_for(ask.replicas, deadline - now))
+            positions.append(DRIVERS_OWN)
+        return Attempt(Batch(node, commands, positions, ask.replicas), values, error)
 
     def _values(self, pool: Pool, keys: list[bytes], now: float, deadline: float) -> list[Reply] | Attempt | None:
         """Return the values of keys: each primary is sent its requests before a reply is waited for."""

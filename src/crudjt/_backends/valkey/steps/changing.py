@@ -9,23 +9,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from crudjt._backends.valkey.requests import Steps
-from crudjt._backends.valkey.steps.records import (
-    MAX_CHANGES,
-    MAX_ROUNDS,
-    Conflict,
-    Fetched,
-    Outcome,
-    Records,
-    in_places,
-)
-from crudjt._core.changes import DELETE, Change
+from crudjt._backends.valkey.steps.fetched import Conflict, Fetched, Outcome, as_found, as_met
+from crudjt._backends.valkey.steps.records import MAX_CHANGES, MAX_ROUNDS, Records, in_places
+from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.gil import in_batches
 from crudjt._core.tokens import PLACE, random_place
 from crudjt._core.validation import KeepType, NewLimits, StoredLimits
-from crudjt.errors import StoreError
+from crudjt.errors import StoreError, VersionConflict
 
 Result = TypeVar("Result")
+
+NOTHING = Fetched({})
 
 
 def create(records: Records, packed: bytes, subject: str | None, limits: StoredLimits) -> Steps[str]:
@@ -33,7 +28,7 @@ def create(records: Records, packed: bytes, subject: str | None, limits: StoredL
     for _ in range(MAX_ROUNDS):
         now_ns = records.clock()
         token, change = records.sessions.insert(packed, subject, limits, now_ns)
-        outcome = yield from _insert(records, [change], now_ns)
+        outcome = yield from records.commit_one(change, None, now_ns // NS_PER_MS, records.durability.changes)
         if not isinstance(outcome, Conflict):  # else 48 random bits were equal to others of the same nanosecond
             return token
     raise records.busy()
@@ -67,15 +62,31 @@ def change(
     records: Records, token: str, packed: bytes | None, limits: NewLimits, if_version: int | None
 ) -> Steps[bool]:
     """Replace the data of a live session, unless `packed` is ``None``, and its limits."""
+    sessions, replicas = records.sessions, records.durability.changes
+    fetched = None
+    met = records.recent.get(token)
+    if met is not None:
+        now_ms = records.clock() // NS_PER_MS
+        try:
+            _, changes = sessions.change(NOTHING, token, met, packed, limits, if_version, now_ms)
+        except VersionConflict:
+            changes = ()
+        if changes:
+            outcome = yield from records.commit_one(changes[0], met.head + met.nonce, now_ms, replicas)
+            if not isinstance(outcome, Conflict):
+                records.recent.note(token, met.replaced(changes[0][2], packed))
+                return True
+            fetched = as_found(outcome)
+        records.recent.forget(token)
 
     def decide(fetched: Fetched, now_ns: int) -> tuple[bool, Sequence[Change]]:
-        return records.sessions.change(fetched, token, None, packed, limits, if_version, now_ns // NS_PER_MS)
+        return sessions.change(fetched, token, None, packed, limits, if_version, now_ns // NS_PER_MS)
 
     def commit(changes: Sequence[Change], fetched: Fetched, now_ms: int) -> Steps[Outcome]:
-        (outcome,) = yield from records.commit([changes], fetched, now_ms, records.durability.changes)
-        return outcome
+        (each,) = changes
+        return (yield from records.commit_one(each, fetched.get(SESSION + each[1]), now_ms, replicas))
 
-    return (yield from _until_committed(records, token, decide, commit)) or False
+    return (yield from _until_committed(records, token, fetched, decide, commit)) or False
 
 
 def rotate(
@@ -87,31 +98,48 @@ def rotate(
     if_version: int | None,
 ) -> Steps[str | None]:
     """Move a live session to a new token, in one script, or to the place of another subject in two."""
+    sessions, replicas = records.sessions, records.durability.endings
+    fetched = None
+    met = records.recent.get(token)
+    if met is not None:
+        records.recent.forget(token)
+        now_ns = records.clock()
+        try:
+            new, changes = sessions.rotate(NOTHING, token, met, now_ns, packed, subject, limits, if_version)
+        except VersionConflict:
+            new, changes = None, ()
+        if len({id_[PLACE] for _, id_, _ in changes}) == 1:
+            (outcome,) = yield from records.commit([changes], as_met(met), now_ns // NS_PER_MS, replicas)
+            if not isinstance(outcome, Conflict):
+                return new
+            fetched = as_found(outcome)
 
     def decide(fetched: Fetched, now_ns: int) -> tuple[str | None, Sequence[Change]]:
-        return records.sessions.rotate(fetched, token, None, now_ns, packed, subject, limits, if_version)
+        return sessions.rotate(fetched, token, None, now_ns, packed, subject, limits, if_version)
 
     def commit(changes: Sequence[Change], fetched: Fetched, now_ms: int) -> Steps[Outcome]:
         old, new = changes
         if old[1][PLACE] != new[1][PLACE]:
             return (yield from move(records, old, new, fetched, now_ms))
-        (outcome,) = yield from records.commit([changes], fetched, now_ms, records.durability.endings)
+        (outcome,) = yield from records.commit([changes], fetched, now_ms, replicas)
         return outcome
 
-    return (yield from _until_committed(records, token, decide, commit))
+    return (yield from _until_committed(records, token, fetched, decide, commit))
 
 
 def _until_committed(
     records: Records,
     token: str,
+    fetched: Fetched | None,
     decide: Callable[[Fetched, int], tuple[Result, Sequence[Change]]],
     commit: Callable[[Sequence[Change], Fetched, int], Steps[Outcome]],
 ) -> Steps[Result | None]:
-    """Fetch the session of a token, decide, and commit; decide again while it is changed by other processes."""
-    ids = records.ids_of(token)
-    if not ids:
-        return None
-    fetched = yield from records.fetch(ids)
+    """Fetch the session of a token, unless it was, decide, and commit; decide again while other processes change it."""
+    if fetched is None:
+        ids = records.ids_of(token)
+        if not ids:
+            return None
+        fetched = yield from records.fetch(ids)
     for _ in range(MAX_ROUNDS):
         now_ns = records.clock()
         result, changes = decide(fetched, now_ns)
@@ -125,8 +153,7 @@ def _until_committed(
 
 
 def _insert(records: Records, changes: Sequence[Change], now_ns: int) -> Steps[Outcome]:
-    nothing = Fetched({})
-    (outcome,) = yield from records.commit([changes], nothing, now_ns // NS_PER_MS, records.durability.changes)
+    (outcome,) = yield from records.commit([changes], NOTHING, now_ns // NS_PER_MS, records.durability.changes)
     return outcome
 
 

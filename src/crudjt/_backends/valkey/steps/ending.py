@@ -5,9 +5,11 @@ process that no replica has yet; a failover could undo that one, after this call
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 from crudjt._backends.valkey.requests import Steps
-from crudjt._backends.valkey.steps.records import Done, Records, in_places
+from crudjt._backends.valkey.steps.fetched import Done
+from crudjt._backends.valkey.steps.records import Records, in_places
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.gil import in_batches
@@ -30,8 +32,8 @@ def delete(records: Records, token: str) -> Steps[bool]:
 
 def delete_many(records: Records, tokens: Sequence[str]) -> Steps[int]:
     """End sessions, those of one place in one script; return how many were alive."""
-    candidates = [records.ids_of(token) for token in tokens]
-    fetched = yield from records.fetch({id_ for ids in candidates for id_ in ids})
+    candidates = records.ids_of_many(tokens)
+    fetched = yield from records.fetch(dict.fromkeys(chain.from_iterable(candidates)))
     now_ms = records.clock() // NS_PER_MS
     alive: set[bytes] = set()
     endings: dict[bytes, Change] = {}

@@ -4,13 +4,16 @@ import contextlib
 from collections.abc import Container, Iterable, Sequence
 from itertools import chain
 
-from crudjt._backends.valkey.requests import LOST, Steps
-from crudjt._backends.valkey.steps.records import MAX_ROUNDS, Conflict, Done, Fetched, Records, in_places
-from crudjt._core.changes import DELETE, SESSION, Change
+from crudjt._backends.valkey.requests import Steps
+from crudjt._backends.valkey.steps.fetched import Conflict, Done, Fetched, Outcome, as_found
+from crudjt._backends.valkey.steps.recent import Met
+from crudjt._backends.valkey.steps.records import MAX_ROUNDS, Records, in_places
+from crudjt._core.changes import DELETE, REPLACE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import unpack
 from crudjt._core.gil import in_batches
-from crudjt._core.record import LIMITS, NO_LIMITS_BYTES, reads_left_of
+from crudjt._core.lookup import Found
+from crudjt._core.record import LIMITS, NO_LIMITS_BYTES, NONCE, Header, has_expired, reads_left_of, unpack_header
 from crudjt._core.session import Envelope, Session
 from crudjt._core.tokens import PLACE
 from crudjt.errors import StoreFull
@@ -25,54 +28,77 @@ def peek(records: Records, token: str) -> Steps[Session | None]:
 
 
 def read(records: Records, token: str) -> Steps[Session | None]:
-    """Return the session of a token; count the read, and restart the idle timeout."""
-    ids = records.ids_of(token)
-    if not ids:
-        return None
-    fetched = yield from records.fetch(ids)
-    if (session := _unlimited(records, ids, fetched)) is not None:
-        return session
+    """Return the session of a token; count the read, and restart the idle timeout.
+
+    Where this process has met a session just now that counts its reads, it need not be fetched: see `Recent`.
+    """
+    met = records.recent.get(token)
+    if met is None or not _has_reads_left(met, records.clock() // NS_PER_MS):
+        ids, first = (records.ids_of(token), 0) if met is None else ([met.id], met.key)
+        met = _opened(records, ids, (yield from records.fetch(ids)), first) if ids else None
     for _ in range(MAX_ROUNDS):
-        now_ns = records.clock()
-        (session,), changes = records.sessions.take(fetched, (token,), now_ns)
-        if not changes:
+        if met is None:
+            records.recent.forget(token)
+            return None
+        now_ns = 0 if met.head[LIMITS] == NO_LIMITS_BYTES else records.clock()
+        if not now_ns or not (header := Header(*unpack_header(met.head))).due(now_ns // NS_PER_MS):
+            records.recent.note(token, met)
+            return _session(met, now_ns)
+        if not header.alive(now_ns // NS_PER_MS):
+            met = None
+            continue
+        session, outcome = yield from _commit_read(records, token, met, header, now_ns)
+        if isinstance(outcome, Done):
             return session
-        only_extends = not _counts(changes)
-        try:
-            (outcome,) = yield from records.commit(
-                [changes], fetched, now_ns // NS_PER_MS, _replicas(records, changes), may_be_twice=only_extends
-            )
-        except StoreFull:
-            if only_extends:  # the idle deadline stays as it was: that is no reason to refuse the read
-                return session
-            raise
-        if isinstance(outcome, Conflict):
-            fetched.note(outcome)
-        elif outcome is LOST:
-            fetched = yield from records.fetch(ids)
-        else:
-            return session
+        found = as_found(outcome) if isinstance(outcome, Conflict) else (yield from records.fetch([met.id]))
+        met = _opened(records, [met.id], found, met.key)
     raise records.busy()
 
 
-def _unlimited(records: Records, ids: Sequence[bytes], fetched: Fetched) -> Session | None:
-    """Return a session that has no limits, so that no time and no change is to be thought of; ``None`` for others."""
-    sessions = records.sessions
-    for key, id_ in zip(sessions.keyring.newest_first, ids, strict=True):
-        record = fetched.get(SESSION + id_)
+def _has_reads_left(met: Met, now_ms: int) -> bool:
+    return reads_left_of(met.head) > 0 and not has_expired(met.head, now_ms)
+
+
+def _opened(records: Records, ids: Sequence[bytes], fetched: Fetched, first: int = 0) -> Met | None:
+    """Return the session that has one of the ids, which belong to the keys from `first` on; ``None`` if none has."""
+    sessions, records_of = records.sessions, fetched.records
+    for number, id_ in enumerate(ids, first):
+        record = records_of.get(SESSION + id_)
         if record is not None:
-            if record[LIMITS] != NO_LIMITS_BYTES:
-                return None
-            head, packed, subject = sessions.opened(key, id_, record)
-            return Session(unpack(packed), None, Envelope(id_, head, subject), 0)
+            head, packed, subject = sessions.opened(sessions.keyring.newest_first[number], id_, record)
+            return Met(head, record[NONCE], packed, subject, id_, number)
     return None
+
+
+def _session(met: Met, now_ns: int) -> Session:
+    return Session(unpack(met.packed), None, Envelope(met.id, met.head, met.subject), now_ns)
+
+
+def _commit_read(records: Records, token: str, met: Met, header: Header, now_ns: int) -> Steps[tuple[Session, Outcome]]:
+    """Commit what a read changes; return its result, and what came of the commit."""
+    found = Found(records.sessions.keyring.newest_first[met.key], met.id, met.head, header)
+    session, change = records.sessions.taken(found, met.packed, met.subject, now_ns)
+    start, now_ms, replicas = met.head + met.nonce, now_ns // NS_PER_MS, _replicas(records, [change])
+    if header.reads_left:
+        outcome = yield from records.commit_one(change, start, now_ms, replicas)
+    else:
+        fetched = Fetched({SESSION + met.id: start})
+        try:
+            (outcome,) = yield from records.commit([[change]], fetched, now_ms, replicas, may_be_twice=True)
+        except StoreFull:  # the idle deadline stays as it was: that is no reason to refuse the read
+            return session, Done([True], repeated=False)
+    if isinstance(outcome, Done) and change[0] == REPLACE:
+        records.recent.note(token, met.replaced(change[2], None))
+    else:
+        records.recent.forget(token)
+    return session, outcome
 
 
 def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | None]]:
     """Return the results of `read` in order. Each place is read as of one time, and the places one after another."""
-    candidates = [records.ids_of(token) for token in tokens]
-    fetched = yield from records.fetch({id_ for ids in candidates for id_ in ids})
-    results = [_unlimited(records, ids, fetched) if ids else None for ids in in_batches(candidates)]
+    candidates = records.ids_of_many(tokens)
+    fetched = yield from records.fetch(dict.fromkeys(chain.from_iterable(candidates)))
+    results = [_unchanged(records, ids, fetched) for ids in in_batches(candidates)]
     pending = [at for at, session in enumerate(results) if session is None]  # positions of tokens
     for _ in range(MAX_ROUNDS):
         now_ns = records.clock()
@@ -96,6 +122,15 @@ def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | N
         again = yield from records.fetch({id_ for at in pending for id_ in candidates[at]})
         fetched.records.update(again.records)
     raise records.busy()
+
+
+def _unchanged(records: Records, ids: Sequence[bytes], fetched: Fetched) -> Session | None:
+    """Return a session that a read does not change; ``None`` for others, and where there is none."""
+    met = _opened(records, ids, fetched)
+    if met is None or met.head[LIMITS] == NO_LIMITS_BYTES:
+        return None if met is None else _session(met, 0)
+    now_ns = records.clock()
+    return None if Header(*unpack_header(met.head)).due(now_ns // NS_PER_MS) else _session(met, now_ns)
 
 
 def _in_places(ids: Iterable[bytes], places: Container[bytes], but: Container[bytes]) -> bool:

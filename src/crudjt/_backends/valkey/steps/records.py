@@ -1,16 +1,18 @@
 """Fetch records, commit changes that rest on them, and recognise a commit whose reply was lost."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from crudjt._backends.valkey.layout import Layout
-from crudjt._backends.valkey.requests import LOST, Ask, Lost, Reply, Steps
-from crudjt._backends.valkey.scripts import COMMIT
+from crudjt._backends.valkey.requests import LOST, Ask, Gets, Reply, Steps
+from crudjt._backends.valkey.scripts import COMMIT, REPLACE_ONE
+from crudjt._backends.valkey.steps.fetched import Conflict, Done, Fetched, Outcome
+from crudjt._backends.valkey.steps.recent import Recent
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change
 from crudjt._core.clock import Clock
 from crudjt._core.operations import Sessions
-from crudjt._core.record import HEADER_BYTES, NO_SUBJECT, NONCE, SUBJECT_TAG, expires_of
-from crudjt._core.tokens import ID_BYTES, PLACE, token_block
+from crudjt._core.record import EXPIRES, HEADER_BYTES, NO_SUBJECT, NONCE, SUBJECT_TAG, expires_of
+from crudjt._core.tokens import ID_BYTES, PLACE, token_block, token_blocks
 from crudjt.errors import StoreBusy, StoreUnavailable
 
 MAX_ROUNDS = 100  # decisions of one operation
@@ -21,37 +23,8 @@ _LETTERS = {INSERT: b"I", REPLACE: b"R"}  # of the commit script
 _NOT_KNOWN = "no answer came; the change may have been carried out or not"
 
 
-class Fetched:
-    """Records as they were fetched: the `Reader` of a decision."""
-
-    def __init__(self, records: dict[bytes, bytes | None]) -> None:
-        """Take records by the key of a `Reader`, with ``None`` where there is none."""
-        self.records = records
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return the record of a key."""
-        return self.records.get(key)
-
-    def note(self, conflict: "Conflict") -> None:
-        """Replace a record by the one that a commit has found."""
-        self.records[SESSION + conflict.id] = conflict.record
-
-
-class Conflict(NamedTuple):
-    """A record was not as it was fetched, or an index not as it was counted, so nothing was changed."""
-
-    id: bytes  # empty for an index
-    record: bytes | None  # what is there
-
-
-class Done(NamedTuple):
-    """Changes that were carried out."""
-
-    found: list[bool]  # for each change whether there was a record
-    repeated: bool  # an earlier reply to the same request was lost
-
-
-Outcome = Done | Conflict | Literal[Lost.LOST]
+_CHANGED = Done([True], repeated=False)
+_DONE = (b"1", b"0")  # replies to the commit of one change
 
 
 class Durability(NamedTuple):
@@ -80,10 +53,12 @@ class SealedRecords:
     def fetch(self, ids: Iterable[bytes]) -> Steps[Fetched]:
         """Fetch the records of sessions."""
         ids = list(ids)
-        replies = yield [Ask(key, (b"GET", key)) for key in map(self.layout.session, ids)]
-        records: dict[bytes, Any] = {}
-        for id_, reply in zip(ids, replies, strict=True):
-            records[SESSION + id_] = reply[0]
+        if len(ids) == 1:
+            key = self.layout.session(ids[0])
+            (reply,) = yield [Ask(key, (b"GET", key))]
+            return Fetched({SESSION + ids[0]: cast("bytes | None", reply[0])})
+        replies = yield Gets(self.layout.sessions(ids))
+        records: dict[bytes, Any] = {SESSION + id_: reply[0] for id_, reply in zip(ids, replies, strict=True)}
         return Fetched(records)
 
     def commit(
@@ -113,6 +88,38 @@ class SealedRecords:
 
         """
         replies = yield [self._request(changes, fetched, now_ms, replicas, counted) for changes in batches]
+        settling = self._settled(batches, fetched, now_ms, replicas, replies, counted, may_be_twice=may_be_twice)
+        return (yield from settling)
+
+    def commit_one(self, change: Change, there: bytes | None, now_ms: int, replicas: int) -> Steps[Outcome]:
+        """Commit a single change as `commit` does, in the shortest way; `there` is the record it rests on."""
+        kind, id_, record = change
+        if kind == REPLACE and there and there[EXPIRES] == record[EXPIRES]:
+            key = self.layout.session(id_)
+            px, _ = lifetime(record, now_ms)
+            request = Ask(key, (1, key, there[NONCE], record, px), REPLACE_ONE, replicas, repeat=False)
+        else:
+            request = self._request((change,), Fetched({SESSION + id_: there}), now_ms, replicas)
+        replies = yield (request,)
+        (reply,) = replies
+        if reply.value in _DONE and reply.acknowledged >= replicas:
+            return _CHANGED
+        fetched = Fetched({SESSION + id_: there})
+        (outcome,) = yield from self._settled([[change]], fetched, now_ms, replicas, replies)
+        return outcome
+
+    def _settled(
+        self,
+        batches: Sequence[Sequence[Change]],
+        fetched: Fetched,
+        now_ms: int,
+        replicas: int,
+        replies: list[Reply],
+        counted: Mapping[bytes, int] | None = None,
+        *,
+        may_be_twice: bool = False,
+    ) -> Steps[list[Outcome]]:
+        """Return what came of batches of changes, and ask again for those whose replies were lost."""
         lost = [number for number, reply in enumerate(replies) if reply.value is LOST]
         if lost and not may_be_twice:
             if any(all(kind == DELETE for kind, _, _ in batches[number]) for number in lost):
@@ -225,6 +232,7 @@ class Records(SealedRecords):
     Attributes:
         sessions: the decisions, under its secret keys.
         clock: the source of time.
+        recent: the sessions that this process has met last.
 
     """
 
@@ -233,11 +241,23 @@ class Records(SealedRecords):
         super().__init__(location, layout, durability)
         self.sessions = sessions
         self.clock = clock
+        self.recent = Recent()
 
     def ids_of(self, token: str) -> list[bytes]:
         """Return the id that a token has under each secret key; none for a malformed one."""
         block = token_block(token)
         return [] if block is None else [key.tokens.id(block) for key in self.sessions.keyring.newest_first]
+
+    def ids_of_many(self, tokens: Sequence[str]) -> list[list[bytes]]:
+        """Return the result of `ids_of` for each token: all blocks are decrypted in one call for each key."""
+        blocks = token_blocks(tokens)
+        joined = b"".join([block for block in blocks if block is not None])
+        ids = [iter(_cut(key.tokens.id(joined))) for key in self.sessions.keyring.newest_first]
+        return [[] if block is None else [next(each) for each in ids] for block in blocks]
+
+
+def _cut(joined: bytes) -> list[bytes]:
+    return [joined[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES)]
 
 
 def _outcome(changes: Sequence[Change], reply: Reply) -> Outcome:

@@ -5,7 +5,8 @@ from typing import cast
 
 from crudjt._backends.valkey.checks import fields
 from crudjt._backends.valkey.requests import PRIMARIES, Ask, Node, Steps
-from crudjt._backends.valkey.steps.records import Done, Fetched, Records, in_places
+from crudjt._backends.valkey.steps.fetched import Done, Fetched
+from crudjt._backends.valkey.steps.records import Records, in_places
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS

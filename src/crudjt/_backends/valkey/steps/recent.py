@@ -1,0 +1,81 @@
+"""Sessions that this process has met last, so that a change need not fetch the record that it rests on."""
+
+from typing import Final
+
+import msgspec
+
+from crudjt._core.record import HEADER_BYTES, NONCE
+
+_MAX_BYTES = 2**21  # that are kept, twice
+_OVERHEAD_BYTES = 600  # of an entry, besides the data
+_HOLDS: Final = memoryview(b"\0")
+
+
+class Met(msgspec.Struct, gc=False):
+    """A session as this process has read or made it; a `Known` of the decisions, which always holds.
+
+    Attributes:
+        head: the header's bytes.
+        nonce: what a commit compares.
+        packed: its data.
+        subject: its owner.
+        id: its id.
+        key: of the keyring, counted from the newest.
+
+    """
+
+    head: bytes
+    nonce: bytes
+    packed: bytes
+    subject: str | None
+    id: bytes
+    key: int
+    until_ns: int = 1  # its deadline is looked at
+    words: "memoryview[int]" = _HOLDS
+    word: int = 0
+    noted: int = 0
+
+    def replaced(self, record: bytes, packed: bytes | None) -> "Met":
+        """Return the session with another record, and other data unless it is ``None``."""
+        kept = self.packed if packed is None else packed
+        return Met(record[:HEADER_BYTES], record[NONCE], kept, self.subject, self.id, self.key)
+
+
+class Recent:
+    """Sessions by token. Other processes may have changed or ended them since.
+
+    So no call is answered from here. A change that rests on such a session compares nonces, as all changes do: if the
+    record has changed, nothing is changed, and what is there now comes back.
+
+    They are forgotten by halves: one takes new sessions until it is full, and then replaces the other. Threads share
+    it: what is lost in a race between them is fetched.
+    """
+
+    __slots__ = ("_before", "_free", "_now")
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._now: dict[str, Met] = {}
+        self._before: dict[str, Met] = {}
+        self._free = _MAX_BYTES
+
+    def get(self, token: str) -> Met | None:
+        """Return the session of a token as it was, if it is known."""
+        if token.__class__ is not str:  # a caller's mistake, which is named later
+            return None
+        return self._now.get(token) or self._before.get(token)
+
+    def note(self, token: str, met: Met) -> None:
+        """Keep a session that was read or made."""
+        known = self._now.get(token)
+        self._free -= len(met.packed) + (_OVERHEAD_BYTES if known is None else -len(known.packed))
+        if self._free < 0:
+            self._before, self._now, self._free = self._now, {}, _MAX_BYTES - len(met.packed) - _OVERHEAD_BYTES
+        self._now[token] = met
+
+    def forget(self, token: str) -> None:
+        """Drop a session that has ended, or is not as it was."""
+        self._before.pop(token, None)
+        known = self._now.pop(token, None)
+        if known is not None:
+            self._free += len(known.packed) + _OVERHEAD_BYTES
