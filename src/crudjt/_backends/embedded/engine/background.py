@@ -221,7 +221,8 @@ class BackgroundThreads:
             logger.warning("a sync of %s is postponed: %s", self._engine.directory, error)
 
     def _map_view(self) -> None:
-        """Map the pages of the view, which saves later calls their page faults."""
+        """Map the pages of the view, which saves later calls their page faults, and see where its lock is."""
+        self._engine.write_lock.prepare()
         view = self._engine.view
         used = (int(view.env.info()["last_pgno"]) + 1) * view.page_bytes
         map_ahead(view.directory / DATA_FILE, used, lambda: self._upkeep.pause(0))

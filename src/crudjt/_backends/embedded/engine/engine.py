@@ -45,7 +45,7 @@ from crudjt._backends.embedded.engine.room import (
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, encode_entry, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import LMDB_LOCK_FILE, SEGMENT_KEY, SizeReached, Snapshot, ViewError, put_new
-from crudjt._backends.embedded.engine.write_lock import WriteLock, find_held
+from crudjt._backends.embedded.engine.write_lock import WriteLock, watch
 from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Reader, Result
 from crudjt._core.gil import free_in_batches
 from crudjt._core.moves import NOTE_KEY
@@ -62,7 +62,7 @@ class Engine(OpenDirectory):
         super().__init__(directory, ready)
         self._lock = lock
         self._log = LiveLog(directory, self.control, preallocates=self.view.preallocates)
-        self._lock_word: WriteLock | None = None
+        self.write_lock = WriteLock(self.view.directory / LMDB_LOCK_FILE)
         self.check_files = OpenFiles(directory, lock, self.control, self.log_end, self._refuse).check
         self._make_locks()
 
@@ -119,6 +119,8 @@ class Engine(OpenDirectory):
             self._reach_view()
         try:
             with self._writing:
+                if self.write_lock.watched[0]:
+                    watch(self.write_lock.watched)
                 begin_transaction = self.begin  # under the lock, before which `close` has changed it
                 try:
                     transaction = begin_transaction(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
@@ -241,7 +243,9 @@ class Engine(OpenDirectory):
         Returns how many pages the view may have after it, 0 for any number.
         """
         words = self.words
-        self.unattended = True  # one of many transactions has the time to see whether the background threads run
+        # One of many transactions has the time to see whether the background threads run, and where the lock is.
+        self.unattended = True
+        self.write_lock.find_prepared()
         to_leave = reserve_to_leave(changes, urgent=urgent)
         view = self.view
         pages = 0 if to_leave == 0 else new_pages(changes, view.page_bytes)  # 0: all of them end sessions
@@ -284,10 +288,11 @@ class Engine(OpenDirectory):
     def find_lock(self) -> None:
         """Find the write lock, so that `is_free` can tell. It may have to wait for it."""
         self._reach_view()
+        self.write_lock.prepare()
         with self._writing:
             transaction = self.begin(None, None, True)  # noqa: FBT003 - as in write
             try:
-                self._lock_word = find_held(self.view.directory / LMDB_LOCK_FILE)
+                self.write_lock.find_prepared()
             finally:
                 transaction.abort()
 
@@ -296,10 +301,10 @@ class Engine(OpenDirectory):
 
         Between the look and the lock another process may be faster: the time of some instructions.
         """
-        lock = self._lock_word
+        lock = self.write_lock
         return (
-            lock is not None
-            and not lock.words[lock.index]
+            lock.found
+            and not lock.word[0]
             and not self._writing.locked()
             and not self.words[WORD_SYNCING]
             and self._view is not None

@@ -8,12 +8,17 @@ fails, on another system say, the lock never seems free, and nothing relies on m
 
 The map is a second one of the pages that LMDB has mapped (`mremap` of nothing). To open the lock file again is no way:
 whoever closes a descriptor of it loses the process's locks on it, which LMDB needs.
+
+Who waits in LMDB sleeps. That costs both sides more than the write that is waited for, and who is woken may take the
+processor from the next holder. So a writer watches the word for a moment first.
 """
 
 import ctypes
 import mmap
+import os
 import threading
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 from crudjt._backends.embedded.engine.own_maps import mapped
@@ -21,36 +26,66 @@ from crudjt._backends.embedded.engine.own_maps import mapped
 _OWNER_MASK = 0x3FFF_FFFF  # FUTEX_TID_MASK
 _MREMAP_MAYMOVE = 1
 _MAP_FAILED = ctypes.c_void_p(-1).value
-_WORDS = mmap.PAGESIZE // 4
+_WORD_BYTES = 4
+_WORDS = mmap.PAGESIZE // _WORD_BYTES
+# Before it lie numbers, the id of the last transaction among them, that may look like a thread's. The lock comes before
+# what LMDB notes of threads that read.
+_FIRST_WORD = 16
+_LOOKS = 4000  # some 150 microseconds: ten writes
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class WriteLock:
-    """The word of the write lock, once it was found: ``words[index]``, which is 0 while no thread holds it.
+    """The write lock of a view, as this process sees it.
 
-    `words` may be used only as long as this object is.
+    Attributes:
+        word: its first item is not 0 while a thread of any process holds the lock; of no use until `found`.
+
     """
 
-    def __init__(self, address: int, index: int) -> None:
-        """Map the page at an address again; the word is the one at `index`."""
-        self.words = (ctypes.c_uint32 * _WORDS).from_address(_mapped_again(address))
-        self.index = index
-        weakref.finalize(self, _libc.munmap, ctypes.c_void_p(ctypes.addressof(self.words)), mmap.PAGESIZE)
+    def __init__(self, lock_file: Path) -> None:
+        """Take the lock file, which LMDB has mapped when `find` is called."""
+        self._file = lock_file
+        self._pages: list[int] = []
+        self.found = False
+        self.word = memoryview(bytes(_WORD_BYTES)).cast("I")
+        self.watched = self.word
+
+    def prepare(self) -> None:
+        """Let the next `find_prepared` find the lock."""
+        if not self.found:
+            with suppress(OSError, ValueError):
+                self._pages = list(mapped(self._file))
+
+    def find_prepared(self) -> None:
+        """Find the lock, which the calling thread holds, once after `prepare`."""
+        pages, self._pages = self._pages, []
+        owner = threading.get_native_id()
+        with suppress(AttributeError, OSError):
+            for address in pages:
+                words = (ctypes.c_uint32 * _WORDS).from_address(address)[:]
+                for index in range(_FIRST_WORD, _WORDS):
+                    if words[index] & _OWNER_MASK == owner:
+                        self._map(address, index)
+                        return
+
+    def _map(self, address: int, index: int) -> None:
+        if self.found:  # another thread may be looking at the word that would go
+            return
+        words = (ctypes.c_uint32 * _WORDS).from_address(_mapped_again(address))
+        weakref.finalize(self, _libc.munmap, ctypes.c_void_p(ctypes.addressof(words)), mmap.PAGESIZE)
+        self.word = memoryview(words).cast("B").cast("I")[index : index + 1]
+        self.found = True
+        if len(os.sched_getaffinity(0)) > 1:  # else the holder cannot go on while this process watches
+            self.watched = self.word
 
 
-def find_held(lock_file: Path) -> WriteLock | None:
-    """Find the lock, which the calling thread holds; ``None`` where it cannot be found."""
-    owner = threading.get_native_id()
-    try:
-        for address in mapped(lock_file):
-            words = (ctypes.c_uint32 * _WORDS).from_address(address)
-            for index, word in enumerate(words):
-                if word & _OWNER_MASK == owner:
-                    return WriteLock(address, index)
-    except (AttributeError, OSError, ValueError):
-        pass
-    return None
+def watch(word: "memoryview[int]") -> None:
+    """Return when the lock is free, or after a moment: its holder may have no processor, or be stopped."""
+    for _ in range(_LOOKS):
+        if not word[0]:
+            return
 
 
 def _mapped_again(address: int) -> int:
