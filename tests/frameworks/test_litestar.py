@@ -199,6 +199,8 @@ def test_handlers_and_paths_can_be_left_out(store: crudjt.Store) -> None:
     with served(store, skipped, excluded, exclude="^/excluded") as client:
         assert client.get("/skipped").json() is False
         assert client.get("/excluded").json() is False
+    with served(store, skipped, exclude_opt_key="stateless") as client:
+        assert client.get("/skipped").json() is True
 
 
 def test_a_model_may_be_set_as_the_session(store: crudjt.Store) -> None:

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.test import Client, override_settings
 
 import crudjt
+from crudjt._backends import valkey
 from crudjt.contrib.django import SessionStore, _store, end_session, get_store, revoke_user, session_of, sessions_of
 from crudjt.testing import FakeClock
 from tests.support.django_project import PASSWORD
@@ -298,6 +299,21 @@ def test_the_check_finds_a_store_that_does_not_open(configured: None, path: Path
 def test_the_check_of_a_deployment_asks_the_server(in_use: crudjt.Store) -> None:
     with override_settings(CRUDJT_LOCATION="grpc://127.0.0.1:1", CRUDJT_SECRET_KEY=None):
         found("crudjt.W003", deploy=True)
+
+
+def test_the_check_of_a_deployment_makes_no_store_on_servers(
+    in_use: crudjt.Store, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def refuse(settings: Any) -> crudjt.Store:
+        asked.append(settings.create)
+        raise crudjt.StoreInaccessible("valkey://localhost", "there is no store here")
+
+    monkeypatch.setattr(valkey, "open_store", refuse)
+    with override_settings(CRUDJT_LOCATION="valkey://localhost", CRUDJT_SECRET_KEY=secret_key):
+        found("crudjt.W003", deploy=True)
+    assert asked == [False]
 
 
 def test_the_check_finds_a_missing_key(monkeypatch: pytest.MonkeyPatch) -> None:
