@@ -84,6 +84,29 @@ def test_a_login_gets_a_new_token_keeps_the_data_and_begins_a_lifetime(site: Sit
     assert (session.created_at - began.created_at).total_seconds() == 1000
 
 
+@pytest.mark.parametrize("name", sorted(SITES))
+def test_a_login_ends_the_oldest_sessions_of_a_user_who_has_too_many(
+    name: str, store: crudjt.Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "django":
+        monkeypatch.setattr(_store, "_open", [store])
+        monkeypatch.setitem(_store._max_sessions, "CRUDJT_MAX_SESSIONS", 2)
+        site = SITES[name](store)
+    else:
+        site = SITES[name](store, max_sessions=2)
+    first = logged_in(site)
+    clock.advance(1)
+    site.request(put(cart=1))  # no login: it ends nothing
+    tokens = [first]
+    for _ in range(2):
+        site.cookie = None
+        tokens.append(logged_in(site))
+        clock.advance(1)
+        site.request(put(cart=1))
+    assert [alive(site, token) for token in tokens] == [False, True, True]
+    assert subjects(site) == ["ada", "ada"]
+
+
 def test_the_answer_that_brings_a_token_is_not_cached(site: Site) -> None:
     site.request(site.log_in("ada"))
     if site.key == "_auth_user_id":

@@ -533,7 +533,13 @@ def test_an_application_without_a_secret_key_does_not_start(path: Path, monkeypa
 
 
 @pytest.mark.parametrize(
-    "config", [{"CRUDJT_LOCATOIN": "x"}, {"CRUDJT_IDLE_TIMEOUT": "1h"}, {"CRUDJT_ABSOLUTE_TIMEOUT": -1}]
+    "config",
+    [
+        {"CRUDJT_LOCATOIN": "x"},
+        {"CRUDJT_IDLE_TIMEOUT": "1h"},
+        {"CRUDJT_ABSOLUTE_TIMEOUT": -1},
+        {"CRUDJT_MAX_SESSIONS": 0},
+    ],
 )
 def test_a_wrong_configuration_is_named(store: crudjt.Store, config: dict[str, Any]) -> None:
     with pytest.raises(crudjt.InvalidParameter, match=next(iter(config))):

@@ -160,11 +160,11 @@ class Site(ABC):
 class FlaskSite(Site):
     adapter = crudjt.contrib.flask
 
-    def __init__(self, store: crudjt.Store, *, propagates: bool = False) -> None:
+    def __init__(self, store: crudjt.Store, *, propagates: bool = False, max_sessions: int | None = None) -> None:
         super().__init__(store)
 
         app = flask.Flask(__name__)
-        app.config.update(CRUDJT_SUBJECT_KEY=USER, PROPAGATE_EXCEPTIONS=propagates)
+        app.config.update(CRUDJT_SUBJECT_KEY=USER, CRUDJT_MAX_SESSIONS=max_sessions, PROPAGATE_EXCEPTIONS=propagates)
         crudjt.contrib.flask.Sessions(app, store=store)
 
         @app.get("/")
@@ -221,11 +221,13 @@ class StarletteSite(AsgiSite):
 class FastApiSite(AsgiSite):
     adapter = crudjt.contrib.fastapi
 
-    def __init__(self, store: crudjt.Store) -> None:
+    def __init__(self, store: crudjt.Store, *, max_sessions: int | None = None) -> None:
         super().__init__(store)
 
         app = fastapi.FastAPI()
-        app.add_middleware(crudjt.contrib.fastapi.SessionMiddleware, store=store, subject_key=USER)
+        app.add_middleware(
+            crudjt.contrib.fastapi.SessionMiddleware, store=store, subject_key=USER, max_sessions=max_sessions
+        )
 
         @app.get("/")
         async def view(request: fastapi.Request) -> fastapi.Response:
@@ -241,8 +243,10 @@ class FastApiSite(AsgiSite):
 class LitestarSite(AsgiSite):
     adapter = crudjt.contrib.litestar
 
-    def __init__(self, store: crudjt.Store) -> None:
+    def __init__(self, store: crudjt.Store, *, max_sessions: int | None = None) -> None:
         super().__init__(store)
+
+        middleware = crudjt.contrib.litestar.SessionMiddleware
 
         @litestar.get("/")
         async def view(request: litestar.Request[Any, Any, Any]) -> Any:
@@ -254,7 +258,7 @@ class LitestarSite(AsgiSite):
 
         app = litestar.Litestar(
             [view],
-            middleware=[DefineMiddleware(crudjt.contrib.litestar.SessionMiddleware, store=store, subject_key=USER)],
+            middleware=[DefineMiddleware(middleware, store=store, subject_key=USER, max_sessions=max_sessions)],
             openapi_config=None,
             logging_config=None,
         )
@@ -300,7 +304,7 @@ class DjangoSite(Site):
         session.save()
 
 
-SITES: dict[str, Callable[[crudjt.Store], Site]] = {
+SITES: dict[str, Callable[..., Site]] = {
     "django": DjangoSite,
     "flask": FlaskSite,
     "starlette": StarletteSite,

@@ -20,6 +20,7 @@ OPEN = {f"{PREFIX}{name.upper()}": name for name in inspect.signature(crudjt.ope
 MAX_DATA_BYTES = f"{PREFIX}MAX_DATA_BYTES"
 IDLE_TIMEOUT = f"{PREFIX}IDLE_TIMEOUT"
 ABSOLUTE_TIMEOUT = f"{PREFIX}ABSOLUTE_TIMEOUT"
+MAX_SESSIONS = f"{PREFIX}MAX_SESSIONS"
 
 
 def open_configured(setting: Callable[[str], Any]) -> crudjt.Store:
@@ -76,7 +77,7 @@ def _parsed(setting: Callable[[str], Any]) -> opening.Parsed:
 
 def unknown(names: Iterable[str], *own: str) -> list[str]:
     """Return a text for each name that begins like ours and means nothing. `own` are those of one framework only."""
-    known = sorted({*OPEN, IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, *own})
+    known = sorted({*OPEN, IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, MAX_SESSIONS, *own})
     return [
         f"there is no setting {name}{_meant(name, known)}"
         for name in sorted(names)
@@ -102,6 +103,23 @@ def timeout(setting: Callable[[str], Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise crudjt.InvalidParameter(name, f"{name} must be seconds, above 0, or None, not {value!r}")
     return float(value)
+
+
+def max_sessions(setting: Callable[[str], Any]) -> int | None:
+    """Return how many sessions a user may have; ``None`` for any number.
+
+    Raises:
+        InvalidParameter: it is not a whole number, at least 1.
+
+    """
+    value = setting(MAX_SESSIONS)
+    if value is None:
+        return None
+    if type(value) is not int or value < 1:
+        raise crudjt.InvalidParameter(
+            MAX_SESSIONS, f"{MAX_SESSIONS} must be a whole number, at least 1, or None, not {value!r}"
+        )
+    return value
 
 
 def remaining(absolute: float | None, held: Held | None) -> float | None:

@@ -29,6 +29,7 @@ from crudjt.contrib._settings import (
     IDLE_TIMEOUT,
     MAX_DATA_BYTES,
     PREFIX,
+    max_sessions,
     open_configured,
     remaining,
     shortest,
@@ -82,9 +83,11 @@ class StoredSession(BrowserSession, SessionMixin):
         """An older name of `id`."""
         return self.id
 
-    def left(self, lifetime: LifetimeOf, phase: Phase, *, touches: bool = False) -> Left:
+    def left(
+        self, lifetime: LifetimeOf, phase: Phase, *, touches: bool = False, max_sessions: int | None = None
+    ) -> Left:
         """Return what the request leaves, as it is stored."""
-        left = super().left(lifetime, phase, touches=touches)
+        left = super().left(lifetime, phase, touches=touches, max_sessions=max_sessions)
         return replace(left, data=tagged(left.data))
 
     def take(self, done: Done) -> None:
@@ -122,6 +125,7 @@ class Sessions(SessionInterface):
         _settings(app).setdefault(COOKIE_SECURE, True)
         for name in (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT):
             timeout(_settings(app).get, name)
+        max_sessions(_settings(app).get)
         store = self._store
         app.extensions[_LIMIT] = MAX_DATA_BYTES if store is None else None
         if store is None:
@@ -233,7 +237,8 @@ def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
         session.seal()
         return Done("keep", held)
     touches = session.modified and phase is Phase.BEFORE_HEADERS
-    left = session.left(lambda data, of: _lifetime(app, data, of), phase, touches=touches)
+    allowed = max_sessions(_settings(app).get)
+    left = session.left(lambda data, of: _lifetime(app, data, of), phase, touches=touches, max_sessions=allowed)
     done = sync.run(_store_of(app), save(held, left), app.extensions[_LIMIT])
     session.take(done)
     return done

@@ -122,6 +122,7 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
     domain: str | None = None
     partitioned: bool = False
     subject_key: str | None = ""
+    max_sessions: int | None = None
     scopes: Scopes = field(default_factory=lambda: {ScopeType.HTTP, ScopeType.WEBSOCKET})
     exclude: str | list[str] | None = None
     exclude_opt_key: str = "skip_session"
@@ -143,7 +144,11 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
             partitioned=self.partitioned,
         )
         self.sessions: Sessions = Sessions(
-            self.store, cookie, idle_timeout=self.idle_timeout, subject_key=self.subject_key
+            self.store,
+            cookie,
+            idle_timeout=self.idle_timeout,
+            subject_key=self.subject_key,
+            max_sessions=self.max_sessions,
         )
 
     @property
@@ -173,6 +178,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
         domain: str | None = None,
         partitioned: bool = False,
         subject_key: str | None = "",
+        max_sessions: int | None = None,
         exclude: str | list[str] | None = None,
         exclude_opt_key: str = "skip_session",
     ) -> None:
@@ -191,6 +197,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
             domain: as there.
             partitioned: as there.
             subject_key: as there.
+            max_sessions: as there.
             exclude: patterns of paths without sessions.
             exclude_opt_key: the option of a handler that has no session.
 
@@ -211,6 +218,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
                     domain=domain,
                     partitioned=partitioned,
                     subject_key=subject_key,
+                    max_sessions=max_sessions,
                     exclude=exclude,
                     exclude_opt_key=exclude_opt_key,
                 )

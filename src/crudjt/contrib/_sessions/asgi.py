@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 import crudjt
 from crudjt import AsyncStore
 from crudjt._core.event_loops import finish
+from crudjt._core.validation import session_limit
 from crudjt.aio import wrap
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
@@ -53,7 +54,13 @@ class Sessions:
     """The sessions of an application: a store, a cookie and limits."""
 
     def __init__(
-        self, store: crudjt.Store | AsyncStore, cookie: Cookie, *, idle_timeout: float | None, subject_key: str | None
+        self,
+        store: crudjt.Store | AsyncStore,
+        cookie: Cookie,
+        *,
+        idle_timeout: float | None,
+        subject_key: str | None,
+        max_sessions: int | None,
     ) -> None:
         """Take the parameters of `SessionMiddleware`, which explains them.
 
@@ -67,6 +74,8 @@ class Sessions:
         key: object = subject_key
         if not isinstance(key, str | None):
             raise crudjt.InvalidType("subject_key", f"subject_key must be a str or None, not {type(key).__name__}")
+        if max_sessions is not None:
+            session_limit(max_sessions, "end_oldest", "")
         self.store: AsyncStore = wrap(store)
         self.cookie = cookie
         if subject_key == "":
@@ -75,6 +84,7 @@ class Sessions:
                 "session.subject. Pass the key of the user's id, or subject_key=None if it does"
             )
         self._subject_key = subject_key or None
+        self._max_sessions = max_sessions
         self._new = Lifetime(cookie.max_age, idle_timeout)
         self._kept = Lifetime()
         self._warned = not cookie.https_only
@@ -98,7 +108,8 @@ class Sessions:
 
         Most requests leave nothing to store: call `session.seal_if_stored` first.
         """
-        done = await run(self.store, save(session.held, session.left(self._lifetime, phase)))
+        left = session.left(self._lifetime, phase, max_sessions=self._max_sessions)
+        done = await run(self.store, save(session.held, left))
         session.take(done)
         if done.cookie == "keep":
             return None
@@ -145,6 +156,7 @@ class SessionMiddleware:
         *,
         idle_timeout: float | None = None,
         subject_key: str | None = "",
+        max_sessions: int | None = None,
     ) -> None:
         """Wrap an application.
 
@@ -163,6 +175,7 @@ class SessionMiddleware:
             subject_key: the key of the session that holds the user's id. To set it is to log in, to remove it is to log
                 out. ``None``: the application assigns ``session.subject`` at login. If it is not given, that holds too,
                 and the log says so at the start.
+            max_sessions: how many sessions a user may have; a login ends the oldest beyond it. ``None``: any number.
 
         Raises:
             InvalidParameter: a parameter cannot be used.
@@ -178,7 +191,9 @@ class SessionMiddleware:
             domain=domain,
             partitioned=partitioned,
         )
-        self._sessions = Sessions(store, cookie, idle_timeout=idle_timeout, subject_key=subject_key)
+        self._sessions = Sessions(
+            store, cookie, idle_timeout=idle_timeout, subject_key=subject_key, max_sessions=max_sessions
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""

@@ -202,11 +202,22 @@ class BrowserSession(dict[str, Any]):
         adopt(self, merge(held.before, self, theirs) if changed else theirs)
         self._held = Held(held.token, read.id, read.subject, read.version, packed_data(read), read)
 
-    def left(self, lifetime: LifetimeOf, phase: Phase, *, touches: bool = False) -> Left:
+    def left(
+        self, lifetime: LifetimeOf, phase: Phase, *, touches: bool = False, max_sessions: int | None = None
+    ) -> Left:
         """Return what the request leaves, for `core.save`."""
         self._begun = True
         return Left(
-            self, self._subject, lifetime, phase, self._login, self._rotates, self._ends, touches, sets=self._dirty
+            self,
+            self._subject,
+            lifetime,
+            phase,
+            self._login,
+            self._rotates,
+            self._ends,
+            touches,
+            sets=self._dirty,
+            max_sessions=max_sessions,
         )
 
     def seal(self) -> None:

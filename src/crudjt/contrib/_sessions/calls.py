@@ -20,10 +20,12 @@ class Create(NamedTuple):
     data: Data
     subject: str | None
     lifetime: Lifetime
+    max_sessions: int | None = None
 
     def on(self, store: Any) -> Any:
         """Call the store."""
-        return store.create(self.data, self.lifetime.ttl, idle=self.lifetime.idle, subject=self.subject)
+        ttl, idle = self.lifetime
+        return store.create(self.data, ttl, idle=idle, subject=self.subject, max_sessions=self.max_sessions)
 
 
 class Update(NamedTuple):
@@ -69,12 +71,19 @@ class Rotate(NamedTuple):
     subject: str | KeepType | None
     lifetime: Lifetime
     if_version: int | None
+    max_sessions: int | None = None
 
     def on(self, store: Any) -> Any:
         """Call the store."""
         ttl, idle = self.lifetime
         return store.rotate(
-            self.token, data=self.data, subject=self.subject, ttl=ttl, idle=idle, if_version=self.if_version
+            self.token,
+            data=self.data,
+            subject=self.subject,
+            ttl=ttl,
+            idle=idle,
+            if_version=self.if_version,
+            max_sessions=self.max_sessions,
         )
 
 

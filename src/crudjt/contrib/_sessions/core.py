@@ -103,6 +103,7 @@ class Left(msgspec.Struct, frozen=True):
         touches: limits are to be renewed even if the data is unchanged.
         sets: keys were set or removed, so that other bytes mean other data.
         keeps_empty: a session without data and subject is stored all the same; otherwise it ends, or does not begin.
+        max_sessions: how many sessions a user may have after a login, which ends the oldest; ``None`` for any number.
 
     """
 
@@ -116,6 +117,12 @@ class Left(msgspec.Struct, frozen=True):
     touches: bool = False
     sets: bool = False
     keeps_empty: bool = False
+    max_sessions: int | None = None
+
+    @property
+    def room(self) -> int | None:
+        """How many sessions the user may have with one that begins."""
+        return None if self.subject is None else self.max_sessions
 
     @property
     def is_empty(self) -> bool:
@@ -173,7 +180,7 @@ def _begin(left: Left, data: Data, *, otherwise: Literal["keep", "forget"] = "ke
         logger.warning("session data was set after the response had begun; no cookie can be sent, so it is not stored")
         return Done(otherwise, None, merged)
     stored, after = storable(data)
-    token = yield Create(stored, left.subject, lifetime)
+    token = yield Create(stored, left.subject, lifetime, left.room)
     return Done("set", Held(token, None, left.subject, 1, after), merged)
 
 
@@ -192,7 +199,7 @@ def _replace(held: Held, left: Left) -> Steps:
         return (yield from _end(held))
     stored, after = storable(left.data)
     try:
-        token = yield Rotate(held.token, stored, left.subject, lifetime, None)
+        token = yield Rotate(held.token, stored, left.subject, lifetime, None, left.room)
     except CrudjtError:  # data that is refused, or a full disk: the logout holds all the same
         yield Delete(held.token)
         raise
@@ -214,7 +221,7 @@ def _rotate(held: Held, left: Left) -> Steps:
     def rotation(wanted: Data, stored: Data, version: int) -> Call:
         lifetime = left.lifetime(wanted, None if left.login else held) if left.login or changed else Lifetime()
         data, expected = (stored, version) if changed else (None, None)
-        return Rotate(held.token, data, subject, lifetime, expected)
+        return Rotate(held.token, data, subject, lifetime, expected, left.room if left.login else None)
 
     token, wanted, after, version = yield from _merged(held, left, stored, after, rotation)
     if token is None:

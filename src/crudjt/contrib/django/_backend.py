@@ -14,7 +14,7 @@ from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, MAX_DATA_BYTES, remaining, shortest
 from crudjt.contrib.django._async_backend import MISSING, AsyncSessionBase
 from crudjt.contrib.django._middleware import BEGINS, ENDS, LOGINS, called_by, note_current
-from crudjt.contrib.django._store import get_store, timeout_of
+from crudjt.contrib.django._store import get_store, max_sessions_of_user, timeout_of
 
 _LOGIN_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
 
@@ -249,6 +249,7 @@ class SessionStore(AsyncSessionBase):
             touches=touches,
             sets=self._modified,
             keeps_empty=True,
+            max_sessions=max_sessions_of_user(),
         )
 
     def _run(self, steps: Steps) -> Done:

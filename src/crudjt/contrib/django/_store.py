@@ -14,7 +14,7 @@ from django.core.signals import setting_changed
 
 import crudjt
 from crudjt._core.process_guard import guard, own_memory, renew
-from crudjt.contrib._settings import MAX_DATA_BYTES, OPEN, PREFIX, open_configured, timeout
+from crudjt.contrib._settings import MAX_DATA_BYTES, MAX_SESSIONS, OPEN, PREFIX, max_sessions, open_configured, timeout
 
 LOCATION = f"{PREFIX}LOCATION"
 
@@ -43,6 +43,7 @@ _opening = _Opening()
 _open: list[crudjt.Store] = []
 _tests_of_open = [0]  # what `tests` returned when the store was opened
 _timeouts: dict[str, float | None] = {}  # those that were looked up
+_max_sessions: dict[str, int | None] = {}  # as well
 _overrides = [0]  # how many tests in force have set the location
 
 
@@ -62,6 +63,20 @@ def timeout_of(name: str) -> float | None:
         return _timeouts[name]
     except KeyError:
         value = _timeouts[name] = timeout(setting, name)
+        return value
+
+
+def max_sessions_of_user() -> int | None:
+    """Return how many sessions a user may have, ``None`` for any number. It is looked up once, as the timeouts are.
+
+    Raises:
+        InvalidParameter: it is not a whole number, at least 1.
+
+    """
+    try:
+        return _max_sessions[MAX_SESSIONS]
+    except KeyError:
+        value = _max_sessions[MAX_SESSIONS] = max_sessions(setting)
         return value
 
 
@@ -125,6 +140,7 @@ def _close() -> None:
 def _forget(*, setting: str, enter: bool, **_: object) -> None:
     """Close the store when a test overrides its settings; the next call opens the one that they describe then."""
     _timeouts.pop(setting, None)
+    _max_sessions.pop(setting, None)
     if setting in OPEN:
         with _opening:
             _overrides[0] += (1 if enter else -1) if setting == LOCATION else 0

@@ -13,6 +13,7 @@ from crudjt.contrib._settings import (
     PREFIX,
     check_configured,
     location,
+    max_sessions,
     open_existing,
     timeout,
     unknown,
@@ -26,7 +27,8 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
     """Report settings that are missing, wrong or misspelled. No value is in a message, and no store is made.
 
     E001: no store can be opened with the settings, for instance because there is no secret key. E002: a timeout is not
-    a number of seconds. W001: a name begins with ``CRUDJT_`` and means nothing. W002: this is not the session engine.
+    a number of seconds. E003: the number of sessions of a user is no whole number. W001: a name begins with
+    ``CRUDJT_`` and means nothing. W002: this is not the session engine.
     """
     found: list[CheckMessage] = []
     try:
@@ -37,6 +39,10 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
             hint = "Set CRUDJT_SECRET_KEY to what `crudjt keygen` prints, in the settings or in the environment."
         found.append(Error(str(error), hint=hint, id="crudjt.E001"))
     found += filter(None, map(_wrong_timeout, (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT)))
+    try:
+        max_sessions(setting)
+    except crudjt.InvalidParameter as error:
+        found.append(Error(str(error), id="crudjt.E003"))
     found += [Warning(f"{problem[0].upper()}{problem[1:]}", id="crudjt.W001") for problem in unknown(dir(settings))]
     if settings.SESSION_ENGINE != ENGINE:
         found.append(Warning("The session engine is another", hint=f"SESSION_ENGINE = {ENGINE!r}", id="crudjt.W002"))
