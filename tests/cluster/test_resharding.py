@@ -4,9 +4,10 @@ import pytest
 
 import crudjt
 from tests.support.cluster_contents import contents, slot_of_session
+from tests.support.processes import eventually
 from tests.support.session_load import Load
 from tests.support.stores import read
-from tests.support.valkey_servers import Cluster
+from tests.support.valkey_servers import FAILOVER, Cluster
 from tests.support.valkey_stores import OpenOn
 
 pytestmark = pytest.mark.slow
@@ -54,3 +55,42 @@ def test_sessions_of_a_slot_that_is_half_moved_are_used(cluster: Cluster, open_o
         assert store.delete(tokens[0])
     assert store.peek(tokens[0]) is None
     assert store.revoke("ada") == 3
+
+
+@pytest.mark.parametrize("dies", ["source", "target"])
+def test_a_failover_in_the_middle_of_a_slot_that_moves_hides_and_loses_no_session(
+    cluster: Cluster, open_on: OpenOn, namespace: str, dies: str
+) -> None:
+    """Valkey tells its replicas of the move, so what takes over goes on with it; Redis does not."""
+    store = open_on(cluster, timeout=1.0, endings="interval")
+    tokens = store.create_many([{"n": number} for number in range(6)], subject="ada")
+    slot = slot_of_session(read(store, tokens[0]))
+    source = cluster.owner(slot)
+    target = next(node for node in cluster.primaries() if node is not source)
+    cluster.begin_move(slot, source, target)
+    cluster.move_keys(slot, source, target, 3, b"s")
+    cluster.heal()  # the replicas have what there is
+    dead = source if dies == "source" else target
+    dead.kill()
+    successor = cluster.wait_for_failover(dead)
+    source, target = (successor if node is dead else node for node in (source, target))
+    assert eventually(lambda: answers(store, tokens), FAILOVER)
+    assert [session and session.data["n"] for session in store.read_many(tokens)] == list(range(6))
+    for number, token in enumerate(tokens):
+        assert store.update(token, {"n": -number})
+    cluster.end_move(slot, source, target)
+    cluster.heal()
+    assert [session and session.data["n"] for session in store.read_many(tokens)] == [-n for n in range(6)]
+    assert store.delete(tokens[0])
+    assert store.revoke("ada") == 5
+    found = contents(cluster, namespace)
+    assert found.differences() == []
+    assert not found.sessions
+
+
+def answers(store: crudjt.Store, tokens: list[str]) -> bool:
+    """Tell whether the store can tell of all sessions."""
+    try:
+        return bool(store.read_many(tokens))
+    except crudjt.StoreUnavailable:
+        return False

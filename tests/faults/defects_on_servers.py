@@ -4,9 +4,10 @@ Those of the commit script change its text, since it runs in the server.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
-from crudjt._backends.valkey.requests import LOST, Ask, Script, Steps
+from crudjt._backends.valkey.connections import Connections
+from crudjt._backends.valkey.requests import LOST, Ask, Reply, Script, Steps
 from crudjt._backends.valkey.scripts import COMMIT, FIELDS, REPLACE_ONE
 from crudjt._backends.valkey.steps import changing, records
 from crudjt._backends.valkey.steps.fetched import Conflict, Fetched, Outcome
@@ -89,6 +90,22 @@ def index_written_outside_of_the_script() -> None:
 
 def acknowledgements_ignored() -> None:
     replace(Records, "_require_acknowledged", lambda *_arguments: None)
+
+
+def wait_sent_to_another_node() -> None:
+    def replies(
+        original: Callable[..., tuple[list[Reply], bool]], self: Connections, asks: Sequence[Ask], deadline: float
+    ) -> tuple[list[Reply], bool]:
+        wanted = max((ask.replicas for ask in asks), default=0)
+        if not wanted:
+            return original(self, asks, deadline)
+        found, lost = original(self, [ask._replace(replicas=0) for ask in asks], deadline)
+        owner = self.topology.owner(asks[0].key or b"")
+        other = next(node for node in self.topology.primaries if node != owner)
+        [waited], _ = original(self, [Ask(None, (b"WAIT", wanted, 100), node=other)], deadline)
+        return [reply._replace(acknowledged=cast("int", waited.value)) for reply in found], lost
+
+    around(Connections, "_replies", replies)
 
 
 def lost_answer_sent_again_as_new() -> None:

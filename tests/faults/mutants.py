@@ -118,6 +118,7 @@ MUTANTS = [
         "acknowledgements of replicas are ignored",
         defects_on_servers.acknowledgements_ignored, servers.run, 1, quick=True,
     ),
+    Mutant("WAIT is sent to another node", defects_on_servers.wait_sent_to_another_node, servers.run_on_shards, 1),
     Mutant(
         "an ending of nothing does not write",
         defects_on_servers.ending_of_nothing_does_not_write, servers.run, 2, quick=True,

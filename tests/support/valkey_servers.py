@@ -402,20 +402,24 @@ class Cluster(Servers):
 
         It gets a function that moves so many keys (``None`` for all) whose name has some bytes behind the braces.
         """
-        primaries = self.primaries()
+        self.begin_move(slot, source, target)
+        yield lambda count, kind: self.move_keys(slot, source, target, count, kind)
+        self.end_move(slot, source, target)
+
+    def begin_move(self, slot: int, source: Node, target: Node) -> None:
         target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
 
-        def move_keys(count: int | None, kind: bytes) -> None:
-            keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10_000)
-            keys = [key for key in keys if key.partition(b"}")[2].startswith(kind)][:count]
-            for key in keys:
-                source.ask("MIGRATE", HOST, target.port, key, 0, 5000)
+    def move_keys(self, slot: int, source: Node, target: Node, count: int | None, kind: bytes) -> None:
+        keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10_000)
+        for key in [key for key in keys if key.partition(b"}")[2].startswith(kind)][:count]:
+            source.ask("MIGRATE", HOST, target.port, key, 0, 5000)
 
-        yield move_keys
+    def end_move(self, slot: int, source: Node, target: Node) -> None:
+        """Move the other keys of a slot, and have every primary know where it is."""
         while source.ask("CLUSTER", "COUNTKEYSINSLOT", slot):
-            move_keys(None, b"")
-        for node in [target, source, *(each for each in primaries if each not in (source, target))]:
+            self.move_keys(slot, source, target, None, b"")
+        for node in [target, source, *(each for each in self.primaries() if each not in (source, target))]:
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
 
     def move_slot(self, slot: int, source: Node, target: Node) -> None:

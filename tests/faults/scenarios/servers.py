@@ -1,12 +1,14 @@
 """One promise after another, on a server that is full, that cannot reach its replica, or that meets a new key."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import crudjt
 from tests.faults.tally import Tally, Violation
+from tests.support.cluster_contents import slot_of_session
 from tests.support.processes import eventually
-from tests.support.valkey_servers import ENGINES, SingleServer
+from tests.support.valkey_servers import ENGINES, Cluster, Node, SingleServer
 from tests.support.valkey_stores import SINGLE
 
 TIMEOUT = 0.4  # seconds
@@ -90,6 +92,37 @@ def _is_acknowledged(call: Callable[[], object]) -> bool:
     except crudjt.StoreUnavailable:
         return False
     return True
+
+
+def run_on_shards(_seed: int, rounds: int, directory: Path) -> Tally:
+    """Check as often that the replicas of another shard acknowledge nothing for one whose replica is silent."""
+    tally = Tally()
+    key = crudjt.generate_secret_key()
+    with (
+        Cluster(directory / "c", primaries=2, replicas=1) as cluster,
+        crudjt.open(cluster.url("shards"), secret_key=key) as store,
+    ):
+        silent, answering = cluster.primaries()
+        [replica] = cluster.replicas(silent)
+        for _ in range(rounds):
+            here, there = _create_on(store, cluster, silent), _create_on(store, cluster, answering)
+            replica.pause()
+            tally.faults += 1
+            kept = not _is_acknowledged(partial(store.delete, here))
+            others = _is_acknowledged(partial(store.delete, there))
+            replica.resume()
+            tally.operations += 2
+            require("the replicas of one shard acknowledge nothing of another", kept)
+            require("a shard acknowledges its endings while the replica of another is silent", others)
+    return tally
+
+
+def _create_on(store: crudjt.Store, cluster: Cluster, node: Node) -> str:
+    while True:
+        token = store.create({})
+        session = store.peek(token)
+        if session is not None and cluster.owner(slot_of_session(session)) is node:
+            return token
 
 
 def new_key(directory: Path, engine: str, tally: Tally) -> None:
