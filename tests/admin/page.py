@@ -21,7 +21,7 @@ class Page:
         self.store = crudjt.aio.wrap(store)
         self.access = SignedIn(self.store, access_tokens, local="alice", secure=False)
         self.options = {"read_only": False, "show_data": False, **options}
-        self._app = assembled(self.store, self.access, **self.options)
+        self._app = assembled(self.store, store, self.access, **self.options)
 
     def client(self) -> TestClient:
         """Return a client that is not signed in."""

@@ -134,6 +134,10 @@ def test_every_page_fits_and_is_accessible_by_day_and_by_night(
     ):
         page.goto(address)
         look(name)
+    page.goto("/keys")
+    page.get_by_role("button", name="Count").click()
+    expect(page.get_by_text("makes the new sessions")).to_be_visible(timeout=MILLISECONDS)
+    look("keys")
     page.goto("/sessions")
     page.get_by_label("Subject, handle or token").fill("bob")
     page.get_by_role("button", name="Search").click()

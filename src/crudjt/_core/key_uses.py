@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
-from crudjt._core.clock import NS_PER_MS, Clock
+from crudjt._core.clock import NS_PER_MS, Clock, utc
 from crudjt._core.keyring import Key, Keyring
 from crudjt._core.lookup import opens
 from crudjt._core.record import DamagedRecord, read_header
@@ -27,6 +28,27 @@ class KeyUse:
     sessions: int = 0
     endless: int = 0
     ends_ms: int = 0
+
+    def verdict(self) -> str:
+        """Return in words what the key is for now, and when it can be dropped."""
+        if self.fingerprint is None:
+            return "of keys that were not given here"
+        if self.is_newest:
+            return "makes the new sessions"
+        if not self.sessions:
+            return "can be dropped now"
+        if self.endless:
+            return f"cannot be dropped: {self.endless} have no lifetime (ttl), and end when they are rotated or ended"
+        return f"can be dropped at {utc(self.ends_ms).isoformat().replace('+00:00', 'Z')}"
+
+
+@runtime_checkable
+class HasKeys(Protocol):
+    """A store that has its secret keys: any but that of a server of crudjt."""
+
+    def key_uses(self) -> list[KeyUse]:
+        """Look at all live sessions, and return the uses of the keys."""
+        ...
 
 
 def key_uses(keyring: Keyring, records: Iterable[tuple[bytes, bytes]], clock: Clock) -> list[KeyUse]:

@@ -10,9 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from crudjt._core.key_uses import HasKeys
 from crudjt.admin.access import Access, Authorize, Mounted, SignedIn
 from crudjt.admin.ending import Ending
 from crudjt.admin.guard import Guard, Headers
+from crudjt.admin.keys import Keys
 from crudjt.admin.listing import Sessions
 from crudjt.admin.overview import Overview
 from crudjt.admin.pages import HERE, Pages
@@ -57,12 +59,13 @@ def app(
         )
     if not isinstance(store, (Store, AsyncStore)):
         raise InvalidType("store", f"store must be an open store, not {type(store).__name__}")
-    return assembled(wrap(store), Mounted(authorize), read_only=read_only, show_data=show_data)
+    return assembled(wrap(store), store, Mounted(authorize), read_only=read_only, show_data=show_data)
 
 
-def assembled(store: AsyncStore, access: Access, *, read_only: bool, show_data: bool) -> Starlette:
-    """Return the application for some way of access."""
-    pages = Pages(store.location, signs_in=access.signs_in, read_only=read_only)
+def assembled(store: AsyncStore, keyed: object, access: Access, *, read_only: bool, show_data: bool) -> Starlette:
+    """Return the application for some way of access; `keyed` is the store again, for its keys if it has them."""
+    has_keys = isinstance(keyed, HasKeys)
+    pages = Pages(store.location, signs_in=access.signs_in, read_only=read_only, has_keys=has_keys)
     guard = Guard(access, pages, read_only=read_only)
     overview = Overview(Pulse(store), access, pages)
     sessions = Sessions(store, pages, show_data=show_data)
@@ -80,6 +83,10 @@ def assembled(store: AsyncStore, access: Access, *, read_only: bool, show_data: 
         Route("/sessions/{id}/end", guard.changing(ending.confirm_one)),
         Route("/sessions/{id}/end", guard.changing(ending.one), methods=["POST"]),
     ]
+    if isinstance(keyed, HasKeys):
+        keys = Keys(keyed, pages)
+        routes.append(Route("/keys", guard.protected(keys.ask)))
+        routes.append(Route("/keys", guard.protected(keys.count), methods=["POST"]))
     if isinstance(access, SignedIn):
         routes += SigningIn(access, guard, pages).routes()
 

@@ -13,13 +13,14 @@ HERE = Path(__file__).parent
 class Pages:
     """Renders the pages, each with what all of them have."""
 
-    def __init__(self, location: str, *, signs_in: bool, read_only: bool) -> None:
+    def __init__(self, location: str, *, signs_in: bool, read_only: bool, has_keys: bool) -> None:
         """Take what every page shows.
 
         Args:
             location: the location of the store.
             signs_in: whether to offer to sign out.
             read_only: whether to leave out what ends sessions.
+            has_keys: whether to link to the page of the secret keys.
 
         """
         self._environment = Environment(
@@ -29,7 +30,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._always = {"location": location, "signs_in": signs_in, "read_only": read_only}
+        self._always = {"location": location, "signs_in": signs_in, "read_only": read_only, "has_keys": has_keys}
 
     def show(self, request: Request, name: str, *, status: int = 200, **context: Any) -> HTMLResponse:
         """Return a page.

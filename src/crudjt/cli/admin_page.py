@@ -63,10 +63,9 @@ def serve_page(
         raise InvalidParameter("listen", "listen must be HOST:PORT, not a Unix socket")
     scheme = "http" if tls_cert is None else "https"
     with settings.open() as store, _bound(address) as listening:
-        access = SignedIn(
-            crudjt.aio.wrap(store), tokens, local=f"{getpass.getuser()} at the terminal", secure=tls_cert is not None
-        )
-        page: ASGIApp = assembled(crudjt.aio.wrap(store), access, read_only=read_only, show_data=show_data)
+        shared, operator = crudjt.aio.wrap(store), f"{getpass.getuser()} at the terminal"
+        access = SignedIn(shared, tokens, local=operator, secure=tls_cert is not None)
+        page: ASGIApp = assembled(shared, store, access, read_only=read_only, show_data=show_data)
         if address.stays_on_host:  # else a name that a page elsewhere points here would be answered
             page = TrustedHostMiddleware(page, _LOCAL_NAMES)
         config = uvicorn.Config(

@@ -1,20 +1,14 @@
 """The command `keys`."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import click
-import msgspec
 
 from crudjt._core.clock import utc
-from crudjt._core.key_uses import KeyUse
+from crudjt._core.key_uses import HasKeys, KeyUse
 from crudjt.cli.context import Settings
 from crudjt.cli.options import json_option
 from crudjt.cli.progress import progress
-
-
-@runtime_checkable
-class _HasKeys(Protocol):
-    def key_uses(self) -> list[KeyUse]: ...
 
 
 @click.command()
@@ -26,24 +20,12 @@ def keys(settings: Settings) -> None:
     One key a line, oldest first, with tabs between: its fingerprint, its sessions, and when it can be dropped.
     """
     with settings.open() as store, progress("Looking"):
-        if not isinstance(store, _HasKeys):
+        if not isinstance(store, HasKeys):
             raise click.UsageError("this command needs the secret keys; run it where the server has its store")
         uses = store.key_uses()
     for use in uses:
         if use.fingerprint is not None or use.sessions:
-            settings.show(_document(use), f"{use.fingerprint or 'unknown'}\t{use.sessions}\t{_verdict(use)}")
-
-
-def _verdict(use: KeyUse) -> str:
-    if use.fingerprint is None:
-        return "of keys that were not given here"
-    if use.is_newest:
-        return "makes the new sessions"
-    if not use.sessions:
-        return "can be dropped now"
-    if use.endless:
-        return f"cannot be dropped: {use.endless} have no lifetime (ttl), and end when they are rotated or ended"
-    return f"can be dropped at {msgspec.to_builtins(utc(use.ends_ms))}"
+            settings.show(_document(use), f"{use.fingerprint or 'unknown'}\t{use.sessions}\t{use.verdict()}")
 
 
 def _document(use: KeyUse) -> dict[str, Any]:
