@@ -201,6 +201,23 @@ def test_a_session_that_is_emptied_ends_and_its_cookie_goes(
     assert store.stats().sessions == 0
 
 
+def test_a_cookie_is_removed_with_its_attributes(store: crudjt.Store) -> None:
+    """A browser keeps one whose path, domain or partition differs, and takes no removal that lacks `Secure`."""
+    app = application(
+        store,
+        SESSION_COOKIE_NAME="sid",
+        SESSION_COOKIE_DOMAIN="example.org",
+        SESSION_COOKIE_PATH="/shop",
+        SESSION_COOKIE_PARTITIONED=True,
+    )
+    client = app.test_client(use_cookies=False)
+    given = cookie_set(client.get("/set/name/Ada"))
+    removed = cookie_set(client.get("/clear", headers={"Cookie": f"sid={given.pop('sid')}"}))
+    assert (removed.pop("sid"), removed.pop("max-age")) == ("", "0")
+    del removed["expires"]
+    assert removed == given
+
+
 def test_rotate_gives_a_new_token_to_the_same_data_and_kills_the_old_one(app: Flask, client: FlaskClient) -> None:
     client.get("/set/name/Ada")
     old = token_of(client)
@@ -625,11 +642,16 @@ def test_without_a_key_of_the_user_the_application_assigns_the_subject(store: cr
     assert [each.data for each in store.sessions("ada")] == [{"cart": "8"}]
 
 
-def test_a_lifetime_that_another_request_sets_is_not_undone(app: Flask, late: Any, store: crudjt.Store) -> None:
+def test_a_lifetime_that_another_request_sets_is_not_undone(
+    app: Flask, late: Any, store: crudjt.Store, clock: FakeClock
+) -> None:
     other = with_cookie(app, token_of(late.client))
     late.meanwhile = lambda: other.get("/permanent/theirs/1")
     late.client.get("/late")
     assert late.client.get("/show").json == {"name": "Ada", "mine": 1, "theirs": "1", "_permanent": True}
-    stored = store.peek(token_of(late.client))
-    assert stored is not None
-    assert stored.expires_in == LIFETIME
+    for _ in range(2):  # it lives on while it is used
+        stored = store.peek(token_of(late.client))
+        assert stored is not None
+        assert (stored.expires_in, stored.version) == (LIFETIME, 3)  # each request has written once
+        clock.advance(LIFETIME - 1)
+        assert late.client.get("/show").json

@@ -90,10 +90,11 @@ def own(before: bytes, mine: Mapping[Any, Any]) -> dict[Any, Any]:
 def adopt(data: dict[Any, Any], merged: Mapping[Any, Any]) -> None:
     """Change data in place to the merged data. Values that no other request changed stay the same objects.
 
-    It writes past the methods of a subclass: what comes from the store is no change by this request.
+    Keys get the order that they are stored in: in another one, equal data would look changed. It writes past the
+    methods of a subclass: what comes from the store is no change by this request.
     """
-    for key in data.keys() - merged.keys():
-        dict[Any, Any].__delitem__(data, key)
-    for key, value in merged.items():
-        if key not in data or packed(data[key]) != packed(value):
-            dict[Any, Any].__setitem__(data, key, value)
+    adopted = {
+        key: data[key] if key in data and packed(data[key]) == packed(value) else value for key, value in merged.items()
+    }
+    dict[Any, Any].clear(data)
+    dict[Any, Any].update(data, adopted)
