@@ -1,5 +1,6 @@
 """crudjt: an encrypted, file-backed token store for stateful sessions that every process opens directly."""
 
+from crudjt._core.events import Event
 from crudjt._core.keyring import generate_secret_key
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
@@ -37,6 +38,7 @@ __all__ = [
     "CrudjtError",
     "DataMismatch",
     "DataTooLarge",
+    "Event",
     "InvalidParameter",
     "InvalidType",
     "KeepType",

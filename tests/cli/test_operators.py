@@ -3,15 +3,18 @@
 import json
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import crudjt
-from tests.cli.shell import TOKEN, UNKNOWN, Command
+from tests.cli.shell import TOKEN, UNKNOWN, Command, Shell
 from tests.support.stores import read
 
 
@@ -199,3 +202,31 @@ def test_the_shell_completes_commands_and_options(words: str, expected: str) -> 
         env=environment, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert result.stdout.splitlines() == [expected]
+
+
+def test_events_are_printed_and_can_be_gone_on_behind(command: Command, live: crudjt.Store) -> None:
+    token = live.create({"secret": 1}, subject="alice")
+    handle = read(live, token).id
+    live.delete(token)
+    lines = [line.split("\t")[1:] for line in command("events").stdout.splitlines()]
+    assert lines == [["begun", handle, "alice"], ["ended", handle, "alice"]]
+    first, second = map(json.loads, command("events", "--json").stdout.splitlines())
+    assert (first["kind"], first["exact"], second["exact"]) == ("begun", True, False)
+    assert json.loads(command("events", "--json", "--after", first["position"]).stdout) == second
+    result = command("events", "--after", token)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert token not in result.stderr
+
+
+@pytest.mark.slow
+def test_events_are_followed_until_the_command_is_interrupted(shell: Shell) -> None:
+    assert shell("init").returncode == 0
+    with shell.start("events", "--follow", "--json") as process:
+        assert process.stdout is not None
+        deadline = time.monotonic() + 60
+        while not select.select([process.stdout], [], [], 0.2)[0] and time.monotonic() < deadline:
+            shell("create", "{}", "--subject", "alice")
+        assert json.loads(process.stdout.readline())["subject"] == "alice"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130

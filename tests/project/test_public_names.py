@@ -19,6 +19,7 @@ NAMES = {
     "CrudjtError",
     "DataMismatch",
     "DataTooLarge",
+    "Event",
     "InvalidParameter",
     "InvalidType",
     "KEEP",
@@ -64,11 +65,11 @@ def test_open_is_called_so() -> None:
 
 
 def test_the_public_methods_of_store_are_these() -> None:
-    assert public(crudjt.Store) == SIGNATURES.keys() | PROPERTIES | {"asynchronous", "typed"}
+    assert public(crudjt.Store) == SIGNATURES.keys() | PROPERTIES | {"asynchronous", "events", "typed"}
 
 
 def test_an_asynchronous_store_has_the_same() -> None:
-    assert public(crudjt.AsyncStore) == SIGNATURES.keys() | PROPERTIES | {"typed"}
+    assert public(crudjt.AsyncStore) == SIGNATURES.keys() | PROPERTIES | {"events", "typed"}
 
 
 @pytest.mark.parametrize("name", SIGNATURES)

@@ -170,6 +170,8 @@ def test_random_bytes_get_an_answer_or_an_error_of_ours(store: crudjt.Store, nam
                 current.append(value)
             else:
                 setattr(request, field.name, value)
+    if name == "Events":
+        request.ClearField("follow")  # or it does not end
     with suppress(crudjt.InvalidParameter):
         call(store, name, request)
 

@@ -27,6 +27,16 @@ def awaitable(future: "Future[Result]") -> Awaitable[Result]:
     return _in_trio(future) if runs_trio() else asyncio.wrap_future(future)
 
 
+async def sleep(seconds: float) -> None:
+    """Wait for some time."""
+    if not runs_trio():
+        await asyncio.sleep(seconds)
+        return
+    import trio  # noqa: PLC0415 - as above
+
+    await trio.sleep(seconds)
+
+
 async def finish(work: Coroutine[Any, Any, object]) -> None:
     """Carry work out to its end, also if the caller is cancelled while it runs."""
     if not runs_trio():

@@ -1,12 +1,12 @@
 """Threads in which an `AsyncStore` makes calls that may wait."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
-from crudjt._core.event_loops import awaitable
+from crudjt._core.event_loops import awaitable, sleep
 from crudjt.errors import StoreClosed
 
 Result = TypeVar("Result")
@@ -54,6 +54,21 @@ class ThreadPools:
                 if self.closing:
                     raise StoreClosed
                 yield item
+
+    async def flatten(self, lists: Iterator[list[Result]], pause: float) -> AsyncGenerator[Result, None]:
+        """Yield the items of lists, each of which a thread fetches; wait for some seconds after an empty one.
+
+        Not counted as a long call, which would send each write to a thread.
+        """
+
+        def step() -> list[Result] | None:
+            return next(lists, None)
+
+        while (items := await awaitable(self.submit(step))) is not None:
+            for item in items:
+                yield item
+            if not items:
+                await sleep(pause)
 
     async def close(self, then: Callable[[], None]) -> None:
         """Wait for the calls that run, then make the call that closes the store. No other call is made after this."""

@@ -7,12 +7,14 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
+from crudjt._core.events import NO_EVENTS, Event, checked_position
 from crudjt._core.listing import Page
 from crudjt._core.models import Data, Migrate
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 from crudjt.base.async_typed import AsyncTypedStore
+from crudjt.errors import StoreInaccessible
 
 NOT_PICKLED = "a store cannot be pickled or copied; pass on its location, and open it in each process"
 
@@ -162,6 +164,15 @@ class AsyncStore(ABC):
         """Wait for the calls that threads are running, then sync and close. Does nothing if it is closed already."""
 
     # For operators. `list` comes last, as in `Store`.
+
+    def events(self, after: str | None = None, *, follow: bool = True) -> AsyncIterator[Event]:  # noqa: ARG002 - for backends
+        """Yield what is committed to the store by any process, as an asynchronous iterator; see `Store.events`.
+
+        Without `after` it begins at its first step. A store that is called in threads has none: iterate over
+        `Store.events` in a thread of your own.
+        """
+        checked_position(after)
+        raise StoreInaccessible(self.location, NO_EVENTS)
 
     @abstractmethod
     async def count(self, subject: str | None = None) -> int:

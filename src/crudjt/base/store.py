@@ -7,6 +7,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
+from crudjt._core.events import NO_EVENTS, Event, checked_position
 from crudjt._core.listing import Page
 from crudjt._core.models import Data, Migrate
 from crudjt._core.session import Session
@@ -14,6 +15,7 @@ from crudjt._core.stats import Stats
 from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 from crudjt.base.async_store import NOT_PICKLED, AsyncStore
 from crudjt.base.typed import TypedStore
+from crudjt.errors import StoreInaccessible
 
 Writes = Literal["auto", "inline", "thread"]
 """Where an `AsyncStore` of an embedded store does its writes: on the thread of the event loop, or in another."""
@@ -281,6 +283,27 @@ class Store(ABC):
         """
 
     # For operators. `list` comes last, since it hides the type in the annotations below it.
+
+    def events(self, after: str | None = None, *, follow: bool = True) -> Iterator[Event]:  # noqa: ARG002 - for backends
+        """Yield what is committed to the store by any process, in order, as it happens.
+
+        Only stores in a directory, and servers of one, have events; they cost writers nothing. The iterator reads the
+        log: it waits for the next event, and sees it within some 0.1 s. It goes on behind an `Event.position`, also in
+        another process, as long as the log has what follows: a compaction removes older entries, and a power failure
+        may take the last ones. Then it yields an event of the kind ``"gap"``, and goes on behind it.
+
+        Args:
+            after: the `Event.position` to go on behind; ``None`` for what is committed from now on; ``"oldest"`` for
+                all that is still in the log.
+            follow: wait for more; else the iteration ends with what is committed now.
+
+        Raises:
+            StoreInaccessible: the store has no events, as one in Valkey or Redis servers, or one that is being moved.
+            InvalidParameter: `after` has not the form of a position.
+
+        """
+        checked_position(after)
+        raise StoreInaccessible(self.location, NO_EVENTS)
 
     @abstractmethod
     def count(self, subject: str | None = None) -> int:

@@ -8,6 +8,7 @@ import click
 from crudjt.cli.admin import admin
 from crudjt.cli.context import Connecting, Settings
 from crudjt.cli.errors import Commands
+from crudjt.cli.events_command import events
 from crudjt.cli.keys_command import keys
 from crudjt.cli.move import move
 from crudjt.cli.notices import warnings_of_the_library
@@ -86,6 +87,7 @@ def main(
     ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, options, new_key, moving_to)
 
 
-_ON_THE_STORE = (*SESSION_COMMANDS, *OPERATOR_COMMANDS, *STORE_COMMANDS, *TRANSFER_COMMANDS)
-for _command in (*_ON_THE_STORE, keys, move, serve, health, admin):
+_OF_SESSIONS = (*SESSION_COMMANDS, *OPERATOR_COMMANDS, events)
+_OF_STORES = (*STORE_COMMANDS, *TRANSFER_COMMANDS, keys, move, serve, health, admin)
+for _command in (*_OF_SESSIONS, *_OF_STORES):
     main.add_command(_command)

@@ -85,6 +85,12 @@ class Dispatcher:
             if call.waiting_since < latest:
                 call.context.cancel()
 
+    def end_endless(self) -> None:
+        """Cancel the calls that do not end by themselves."""
+        for call in self._calls.copy():
+            if call.endless:
+                call.context.cancel()
+
     @contextmanager
     def call(self, name: str, context: grpc.ServicerContext) -> Generator["ActiveCall"]:
         """Convert an exception in the block to the status of the call, and report the call."""
@@ -117,6 +123,7 @@ class Dispatcher:
 
         def answers(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
             with self.call(name, context) as call:
+                call.endless = method.endless
                 for response in method.call(self._store, call.argument(method, messages)):
                     with call.waiting():
                         yield response.SerializeToString()
@@ -153,6 +160,7 @@ class ActiveCall:
         self.held_bytes: int = 0  # taken from the budget, until the call ends
         self._budget = budget
         self.waiting_since: float = math.inf
+        self.endless = False
 
     @contextmanager
     def waiting(self) -> Generator[None]:

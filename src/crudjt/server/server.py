@@ -139,6 +139,7 @@ class Server:
             return
         self._stopping.set()
         self._health.say(serving=False)
+        self._dispatcher.end_endless()
         self._grpc.stop(grace).wait()
         self._pool.shutdown(cancel_futures=True)
         for each in self._unix_sockets:

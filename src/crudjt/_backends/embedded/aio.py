@@ -7,11 +7,14 @@ each lies within one method of `EmbeddedStore`; there is no ``await`` in it, so 
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from datetime import datetime
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from crudjt._backends.embedded.events import POLL_SECONDS
+from crudjt._core.events import Event
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -176,6 +179,12 @@ class AsyncEmbeddedStore(AsyncStore):
         await self._threads.close(self._store.close)
 
     # For operators
+
+    async def events(self, after: str | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
+        batches = self._store.event_batches(after, follow=follow, wait=lambda _seconds: None)
+        async with aclosing(self._threads.flatten(batches, POLL_SECONDS)) as events:
+            async for event in events:
+                yield event
 
     async def count(self, subject: str | None = None) -> int:
         return await self._threads.run_long(self._store.count, subject)

@@ -1,6 +1,7 @@
 """`EmbeddedStore`: a store in a directory, which every process of the host opens itself."""
 
 import logging
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -14,6 +15,7 @@ from crudjt._backends.embedded import remembered
 from crudjt._backends.embedded.engine import backup, known_keys, registry, sweep
 from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.events import EventLog
 from crudjt._backends.embedded.limited import within_limit
 from crudjt._backends.embedded.listing import count_alive, everything, filed_under, newest_first
 from crudjt._backends.embedded.read_cache import Cached, ReadCache
@@ -21,6 +23,7 @@ from crudjt._backends.embedded.stats import read_stats
 from crudjt._core.changes import SESSION, SUBJECT, Change, Decision, Result
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import pack, unpack
+from crudjt._core.events import Event, checked_position
 from crudjt._core.gil import in_batches
 from crudjt._core.key_uses import KeyUse, key_uses
 from crudjt._core.keyring import Key, Keyring
@@ -434,6 +437,16 @@ class EmbeddedStore(Store):
         registry.release(engine, self._options)
 
     # For operators
+
+    def events(self, after: str | None = None, *, follow: bool = True) -> Iterator[Event]:
+        return chain.from_iterable(self.event_batches(after, follow=follow))
+
+    def event_batches(
+        self, after: str | None, *, follow: bool, wait: Callable[[float], None] = time.sleep
+    ) -> Iterator[list[Event]]:
+        """Yield events in lists, for callers that wait in another way; an empty one after each wait."""
+        log = EventLog(lambda: self._engine, self._sessions.keyring, self._clock, checked_position(after))
+        return log.batches(follow=follow, wait=wait)
 
     def key_uses(self) -> list[KeyUse]:
         """Return how many live sessions each secret key has, oldest first."""

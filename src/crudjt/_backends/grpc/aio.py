@@ -2,11 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -17,13 +18,17 @@ from crudjt._backends.grpc.failures import translated
 from crudjt._backends.grpc.location import Remote
 from crudjt._backends.grpc.requests import Answer, Request
 from crudjt._core.event_loops import runs_trio
+from crudjt._core.events import Event
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import PAGE, ThreadPools, is_small, listed
 from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
-from crudjt.base import AsyncStore, Store
+from crudjt.base import AsyncStore
 from crudjt.errors import StoreClosed
+
+if TYPE_CHECKING:
+    from crudjt._backends.grpc.store import RemoteStore
 
 
 class AsyncConnection:
@@ -60,6 +65,24 @@ class AsyncConnection:
             self.require_open()  # closing raises these in running calls
             raise
 
+    async def stream(self, name: str, message: Any) -> AsyncGenerator[Any, None]:
+        """Yield the responses of a streaming method, without a time limit. Raises as `ask` does."""
+        method = self._methods()[name]
+        sent = None
+        try:
+            sent = method(message, timeout=None, metadata=self._metadata)
+            async for response in sent:
+                yield response
+        except grpc.RpcError as error:
+            self.require_open()
+            raise translated(error, self._remote.location) from error
+        except (asyncio.CancelledError, asyncio.InvalidStateError, grpc.aio.UsageError):
+            self.require_open()  # closing raises these in running calls
+            raise
+        finally:
+            if sent is not None:
+                sent.cancel()  # if the caller stops early
+
     async def close(self) -> None:
         """Disconnect permanently."""
         self.closed = True
@@ -91,12 +114,13 @@ class AsyncRemoteStore(AsyncStore):
     one that is cancelled.
     """
 
-    def __init__(self, store: Store, remote: Remote, ask: Callable[[Request[Any]], Any]) -> None:
+    def __init__(self, store: "RemoteStore", remote: Remote, ask: Callable[[Request[Any]], Any]) -> None:
         """Take a store on a server, its target, and how to ask it from a thread; use `crudjt.aio.open` instead."""
         self._store = store
         self._threads = ThreadPools()
         self._connection = AsyncConnection(remote)
         self._ask_blocking = ask
+        self._event_batches = store.event_batches
 
     @property
     def location(self) -> str:
@@ -220,6 +244,18 @@ class AsyncRemoteStore(AsyncStore):
         await self._threads.close(self._store.close)
 
     # For operators
+
+    async def events(self, after: str | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
+        if runs_trio():
+            batches = self._event_batches(after, follow=follow)
+            async with aclosing(self._threads.flatten(batches, 0)) as events:
+                async for event in events:
+                    yield event
+            return
+        async with aclosing(self._connection.stream("Events", requests.events(after, follow=follow))) as answers:
+            async for response in answers:
+                for event in responses.events(response):
+                    yield event
 
     async def count(self, subject: str | None = None) -> int:
         return await self._ask(requests.count(subject))

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from crudjt._backends.grpc import responses
 from crudjt._core.codec import pack
+from crudjt._core.events import checked_position
 from crudjt._core.gil import in_batches
 from crudjt._core.listing import Page, checked_listing
 from crudjt._core.session import Session
@@ -253,6 +254,11 @@ def list_page(
         data=wishes.data,
     )
     return Request("List", request, responses.page, streams=True)
+
+
+def events(after: str | None, *, follow: bool) -> pb.EventsRequest:
+    """Return the request of `Store.events`; `responses.events` converts each response."""
+    return pb.EventsRequest(after=checked_position(after), follow=follow)
 
 
 # To messages

@@ -1,11 +1,12 @@
 """Decode the answer of each method of a remote store."""
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast, get_args
 
-from crudjt._core.clock import NS_PER_MS, utc
+from crudjt._core.clock import EPOCH, NS_PER_MS, utc
 from crudjt._core.codec import unpack_map
+from crudjt._core.events import Event, EventKind
 from crudjt._core.listing import Page
 from crudjt._core.session import Session, new_session
 from crudjt._core.stats import Stats
@@ -99,6 +100,24 @@ def page(parts: Iterable[pb.ListResponse]) -> Page:
         if part.HasField("next"):
             following = part.next.hex()
     return Page(tuple(sessions), following)
+
+
+def events(response: pb.EventsResponse) -> list[Event]:
+    """Return the events of a response."""
+    return [_event(message) for message in response.events if message.kind in get_args(EventKind)]
+
+
+def _event(message: pb.Event) -> Event:
+    return Event(
+        cast("EventKind", message.kind),
+        message.position,
+        EPOCH + timedelta(microseconds=message.time_us) if message.HasField("time_us") else None,
+        message.exact,
+        message.id.hex() if message.HasField("id") else None,
+        message.subject if message.HasField("subject") else None,
+        message.version if message.HasField("version") else None,
+        message.previous_id.hex() if message.HasField("previous_id") else None,
+    )
 
 
 def _optional(response: Any, field: str) -> int | None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from crudjt._backends.grpc import requests, responses
 from crudjt._backends.grpc.backup import CopyWriter
 from crudjt._backends.grpc.channel import Connection
 from crudjt._backends.grpc.requests import Answer, Request
+from crudjt._core.events import Event
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -177,6 +179,16 @@ class RemoteStore(Store):
         return AsyncRemoteStore(self, self._connection.remote, self._ask)
 
     # For operators
+
+    def events(self, after: str | None = None, *, follow: bool = True) -> Iterator[Event]:
+        return chain.from_iterable(self.event_batches(after, follow=follow))
+
+    def event_batches(self, after: str | None, *, follow: bool) -> Iterator[list[Event]]:
+        """Yield events in lists, and an empty one now and then."""
+        self._connection.require_open()
+        return map(
+            responses.events, self._connection.stream("Events", requests.events(after, follow=follow), forever=True)
+        )
 
     def count(self, subject: str | None = None) -> int:
         return self._ask(requests.count(subject))

@@ -1,6 +1,7 @@
 """The service `crudjt.v1.Store`: every method of `Store`, as defined in ``proto/v1/store.proto``."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -11,15 +12,18 @@ from typing import Any
 
 from crudjt._core.clock import EPOCH, utc
 from crudjt._core.codec import pack_again, unpack_sent
+from crudjt._core.events import NO_EVENTS, Event
 from crudjt._core.session import Session, has_data
 from crudjt._core.validation import KEEP, KeepType
 from crudjt._rpc.chunking import MAX_REQUEST_DATA_BYTES, PART_BYTES, in_parts, within_one_call
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.base import Store
-from crudjt.errors import DataTooLarge, InvalidParameter
+from crudjt.errors import DataTooLarge, InvalidParameter, StoreInaccessible
 from crudjt.server.services.method import Method
 
 _MILLISECOND = timedelta(milliseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
+_QUIET_SECONDS = 1.0
 _MS_PER_SECOND = 1000
 _READ_MANY_BYTES = 8 * 1024**2  # of data that one transaction of a ReadMany may read, at most
 
@@ -161,6 +165,18 @@ def _list(store: Store, request: pb.ListRequest) -> Iterator[pb.ListResponse]:
         yield pb.ListResponse(next=bytes.fromhex(page.next))
 
 
+def _events(store: Store, request: pb.EventsRequest) -> Iterator[pb.EventsResponse]:
+    """Stream events, and now and then nothing, by which gRPC notices that the client has gone."""
+    batches = getattr(store, "event_batches", None)
+    if batches is None:
+        raise StoreInaccessible(store.location, NO_EVENTS)
+    quiet_since = time.monotonic()
+    for batch in batches(_optional(request, "after"), follow=request.follow):
+        if batch or time.monotonic() - quiet_since > _QUIET_SECONDS:
+            yield pb.EventsResponse(events=map(_event, batch))
+            quiet_since = time.monotonic()
+
+
 def _backup(store: Store, _request: pb.BackupRequest) -> Iterator[pb.BackupResponse]:
     """Stream a copy of the store, which is made in the directory for temporary files (``TMPDIR``).
 
@@ -207,6 +223,7 @@ _CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "Count": _count,
     "Find": _find,
     "List": _list,
+    "Events": _events,
     "Backup": _backup,
 }
 
@@ -218,6 +235,7 @@ METHODS = {
         _CALLS[described.name],
         described.client_streaming,
         described.server_streaming,
+        endless=described.name == "Events",
     )
     for described in pb.DESCRIPTOR.services_by_name["Store"].methods
     if described.name in _CALLS
@@ -299,6 +317,19 @@ def _message(session: Session) -> pb.Session:
         reads_left=session.reads_left,
         expires_in=session.expires_in,
         last_seen_ms=_ms(session.last_seen),
+    )
+
+
+def _event(event: Event) -> pb.Event:
+    return pb.Event(
+        kind=event.kind,
+        position=event.position,
+        time_us=None if event.time is None else (event.time - EPOCH) // _MICROSECOND,
+        exact=event.exact,
+        id=None if event.id is None else bytes.fromhex(event.id),
+        subject=event.subject,
+        version=event.version,
+        previous_id=None if event.previous_id is None else bytes.fromhex(event.previous_id),
     )
 
 

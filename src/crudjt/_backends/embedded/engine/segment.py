@@ -244,20 +244,7 @@ class SegmentReader:
 
     def entry_at(self, offset: int) -> Entry | Damage:
         """Return the entry that begins at `offset`, or what is wrong there."""
-        content = self.content
-        if offset + _ENTRY.size > len(content):
-            return Damage(offset, "the file ends inside the head of an entry")
-        length, crc, sequence = _ENTRY.unpack_from(content, offset)
-        start = offset + _LENGTH_AND_CRC_BYTES
-        if length < _SEQUENCE_BYTES or start + length > len(content):
-            return Damage(offset, "the length of an entry points past the end of the file")
-        body = content[start : start + length]
-        if crc32(body, self.header.crc_salt) != crc:
-            return Damage(offset, "the CRC of an entry does not match")
-        changes = decode_changes(body[_SEQUENCE_BYTES:])
-        if changes is None:
-            return Damage(offset, "the changes of an entry are not well-formed")
-        return Entry(offset, start + length, sequence, changes)
+        return decode_entry(self.content, offset, self.header.crc_salt)
 
     def entry_after(self, offset: int, sequence: int) -> Entry | None:
         """Return the next undamaged entry after `offset` whose sequence is at least `sequence`."""
@@ -279,6 +266,30 @@ def _end_before_zeros(content: bytes | mmap) -> int:
     while end and not (chunk := content[max(end - _CHUNK_BYTES, 0) : end].rstrip(b"\0")):
         end = max(end - _CHUNK_BYTES, 0)
     return end and max(end - _CHUNK_BYTES, 0) + len(chunk)
+
+
+def entry_bytes(content: bytes, offset: int) -> int:
+    """Return how many bytes an entry takes, from its head; more than there are if that is cut short."""
+    if offset + _ENTRY.size > len(content):
+        return _ENTRY.size
+    return _LENGTH_AND_CRC_BYTES + int(_ENTRY.unpack_from(content, offset)[0])
+
+
+def decode_entry(content: bytes | mmap, offset: int, crc_salt: int) -> Entry | Damage:
+    """Return the entry that begins at an offset of a segment's bytes, or what is wrong there."""
+    if offset + _ENTRY.size > len(content):
+        return Damage(offset, "the file ends inside the head of an entry")
+    length, crc, sequence = _ENTRY.unpack_from(content, offset)
+    start = offset + _LENGTH_AND_CRC_BYTES
+    if length < _SEQUENCE_BYTES or start + length > len(content):
+        return Damage(offset, "the length of an entry points past the end of the file")
+    body = content[start : start + length]
+    if crc32(body, crc_salt) != crc:
+        return Damage(offset, "the CRC of an entry does not match")
+    changes = decode_changes(body[_SEQUENCE_BYTES:])
+    if changes is None:
+        return Damage(offset, "the changes of an entry are not well-formed")
+    return Entry(offset, start + length, sequence, changes)
 
 
 def decode_changes(body: bytes) -> list[tuple[int, bytes, bytes]] | None:

@@ -414,6 +414,40 @@ class ListResponse(_message.Message):
     next: bytes
     def __init__(self, sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ..., next: _Optional[bytes] = ...) -> None: ...
 
+class EventsRequest(_message.Message):
+    __slots__ = ("after", "follow")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    after: str
+    follow: bool
+    def __init__(self, after: _Optional[str] = ..., follow: bool = ...) -> None: ...
+
+class EventsResponse(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("kind", "position", "time_us", "exact", "id", "subject", "version", "previous_id")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_ID_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    position: str
+    time_us: int
+    exact: bool
+    id: bytes
+    subject: str
+    version: int
+    previous_id: bytes
+    def __init__(self, kind: _Optional[str] = ..., position: _Optional[str] = ..., time_us: _Optional[int] = ..., exact: bool = ..., id: _Optional[bytes] = ..., subject: _Optional[str] = ..., version: _Optional[int] = ..., previous_id: _Optional[bytes] = ...) -> None: ...
+
 class BackupRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
