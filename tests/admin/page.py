@@ -17,11 +17,17 @@ ACCESS_TOKEN = "an-access-token-of-an-operator"
 class Page:
     """The page of a store as `crudjt admin` serves it, and clients of it."""
 
-    def __init__(self, store: crudjt.Store, access_tokens: tuple[str, ...] = (), **options: bool) -> None:
+    def __init__(
+        self,
+        store: crudjt.Store,
+        access_tokens: tuple[str, ...] = (),
+        *,
+        read_only: bool = False,
+        show_data: bool = False,
+    ) -> None:
         self.store = crudjt.aio.wrap(store)
         self.access = SignedIn(self.store, access_tokens, local="alice", secure=False)
-        self.options = {"read_only": False, "show_data": False, **options}
-        self._app = assembled(self.store, store, self.access, **self.options)
+        self._app = assembled(self.store, store, self.access, read_only=read_only, show_data=show_data)
 
     def client(self) -> TestClient:
         """Return a client that is not signed in."""

@@ -126,6 +126,9 @@ def test_every_page_fits_and_is_accessible_by_day_and_by_night(
     page.goto("/")
     expect(page.get_by_text("Live.")).to_be_visible(timeout=MILLISECONDS)
     look("overview")
+    page.get_by_role("button", name="Check the store").click()
+    expect(page.get_by_text("Nothing is wrong.")).to_be_visible(timeout=MILLISECONDS)
+    look("check")
     for name, address in (
         ("sessions", "/sessions"),
         ("session", f"/sessions/{handle}"),

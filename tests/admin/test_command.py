@@ -43,6 +43,9 @@ def test_the_link_opens_the_page_and_a_signal_ends_it_with_nothing_secret_said(
             search = Request(f"{command.base}/search", f"wanted={token}".encode(), {"Sec-Fetch-Site": "same-origin"})
             with browser.open(search, timeout=PATIENCE) as answer:
                 assert "bob" in answer.read().decode()
+            check = Request(f"{command.base}/check", b"", {"Sec-Fetch-Site": "same-origin"})
+            with browser.open(check, timeout=PATIENCE) as answer:
+                assert "2 sessions, as base and log say" in answer.read().decode()
             live = browser.open(f"{command.base}/live", timeout=PATIENCE)  # a stream does not hold the end up
             assert live.readline().startswith(b"data: ")
             code, said = command.stop(number)

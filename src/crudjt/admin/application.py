@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from crudjt._core.key_uses import HasKeys
 from crudjt.admin.access import Access, Authorize, Mounted, SignedIn
+from crudjt.admin.check import Check, Examine
 from crudjt.admin.ending import Ending
 from crudjt.admin.guard import Guard, Headers
 from crudjt.admin.keys import Keys
@@ -62,12 +63,30 @@ def app(
     return assembled(wrap(store), store, Mounted(authorize), read_only=read_only, show_data=show_data)
 
 
-def assembled(store: AsyncStore, keyed: object, access: Access, *, read_only: bool, show_data: bool) -> Starlette:
-    """Return the application for some way of access; `keyed` is the store again, for its keys if it has them."""
+def assembled(
+    store: AsyncStore,
+    keyed: object,
+    access: Access,
+    *,
+    read_only: bool,
+    show_data: bool,
+    examine: Examine | None = None,
+) -> Starlette:
+    """Return the application for some way of access.
+
+    Args:
+        store: an open store.
+        keyed: the store again, for its keys if it has them.
+        access: decides who is an operator.
+        read_only: as for `app`; as the next one.
+        show_data: whether to show the data of a session.
+        examine: checks the store as ``crudjt doctor`` does; ``None`` offers no check.
+
+    """
     has_keys = isinstance(keyed, HasKeys)
     pages = Pages(store.location, signs_in=access.signs_in, read_only=read_only, has_keys=has_keys)
     guard = Guard(access, pages, read_only=read_only)
-    overview = Overview(Pulse(store), access, pages)
+    overview = Overview(Pulse(store), access, pages, can_check=examine is not None)
     sessions = Sessions(store, pages, show_data=show_data)
     ending = Ending(store, pages)
     routes: list[Any] = [
@@ -83,6 +102,8 @@ def assembled(store: AsyncStore, keyed: object, access: Access, *, read_only: bo
         Route("/sessions/{id}/end", guard.changing(ending.confirm_one)),
         Route("/sessions/{id}/end", guard.changing(ending.one), methods=["POST"]),
     ]
+    if examine is not None:
+        routes.append(Route("/check", guard.protected(Check(examine, pages).run), methods=["POST"]))
     if isinstance(keyed, HasKeys):
         keys = Keys(keyed, pages)
         routes.append(Route("/keys", guard.protected(keys.ask)))

@@ -37,8 +37,9 @@ class Graph(NamedTuple):
 class Overview:
     """Shows the state of the store."""
 
-    def __init__(self, pulse: Pulse, access: Access, pages: Pages) -> None:
-        """Take where the counters come from, who may see them, and what shows them."""
+    def __init__(self, pulse: Pulse, access: Access, pages: Pages, *, can_check: bool) -> None:
+        """Take where the counters come from, who may see them, what shows them, and whether to offer a check."""
+        self._can_check = can_check
         self._pulse = pulse
         self._access = access
         self._pages = pages
@@ -51,6 +52,7 @@ class Overview:
             "overview",
             status=200 if beat.stats else 503,
             error=beat.error,
+            can_check=self._can_check,
             tiles=[] if beat.stats is None else tiles(self._pulse.beats),
             graph=graph(self._pulse.beats),
             concerns=[] if beat.stats is None else list(concerns(beat.stats, beat.time)),

@@ -5,8 +5,9 @@ import getpass
 import os
 import signal
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -14,6 +15,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 import crudjt.aio
+from crudjt._core.report import Report
+from crudjt._registry import examiner
 from crudjt._rpc.access_tokens import read_access_tokens
 from crudjt._rpc.listening import TcpAddress, checked_addresses
 from crudjt._rpc.tls_files import read_pair
@@ -65,7 +68,9 @@ def serve_page(
     with settings.open() as store, _bound(address) as listening:
         shared, operator = crudjt.aio.wrap(store), f"{getpass.getuser()} at the terminal"
         access = SignedIn(shared, tokens, local=operator, secure=tls_cert is not None)
-        page: ASGIApp = assembled(shared, store, access, read_only=read_only, show_data=show_data)
+        page: ASGIApp = assembled(
+            shared, store, access, read_only=read_only, show_data=show_data, examine=_examine(settings)
+        )
         if address.stays_on_host:  # else a name that a page elsewhere points here would be answered
             page = TrustedHostMiddleware(page, _LOCAL_NAMES)
         config = uvicorn.Config(
@@ -80,6 +85,17 @@ def serve_page(
         )
         place = f"{scheme}://{TcpAddress(address.host, listening.getsockname()[1])}"
         asyncio.run(_serve(_Server(config), access, listening, place))
+
+
+def _examine(settings: Settings) -> Callable[[], Report] | None:
+    check = examiner(settings.place)
+    if check is None:
+        return None
+    return partial(check, settings.place, settings.connection_options(), repair=False, progress=_show_no_progress)
+
+
+def _show_no_progress(_done: int, _total: int) -> None:
+    pass
 
 
 async def _serve(server: uvicorn.Server, access: SignedIn, listening: socket.socket, place: str) -> None:
