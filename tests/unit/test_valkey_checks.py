@@ -220,7 +220,7 @@ def test_number_of_replicas_is_the_smallest_at_open_and_at_least_one() -> None:
 
 
 def test_number_of_replicas_that_was_asked_for_is_required() -> None:
-    with pytest.raises(StoreInaccessible, match="1 replicas, and 2 must"):
+    with pytest.raises(StoreInaccessible, match="1 replica, and 2 must"):
         Cluster(A, replicas=2).inspect()
     alone = Cluster(A, replicas=0)
     alone.info[A]["connected_slaves"] = "0"

@@ -5,6 +5,7 @@ import pytest
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.steps.examining import Examination, foreign_names
 from crudjt._backends.valkey.steps.records import Durability, SealedRecords
+from crudjt.errors import StoreFailed
 from crudjt.testing import FakeClock
 from tests.support.modelled_servers import ModelledServers
 from tests.unit.test_valkey_steps import Store, consistent
@@ -89,3 +90,25 @@ def test_damaged_records_and_keys_of_other_programs_are_found(store: Store) -> N
 def test_few_foreign_keys_are_named() -> None:
     assert foreign_names({b"b", b"a\x00"}) == r"'a\x00', 'b'"
     assert foreign_names({b"%d" % number for number in range(8)}) == "'0', '1', '2', '3', '4' and 3 more"
+
+
+def test_keys_that_hold_values_of_another_type_are_named_and_the_rest_is_checked(store: Store) -> None:
+    session = next(key for key in store.servers.keys if b"}s" in key)
+    index = next(iter(store.servers.indexes))
+    wrong = {session, index}
+    store.servers.fail = lambda ask: StoreFailed("model", "WRONGTYPE") if wrong & {ask.key, *ask.args} else None
+    found = examined(store)
+    assert found.misused == wrong
+    assert found.counts["sessions"] == 8
+    assert not (found.missing | found.dangling | found.foreign)
+
+
+def test_a_damaged_record_stays_in_its_index_for_a_revocation(store: Store) -> None:
+    members = next(iter(store.servers.indexes.values()))
+    id_ = next(iter(members))
+    store.servers.keys[LAYOUT.session(id_)] = b"damaged"
+    assert examined(store).damaged == {id_}
+    assert not examined(store, mend=True).dangling
+    assert id_ in members
+    store.servers.run(store.operations.revoke("ada", None))
+    assert not examined(store).damaged

@@ -15,6 +15,7 @@ from crudjt._core.keyring import Key, Keyring, Placement
 from crudjt._core.lookup import DamageError, Found, opens
 from crudjt._core.record import (
     LIMITS,
+    MIN_RECORD_BYTES,
     NO_LIMITS_BYTES,
     NO_SUBJECT,
     RECORD_FORMAT,
@@ -308,7 +309,8 @@ class Sessions(Counter):
                 record = get(SESSION + id_)
                 if record is not None:
                     # `has_expired`, written out: the call takes 5 % of it.
-                    if 0 < unpack_expires(record)[0] <= now_ms and opens(key, id_, record):
+                    is_whole = len(record) >= MIN_RECORD_BYTES
+                    if is_whole and 0 < unpack_expires(record)[0] <= now_ms and opens(key, id_, record):
                         alive -= 1
                     changes.append((DELETE, id_, head))
         return alive + len(changes), changes

@@ -41,6 +41,11 @@ class Report:
         return all(finding.healthy for finding in self.findings)
 
 
+def counted(number: int, name: str, plural: str = "") -> str:
+    """Return a number of things for a reader; `plural` is for names that do not just get an s."""
+    return f"{number:,} {name if number == 1 else plural or name + 's'}"
+
+
 def size_text(size: int) -> str:
     """Return a number of bytes for a reader, from one MiB on in MiB."""
     return f"{size:,} bytes" if size < 1024**2 else f"{size / 1024**2:,.1f} MiB"

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from crudjt._backends.valkey.location import Assumption
+from crudjt._core.report import counted
 
 MIN_VERSION = (7, 0)
 MAX_CLOCK_DIFFERENCE = 60.0  # seconds
@@ -106,8 +107,8 @@ def too_few_replicas(connected: int, required: int) -> str | None:
     if connected >= required:
         return None
     return (
-        f"it has {connected} replicas, and {required} must acknowledge what must not be lost; start more, or pass "
-        f"replicas={connected}" + (", with which a failover loses the last changes" if not connected else "")
+        f"it has {counted(connected, 'replica')}, and {required} must acknowledge what must not be lost; start more, "
+        f"or pass replicas={connected}" + (", with which a failover loses the last changes" if not connected else "")
     )
 
 

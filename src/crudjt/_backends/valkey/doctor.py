@@ -1,6 +1,7 @@
 """The doctor of a store on servers: their settings, the manifest, each index against its sessions, and foreign keys."""
 
-from collections.abc import Mapping
+import string
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 from crudjt._backends.valkey import checks
@@ -13,10 +14,12 @@ from crudjt._backends.valkey.requests import PRIMARIES, Ask, Node, Steps
 from crudjt._backends.valkey.steps.examining import Examination, foreign_names
 from crudjt._backends.valkey.steps.records import Durability, SealedRecords
 from crudjt._backends.valkey.topology import Topology
-from crudjt._core.report import Findings, Report
+from crudjt._core.report import Findings, Report, counted
 from crudjt.errors import StoreCorrupt, StoreFormatError, StoreInaccessible
 
 _REPAIR = "run: crudjt doctor --repair"
+_NAMED = 5  # keys
+_PLAIN = frozenset(f"{string.ascii_letters}{string.digits}:{{}}_-.=".encode())
 
 
 class _Primary(NamedTuple):
@@ -53,10 +56,10 @@ def examine(servers: Servers, *, replicas: int | None, repair: bool) -> Report:
             first = Examination(records, now_ms)
             connections.run(first.examine(), per_step=True)
             mended = connections.run(first.mend(), per_step=True)
-            findings.ok(servers.location, f"mended {mended} entries of indexes")
+            findings.ok(servers.location, f"mended {counted(mended, 'entry', 'entries')} of indexes")
         examination = Examination(records, now_ms)
         connections.run(examination.examine(), per_step=True)
-        _describe(servers.location, examination, findings)
+        _describe(servers.location, records.layout, examination, findings)
     finally:
         connections.close()
     return Report(findings)
@@ -87,11 +90,11 @@ def _judge(servers: Servers, primaries: list[_Primary], replicas: int, findings:
         if (few := checks.too_few_replicas(connected, replicas)) is not None:
             faults.append(few)
         if count := checks.evicted(info):
-            faults.append(f"it has evicted {count} keys since it started, which may be sessions")
+            faults.append(f"it has evicted {counted(count, 'key')} since it started, which may be sessions")
         for text in faults:
             findings.fault(servers.location, None, f"{name}: {text}")
         if not faults:
-            findings.ok(servers.location, f"{name}: keeps sessions as it must, with {connected} replicas")
+            findings.ok(servers.location, f"{name}: keeps sessions as it must, with {counted(connected, 'replica')}")
         for text in checks.warnings(info, appendfsync, rules, min(replicas, connected)):
             findings.ok(servers.location, f"{name}: note: {text}")
 
@@ -108,29 +111,45 @@ def _check_manifest(records: SealedRecords, findings: Findings) -> Steps[bool]:
     try:
         found = decoded(records.location, cast("bytes", reply.value))
     except (StoreCorrupt, StoreFormatError) as error:
-        findings.fault(records.location, None, f"manifest: {cast('Any', error).reason}")
+        text = f"{cast('Any', error).reason}; nothing can be read without the salt in it, so restore it"
+        findings.fault(records.location, None, text)
         return False
-    findings.ok(records.location, f"manifest: whole, format {found.format}, {len(found.keys)} keys known")
+    findings.ok(records.location, f"manifest: whole, format {found.format}, {counted(len(found.keys), 'key')} known")
     return True
 
 
-def _describe(location: str, found: Examination, findings: Findings) -> None:
+def _describe(location: str, layout: Layout, found: Examination, findings: Findings) -> None:
     counts = found.counts
-    findings.ok(location, f"{counts['sessions']} sessions, {counts['with a subject']} of them with a subject")
+    findings.ok(location, f"{counted(counts['sessions'], 'session')}, {counts['with a subject']:,} with a subject")
     findings.ok(
         location,
-        f"{counts['indexes']} indexes with {counts['entries']} entries, of which {counts['expired entries']} are of "
-        "sessions that have expired",
+        f"{counted(counts['indexes'], 'index', 'indexes')} with {counted(counts['entries'], 'entry', 'entries')}, "
+        f"{counts['expired entries']:,} of them for sessions that have expired",
     )
-    for faults, text in (
-        (found.missing, f"sessions are missing in the index of their subject, so revoke does not end them; {_REPAIR}"),
-        (found.dangling, f"entries of indexes have no session of their subject; {_REPAIR}"),
-        (found.damaged, "sessions have damaged records, which raise StoreCorrupt when they are read; end them by id"),
-    ):
-        if faults:
-            findings.fault(location, None, f"{len(faults)} {text}")
-    if found.foreign:
-        names = foreign_names(found.foreign)
+    if missing := len(found.missing):
+        text = "that the index of the subject lacks, or lists with another deadline: revoke may not end what is missing"
+        findings.fault(location, None, f"{counted(missing, 'session')} {text}; {_REPAIR}")
+    if dangling := len(found.dangling):
+        text = f"{counted(dangling, 'entry', 'entries')} of indexes without a session of the subject"
+        findings.fault(location, None, f"{text}; {_REPAIR}")
+    if damaged := len(found.damaged):
         findings.fault(
-            location, None, f"{len(found.foreign)} keys are of another program ({names}); use another namespace"
+            location,
+            None,
+            f"{counted(damaged, 'record')} damaged, or of a newer version of crudjt: to read or end the session raises "
+            "StoreCorrupt; to give it up, revoke its subject, or remove its key with UNLINK: "
+            + _quoted(map(layout.session, found.damaged)),
         )
+    if misused := len(found.misused):
+        text = f"{counted(misused, 'key')} with a value of another type: another program writes here"
+        findings.fault(location, None, f"{text}; remove with UNLINK, then {_REPAIR}: {_quoted(found.misused)}")
+    if foreign := len(found.foreign):
+        text = f"{counted(foreign, 'key')} of another program ({foreign_names(found.foreign)})"
+        findings.fault(location, None, f"{text}; use another namespace")
+
+
+def _quoted(keys: Iterable[bytes]) -> str:
+    """Return some keys as valkey-cli and redis-cli take them."""
+    named = sorted(keys)
+    texts = ["".join(chr(byte) if byte in _PLAIN else f"\\x{byte:02x}" for byte in key) for key in named[:_NAMED]]
+    return ", ".join(f'"{text}"' for text in texts) + (" and others" if len(named) > _NAMED else "")

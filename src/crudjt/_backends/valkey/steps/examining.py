@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar, cast
 
 from crudjt._backends.valkey.layout import Layout
-from crudjt._backends.valkey.requests import Ask, Steps
+from crudjt._backends.valkey.requests import Ask, Reply, Steps
 from crudjt._backends.valkey.scripts import LOOK
 from crudjt._backends.valkey.steps.records import SealedRecords
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.changes import REPLACE, SESSION
 from crudjt._core.record import NO_SUBJECT, NONCE, RECORD_FORMAT, SUBJECT_TAG, expires_of
 from crudjt._core.tokens import PLACE
+from crudjt.errors import StoreFailed
 
 Item = TypeVar("Item")
 
@@ -37,6 +38,7 @@ class Examination:
         missing: sessions that the index of their subject does not list, or lists wrongly.
         dangling: entries of indexes without a session, each with the key of its index and the subject tag.
         damaged: sessions whose records cannot be records.
+        misused: keys of the store that hold values of another type.
         foreign: names of keys that are not of a store.
 
     """
@@ -47,6 +49,7 @@ class Examination:
         self.missing: set[bytes] = set()
         self.dangling: set[tuple[bytes, bytes]] = set()
         self.damaged: set[bytes] = set()
+        self.misused: set[bytes] = set()
         self.foreign: set[bytes] = set()
         self._records = records
         self._now_ms = now_ms
@@ -83,14 +86,19 @@ class Examination:
 
     def _examine_sessions(self, ids: Sequence[bytes]) -> Steps[None]:
         layout = self._records.layout
-        replies = yield [Ask(key, (b"GETRANGE", key, 0, NONCE.stop - 1)) for key in map(layout.session, ids)]
+        replies = yield from _of_right_type(
+            [Ask(key, (b"GETRANGE", key, 0, NONCE.stop - 1)) for key in map(layout.session, ids)]
+        )
         filed: list[tuple[bytes, bytes]] = []
         for id_, reply in zip(ids, replies, strict=True):
+            if reply is None:
+                self.misused.add(layout.session(id_))
+                continue
             head = cast("bytes", reply.value)
             if not head:  # it has just ended
                 continue
             self.counts["sessions"] += 1
-            if len(head) < NONCE.stop or head[0] != RECORD_FORMAT:
+            if _is_damaged(head):
                 self.damaged.add(id_)
             elif head[SUBJECT_TAG] != NO_SUBJECT:
                 filed.append((id_, layout.index(id_[PLACE], head[SUBJECT_TAG])))
@@ -108,7 +116,10 @@ class Examination:
 
     def _examine_index(self, index: bytes) -> Steps[None]:
         layout, tag = self._records.layout, self._records.layout.tag_of(index)
-        (reply,) = yield [Ask(index, (b"ZRANGE", index, 0, -1))]
+        (reply,) = yield from _of_right_type([Ask(index, (b"ZRANGE", index, 0, -1))])
+        if reply is None:
+            self.misused.add(index)
+            return
         members = cast("list[bytes]", reply.value)
         self.counts["indexes"] += 1
         self.counts["entries"] += len(members)
@@ -120,7 +131,7 @@ class Examination:
                     continue
                 if not entry.head and entry.score <= self._now_ms + _SLACK_MS:
                     self.counts["expired entries"] += 1
-                elif entry.head[SUBJECT_TAG] != tag:
+                elif entry.head[SUBJECT_TAG] != tag and not _is_damaged(entry.head):  # revoke must find damaged ones
                     self.dangling.add((index, entry.id))
 
 
@@ -134,11 +145,30 @@ def _look(layout: Layout, pairs: Sequence[tuple[bytes, bytes]]) -> Steps[list[En
     """Return ids with their entries in indexes."""
     entries: list[Entry] = []
     for page in _pages(pairs):
-        replies = yield [Ask(index, (2, layout.session(id_), index, id_), LOOK) for id_, index in page]
+        replies = yield from _of_right_type(
+            [Ask(index, (2, layout.session(id_), index, id_), LOOK) for id_, index in page]
+        )
         for (id_, _), reply in zip(page, replies, strict=True):
+            if reply is None:  # session or index: each is looked at by itself too
+                continue
             head, score, index_ms = cast("tuple[bytes, bytes | None, int]", reply.value)
             entries.append(Entry(id_, head, None if score is None else float(score), index_ms))
     return entries
+
+
+def _is_damaged(head: bytes) -> bool:
+    return 0 < len(head) < NONCE.stop or head[:1] not in (b"", bytes([RECORD_FORMAT]))
+
+
+def _of_right_type(asks: Sequence[Ask]) -> Steps[list[Reply | None]]:
+    """Return the replies to requests that change nothing, ``None`` for keys that hold values of another type."""
+    try:
+        return list((yield asks))
+    except StoreFailed:
+        middle = len(asks) // 2
+        if not middle:
+            return [None]
+    return [*(yield from _of_right_type(asks[:middle])), *(yield from _of_right_type(asks[middle:]))]
 
 
 def _pages(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
