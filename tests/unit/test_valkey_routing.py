@@ -226,3 +226,15 @@ def test_primaries_are_replied_without_a_trip(topology: Topology) -> None:
 def test_request_without_a_key_goes_to_a_primary_or_to_the_node_it_names(topology: Topology) -> None:
     assert commands(make_step(topology, Ask(None, (b"TIME",)))) == {A: [(b"TIME",)]}
     assert commands(make_step(topology, Ask(None, (b"TIME",), node=C))) == {C: [(b"TIME",)]}
+
+
+def test_a_call_that_ends_before_anything_is_sent_says_so(topology: Topology) -> None:
+    with pytest.raises(StoreUnavailable, match="the time for the call was over before anything was sent"):
+        make_step(topology, get(LOW)).result()
+
+
+def test_a_call_without_a_map_says_so() -> None:
+    step = make_step(Topology([A], clustered=True), get(LOW))
+    assert step.batches(1.0) == []
+    with pytest.raises(StoreUnavailable, match="no node of the cluster has answered"):
+        step.result()

@@ -19,6 +19,8 @@ _ASKING: Command = (b"ASKING",)
 _MAX_REDIRECTS = 4  # trips that follow a redirection at once; later ones wait for a pause
 _MIN_PAUSE = 0.005  # seconds; doubled up to the next
 _MAX_PAUSE = 0.1
+_NOT_SENT = "the time for the call was over before anything was sent; is this process short of processor time?"
+_NO_MAP = "no node of the cluster has answered"
 _NO_OWNER = "no known node has the slot of the key"
 _NO_ADDRESS = "it does not know the address of another node; set cluster-announce-ip or cluster-announce-hostname there"
 _NOT_CHECKED = "its settings could not be checked yet"
@@ -60,7 +62,7 @@ class Step:
         self._location = location
         self._replies: list[Reply | None] = [None] * len(asks)
         self._errors: dict[int, StoreError] = {}
-        self._problem = _NO_OWNER
+        self._problem = _NOT_SENT
         self._redirected: dict[int, Node] = {}
         self._with_text: set[int] = set()
         self._repeated: set[int] = set()
@@ -84,6 +86,7 @@ class Step:
             if node is None:
                 node = self._topology.any_primary() if ask.key is None else self._topology.owner(ask.key)
             if node is None:
+                self._problem = _NO_OWNER if self._topology.known else _NO_MAP
                 self._doubt()
             else:
                 groups.setdefault(node, []).append(position)
