@@ -6,9 +6,12 @@ trio is never imported here before the caller has done so; it brings sniffio, wh
 import asyncio
 import contextlib
 import sys
+from collections import deque
 from collections.abc import Awaitable, Coroutine
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 Result = TypeVar("Result")
 
@@ -22,9 +25,52 @@ def runs_trio() -> bool:
     return sniffio.current_async_library() == "trio"
 
 
+class _Arrivals:
+    """What threads have finished for an event loop, which is woken once for all that come before it looks."""
+
+    def __init__(self) -> None:
+        self._finished: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
+        self._woken = False
+
+    def arrive(self, loop: asyncio.AbstractEventLoop, waiting: "asyncio.Future[Any]", future: "Future[Any]") -> None:
+        """Note a future that is done, in any thread, and wake the loop if it has not been."""
+        self._finished.append((waiting, future))
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits
+                loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        # First: who comes from here on wakes the loop again, and who has come is in the queue.
+        self._woken = False
+        while self._finished:
+            waiting, future = self._finished.popleft()
+            if waiting.done():
+                continue
+            if future.cancelled():
+                waiting.cancel()
+            elif (error := future.exception()) is not None:
+                waiting.set_exception(error)
+            else:
+                waiting.set_result(future.result())
+
+
+_arrivals: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Arrivals]" = WeakKeyDictionary()
+
+
 def awaitable(future: "Future[Result]") -> Awaitable[Result]:
     """Return what waits for a thread. If the caller is cancelled, work that no thread has begun is not done."""
-    return _in_trio(future) if runs_trio() else asyncio.wrap_future(future)
+    if runs_trio():
+        return _in_trio(future)
+    # As `asyncio.wrap_future`, which wakes the loop for each: a system call, and a fight for the interpreter.
+    loop = asyncio.get_running_loop()
+    arrivals = _arrivals.get(loop)
+    if arrivals is None:
+        arrivals = _arrivals[loop] = _Arrivals()
+    waiting: asyncio.Future[Result] = loop.create_future()
+    waiting.add_done_callback(lambda _: future.cancel() if waiting.cancelled() else None)
+    future.add_done_callback(partial(arrivals.arrive, loop, waiting))
+    return waiting
 
 
 async def sleep(seconds: float) -> None:

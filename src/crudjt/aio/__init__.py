@@ -34,7 +34,7 @@ def open(  # noqa: A001 - as crudjt.open
         location: as for `crudjt.open`.
         writes: where the writes of an embedded store are made. "auto": on the thread of the event loop while no process
             holds the write lock or syncs, else in another thread, so that the loop does not wait. "thread": always in
-            another thread, some 90 µs slower each. "inline": always on the thread of the loop, which waits whenever a
+            another thread, some 50 µs slower each. "inline": always on the thread of the loop, which waits whenever a
             write has to wait for the disk or for another process.
         options: as for `crudjt.open`.
 
