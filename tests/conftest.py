@@ -1,6 +1,8 @@
 """What the tests share: a directory for the run, a secret key, a place for a store, a clock, and an open store."""
 
+import gc
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +17,8 @@ from tests.support.run_directory import RunDirectory
 from tests.support.valkey_stores import ServerPool
 
 # How long an example takes says how busy the machine is: a test as a whole has a time limit.
-hypothesis.settings.register_profile("crudjt", deadline=None)
+hypothesis.settings.register_profile("crudjt", deadline=None, max_examples=40)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("crudjt")
 
 _RUN = pytest.StashKey[RunDirectory]()
@@ -26,10 +29,26 @@ def pytest_configure(config: pytest.Config) -> None:
     """Put all files of this run, and of the processes that it starts, into a directory of its own."""
     if config.option.basetemp is not None:  # told by the user, or to a worker by its controller
         return
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # each of hundreds of processes would compile all it imports
+        sys.dont_write_bytecode = False
     run = config.stash[_RUN] = RunDirectory()
     config.option.basetemp = run.path / "t"  # short, since the path of a socket may have 107 characters
     os.environ["TMPDIR"] = str(run.path)
     tempfile.tempdir = None  # to be looked up again
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Take what is long for slow, so that ``-m "not slow"`` leaves it out, too."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the collected tests out of garbage collections: they stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(

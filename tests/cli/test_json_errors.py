@@ -103,6 +103,7 @@ def test_what_the_library_logs_is_a_warning_of_the_command(
     assert said(command("sweep", "--json").stderr) == [{"warning": "a compaction is postponed"}]
 
 
+@pytest.mark.slow
 def test_a_wrong_key_is_told_once(shell: Shell) -> None:
     """Not by the library, and once more by the command."""
     assert shell("create", "{}").returncode == 0

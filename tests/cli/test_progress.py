@@ -61,6 +61,7 @@ def test_a_bar_shows_the_part_that_is_done(terminal: Terminal) -> None:
         terminal.wait_for(r"  75%")
 
 
+@pytest.mark.slow
 def test_work_of_unknown_size_shows_the_time_that_it_takes(terminal: Terminal) -> None:
     with terminal.as_standard_error(), progress("Copying", after=0):
         terminal.wait_for(r"Copying .*  0 s")
@@ -82,6 +83,7 @@ def test_an_error_ends_the_bar(terminal: Terminal) -> None:
     terminal.wait_for(r"\n")
 
 
+@pytest.mark.slow
 def test_the_doctor_reports_every_file_that_it_reads(path: Path, secret_key: str) -> None:
     with crudjt.open(path, secret_key=secret_key) as store:
         store.create_many([{"text": "x" * 10_000}] * 3000)
@@ -103,6 +105,7 @@ def test_a_sweep_reports_every_session_that_it_looks_at(path: Path, secret_key: 
     assert len(looked_at) > 1
 
 
+@pytest.mark.slow
 def test_a_command_draws_on_a_terminal_only(shell: Shell, terminal: Terminal) -> None:
     assert shell("create", "{}").returncode == 0
     with (shell.home / "data" / "lock").open("rb") as lock:

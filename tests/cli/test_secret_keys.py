@@ -46,6 +46,7 @@ def test_the_made_key_lies_in_the_configuration_directory_of_the_user(
     assert (shell.home / place / "crudjt" / "secret_key").is_file()
 
 
+@pytest.mark.slow
 def test_first_runs_at_once_agree_on_one_key(shell: Shell) -> None:
     processes = [shell.start("create", f'{{"n": {n}}}') for n in range(6)]
     results = [process.communicate(timeout=60) for process in processes]

@@ -8,6 +8,7 @@ import crudjt
 from tests.cli.shell import TOKEN_COMMANDS, Command, Shell
 
 
+@pytest.mark.slow
 def test_a_hyphen_takes_a_token_or_json_from_standard_input(shell: Shell) -> None:
     """Where the list of processes shows neither."""
     token = shell("create", "-", stdin='{"user_id":\n42}\n').stdout.strip()

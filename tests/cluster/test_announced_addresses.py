@@ -1,8 +1,6 @@
 """Addresses that the nodes of a cluster announce: none, names, unknown ones, and those of other hosts."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,22 +15,35 @@ from tests.support.valkey_servers import ENGINES, SLOTS, Node
 
 pytestmark = pytest.mark.slow
 
-Start = Callable[..., Node]
+Announced = Callable[..., Node]
+
+NOTHING = {"announce_hostname": "", "announce_ip": "", "preferred_endpoint_type": "ip"}
 
 
-@pytest.fixture(params=ENGINES)
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
-    """Start a cluster of one node, which knows no address of its own."""
-    with ExitStack() as stack:
+@pytest.fixture(scope="module", params=ENGINES)
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A cluster of one node, which knows no address of its own."""
+    directory = tmp_path_factory.mktemp("announcing")
+    node = Node(directory / "node", request.param, cluster_enabled="yes", bind="127.0.0.1 ::1")
+    try:
+        node.ask("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+        assert eventually(lambda: node.info("CLUSTER", "INFO")["cluster_state"] == "ok", PATIENCE)
+        yield node
+    finally:
+        node.kill()
 
-        def one(**settings: Any) -> Node:
-            node = Node(tmp_path / "node", request.param, cluster_enabled="yes", **settings)
-            stack.callback(node.kill)
-            node.ask("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
-            assert eventually(lambda: node.info("CLUSTER", "INFO")["cluster_state"] == "ok", PATIENCE)
-            return node
 
-        yield one
+@pytest.fixture
+def announced(node: Node) -> Iterator[Announced]:
+    """Return the node once it announces what a test says."""
+
+    def announce(**settings: str) -> Node:
+        for name, value in {**NOTHING, **settings}.items():
+            node.ask("CONFIG", "SET", "cluster-" + name.replace("_", "-"), value)
+        return node
+
+    yield announce
+    announce()
 
 
 def get() -> Steps[list[Reply]]:
@@ -52,33 +63,33 @@ def read(node: Node, host: str = "127.0.0.1", **options: Any) -> Topology:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_node_without_an_address_is_the_one_that_was_asked(start: Start, host: str) -> None:
-    node = start()
+def test_node_without_an_address_is_the_one_that_was_asked(announced: Announced, host: str) -> None:
+    node = announced()
     assert read(node, host).primaries == ((host, node.port),)
 
 
-def test_names_are_used(start: Start) -> None:
-    node = start(cluster_announce_hostname="localhost", cluster_preferred_endpoint_type="hostname")
+def test_names_are_used(announced: Announced) -> None:
+    node = announced(announce_hostname="localhost", preferred_endpoint_type="hostname")
     assert read(node).primaries == (("localhost", node.port),)
 
 
-def test_node_whose_endpoint_is_unknown_is_the_one_that_was_asked(start: Start) -> None:
-    node = start(cluster_preferred_endpoint_type="unknown-endpoint")
+def test_node_whose_endpoint_is_unknown_is_the_one_that_was_asked(announced: Announced) -> None:
+    node = announced(preferred_endpoint_type="unknown-endpoint")
     assert read(node).primaries == (("127.0.0.1", node.port),)
 
 
-def test_node_that_should_have_a_name_and_has_none_is_left_out(start: Start) -> None:
-    node = start(cluster_preferred_endpoint_type="hostname")
+def test_node_that_should_have_a_name_and_has_none_is_left_out(announced: Announced) -> None:
+    node = announced(preferred_endpoint_type="hostname")
     with pytest.raises(StoreUnavailable, match="no known node has the slot"):
         read(node)
 
 
-def test_ipv6(start: Start) -> None:
-    node = start(bind="127.0.0.1 ::1", cluster_announce_ip="::1")
+def test_ipv6(announced: Announced) -> None:
+    node = announced(announce_ip="::1")
     assert read(node, "[::1]").primaries == (("::1", node.port),)
 
 
-def test_node_on_another_host_is_not_reached_in_plaintext(start: Start) -> None:
-    node = start(cluster_announce_ip="192.0.2.1")
+def test_node_on_another_host_is_not_reached_in_plaintext(announced: Announced) -> None:
+    node = announced(announce_ip="192.0.2.1")
     with pytest.raises(StoreInaccessible, match=r"192\.0\.2\.1:.* in plaintext"):
         read(node)

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 COMMIT, GET, INDEX = b"EVALSHA", b"GET", b"ZRANGE"
 TIMEOUT = 1.0
+SHORT_TIMEOUT = 0.4  # of calls that wait for it twice
 
 
 class Place(NamedTuple):
@@ -39,14 +40,24 @@ class Place(NamedTuple):
         assert found.dangling() == 0
 
 
+@pytest.fixture
+def timeout() -> float:
+    return TIMEOUT
+
+
 @pytest.fixture(params=["blocking", "asyncio"])
 def place(
-    request: pytest.FixtureRequest, server: SingleServer, namespace: str, secret_key: str, open_on: OpenOn
+    request: pytest.FixtureRequest,
+    server: SingleServer,
+    namespace: str,
+    secret_key: str,
+    open_on: OpenOn,
+    timeout: float,
 ) -> Iterator[Place]:
     direct = open_on(server, **SINGLE)
     with LossyProxy(server.node.port) as proxy:
         url = f"valkey://127.0.0.1:{proxy.port}/{namespace}"
-        options: dict[str, Any] = {"secret_key": secret_key, "timeout": TIMEOUT, **SINGLE}
+        options: dict[str, Any] = {"secret_key": secret_key, "timeout": timeout, **SINGLE}
         with closing(Loop()) as loop:
             is_blocking = request.param == "blocking"
             store = crudjt.open(url, **options) if is_blocking else DrivenStore(crudjt.aio.open(url, **options), loop)
@@ -246,6 +257,10 @@ def test_a_counted_read_of_many_counts_once(place: Place) -> None:
 
 class TestSilence:
     """The server does not reply, and the connection stays open: the call ends with its timeout."""
+
+    @pytest.fixture
+    def timeout(self) -> float:
+        return SHORT_TIMEOUT
 
     @pytest.mark.parametrize("name", ["create", "update", "rotate", "read", "delete"])
     def test_a_call_ends_in_time_and_was_carried_out_at_most_once(self, place: Place, name: str) -> None:

@@ -146,6 +146,7 @@ async def _does_not_wait(loop_goes_on: Callable[[], Awaitable[Any]], writing: "a
     assert not writing.done()
 
 
+@pytest.mark.slow
 def test_a_write_beside_one_of_another_process_is_made_in_a_thread(
     loop: Loop, store: crudjt.Store, path: Path, secret_key: str, threads: list[str]
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_write_beside_one_of_another_process_is_made_in_a_thread(
     assert threads == ["writer", "writer", "loop"]
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_process_that_was_killed_is_recovered_in_a_thread(
     loop: Loop, store: crudjt.Store, path: Path, secret_key: str, threads: list[str]
 ) -> None:

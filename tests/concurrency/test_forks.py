@@ -491,6 +491,7 @@ print("undisturbed")
 """
 
 
+@pytest.mark.slow
 def test_a_child_that_exits_normally_disturbs_nobody(path: Path, secret_key: str) -> None:
     """Its interpreter shuts down in order, with the inherited store open, used or not."""
     with StoreProcess(path, secret_key) as other:

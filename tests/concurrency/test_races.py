@@ -78,7 +78,7 @@ def _together(
 @pytest.mark.parametrize("threads", [1, 2])
 def test_no_update_with_if_version_is_lost(path: Path, secret_key: str, threads: int) -> None:
     """A counter that four processes raise ends at the exact sum, and they did get into each other's way."""
-    times = 600
+    times = 300
     with crudjt.open(path, secret_key=secret_key) as store:
         token = store.create({"n": 0})
         with _together(_increment, (path, secret_key, token, times, threads)) as workers:
@@ -335,7 +335,7 @@ def test_no_read_that_begins_after_a_change_returned_sees_the_state_before_it(
         _readers(path, secret_key, tmp_path / "board") as readers,
     ):
         writer = Writer(store, board, readers)
-        for _ in range(8):
+        for _ in range(4):
             for change in (
                 *[writer.update] * 12, writer.rotate, writer.update, writer.delete, writer.rotate, writer.delete_many,
                 writer.update, writer.revoke, writer.rotate, writer.revoke_id, writer.update, writer.revoke,
@@ -346,7 +346,7 @@ def test_no_read_that_begins_after_a_change_returned_sees_the_state_before_it(
             writer.settle()
         words = {cache_word(bytes.fromhex(handle)) for handle in writer.ids}
         assert (len(words) == 1) is colliding
-        assert writer.changes > 5000
+        assert writer.changes > 2500
 
 
 @pytest.mark.parametrize("change", ["update", "rotate", "delete"])
@@ -406,7 +406,7 @@ def _take_all(pipe: Connection, path: Path, secret_key: str, token: str, max_rea
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("max_reads", [1, 7, 4000])
+@pytest.mark.parametrize("max_reads", [1, 1000])
 def test_a_token_with_max_reads_is_read_exactly_so_often_whoever_reads(
     path: Path, secret_key: str, max_reads: int
 ) -> None:

@@ -136,6 +136,7 @@ def _end_threads(pipe: Connection, path: Path, secret_key: str) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_a_thread_that_ends_right_after_an_operation_leaves_nothing_behind(path: Path, secret_key: str) -> None:
     """No lock, no transaction and no reader slot stays with it, but for the slots that are kept for the next read."""
     with Worker(_end_threads, path, secret_key) as worker:
@@ -215,6 +216,7 @@ def test_threads_that_open_and_close_the_same_directory_do_not_get_into_each_oth
         assert all(store.read(token) is not None for token in tokens)
 
 
+@pytest.mark.slow
 def test_closing_while_other_threads_work_ends_them_with_store_closed_and_disturbs_no_process(
     path: Path, secret_key: str
 ) -> None:
@@ -307,6 +309,7 @@ def _be_interrupted(pipe: Connection, path: Path, secret_key: str) -> None:
         pipe.recv()
 
 
+@pytest.mark.slow
 def test_a_keyboard_interrupt_anywhere_in_an_operation_neither_wedges_the_store_nor_loses_a_change(
     path: Path, secret_key: str, tmp_path: Path
 ) -> None:

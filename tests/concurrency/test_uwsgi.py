@@ -49,7 +49,7 @@ def ask(site: uwsgi.Site, times: int) -> list[list[str]]:
     ],
     ids=lambda options: " ".join(options) or "defaults",
 )
-@pytest.mark.parametrize("build", ["PyPI", "Debian"])
+@pytest.mark.parametrize("build", [pytest.param("PyPI", marks=pytest.mark.long), "Debian"])
 def test_workers_answer_every_request_and_stop_at_once(
     tmp_path: Path, path: Path, secret_key: str, options: tuple[str, ...], build: str
 ) -> None:

@@ -302,7 +302,7 @@ class StoresAgainstModel(RuleBasedStateMachine):
 
 @pytest.mark.slow
 def test_random_histories_agree_with_the_model(backend: Backend) -> None:
-    histories = 60 if backend is crudjt.open else 20  # the others ask the same engine, each call over more steps
+    histories = 40 if backend is crudjt.open else 6  # the others ask the same engine, each call over more steps
     machine: Any = partial(StoresAgainstModel, backend)  # a factory is as good as a class, but not to its annotation
     run_state_machine_as_test(
         machine,

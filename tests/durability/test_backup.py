@@ -166,6 +166,7 @@ def back_up_often(path: Path, secret_key: str, directory: Path, times: int) -> N
             store.backup(directory / f"backup {number}")
 
 
+@pytest.mark.slow
 def test_backups_made_while_others_write_hold_transactions_entirely_or_not_at_all(
     path: Path, tmp_path: Path, secret_key: str
 ) -> None:

@@ -34,6 +34,7 @@ from tests.support.disks import (
     wait_for,
 )
 from tests.support.embedded import compact, compaction_is_due, engine_of
+from tests.support.thorough import every
 
 COMPACTION = (compaction, engine, segment, segment_writer, manifest, recovery, _filesystem)
 
@@ -175,6 +176,7 @@ def compact_often(path: Path, secret_key: str, times: int) -> list[str]:
         return [segment.name for segment in segments(path)]
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_when_others_write_all_the_time(path: Path, secret_key: str, machine: Machine) -> None:
     """And the other processes follow to the new segment, again and again."""
     ready, stop, results = fork.Semaphore(0), fork.Event(), fork.SimpleQueue()
@@ -321,11 +323,12 @@ def compact_dying(path: Path, secret_key: str, line: int) -> int:
 
 
 @pytest.mark.slow
+@every(21, long=5)
 @pytest.mark.parametrize("survivor", ["writes on", "reboots"])
 def test_a_process_killed_while_it_compacts_loses_nothing(
-    path: Path, tmp_path: Path, secret_key: str, clock: FakeClock, machine: Machine, survivor: str
+    path: Path, tmp_path: Path, secret_key: str, clock: FakeClock, machine: Machine, survivor: str, step: int
 ) -> None:
-    """Killed at every fifth line; the next process writes in the same boot, or after one; and boots follow."""
+    """Killed at a line; the next process writes in the same boot, or after one; and boots follow."""
     # Small, since the store is copied for each line, and copying fills the holes of the view's file.
     with crudjt.open(path, secret_key=secret_key, clock=clock, max_size=MIB) as store:
         original = store.create_many([{"n": n} for n in range(4)], subject="anna")
@@ -338,7 +341,7 @@ def test_a_process_killed_while_it_compacts_loses_nothing(
     boot_of_original = machine.boot
     lines = in_child(compact_dying, shutil.copytree(path, tmp_path / "counted"), secret_key, 0)
     assert lines > 60
-    for line in range(1 if survivor == "reboots" else 3, lines, 5):
+    for line in range(1 if survivor == "reboots" else 3, lines, step):
         copy = Path(shutil.copytree(path, tmp_path / f"killed at {line}"))
         tokens = list(original)
         assert exit_code_of_child(compact_dying, copy, secret_key, line) == -signal.SIGKILL

@@ -90,6 +90,7 @@ def synced(path: Path, secret_key: str, machine: Machine) -> Synced:
 
 
 @pytest.mark.parametrize("position", [0, 1, 2], ids=["first segment", "middle segment", "last segment"])
+@pytest.mark.slow
 def test_a_flipped_byte_in_any_entry_is_refused_with_the_offset_of_the_entry(synced: Synced, position: int) -> None:
     segment = synced.segments[position]
     for entry in entries(segment):
@@ -102,6 +103,7 @@ def test_a_flipped_byte_in_any_entry_is_refused_with_the_offset_of_the_entry(syn
     assert synced.opened() == synced.expected
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_in_the_header_block_changes_nothing(synced: Synced) -> None:
     """The header is there twice, and the rest of its block is padding, or only tells damage from a torn tail."""
     for offset in sorted({*range(0, 64, 5), *range(1024, 1036, 2), *range(2048, 2112, 9), *range(64, 4096, 311)}):

@@ -121,6 +121,7 @@ def write_until_told(path: Path, secret_key: str, started: int, stop: int) -> in
     return writer.rounds
 
 
+@pytest.mark.slow
 def test_no_false_alarm_while_another_process_writes_and_compacts(path: Path, secret_key: str) -> None:
     ready, started = os.pipe()
     stop, tell = os.pipe()

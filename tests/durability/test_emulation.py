@@ -30,6 +30,7 @@ def test_this_kernel_has_robust_locks() -> None:
 
 
 @pytest.mark.skipif(shutil.which(EMULATOR) is None, reason=f"needs {EMULATOR} (Debian: qemu-user-static)")
+@pytest.mark.slow
 def test_a_process_under_qemu_is_refused_with_the_remedy(path: Path, secret_key: str) -> None:
     code = f"import crudjt; crudjt.open({str(path)!r}, secret_key={secret_key!r})"
     done = subprocess.run(

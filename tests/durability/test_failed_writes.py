@@ -104,6 +104,7 @@ class Model:
 
 @WAYS_TO_WRITE
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+@pytest.mark.slow
 def test_a_write_that_fails_anywhere_is_undone_and_does_not_come_back_after_a_boot(
     tmp_path: Path, secret_key: str, machine: Machine, monkeypatch: pytest.MonkeyPatch, error: int, mapped: bool
 ) -> None:

@@ -19,6 +19,7 @@ from crudjt._core.changes import SESSION
 from crudjt._filesystem import host
 from tests.support.embedded import compact, end_segment, ends_exactly, engine_of, stored
 from tests.support.processes import PROMPT, UNINTERRUPTIBLE, Forker, replayed_content
+from tests.support.thorough import every
 
 pytestmark = UNINTERRUPTIBLE
 
@@ -157,15 +158,16 @@ def _shown(store: crudjt.Store, tokens: Tokens) -> list[Shown]:
 
 
 @pytest.mark.slow
+@every(5, long=1)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_process_killed_at_any_line_has_done_all_of_its_operation_or_nothing(
-    path: Path, secret_key: str, tmp_path: Path, forker: Forker, name: str
+    path: Path, secret_key: str, tmp_path: Path, forker: Forker, name: str, step: int
 ) -> None:
-    """For every line: this process, which has the store open, sees all or nothing done, and can write at once."""
+    """For each line: this process, which has the store open, sees all or nothing done, and can write at once."""
     after = sorted(OPERATIONS[name][1])
     states = []
     with crudjt.open(path, secret_key=secret_key, sync_interval=HOURS) as store:
-        for line in range(1, _MOST_LINES):
+        for line in range(1, _MOST_LINES, step):
             tokens = _prepare(store)
             ended = forker.run(_act_and_die, path, secret_key, name, tokens, line)
             states.append(_shown(store, tokens))
@@ -178,7 +180,7 @@ def test_a_process_killed_at_any_line_has_done_all_of_its_operation_or_nothing(
             assert store.delete(other)
             if not ended.killed:
                 break
-            if not line % (5 if name == "compact" else 25):
+            if not len(states) % (5 if name == "compact" else 25):
                 assert replayed_content(path, secret_key, tmp_path / "copy") == stored(store)
         content = stored(store)
         assert replayed_content(path, secret_key, tmp_path / "copy") == content
@@ -204,11 +206,12 @@ def _new_boot() -> host.Boot:
 
 
 @pytest.mark.slow
+@every(11, long=2)
 def test_a_process_killed_at_any_line_of_the_first_opening_leaves_what_opens(
-    secret_key: str, tmp_path: Path, forker: Forker
+    secret_key: str, tmp_path: Path, forker: Forker, step: int
 ) -> None:
     boot = host.current_boot()
-    for line in range(1, _MOST_LINES, 2):
+    for line in range(1, _MOST_LINES, step):
         path = tmp_path / str(line)
         ended = forker.run(_open_and_die, path, secret_key, boot, line)
         with crudjt.open(path, secret_key=secret_key) as store:
@@ -222,7 +225,8 @@ def test_a_process_killed_at_any_line_of_the_first_opening_leaves_what_opens(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("reason", "step"), [("a new boot", 3), ("a failed disk", 7)])
+@every(21, long=3)
+@pytest.mark.parametrize("reason", ["a new boot", "a failed disk"])
 def test_a_process_killed_at_any_line_of_a_recovery_leaves_what_recovers_to_the_same(
     path: Path, secret_key: str, tmp_path: Path, forker: Forker, monkeypatch: pytest.MonkeyPatch, reason: str, step: int
 ) -> None:

@@ -112,7 +112,8 @@ def rebuild(path: str, key: str) -> int:
     return count_and_write(path, key)
 
 
-@pytest.mark.parametrize("page_bytes", [4096, 16_384, 65_536])
+@pytest.mark.slow
+@pytest.mark.parametrize("page_bytes", [pytest.param(4096, marks=pytest.mark.long), 16_384, 65_536])
 def test_a_store_works_on_pages_of_any_size(
     preloaded: Preloaded, path: Path, secret_key: str, tmp_path: Path, page_bytes: int
 ) -> None:
@@ -130,7 +131,15 @@ def test_a_store_works_on_pages_of_any_size(
         assert page_bytes_of(data_file(place)) == page_bytes_of(bases(place)[-1]) == min(page_bytes, 32_768)
 
 
-@pytest.mark.parametrize(("made_on", "used_on"), [(4096, 16_384), (16_384, 4096), (4096, 65_536), (65_536, 16_384)])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("made_on", "used_on"),
+    [
+        (4096, 65_536),
+        (65_536, 16_384),
+        *(pytest.param(*pages, marks=pytest.mark.long) for pages in [(4096, 16_384), (16_384, 4096)]),
+    ],
+)
 def test_a_store_keeps_the_page_size_of_the_host_that_made_it(
     preloaded: Preloaded, path: Path, secret_key: str, tmp_path: Path, made_on: int, used_on: int
 ) -> None:
@@ -143,7 +152,8 @@ def test_a_store_keeps_the_page_size_of_the_host_that_made_it(
         assert page_bytes_of(data_file(place)) == min(made_on, 32_768)
 
 
-@pytest.mark.parametrize("page_bytes", [4096, 16_384, 65_536])
+@pytest.mark.slow
+@pytest.mark.parametrize("page_bytes", [4096, pytest.param(16_384, marks=pytest.mark.long), 65_536])
 def test_a_damaged_base_of_any_page_size_is_repaired_but_for_the_page_that_is_damaged(
     preloaded: Preloaded, path: Path, secret_key: str, tmp_path: Path, page_bytes: int
 ) -> None:

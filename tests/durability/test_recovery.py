@@ -37,6 +37,7 @@ from tests.support.disks import (
     spoil_view,
 )
 from tests.support.embedded import compact, map_size_of
+from tests.support.thorough import every
 
 pytestmark = pytest.mark.slow
 
@@ -331,10 +332,11 @@ def open_dying(path: Path, secret_key: str, line: int) -> int:
     return die_at_line([recovery], line, open_and_close, path, secret_key)
 
 
+@every(31, long=7)
 def test_a_process_killed_while_it_rebuilds_leaves_a_store_that_the_next_one_rebuilds(
-    path: Path, tmp_path: Path, secret_key: str, machine: Machine
+    path: Path, tmp_path: Path, secret_key: str, machine: Machine, step: int
 ) -> None:
-    """With a base, two segments to replay and a torn tail; killed at every seventh line."""
+    """With a base, two segments to replay and a torn tail."""
     with crudjt.open(path, secret_key=secret_key) as store:
         tokens = [store.create({"n": n}, subject="anna") for n in range(4)]
         compact(store)
@@ -350,7 +352,7 @@ def test_a_process_killed_while_it_rebuilds_leaves_a_store_that_the_next_one_reb
     machine.reboot()
     lines = in_child(open_dying, shutil.copytree(torn, tmp_path / "counted"), secret_key, 0)
     assert lines > 100
-    for line in range(1, lines, 7):
+    for line in range(1, lines, step):
         copy = Path(shutil.copytree(torn, tmp_path / f"killed at {line}"))
         assert exit_code_of_child(open_dying, copy, secret_key, line) == -signal.SIGKILL
         for _ in range(2):
@@ -359,11 +361,12 @@ def test_a_process_killed_while_it_rebuilds_leaves_a_store_that_the_next_one_reb
             machine.reboot()
 
 
+@every(13, long=3)
 def test_a_process_killed_while_it_makes_a_store_leaves_one_that_opens(
-    tmp_path: Path, secret_key: str, machine: Machine
+    tmp_path: Path, secret_key: str, machine: Machine, step: int
 ) -> None:
     lines = in_child(open_dying, tmp_path / "counted", secret_key, 0)
-    for line in range(1, lines, 3):
+    for line in range(1, lines, step):
         path = tmp_path / f"killed at {line}"
         assert exit_code_of_child(open_dying, path, secret_key, line) == -signal.SIGKILL
         with crudjt.open(path, secret_key=secret_key) as store:

@@ -24,6 +24,7 @@ from tests.support.disks import (
     segments,
 )
 from tests.support.embedded import compact
+from tests.support.thorough import every
 
 SIGKILLED = -9
 
@@ -216,6 +217,7 @@ def test_a_missing_middle_segment_costs_its_entries_and_no_deleted_session_comes
     assert alive == [[False, True, True, True], [False] * 4, [True] * 4]
 
 
+@pytest.mark.slow
 def test_a_store_that_is_open_is_not_repaired(store: crudjt.Store, path: Path) -> None:
     with pytest.raises(crudjt.StoreBusy):
         repair.repair(path)
@@ -252,9 +254,10 @@ def damage_manifest(path: Path) -> None:
 
 
 @pytest.mark.slow
+@every(3, long=1)
 @pytest.mark.parametrize("damage", [damage_entry, damage_manifest], ids=["entry", "manifest"])
 def test_a_repair_that_dies_anywhere_can_be_run_again(
-    small: Small, tmp_path: Path, damage: Callable[[Path], None]
+    small: Small, tmp_path: Path, damage: Callable[[Path], None], step: int
 ) -> None:
     damage(small.path)
     modules = [repair]
@@ -263,7 +266,7 @@ def test_a_repair_that_dies_anywhere_can_be_run_again(
     small.path, original = whole, small.path
     expected = small.read()
     assert len(expected) >= len(small.expected) - 1
-    for number in range(1, lines + 1, max(lines // 40, 1)):
+    for number in range(1, lines + 1, max(lines // 40, 1) * step):
         small.path = (
             copy(small, tmp_path / f"{number}")
             if small.path is original

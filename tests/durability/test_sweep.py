@@ -128,6 +128,7 @@ def test_the_background_thread_sweeps_again_when_the_interval_has_passed_and_not
         assert store.stats().sessions == 0
 
 
+@pytest.mark.slow
 def test_close_does_not_wait_for_the_end_of_a_sweep(path: Path, secret_key: str, clock: FakeClock) -> None:
     with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
         store.create_many([{"n": n} for n in range(50_000)], ttl=10)

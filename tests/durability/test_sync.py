@@ -157,6 +157,7 @@ def test_with_interval_durability_the_background_thread_syncs_without_any_call(p
             assert store.stats().synced_at is not None
 
 
+@pytest.mark.slow
 def test_changes_are_synced_while_a_compaction_takes_its_time(
     path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,6 +143,7 @@ def without_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("without_threads")
+@pytest.mark.slow
 def test_where_no_threads_run_the_next_write_syncs_when_the_interval_has_passed(
     path: Path, secret_key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -218,6 +219,7 @@ def test_where_no_threads_run_a_sweep_counts_only_when_it_has_seen_every_session
         assert store.stats().sessions == 1
 
 
+@pytest.mark.slow
 def test_where_threads_run_writes_leave_the_work_to_them(
     path: Path, secret_key: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -79,6 +79,7 @@ def test_what_root_makes_belongs_to_the_owner_of_the_directory(home: Path, secre
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o2770])
+@pytest.mark.slow
 def test_a_process_of_root_that_is_killed_leaves_nothing_that_locks_the_owner_out(
     home: Path, secret_key: str, mode: int
 ) -> None:

@@ -12,19 +12,19 @@ from tests.faults.tally import Violation
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = {
-    "crash-states": 3,
+    "crash-states": 1,
     "power": 3,
-    "kills": 2,
+    "kills": 1,
     "forks": 2,
     "users": 1,
-    "replaced-files": 3,
+    "replaced-files": 2,
     "io-errors": 1,
     "strace": 1,
-    "histories": 6,
-    "interleavings": 3,
-    "damage": 6,
-    "cluster": 2,
-    "move": 2,
+    "histories": 3,
+    "interleavings": 2,
+    "damage": 3,
+    "cluster": 1,
+    "move": 1,
     "lost-replies": 1,
     "servers": 2,
 }
@@ -74,7 +74,7 @@ def test_every_guard_is_needed() -> None:
     """Some deliberate defects, each of which is caught at once; all of them: ``python -m tests.faults --mutants``."""
     printed = harness("--mutants", "--quick", "--seed", "1")
     assert "MISSED" not in printed
-    assert printed.count("caught  ") >= 10
+    assert printed.count("caught  ") >= 8
 
 
 def test_the_history_of_a_violation_holds_no_token(tmp_path: Path) -> None:

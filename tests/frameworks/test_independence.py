@@ -20,6 +20,7 @@ FRAMEWORKS = {"django", "flask", "starlette", "fastapi", "litestar"}
         ("crudjt.contrib.litestar", {"litestar"}),
     ],
 )
+@pytest.mark.slow
 def test_a_module_loads_only_its_own_framework(module: str, own: set[str]) -> None:
     code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True, timeout=60)

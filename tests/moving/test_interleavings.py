@@ -57,6 +57,7 @@ def test_one_mover_that_may_die_anywhere(calls: tuple[Call, ...]) -> None:
 
 
 @pytest.mark.parametrize("calls", SINGLE, ids=_named)
+@pytest.mark.slow
 def test_two_movers(calls: tuple[Call, ...]) -> None:
     """A mover that is slow, or thought dead, does no harm beside another."""
     assert Search(calls, [mover, mover]).run() > 1000
@@ -69,7 +70,9 @@ def test_one_mover_and_three_calls(calls: tuple[Call, ...]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("calls", [CALLS[0][:2], CALLS[6][:2], CALLS[9][:2]], ids=_named)
+@pytest.mark.parametrize(
+    "calls", [pytest.param(CALLS[at][:2], marks=() if at == 9 else pytest.mark.long) for at in (0, 6, 9)], ids=_named
+)
 def test_two_movers_and_two_calls(calls: tuple[Call, ...]) -> None:
     assert Search(calls, [mover, mover]).run() > 10_000
 
@@ -179,6 +182,7 @@ def test_delete_then_insert_logs_users_out() -> None:
     _violates([read()], [way], stores=_Plain, finish=way)
 
 
+@pytest.mark.slow
 def test_two_movers_without_epochs_and_used_stages_bring_sessions_back() -> None:
     _violates([delete(), read()], [mover, mover], stores=_Unchecked)
 

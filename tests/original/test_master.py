@@ -230,6 +230,7 @@ def test_without_a_path_the_system_location_is_used_where_it_can_be_written(
 # The end
 
 
+@pytest.mark.slow
 def test_a_script_that_never_shuts_down_ends_by_itself_and_loses_nothing(
     start: Start, path: Path, secret_key: str
 ) -> None:
@@ -272,6 +273,7 @@ def test_shutdown_server_stops_serving_and_frees_the_port(path: Path, secret_key
     assert not listening(port)
 
 
+@pytest.mark.slow
 def test_a_client_whose_master_is_gone_is_told_so_and_comes_back(
     start: Start, master: Agent, path: Path, secret_key: str
 ) -> None:

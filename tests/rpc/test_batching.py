@@ -299,6 +299,7 @@ def die_in_create(gate: Path, methods: dict[str, Method]) -> dict[str, Method]:
     }
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_in_a_batch_is_unavailable_to_all_and_nothing_is_repeated(
     path: Path, secret_key: str, socket: Path, tmp_path: Path
 ) -> None:

@@ -201,6 +201,7 @@ def test_what_ails_the_store_is_told_to_the_client_and_logged_once_a_minute(
 
 
 @pytest.mark.parametrize("options", [{"threads": 1}])
+@pytest.mark.slow
 def test_a_call_whose_deadline_passes_while_it_waits_is_not_begun(server: Server, channel: Any, played: Played) -> None:
     running = channel.unary_unary("/test.Played/Wait").future(b"", timeout=PATIENCE)
     assert played.started.acquire(timeout=PATIENCE)
@@ -237,6 +238,7 @@ def test_the_clock_of_the_server_tells_too_that_it_is_too_late_to_begin(store: c
 
 
 @pytest.mark.parametrize("options", [{"threads": 2, "client_timeout": 0.5}])
+@pytest.mark.slow
 def test_clients_that_do_not_send_their_request_are_given_up_on(channel: Any, played: Played) -> None:
     release = threading.Event()
 
@@ -253,6 +255,7 @@ def test_clients_that_do_not_send_their_request_are_given_up_on(channel: Any, pl
 
 
 @pytest.mark.parametrize("options", [{"threads": 2, "client_timeout": 0.5}])
+@pytest.mark.slow
 def test_clients_that_do_not_read_the_answer_are_given_up_on(channel: Any, played: Played) -> None:
     slow = [channel.unary_stream("/test.Played/Flood")(b"", timeout=PATIENCE) for _ in range(4)]
     for _ in slow:

@@ -189,6 +189,7 @@ def test_the_health_of_a_service_that_is_not_there_is_not_found(channel: Any) ->
     assert refusal(channel, CHECK, request).code() is grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_makes_the_server_unhealthy_until_it_serves_again(
     store: crudjt.Store, channel: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

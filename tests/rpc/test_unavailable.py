@@ -80,6 +80,7 @@ def test_where_nobody_serves_the_store_is_unavailable_and_says_where(socket: Pat
             assert caught.value.reason
 
 
+@pytest.mark.slow
 def test_a_killed_server_is_unavailable_and_a_restarted_one_is_found_by_itself(
     path: Path, secret_key: str, socket: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_killed_server_is_unavailable_and_a_restarted_one_is_found_by_itself(
             assert session.data == {"n": 1}
 
 
+@pytest.mark.slow
 def test_a_counted_read_that_got_no_answer_is_not_repeated(path: Path, secret_key: str, socket: Path) -> None:
     with crudjt.open(path, secret_key=secret_key) as embedded:
         token = embedded.create({}, max_reads=5)
@@ -108,6 +110,7 @@ def test_a_counted_read_that_got_no_answer_is_not_repeated(path: Path, secret_ke
 
 
 @pytest.mark.parametrize("method", ["Create", "CreateMany"])
+@pytest.mark.slow
 def test_a_create_that_got_no_answer_is_not_repeated(path: Path, secret_key: str, socket: Path, method: str) -> None:
     restarted = Restarted(path, secret_key, socket, method)
     with restarted, crudjt.open(f"unix://{socket}", timeout=30) as store:

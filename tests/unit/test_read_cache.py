@@ -132,6 +132,7 @@ def test_a_store_tells_what_its_cache_takes_and_keeps_to_the_option(size: int, b
         assert store.read(tokens[-1]) is not None
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_full_cache_is_what_is_told() -> None:
     with temporary_store(max_cache_bytes=2**40) as store:
         tokens = [token for _ in range(20) for token in store.create_many([{"a": bytes(200)}] * 500)]
@@ -164,6 +165,7 @@ def test_sessions_that_were_changed_or_ended_make_room_for_new_ones(change: str)
 
 @given(data=DATA)
 @settings(max_examples=50)
+@pytest.mark.slow
 def test_a_cached_read_gives_each_caller_data_of_its_own(data: dict[str, Any]) -> None:
     with temporary_store() as store:
         token = store.create(data)

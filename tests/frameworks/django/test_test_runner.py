@@ -65,6 +65,7 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.slow
 def test_tests_run_in_temporary_stores_one_for_each_process(
     project: Path, tmp_path: Path, store: crudjt.Store, secret_key: str, processes: int
 ) -> None:
