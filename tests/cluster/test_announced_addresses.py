@@ -1,10 +1,12 @@
 """Addresses that the nodes of a cluster announce: none, names, unknown ones, and those of other hosts."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from crudjt._backends.valkey.aio import AsyncConnections
 from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.location import servers as parse
 from crudjt._backends.valkey.requests import Ask, Reply, Steps
@@ -89,7 +91,17 @@ def test_ipv6(announced: Announced) -> None:
     assert read(node, "[::1]").primaries == (("::1", node.port),)
 
 
+async def read_async(node: Node) -> None:
+    place = parse(f"valkey+cluster://127.0.0.1:{node.port}", timeout=1.0)
+    driver = AsyncConnections(place, Topology(place.nodes, clustered=True))
+    try:
+        await driver.run(get())
+    finally:
+        await driver.close()
+
+
 def test_node_on_another_host_is_not_reached_in_plaintext(announced: Announced) -> None:
     node = announced(announce_ip="192.0.2.1")
-    with pytest.raises(StoreInaccessible, match=r"192\.0\.2\.1:.* in plaintext"):
-        read(node)
+    for ask in (read, lambda node: asyncio.run(read_async(node))):
+        with pytest.raises(StoreInaccessible, match=r"192\.0\.2\.1:.* in plaintext"):
+            ask(node)

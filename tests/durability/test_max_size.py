@@ -3,6 +3,8 @@
 import contextlib
 import os
 import signal
+import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +180,28 @@ def test_an_update_that_needs_room_gets_that_of_expired_sessions(small: crudjt.S
         fill(store, ttl=100)
         clock.advance(100)
         assert all(store.update(token, {"pad": "x" * 1500}) for token in lasting)
+
+
+def test_a_write_that_is_refused_searches_for_a_bounded_time(
+    small: crudjt.Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of processor time; the search goes on at the next one."""
+    looks = count()
+    with small as store:
+        fill(store)
+        clock.advance(1)
+        engine, batches = engine_of(store), list[None]()
+        scan = Engine.scan
+
+        def counted(*given: Any, **named: Any) -> Any:
+            batches.append(None)
+            return scan(*given, **named)
+
+        monkeypatch.setattr(time, "thread_time", lambda: next(looks) * 0.02)
+        monkeypatch.setattr(Engine, "scan", counted)
+        assert not engine.reclaim()
+        assert 0 < len(batches) < 6
+        assert store.stats().sessions > 64 * 6
 
 
 def test_a_search_for_room_begins_again_where_it_found_some_before(store: crudjt.Store, clock: FakeClock) -> None:

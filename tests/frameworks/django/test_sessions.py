@@ -506,6 +506,7 @@ def test_the_async_methods_stay_off_the_event_loop(store: crudjt.Store, monkeypa
         session = SessionStore(session.session_key)
         await session.aload()
         await session.aexists(session.session_key)
+        await session.aset("_auth_user_id", "7")
         await session.acycle_key()
         await session.adelete()
         await SessionStore.aclear_expired()
