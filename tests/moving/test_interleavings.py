@@ -19,6 +19,7 @@ from tests.moving.interleavings import (
     delete,
     mover,
     read,
+    record_of,
     revoke,
     rotate,
     take,
@@ -54,6 +55,19 @@ SINGLE = [(delete(),), (update(2),), (take(),), (rotate(),), (revoke(),), (creat
 def test_one_mover_that_may_die_anywhere(calls: tuple[Call, ...]) -> None:
     """Calls beside a mover that may stop after each of its steps behave as on one store."""
     assert Search(calls, [mover]).run() > 100
+
+
+def test_a_session_that_was_published_before_is_left_at_the_source() -> None:
+    """No crash leads to this, but a source that was put back: its record is no part of the move any more."""
+    here = steps.of_a_mover(lambda _id, _record: True)
+    records = {A: record_of(1), B: record_of(1)}
+    assert next(here) == steps.Begin()
+    assert here.send(1) == steps.Look(b"")
+    assert here.send(list(records.items())) == steps.Stage(1, records)
+    assert here.send([moves.Staged.USED, moves.Staged.DONE]) == steps.Mark(1, {B: records[B]})
+    assert here.send([B]) == steps.Leave([A])
+    assert here.send(None) == steps.PublishForGood({B: moves.mark_of(records[B])})
+    assert here.send(None) == steps.Clear([B])
 
 
 @pytest.mark.parametrize("calls", SINGLE, ids=_named)
