@@ -53,7 +53,7 @@ def test_mapping_ends_where_its_caller_says(tmp_path: Path, monkeypatch: pytest.
     with half_empty(tmp_path / "file"):
         with pytest.raises(_Enough):
             map_ahead(tmp_path / "file", 4 * MIB, stop)
-        assert mapped_bytes(tmp_path / "file") == MIB
+        assert MIB <= mapped_bytes(tmp_path / "file") < 2 * MIB
 
 
 def test_a_kernel_that_cannot_map_ahead_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

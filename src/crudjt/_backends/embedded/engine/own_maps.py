@@ -5,15 +5,18 @@ reads of a million sessions did. The kernel maps what is in memory much faster, 
 """
 
 import ctypes
-import mmap
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from struct import Struct
 
 _MOST_BYTES = 4 * 1024**3  # half a second, and 8 MiB of page tables
 _STEP_BYTES = 16 * 1024**2  # some milliseconds, after which the interpreter is needed again
 _MADV_POPULATE_READ = 22  # Linux 5.14; missing from the module mmap
+
+_AUXILIARY = Struct("@LL")  # what the kernel tells a process at its start: pairs of kind and value
+_AT_PAGESZ = 6
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _resident = re.compile(rb"\x01+", re.DOTALL)
@@ -35,23 +38,30 @@ def map_ahead(file: Path, size: int, before_each: Callable[[], None]) -> None:
     cannot do it, nothing happens. `before_each` is called before each step of some milliseconds, and may end it by an
     exception.
     """
-    with suppress(AttributeError, OSError):
+    with suppress(AttributeError, KeyError, OSError):
+        page_bytes = _page_bytes()
         for address in mapped(file):
             end = address + min(size, _MOST_BYTES)
             for start in range(address, end, _STEP_BYTES):
                 before_each()
-                if not _map_resident(start, min(_STEP_BYTES, end - start)):
+                if not _map_resident(start, min(_STEP_BYTES, end - start), page_bytes):
                     return
             return
 
 
-def _map_resident(address: int, length: int) -> bool:
+def _page_bytes() -> int:
+    """Return the size of the kernel's pages. `mincore` writes a byte for each, so that of the C library does not do."""
+    of_kind = dict(_AUXILIARY.iter_unpack(Path("/proc/self/auxv").read_bytes()))
+    return int(of_kind[_AT_PAGESZ])
+
+
+def _map_resident(address: int, length: int, page_bytes: int) -> bool:
     """Map those pages that are in memory; return whether the kernel did."""
-    pages = ctypes.create_string_buffer(-(-length // mmap.PAGESIZE))
+    pages = ctypes.create_string_buffer(-(-length // page_bytes))
     if _libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(length), pages):
         return False
     for run in _resident.finditer(pages.raw):
-        first, count = address + run.start() * mmap.PAGESIZE, len(run[0]) * mmap.PAGESIZE
+        first, count = address + run.start() * page_bytes, len(run[0]) * page_bytes
         if _libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(count), _MADV_POPULATE_READ):
             return False
     return True
