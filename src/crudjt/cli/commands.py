@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from crudjt.cli.admin import admin
+from crudjt.cli.auditing import audited, audited_in
 from crudjt.cli.context import Connecting, Settings
 from crudjt.cli.errors import Commands
 from crudjt.cli.events_command import events
@@ -16,7 +17,7 @@ from crudjt.cli.operator_commands import OPERATOR_COMMANDS
 from crudjt.cli.options import older_path_option, older_url_option, one_location, path_option, store_option
 from crudjt.cli.serve import health, serve
 from crudjt.cli.session_commands import SESSION_COMMANDS
-from crudjt.cli.store_commands import STORE_COMMANDS
+from crudjt.cli.store_commands import STORE_COMMANDS, keygen
 from crudjt.cli.transfer_commands import TRANSFER_COMMANDS
 
 
@@ -55,6 +56,9 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
     envvar="CRUDJT_MOVING_TO",
     help="Where 'crudjt move' takes the sessions, now or later.  [CRUDJT_MOVING_TO]",
 )
+@path_option(
+    "--audit-file", "File to append what was done to, as JSON lines; else CRUDJT_AUDIT_FILE.", "CRUDJT_AUDIT_FILE"
+)
 @older_path_option
 @older_url_option
 @click.option("--json", is_flag=True, help="Print each result, and an error, as a JSON document.")
@@ -72,6 +76,7 @@ def main(
     new_key: bool,
     moving_to: str | None,
     json: bool,
+    audit_file: Path | None,
     assume: tuple[str, ...],
     **connection: Path | bool | int | None,
 ) -> None:
@@ -83,11 +88,15 @@ def main(
     """
     if ctx.invoked_subcommand != serve.name:  # which has a log
         ctx.with_resource(warnings_of_the_library())
+    if audit_file is not None:
+        ctx.with_resource(audited_in(audit_file))
     options: dict[str, Connecting] = {**connection, "assume": assume or None}
     ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, options, new_key, moving_to)
 
 
 _OF_SESSIONS = (*SESSION_COMMANDS, *OPERATOR_COMMANDS, events)
-_OF_STORES = (*STORE_COMMANDS, *TRANSFER_COMMANDS, keys, move, serve, health, admin)
+_OF_STORES = (*STORE_COMMANDS, *TRANSFER_COMMANDS, keys, move)
 for _command in (*_OF_SESSIONS, *_OF_STORES):
+    main.add_command(audited(_command))
+for _command in (keygen, serve, health, admin):  # they do nothing to a session, or record it themselves
     main.add_command(_command)

@@ -133,9 +133,9 @@ def _json(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
         ctx.obj.json = True
 
 
-def path_option(name: str, text: str) -> Decorator[Any]:
-    """Return an option for a file or directory."""
-    return click.option(name, metavar="PATH", callback=_path, help=text)
+def path_option(name: str, text: str, variable: str | None = None) -> Decorator[Any]:
+    """Return an option for a file or directory, which a variable of the environment may name too."""
+    return click.option(name, metavar="PATH", envvar=variable, callback=_path, help=text)
 
 
 store_option: Decorator[Any] = click.option(

@@ -112,4 +112,4 @@ def doctor(ctx: click.Context, repair: bool) -> None:
     ctx.exit(0 if report.healthy else 1)
 
 
-STORE_COMMANDS = (keygen, init, stats, sweep, backup, doctor)
+STORE_COMMANDS = (init, stats, sweep, backup, doctor)

@@ -9,7 +9,7 @@ import math
 import time
 import traceback
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from crudjt._rpc.errors import Metadata, status_of
 from crudjt.base import Store
 from crudjt.errors import CrudjtError, StoreError
+from crudjt.server.auditing import audited
 from crudjt.server.budget import Budget
 from crudjt.server.services.method import Method
 
@@ -118,15 +119,23 @@ class Dispatcher:
     def _handler(self, name: str, method: Method) -> Handler:
         def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             with self.call(name, context) as call:
-                response: Message = method.call(self._store, call.argument(method, messages))
-                return response.SerializeToString()
+                request = call.argument(method, messages)
+                if method.action is None:
+                    response: Message = method.call(self._store, request)
+                    return response.SerializeToString()
+                with audited(method, request, context) as record:
+                    record.response = method.call(self._store, request)
+                answered: bytes = record.response.SerializeToString()
+                return answered
 
         def answers(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
             with self.call(name, context) as call:
                 call.endless = method.endless
-                for response in method.call(self._store, call.argument(method, messages)):
-                    with call.waiting():
-                        yield response.SerializeToString()
+                request = call.argument(method, messages)
+                with nullcontext() if method.action is None else audited(method, request, context):
+                    for response in method.call(self._store, request):
+                        with call.waiting():
+                            yield response.SerializeToString()
 
         if method.response_streaming:
             return grpc.stream_stream_rpc_method_handler(answers)

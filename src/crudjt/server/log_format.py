@@ -5,6 +5,7 @@ No line holds a token, a key or data, and no traceback is printed, since the tex
 
 import logging
 from datetime import datetime, timezone
+from typing import Any
 
 import msgspec
 
@@ -22,13 +23,15 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
         time = time.replace("+00:00", "Z")
-        line = {
+        line: dict[str, Any] = {
             "time": time,
             "level": record.levelname.lower(),
             "logger": record.name,
             "process": record.process,
             "message": record.getMessage(),
         }
+        if (audited := vars(record).get("audit")) is not None:
+            line["audit"] = audited
         if record.exc_info and record.exc_info[0]:
             line["error"] = record.exc_info[0].__name__
         if self._json:

@@ -20,6 +20,7 @@ class Method(NamedTuple):
             yields responses if they are streamed. Raises the errors of `crudjt.errors`.
         request_streaming: whether the client sends many requests in one call.
         response_streaming: whether the server sends many responses in one call.
+        action: what it is in the audit log; ``None`` for what applications do all the time.
         endless: whether a call may go on until one side ends it; a server that stops does not wait for it.
 
     """
@@ -30,3 +31,4 @@ class Method(NamedTuple):
     request_streaming: bool = False
     response_streaming: bool = False
     endless: bool = False
+    action: str | None = None

@@ -227,6 +227,18 @@ _CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "Backup": _backup,
 }
 
+_ACTIONS = {
+    "Revoke": "end sessions",
+    "RevokeId": "end session",
+    "Sweep": "sweep",
+    "Count": "count sessions",
+    "Find": "look at session",
+    "List": "list sessions",
+    "Sessions": "list sessions",
+    "Events": "follow events",
+    "Backup": "back up",
+}
+
 # All but those that are made of these: see `crudjt.server.services.batch`.
 METHODS = {
     described.name: Method(
@@ -236,6 +248,7 @@ METHODS = {
         described.client_streaming,
         described.server_streaming,
         endless=described.name == "Events",
+        action=_ACTIONS.get(described.name),
     )
     for described in pb.DESCRIPTOR.services_by_name["Store"].methods
     if described.name in _CALLS

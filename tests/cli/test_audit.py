@@ -1,0 +1,49 @@
+"""The audit log of the shell command."""
+
+import getpass
+import json
+from pathlib import Path
+
+import pytest
+
+import crudjt
+from tests.cli.shell import HANDLE, Command
+from tests.support.stores import read
+
+
+def test_each_command_on_a_store_is_recorded_with_its_result(
+    command: Command, live: crudjt.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whom, on which handle or subject, and never with a token or data."""
+    monkeypatch.setenv("CRUDJT_AUDIT_FILE", str(tmp_path / "audit"))
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    token = live.create({"secret": 1}, subject="alice")
+    handle = read(live, token).id
+    for arguments in (
+        ("read", token), ("list", "--subject", "alice"), ("end", handle), ("end", HANDLE), ("revoke", "alice"),
+        ("end", token), ("keygen",), ("create", "{", "--subject", "bob"),
+    ):  # fmt: skip
+        command(*arguments)
+    text = (tmp_path / "audit").read_text()
+    assert token not in text
+    assert "secret" not in text
+    records = [json.loads(line) for line in text.splitlines()]
+    assert {record.pop("operator") for record in records} == {f"{getpass.getuser()} at the terminal"}
+    assert all(record.pop("time").endswith("Z") for record in records)
+    assert records == [
+        {"action": "crudjt read", "result": "done"},
+        {"action": "crudjt list", "result": "done", "subject": "alice"},
+        {"action": "crudjt end", "result": "done", "handle": handle},
+        {"action": "crudjt end", "result": "missing", "handle": HANDLE},
+        {"action": "crudjt revoke", "result": "done", "subject": "alice"},
+        {"action": "crudjt end", "result": "InvalidParameter"},
+    ]
+    assert (tmp_path / "audit").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_command_that_cannot_be_recorded_does_nothing(command: Command, live: crudjt.Store, tmp_path: Path) -> None:
+    token = live.create({}, subject="alice")
+    result = command("--audit-file", str(tmp_path / "missing" / "audit"), "revoke", "alice")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "the audit log cannot be written" in result.stderr
+    assert live.read(token) is not None
