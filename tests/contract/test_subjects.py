@@ -27,6 +27,15 @@ def test_sessions_yields_the_live_sessions_of_the_subject_only(store: crudjt.Sto
     assert list(store.sessions("nobody")) == []
 
 
+def test_sessions_of_short_lifetimes_are_found_until_their_end(store: crudjt.Store) -> None:
+    """Servers forget what has ended by themselves, and the index of a subject must not go before its sessions."""
+    subjects = [str(n) for n in range(30)]
+    for n, subject in enumerate(subjects):
+        store.create({"n": n}, ttl=5, subject=subject)
+    assert [numbers(store, subject) for subject in subjects] == [[n] for n in range(30)]
+    assert sum(map(store.revoke, subjects)) == 30
+
+
 def test_sessions_tells_of_each_what_peek_tells(store: crudjt.Store) -> None:
     token = store.create({"a": 1}, ttl=60, max_reads=5, subject="x")
     peeked = store.peek(token)
