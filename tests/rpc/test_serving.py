@@ -144,6 +144,22 @@ def _nothing() -> Iterator[bytes]:
     yield b""
 
 
+def test_a_stop_where_no_thread_can_be_started_gives_calls_no_grace(
+    store: crudjt.Store, server: Server, channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the end of a process on Python 3.12 before 3.12.3."""
+    hanging = channel.stream_unary(f"/{STORE_SERVICE}/DeleteMany").future(_nothing(), timeout=PATIENCE)
+    assert eventually(lambda: bool(server._dispatcher._calls))
+    with monkeypatch.context() as end:
+        end.setattr(threading.Thread, "start", _refuse)
+        server.stop(PATIENCE)
+    assert hanging.exception(PATIENCE) is not None
+
+
+def _refuse(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+
+
 def test_a_server_can_be_stopped_before_it_starts(store: crudjt.Store) -> None:
     server = Server(store, ["127.0.0.1:0"])
     server.stop()

@@ -140,7 +140,10 @@ class Server:
         self._stopping.set()
         self._health.say(serving=False)
         self._dispatcher.end_endless()
-        self._grpc.stop(grace).wait()
+        try:
+            self._grpc.stop(grace).wait()
+        except RuntimeError:  # it starts a thread, which Python 3.12 before 3.12.3 refuses at the end of a process
+            self._grpc.stop(None).wait()
         self._pool.shutdown(cancel_futures=True)
         for each in self._unix_sockets:
             each.remove()
