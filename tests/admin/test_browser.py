@@ -137,6 +137,12 @@ def test_every_page_fits_and_is_accessible_by_day_and_by_night(
     ):
         page.goto(address)
         look(name)
+    page.goto("/events")
+    expect(page.get_by_text("Live.")).to_be_visible(timeout=MILLISECONDS)
+    token = store.create({}, subject="event")
+    expect(page.get_by_role("cell", name="begun").first).to_be_visible(timeout=MILLISECONDS)
+    store.delete(token)
+    look("events")
     page.goto("/keys")
     page.get_by_role("button", name="Count").click()
     expect(page.get_by_text("makes the new sessions")).to_be_visible(timeout=MILLISECONDS)

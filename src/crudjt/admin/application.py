@@ -14,7 +14,9 @@ from crudjt._core.key_uses import HasKeys
 from crudjt.admin.access import Access, Authorize, Mounted, SignedIn
 from crudjt.admin.check import Check, Examine
 from crudjt.admin.ending import Ending
+from crudjt.admin.events import Events
 from crudjt.admin.guard import Guard, Headers
+from crudjt.admin.journal import Journal
 from crudjt.admin.keys import Keys
 from crudjt.admin.listing import Sessions
 from crudjt.admin.overview import Overview
@@ -86,13 +88,17 @@ def assembled(
     has_keys = isinstance(keyed, HasKeys)
     pages = Pages(store.location, signs_in=access.signs_in, read_only=read_only, has_keys=has_keys)
     guard = Guard(access, pages, read_only=read_only)
-    overview = Overview(Pulse(store), access, pages, can_check=examine is not None)
+    journal = Journal(store)
+    events = Events(journal, access, pages)
+    overview = Overview(Pulse(store, journal), access, pages, can_check=examine is not None)
     sessions = Sessions(store, pages, show_data=show_data)
     ending = Ending(store, pages)
     routes: list[Any] = [
         Mount("/static", StaticFiles(directory=HERE / "static")),
         Route("/", guard.protected(overview.page)),
         Route("/live", guard.protected(overview.live)),
+        Route("/events", guard.protected(events.page)),
+        Route("/events/live", guard.protected(events.live)),
         Route("/sessions", guard.protected(sessions.newest)),
         Route("/search", guard.protected(sessions.search), methods=["POST"]),
         Route("/subject", guard.protected(sessions.of_subject), methods=["POST"]),

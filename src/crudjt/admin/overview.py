@@ -10,12 +10,13 @@ from starlette.responses import Response, StreamingResponse
 
 from crudjt._core.stats import Stats
 from crudjt.admin.access import Access
+from crudjt.admin.graphs import graphs, rate
 from crudjt.admin.health import concerns
 from crudjt.admin.pages import Pages
 from crudjt.admin.pulse import SECONDS, Beat, Pulse
-from crudjt.admin.words import duration, moment, size
+from crudjt.admin.words import moment, size
 
-_WIDTH, _HEIGHT = 600, 120  # of the graph, in its own units
+_RECENT = 10  # beats, over which a rate is taken
 
 
 class Tile(NamedTuple):
@@ -25,13 +26,6 @@ class Tile(NamedTuple):
     label: str
     value: str
     note: str
-
-
-class Graph(NamedTuple):
-    """The stored sessions of the last minutes: points of an SVG line, and the same in words."""
-
-    points: str
-    words: str
 
 
 class Overview:
@@ -54,7 +48,7 @@ class Overview:
             error=beat.error,
             can_check=self._can_check,
             tiles=[] if beat.stats is None else tiles(self._pulse.beats),
-            graph=graph(self._pulse.beats),
+            graphs=graphs(self._pulse.beats),
             concerns=[] if beat.stats is None else list(concerns(beat.stats, beat.time)),
         )
 
@@ -78,7 +72,7 @@ class Overview:
         return {
             "error": "",
             "tiles": {tile.id: [tile.value, tile.note] for tile in tiles(self._pulse.beats)},
-            "graph": graph(self._pulse.beats),
+            "graphs": graphs(self._pulse.beats),
             "concerns": list(concerns(beat.stats, beat.time)),
         }
 
@@ -90,43 +84,23 @@ def tiles(beats: Sequence[Beat]) -> list[Tile]:
     assert stats is not None, "the store has answered"
     shown = [
         Tile("sessions", "Sessions", f"{stats.sessions:,}", "expired ones count until they are swept"),
-        Tile("change", "Change", change(beats), "sessions begun less those ended"),
+        *_rates(beats),
     ]
     shown += _of_directory(stats, beat) if stats.primaries is None else _of_servers(stats)
     return shown
 
 
-def change(beats: Sequence[Beat]) -> str:
-    """Return by how many sessions a second the store has grown since the last beat but ten."""
-    answered = [beat for beat in list(beats)[-10:] if beat.stats is not None]
-    if len(answered) < 2:  # noqa: PLR2004 - a difference needs two
-        return "…"
-    first, last = answered[0], answered[-1]
-    assert first.stats is not None, "as filtered above"
-    assert last.stats is not None, "as filtered above"
-    return f"{(last.stats.sessions - first.stats.sessions) / (last.at - first.at):+,.1f} /s"
-
-
-def graph(beats: Sequence[Beat]) -> Graph:
-    """Return the stored sessions of the last minutes."""
-    numbers = [(beat.at, beat.stats.sessions) for beat in beats if beat.stats is not None]
-    if len(numbers) < 2:  # noqa: PLR2004 - a line needs two
-        return Graph("", "The graph begins when this page has been open for some seconds.")
-    start, end = numbers[0][0], numbers[-1][0]
-    lowest, highest = min(number for _, number in numbers), max(number for _, number in numbers)
-    points = " ".join(
-        f"{_WIDTH * (at - start) / (end - start):.1f},{_height(number, lowest, highest):.1f}" for at, number in numbers
-    )
-    return Graph(points, f"Stored sessions in the last {duration(end - start)}: {between(lowest, highest)}.")
-
-
-def _height(number: int, lowest: int, highest: int) -> float:
-    return _HEIGHT * (highest - number) / (highest - lowest) if highest > lowest else _HEIGHT / 2
-
-
-def between(lowest: int, highest: int) -> str:
-    """Return a range of numbers in words."""
-    return f"{lowest:,}" if lowest == highest else f"from {lowest:,} to {highest:,}"
+def _rates(beats: Sequence[Beat]) -> list[Tile]:
+    recent = list(beats)[-_RECENT:]
+    if beats[-1].counts is None:
+        grown = rate([(beat.at, beat.stats.sessions) for beat in recent if beat.stats])
+        return [Tile("change", "Change", grown, "sessions begun less those ended")]
+    begun = rate([(beat.at, beat.counts.begun) for beat in recent if beat.counts])
+    ended = rate([(beat.at, beat.counts.ended) for beat in recent if beat.counts])
+    return [
+        Tile("begun", "Begun", begun.lstrip("+"), "new sessions"),
+        Tile("ended", "Ended", ended.lstrip("+"), "ended, revoked, or expired and swept"),
+    ]
 
 
 def _of_directory(stats: Stats, beat: Beat) -> list[Tile]:

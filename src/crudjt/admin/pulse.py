@@ -8,6 +8,7 @@ from typing import NamedTuple
 import anyio
 
 from crudjt._core.stats import Stats
+from crudjt.admin.journal import Counts, Journal
 from crudjt.base import AsyncStore
 from crudjt.errors import StoreError
 
@@ -19,20 +20,31 @@ _REST = 20  # times as long as a look took: a store on servers counts its sessio
 
 
 class Beat(NamedTuple):
-    """The counters at one time; or why there are none."""
+    """The counters at one time; or why there are none.
+
+    Attributes:
+        at: the time, in seconds of a clock that is never set.
+        time: the time.
+        stats: the counters of the store, ``None`` if it did not answer.
+        counts: the sessions that have begun and ended so far, ``None`` where that is not known.
+        error: why there are no counters.
+
+    """
 
     at: float
     time: datetime
     stats: Stats | None
+    counts: Counts | None = None
     error: str = ""
 
 
 class Pulse:
     """Reads the counters when a page needs them, and no more often than every `SECONDS` for all pages together."""
 
-    def __init__(self, store: AsyncStore) -> None:
-        """Take an open store."""
+    def __init__(self, store: AsyncStore, journal: Journal) -> None:
+        """Take an open store, and its events."""
         self._store = store
+        self._journal = journal
         self._lock = anyio.Lock()
         self._good_until = 0.0
         self.beats: deque[Beat] = deque(maxlen=_KEPT)
@@ -50,6 +62,7 @@ class Pulse:
     async def _beat(self) -> Beat:
         now = datetime.now(timezone.utc)
         try:
-            return Beat(time.monotonic(), now, await self._store.stats())
+            stats = await self._store.stats()
         except StoreError as error:
-            return Beat(time.monotonic(), now, None, str(error))
+            return Beat(time.monotonic(), now, None, error=str(error))
+        return Beat(time.monotonic(), now, stats, self._journal.look())

@@ -27,9 +27,10 @@ function take(message) {
     show(`value-${id}`, value);
     show(`note-${id}`, note);
   }
-  if (state.graph) {
-    document.getElementById("graph")?.setAttribute("points", state.graph[0]);
-    show("graph-words", state.graph[1]);
+  for (const [id, , lines, words] of state.graphs ?? []) {
+    show(`words-${id}`, words);
+    const drawn = document.querySelectorAll(`#graph-${id} polyline`);
+    drawn.forEach((line, number) => line.setAttribute("points", lines[number]));
   }
   if (liveness) liveness.textContent = "Live.";
 }
