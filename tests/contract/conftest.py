@@ -45,10 +45,12 @@ def loop() -> Iterator[Loop]:
         yield loop
 
 
-# The fast run has one backend in this process, one behind a server, and one that is awaited.
-FAST = {"embedded", "remote", "async"}
+# The fast run has one backend in this process and one behind a server.
+FAST = {"embedded", "remote"}
 # Tables of arguments: how a store checks and packs them is one code, but for what goes through a server.
 TABLE, FAST_TABLE = {"embedded", "remote"}, {"embedded"}
+# So many sessions that it takes seconds: one in this process, one behind a server, and one on servers.
+LARGE = {"embedded", "remote", "valkey"}
 EVERY = BACKENDS.keys() | ASYNC_BACKENDS.keys() | ON_SERVERS.keys()
 
 
@@ -57,6 +59,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker
         names, fast = (TABLE, FAST_TABLE) if marker("table") else (EVERY, FAST)
+        if marker("large"):
+            names = LARGE
         if marker("log") or marker("any_key"):
             names = names - ON_SERVERS.keys()
         marked = [pytest.param(name, marks=_marks(name, fast)) for name in sorted(names)]

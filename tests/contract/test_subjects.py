@@ -126,6 +126,7 @@ def test_a_subject_can_log_in_again_after_revoke(store: crudjt.Store) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.large
 def test_100_000_sessions_of_one_subject_are_made_and_revoked_in_seconds(open_store: OpenStore) -> None:
     store = open_store()
     started = time.monotonic()
