@@ -222,7 +222,7 @@ def test_a_mark_is_smaller_than_the_record_and_keeps_the_subject(open_source: Op
     assert len(mark) == 104
 
 
-def test_a_session_at_a_wrong_place_is_found(open_source: OpenSource) -> None:
+def test_a_session_at_a_wrong_place_is_found(open_source: OpenSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its id was made before places, or under another placement key."""
     source = open_source()
     source.create({}, subject="anna")
@@ -230,6 +230,10 @@ def test_a_session_at_a_wrong_place_is_found(open_source: OpenSource) -> None:
     for id_, record in source.look(b"", 10):
         assert source.is_placed(id_, record)
         assert not source.is_placed(id_, record[:-1] + bytes([record[-1] ^ 1]))
+    with monkeypatch.context() as patch:
+        patch.setattr(source._sessions, "place_of", lambda _subject: b"\0\0")
+        elsewhere = bytes.fromhex(read(source, source.create({}, subject="anna")).id)
+    assert [id_ for id_, record in source.look(b"", 10) if not source.is_placed(id_, record)] == [elsewhere]
 
 
 def test_a_source_is_opened_with_the_keys_of_its_sessions(path: Path, secret_key: str, open_source: OpenSource) -> None:
