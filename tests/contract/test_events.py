@@ -36,6 +36,21 @@ def past(store: crudjt.Store, after: str = "oldest") -> list[Event]:
     return list(store.events(after, follow=False))
 
 
+def test_what_ends_for_a_limit_is_told_apart_from_a_rotation(store: crudjt.Store, clock: FakeClock) -> None:
+    tokens = []
+    for _ in range(3):
+        tokens.append(store.create({}, subject="alice", max_sessions=2))
+        clock.advance(1)
+    visitor = store.create({})
+    store.rotate(visitor, subject="alice", max_sessions=1)
+    kinds = [each.kind for each in past(store)]
+    assert kinds == ["begun", "begun", "begun", "ended", "begun", "ended", "ended", "rotated"]
+    first, second = past(store)[:2]
+    assert [each.id for each in past(store) if each.kind == "ended"][:2] == [first.id, second.id]
+    resumed = past(store, past(store)[-2].position)
+    assert [each.kind for each in resumed] == ["rotated"]
+
+
 def test_each_change_is_an_event_with_its_session(store: crudjt.Store, clock: FakeClock) -> None:
     token = store.create({"secret": 1}, ttl=60, subject="alice")
     first = read(store, token)

@@ -1,6 +1,7 @@
 """Servers as a model in memory, with a driver that runs the steps of operations and loses replies where it is told."""
 
 from collections.abc import Callable, Sequence
+from hashlib import sha1
 from typing import Any, cast
 
 from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply, Result, Steps, Value
@@ -156,7 +157,11 @@ class ModelledServers:
         found = b""
         for number, (key, _, kind, nonce, record, _, _, _) in enumerate(changes, 1):
             current = self.keys.get(key, b"")[NONCE]
-            if again:
+            if kind == b"C":
+                ids = b"".join(cast("list[bytes]", self._members(key, 0, -1)))
+                if not again and sha1(ids, usedforsecurity=False).hexdigest().encode() != nonce:
+                    return cast("Value", [number, None])
+            elif again:
                 if kind in b"IR" and current != record[NONCE]:
                     return cast("Value", [number, None])
             elif kind != b"X" and current != nonce:

@@ -438,3 +438,44 @@ def test_a_sweep_removes_the_entries_of_sessions_that_the_servers_have_removed(s
     clock.advance(121)
     assert servers.run(store.operations.sweep()) == 0
     assert servers.indexes == {}
+
+
+def begin_two(store: Store, clock: FakeClock) -> list[str]:
+    tokens = []
+    for _ in range(2):
+        tokens.append(store.create(subject="alice"))
+        clock.advance(1)
+    return tokens
+
+
+@pytest.mark.parametrize("place", ["new", "rotated", "moved"])
+@pytest.mark.parametrize("other", ["login", "logout", "both"])
+def test_a_limit_of_sessions_holds_whatever_happens_between_two_requests(place: str, other: str) -> None:
+    """A login of another process, or the end of a session, comes before each request in turn."""
+    number, sent = 0, 1
+    while number < sent:
+        clock = FakeClock()
+        store = Store(ModelledServers(), clock)
+        servers = store.servers
+        tokens = begin_two(store, clock)
+        visitor = store.create(subject="alice" if place == "rotated" else None)
+        start = len(servers.sent)
+
+        def disturb(_ask: Ask, store: Store = store, last: int = start + number + 1, ends: str = tokens[1]) -> None:
+            if len(store.servers.sent) == last:
+                store.servers.before = lambda _ask: None
+                if other != "login":
+                    store.servers.run(store.operations.delete(ends))
+                if other != "logout":
+                    store.create(subject="alice", max_sessions=2)
+
+        servers.before = disturb
+        if place == "new":
+            store.create(subject="alice", max_sessions=2)
+        else:
+            servers.run(store.operations.rotate(visitor, None, "alice", KEEP, KEEP, None, max_sessions=2))
+        sent = len(servers.sent) - start
+        consistent(store)
+        assert len(store.listed("alice")) <= 2
+        number += 1
+    assert number > 4

@@ -76,7 +76,7 @@ class Sessions(Counter):
     def insert_within(
         self, reader: IndexReader, packed: bytes, subject: str, limits: StoredLimits, now_ns: int, limit: SessionLimit
     ) -> tuple[str, Sequence[Change]]:
-        """Return the token of a new session of a subject, and the changes: its oldest sessions may have to end.
+        """Return the token of a new session of a subject, and the changes: it begins, and its oldest may have to end.
 
         Raises:
             TooManySessions: no session is to end, and there is no room.
@@ -84,7 +84,7 @@ class Sessions(Counter):
         """
         ending = self.make_room(reader, subject, limit, now_ns // NS_PER_MS)
         token, change = self.insert(packed, subject, limits, now_ns)
-        return token, (*ending, change)
+        return token, (change, *ending)  # an ending before it would be a rotation, for who follows the log
 
     def take(
         self, reader: Reader, tokens: Sequence[str], now_ns: int, *, extend: bool = True
@@ -233,7 +233,7 @@ class Sessions(Counter):
         if_version: int | None,
         limit: SessionLimit,
     ) -> tuple[str | None, Sequence[Change]]:
-        """Rotate a session as `rotate` does, and end the oldest others of its owner beyond a limit.
+        """Rotate a session as `rotate` does, after the oldest others of its owner have ended, beyond a limit.
 
         Raises:
             TooManySessions: no session is to end, and there is no room.

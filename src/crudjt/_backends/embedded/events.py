@@ -85,16 +85,17 @@ class EventLog:
             self._done = 0
             return [Event("gap", str(found.position))]
         changes = [each for each in found.entry.changes if each[0] == DELETE or is_record(each[2])]
-        is_rotation = [kind for kind, _, _ in changes] == [DELETE, INSERT]
-        count = 1 if is_rotation else len(changes)
+        # A rotation ends one session and begins the next, after the endings of others for a limit.
+        is_rotation = [kind for kind, _, _ in changes[-2:]] == [DELETE, INSERT]
+        single, rotation = (changes[:-2], changes[-2:]) if is_rotation else (changes, [])
+        count = len(single) + is_rotation
         header, sequence = found.segment, found.entry.sequence
         positions = [Position(header.number, header.crc_salt, sequence, done % count) for done in range(1, count + 1)]
-        if is_rotation:
-            (_, old, _), new = changes
+        events = [self._event(str(at), each) for at, each in zip(positions, single, strict=False)]
+        if rotation:
+            (_, old, _), new = rotation
             self._deadlines.pop(old, None)
-            events = [self._put(str(positions[0]), new, old)]
-        else:
-            events = [self._event(str(at), each) for at, each in zip(positions, changes, strict=True)]
+            events.append(self._put(str(positions[-1]), new, old))
         done, self._done = self._done, 0
         return events[done:]
 

@@ -11,7 +11,7 @@ COMMIT = Script("""\
 -- ARGV[1] now in ms; ARGV[2] '1' = sent before, and the answer was lost. Then six for each change:
 -- kind, nonce it rests on ('' = absent), record, px ('' = none), score, id.
 -- Kinds: I insert, R replace, D delete what was read, X end whatever is there; C changes nothing, and both its keys are
--- an index, which has as many ids as its nonce says, or nothing is committed.
+-- an index: nothing is committed unless its ids have the SHA-1 in place of the nonce.
 -- Each sealing draws a new nonce, so equal nonces mean equal records, and an old one never comes back.
 local now, again, n, found, touched = tonumber(ARGV[1]), ARGV[2] == '1', #KEYS / 2, {}, {}
 local function whole(x) return string.format('%.0f', x) end
@@ -19,7 +19,8 @@ for i = 1, n do                                              -- look at everythi
   local a, key = 6 * i - 3, KEYS[2 * i - 1]
   local kind, nonce = ARGV[a], ARGV[a] == 'C' or redis.call('GETRANGE', key, 64, 87)
   if kind == 'C' then
-    if not again and redis.call('ZCARD', key) ~= tonumber(ARGV[a + 1]) then return {i, false} end
+    local ids = table.concat(redis.call('ZRANGE', key, 0, -1))
+    if not again and redis.sha1hex(ids) ~= ARGV[a + 1] then return {i, false} end
   elseif again then                                          -- a nonce of this very commit: it was carried out, whole
     if (kind == 'I' or kind == 'R') and nonce ~= string.sub(ARGV[a + 2], 65, 88) then return {i, false} end
   elseif kind ~= 'X' and nonce ~= ARGV[a + 1] then

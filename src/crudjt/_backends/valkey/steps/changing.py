@@ -164,17 +164,17 @@ def move(
     fetched: Fetched,
     now_ms: int,
     ending: Sequence[Change] = (),
-    counted: Mapping[bytes, int] | None = None,
+    listed: Mapping[bytes, bytes] | None = None,
 ) -> Steps[Outcome]:
     """Insert a session at its place, then end the one that it replaces, if that is still as it was read.
 
-    Other sessions at its place may end for it, if the indexes have as many ids as were counted.
+    Other sessions at its place may end for it, if the indexes list what they are said to.
     No caller knows the new token before this returns. Where the old session cannot be ended, the new one is; a process
     that dies in between leaves the old session as it was, and a new one that no caller can use.
     """
     replicas = records.durability.endings
     try:
-        (outcome,) = yield from records.commit([[*ending, new]], fetched, now_ms, replicas, counted=counted)
+        (outcome,) = yield from records.commit([[*ending, new]], fetched, now_ms, replicas, listed=listed)
         if isinstance(outcome, Conflict):
             return outcome
         (outcome,) = yield from records.commit([[old]], fetched, now_ms, replicas)

@@ -29,7 +29,7 @@ def as_met(met: Met) -> Fetched:
 
 
 class Conflict(NamedTuple):
-    """A record was not as it was fetched, or an index not as it was counted, so nothing was changed."""
+    """A record was not as it was fetched, or an index not as it was listed, so nothing was changed."""
 
     id: bytes  # empty for an index
     record: bytes | None  # what is there

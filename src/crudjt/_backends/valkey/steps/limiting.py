@@ -1,10 +1,11 @@
 """Create and rotate sessions of a subject that may have only so many.
 
 The sessions of a subject and its indexes share a slot, so one script inserts the new session and ends the oldest; it
-commits only if the indexes have as many ids as were counted.
+commits only if the indexes list the same ids as when the sessions were counted.
 """
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha1
 
 from crudjt._backends.valkey.requests import Steps
 from crudjt._backends.valkey.steps.changing import move
@@ -15,6 +16,8 @@ from crudjt._core.changes import Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.tokens import PLACE
 from crudjt._core.validation import KEEP, KeepType, NewLimits, SessionLimit, StoredLimits
+
+_MAX_ENDING = MAX_CHANGES - 100  # beside the new session, and the indexes under each secret key
 
 
 class _Indexed(Fetched):
@@ -28,10 +31,11 @@ class _Indexed(Fetched):
         """Return the ids that are filed under a subject tag."""
         return self._ids[tag]
 
-    def counted(self, records: Records, subject: str) -> dict[bytes, int]:
-        """Return how many ids each index has, by its key."""
+    def listed(self, records: Records, subject: str) -> dict[bytes, bytes]:
+        """Return the SHA-1 of the ids of each index, by its key, as the commit script makes it."""
         place = records.sessions.place_of(subject)
-        return {records.layout.index(place, tag): len(ids) for tag, ids in self._ids.items()}
+        joined = {records.layout.index(place, tag): b"".join(ids) for tag, ids in self._ids.items()}
+        return {index: sha1(ids, usedforsecurity=False).hexdigest().encode() for index, ids in joined.items()}
 
 
 def create(records: Records, packed: bytes, subject: str, limits: StoredLimits, limit: SessionLimit) -> Steps[str]:
@@ -40,7 +44,8 @@ def create(records: Records, packed: bytes, subject: str, limits: StoredLimits, 
         read = yield from _fetch(records, subject, Fetched({}))
         now_ns = records.clock()
         token, changes = records.sessions.insert_within(read, packed, subject, limits, now_ns, limit)
-        if (yield from _commit(records, changes, read, subject, now_ns // NS_PER_MS)):
+        new, *ending = changes
+        if (yield from _commit(records, new, None, ending, read, subject, now_ns // NS_PER_MS)):
             return token
     raise records.busy()
 
@@ -65,9 +70,12 @@ def rotate(
         owner = sessions.open(found)[1] if subject is KEEP else subject
         read = _Indexed(fetched.records, {}) if owner is None else (yield from _fetch(records, owner, fetched))
         now_ns = records.clock()
-        new, changes = sessions.rotate_within(read, token, now_ns, packed, subject, limits, if_version, limit)
-        if not changes or (yield from _commit(records, changes, read, owner, now_ns // NS_PER_MS)):
-            return new
+        fresh, changes = sessions.rotate_within(read, token, now_ns, packed, subject, limits, if_version, limit)
+        if not changes:
+            return fresh
+        *ending, old, new = changes
+        if (yield from _commit(records, new, old, ending, read, owner, now_ns // NS_PER_MS)):
+            return fresh
     raise records.busy()
 
 
@@ -79,19 +87,24 @@ def _fetch(records: Records, subject: str, fetched: Fetched) -> Steps[_Indexed]:
 
 
 def _commit(
-    records: Records, changes: Sequence[Change], read: _Indexed, subject: str | None, now_ms: int
+    records: Records,
+    new: Change,
+    old: Change | None,
+    ending: Sequence[Change],
+    read: _Indexed,
+    subject: str | None,
+    now_ms: int,
 ) -> Steps[bool]:
-    """Commit a new session, what it replaces and what ends for it; return whether nothing had changed before."""
-    counted = {} if subject is None else read.counted(records, subject)
-    place = changes[-1][1][PLACE]
-    if len(changes) + len(counted) > MAX_CHANGES:  # where the limit is new: these end first, in a script of their own
-        yield from records.end([changes[: MAX_CHANGES // 2]], now_ms)
+    """Commit a new session, the end of the one that it replaces, and of others; return whether nothing had changed."""
+    if len(ending) > _MAX_ENDING:  # where the limit is new: these end first, in a script of their own
+        yield from records.end([ending[:_MAX_ENDING]], now_ms)
         return False
-    replaced = changes[-2] if len(changes) > 1 and changes[-2][1][PLACE] != place else None
+    listed = {} if subject is None else read.listed(records, subject)
     outcome: Outcome
-    if replaced is None:
-        replicas = max(records.durability) if len(changes) > 1 else records.durability.changes
-        (outcome,) = yield from records.commit([changes], read, now_ms, replicas, counted=counted)
+    if old is not None and old[1][PLACE] != new[1][PLACE]:
+        outcome = yield from move(records, old, new, read, now_ms, ending, listed)
     else:
-        outcome = yield from move(records, replaced, changes[-1], read, now_ms, changes[:-2], counted)
+        changes = [*ending, new] if old is None else [*ending, old, new]
+        replicas = max(records.durability) if len(changes) > 1 else records.durability.changes
+        (outcome,) = yield from records.commit([changes], read, now_ms, replicas, listed=listed)
     return not isinstance(outcome, Conflict)

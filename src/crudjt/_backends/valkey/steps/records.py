@@ -69,7 +69,7 @@ class SealedRecords:
         replicas: int,
         *,
         may_be_twice: bool = False,
-        counted: Mapping[bytes, int] | None = None,
+        listed: Mapping[bytes, bytes] | None = None,
     ) -> Steps[list[Outcome]]:
         """Commit batches of changes, each of one place and each all or none, if what they rest on is still there.
 
@@ -80,15 +80,15 @@ class SealedRecords:
             fetched: the records that they rest on.
             now_ms: the time of the decision.
             replicas: how many must have the changes.
-            counted: how many ids indexes must have, by their key; each is at the place of the changes.
+            listed: the SHA-1 that the ids of indexes must have, by their key; each is at the place of the changes.
             may_be_twice: answer `LOST` for a batch whose reply is lost, and do not wait for the replicas to confirm.
 
         Raises:
             StoreUnavailable: it is not known whether the changes were carried out, or too few replicas have them.
 
         """
-        replies = yield [self._request(changes, fetched, now_ms, replicas, counted) for changes in batches]
-        settling = self._settled(batches, fetched, now_ms, replicas, replies, counted, may_be_twice=may_be_twice)
+        replies = yield [self._request(changes, fetched, now_ms, replicas, listed) for changes in batches]
+        settling = self._settled(batches, fetched, now_ms, replicas, replies, listed, may_be_twice=may_be_twice)
         return (yield from settling)
 
     def commit_one(self, change: Change, there: bytes | None, now_ms: int, replicas: int) -> Steps[Outcome]:
@@ -115,7 +115,7 @@ class SealedRecords:
         now_ms: int,
         replicas: int,
         replies: list[Reply],
-        counted: Mapping[bytes, int] | None = None,
+        listed: Mapping[bytes, bytes] | None = None,
         *,
         may_be_twice: bool = False,
     ) -> Steps[list[Outcome]]:
@@ -125,7 +125,7 @@ class SealedRecords:
             if any(all(kind == DELETE for kind, _, _ in batches[number]) for number in lost):
                 raise self.unavailable(_NOT_KNOWN)  # nothing is left that would show who ended the session
             asked = yield [
-                self._request(batches[number], fetched, now_ms, replicas, counted, again=True) for number in lost
+                self._request(batches[number], fetched, now_ms, replicas, listed, again=True) for number in lost
             ]
             for number, reply in zip(lost, asked, strict=True):
                 if not isinstance(reply.value, bytes):
@@ -187,7 +187,7 @@ class SealedRecords:
         fetched: Fetched | None,  # None: end whatever is there
         now_ms: int,
         replicas: int,
-        counted: Mapping[bytes, int] | None = None,
+        listed: Mapping[bytes, bytes] | None = None,
         *,
         again: bool = False,
         repeat: bool = False,
@@ -206,9 +206,9 @@ class SealedRecords:
                 values += b"D", nonce, b"", b"", b"", id_
             else:
                 values += _LETTERS[kind], nonce, record, *lifetime(record, now_ms), id_
-        for index_key, ids in (counted or {}).items():
+        for index_key, sha1 in (listed or {}).items():
             keys += index_key, index_key
-            values += b"C", ids, b"", b"", b"", b""
+            values += b"C", sha1, b"", b"", b"", b""
         return Ask(keys[0], (len(keys), *keys, *values), COMMIT, replicas, repeat)
 
     def _require_acknowledged(self, outcomes: Sequence[Outcome], replies: Sequence[Reply], replicas: int) -> None:
