@@ -113,8 +113,21 @@ def test_a_create_of_many_is_recognised(place: Place) -> None:
     assert len(contents(place.server, place.namespace).sessions) == 50
 
 
-def test_an_update_is_carried_out_once(place: Place) -> None:
+def test_a_create_within_a_limit_ends_the_oldest_once(place: Place) -> None:
+    tokens = [place.store.create({"n": number}, subject="ada") for number in range(3)]
+    place.proxy.lose(COMMIT)
+    tokens.append(place.store.create({"n": 3}, subject="ada", max_sessions=2))
+    assert place.proxy.lost == 1
+    assert [session and session.data["n"] for session in place.direct.read_many(tokens)] == [None, None, 2, 3]
+    place.require_indexes()
+
+
+@pytest.mark.parametrize("was_read", [False, True])
+def test_an_update_is_carried_out_once(place: Place, was_read: bool) -> None:
+    """Where the session was just read, the update is a single request."""
     token = place.store.create({"n": 1})
+    if was_read:
+        assert read(place.store, token).version == 1
     place.proxy.lose(COMMIT)
     assert place.store.update(token, {"n": 2})
     assert place.proxy.lost == 1
@@ -148,7 +161,10 @@ def test_a_counted_read_counts_once(place: Place) -> None:
     place.proxy.lose(COMMIT)
     assert read(place.store, token).reads_left == 2
     assert place.proxy.lost == 1
-    assert peek(place, token).reads_left == 2
+    place.proxy.lose(COMMIT)
+    assert read(place.store, token).reads_left == 1
+    assert place.proxy.lost == 2
+    assert peek(place, token).reads_left == 1
 
 
 def test_the_last_read_is_never_delivered_twice(place: Place) -> None:
