@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 USER, PASSWORD = "app", "correct horse"
 RIGHTS = (
     "+get +set +unlink +getrange +zadd +zrem +zrange +zremrangebyscore +persist +pexpire +evalsha +eval +wait "
-    "+cluster|slots +asking +ping +time +info"
+    "+cluster|slots +asking +ping +time +info +zcard"
 )
 TO_MAKE = "+scan"  # a process that makes a store looks first whether there are sessions whose manifest is lost
 

@@ -62,7 +62,9 @@ def place(
             is_blocking = request.param == "blocking"
             store = crudjt.open(url, **options) if is_blocking else DrivenStore(crudjt.aio.open(url, **options), loop)
             with store:
-                store.delete(store.create({}, subject="first"))  # the server knows the scripts from now on
+                token = store.create({}, subject="first")
+                store.update(token, {"n": 1})
+                store.delete(token)  # the server knows the scripts from now on
                 yield Place(store, direct, proxy, server, namespace)
 
 

@@ -339,7 +339,17 @@ class Cluster(Servers):
             else:
                 node.restart()
         self.wait_until_whole()
+        self._spread_replicas()
         assert eventually(lambda: all(map(_is_acknowledged, self.primaries())), PATIENCE), "a replica lags behind"
+
+    def _spread_replicas(self) -> None:
+        """Give every primary a replica again: after a failover a cluster moves replicas as it likes."""
+        of_each = {primary: self.replicas(primary) for primary in self.primaries()}
+        for orphan in [primary for primary, replicas in of_each.items() if not replicas]:
+            richest = max(of_each, key=lambda primary: len(of_each[primary]))
+            if len(of_each[richest]) > 1:
+                self.replicate(of_each[richest].pop(), orphan)
+                self.wait_until_whole()
 
     def running(self) -> list[Node]:
         return [node for node in self.nodes if node.is_running]
