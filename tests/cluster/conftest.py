@@ -13,6 +13,21 @@ from tests.support.valkey_servers import Cluster, Servers, SingleServer
 from tests.support.valkey_stores import OpenOn, ServerPool, namespace
 from tests.support.waiting import PROMPT
 
+HERE = Path(__file__).parent
+USUAL = {("valkey", "blocking"), ("redis", "asyncio")}  # the other combinations run with `-m matrix`
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are deselected by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of both drivers over both kinds of servers, in all but two combinations, and those of one kind."""
+    for item in items:
+        if item.path.parent == HERE and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            given = item.callspec.params
+            engine, driver = given.get("engine", given.get("cluster")), given.get("place", given.get("connect"))
+            is_unusual = bool(engine and driver) and (engine, driver) not in USUAL
+            if is_unusual or (engine == "redis" and item.get_closest_marker("any_engine")):
+                item.add_marker(pytest.mark.matrix)
+
 
 @pytest.fixture(name="namespace")
 def _namespace(path: Path) -> str:

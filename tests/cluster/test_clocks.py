@@ -70,6 +70,7 @@ def _use_with_another_clock(pipe: Connection, url: str, secret_key: str, seconds
             pipe.send(answer)
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("seconds", [SKEW, -SKEW])
 def test_a_lifetime_is_the_same_on_hosts_whose_clocks_differ(
     server: SingleServer, open_on: OpenOn, namespace: str, secret_key: str, seconds: float

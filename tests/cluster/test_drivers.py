@@ -327,6 +327,7 @@ class TestConnections:
         assert connect(server).run(steps()) == b"1"
 
 
+@pytest.mark.any_engine
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of sockets that were to connect
 def test_interrupted_call_leaves_no_reply_for_the_next(cluster: Cluster, prefix: str) -> None:
     """A signal that raises at any moment: KeyboardInterrupt, or a time limit of the application."""
@@ -415,6 +416,7 @@ def test_each_event_loop_has_connections_of_its_own(server: SingleServer, prefix
         assert asyncio.run(use()) == number + 1
 
 
+@pytest.mark.any_engine
 def test_forked_child_makes_connections_of_its_own(cluster: Cluster, prefix: str) -> None:
     driver = Blocking(cluster.url())
     names = keys(prefix)
@@ -430,6 +432,7 @@ def test_forked_child_makes_connections_of_its_own(cluster: Cluster, prefix: str
     driver.close()
 
 
+@pytest.mark.any_engine
 def test_refresh_that_is_stuck_holds_up_no_other_thread(cluster: Cluster, prefix: str) -> None:
     driver = Blocking(cluster.url(), timeout=4.0)
     driver.ask(get(prefix))

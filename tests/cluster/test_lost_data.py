@@ -80,6 +80,7 @@ def _open_when_told(pipe: Connection, url: str, secret_key: str) -> None:
     pipe.send("read")
 
 
+@pytest.mark.any_engine
 def test_processes_that_make_a_store_at_once_make_one(server: SingleServer, namespace: str, secret_key: str) -> None:
     makers = [Worker(_open_when_told, server.url(namespace), secret_key) for _ in range(4)]
     try:
@@ -114,6 +115,7 @@ def test_a_new_key_beside_a_known_one_is_added(server: SingleServer, open_on: Op
     assert read(both, new_token).id[16:20] == read(both, old_token).id[16:20]
 
 
+@pytest.mark.any_engine
 def test_another_process_sees_the_same_sessions(server: SingleServer, namespace: str, secret_key: str) -> None:
     with StoreProcess(server.url(namespace), secret_key, **SINGLE) as other:
         token = other.call("create", {"n": 1})
