@@ -20,7 +20,8 @@ from crudjt._backends.embedded.engine.recovery import base_path, write_base
 from crudjt._backends.embedded.engine.room import new_pages
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, segment_numbers, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
-from crudjt._backends.embedded.engine.view import Snapshot, View, put_new
+from crudjt._backends.embedded.engine.view import Snapshot, View
+from crudjt._backends.embedded.engine.view_changes import put_new
 from crudjt._core.changes import INSERT, SESSION
 from crudjt._core.moves import Identity
 from crudjt._core.options import DEFAULT_MAX_SIZE

@@ -42,9 +42,10 @@ from crudjt._backends.embedded.engine.room import (
     new_pages,
     reserve_to_leave,
 )
-from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, encode_entry, segment_path
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, encode_entry, ended_together, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
-from crudjt._backends.embedded.engine.view import LMDB_LOCK_FILE, SEGMENT_KEY, SizeReached, Snapshot, ViewError, put_new
+from crudjt._backends.embedded.engine.view import LMDB_LOCK_FILE, SEGMENT_KEY, SizeReached, Snapshot, ViewError
+from crudjt._backends.embedded.engine.view_changes import end_filed, put_new
 from crudjt._backends.embedded.engine.write_lock import WriteLock, watch
 from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Reader, Result
 from crudjt._core.gil import free_in_batches
@@ -143,11 +144,16 @@ class Engine(OpenDirectory):
                         writer = self._log.writer(segment)
                     sequence += 1
                     entry = encode_entry(sequence, changes, writer.crc_salt)
-                    limit = 0
+                    limit, left = 0, changes
                     # An entry is longer than each of its records.
                     if number >= attention or len(entry) > SMALL_RECORD_BYTES or len(changes) > CHANGES_PER_WRITE:
                         limit = self._make_room(number, changes, urgent=urgent)
-                    for kind, id_, record in changes:
+                        ended = ended_together(changes)
+                        if ended:
+                            end_filed(transaction, number, changes[0][2], ended, words)
+                            sessions -= len(ended)
+                            left = ()
+                    for kind, id_, record in left:
                         if kind == INSERT:  # no process can have cached a new session
                             put_new(transaction, id_, record)
                             sessions += 1

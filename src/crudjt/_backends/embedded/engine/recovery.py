@@ -32,7 +32,8 @@ from crudjt._backends.embedded.engine.segment import (
     segment_path,
 )
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter, create_segment
-from crudjt._backends.embedded.engine.view import SEGMENT_KEY, Snapshot, View, put_new
+from crudjt._backends.embedded.engine.view import SEGMENT_KEY, Snapshot, View
+from crudjt._backends.embedded.engine.view_changes import put_new
 from crudjt._core.changes import DELETE, REPLACE, SESSION, SUBJECT
 from crudjt._core.moves import NOTE_KEY
 from crudjt._core.record import NO_SUBJECT

@@ -29,9 +29,8 @@ from crudjt._backends.embedded.engine.room import (
     Room,
     allocate_ahead,
 )
-from crudjt._core.changes import SESSION, SUBJECT
+from crudjt._core.changes import SESSION
 from crudjt._core.process_guard import guard
-from crudjt._core.record import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
 from crudjt._filesystem import host, ownership
 from crudjt._filesystem.flock import alone_in
 
@@ -251,18 +250,6 @@ class View:
 
 def _pages(stat: Mapping[str, Any]) -> int:
     return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
-
-
-def put_new(transaction: Any, id_: bytes, record: bytes) -> None:
-    """Insert a new record, and the index entry of its subject, if it has one.
-
-    Most new keys belong at the end of the tree. Appending fills the pages there completely; a plain put would not.
-    """
-    if not transaction.put(SESSION + id_, record, True, True, True):  # noqa: FBT003 - append; keywords cost
-        transaction.put(SESSION + id_, record)
-    tag = record[TAG_OFFSET:HEADER_BYTES]
-    if tag != NO_SUBJECT:
-        transaction.put(SUBJECT + tag + id_, b"")
 
 
 @contextmanager
