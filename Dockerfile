@@ -3,14 +3,17 @@ ARG BASE=python:3.13-slim
 FROM ${BASE} AS build
 WORKDIR /src
 COPY . .
-RUN python -m venv /opt/crudjt \
+# On Alpine lmdb has no wheel, and is compiled.
+RUN if command -v apk >/dev/null; then apk add --no-cache build-base patch; fi \
+    && python -m venv /opt/crudjt \
     && /opt/crudjt/bin/pip install --no-cache-dir '.[grpc,metrics,valkey]' \
     && /opt/crudjt/bin/pip uninstall --yes pip
 
 FROM ${BASE}
 COPY --from=build /opt/crudjt /opt/crudjt
-RUN groupadd --gid 10001 crudjt \
-    && useradd --no-log-init --uid 10001 --gid 10001 --home-dir /app crudjt \
+# As groupadd and useradd do, which Alpine has not.
+RUN echo 'crudjt:x:10001:' >>/etc/group \
+    && echo 'crudjt:x:10001:10001::/app:/usr/sbin/nologin' >>/etc/passwd \
     && mkdir -p /app/store_jt /app/secrets /run/crudjt \
     && chown -R 10001:10001 /app /run/crudjt
 # By number, so that Kubernetes can verify runAsNonRoot.
