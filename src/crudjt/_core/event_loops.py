@@ -26,7 +26,7 @@ def runs_trio() -> bool:
 
 
 class _Arrivals:
-    """What threads have finished for an event loop, which is woken once for all that come before it looks."""
+    """Results of threads for an event loop, which is woken once for all that come before it looks."""
 
     def __init__(self) -> None:
         self._finished: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()

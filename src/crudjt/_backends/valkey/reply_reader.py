@@ -12,7 +12,7 @@ INCOMPLETE: Final = object()
 
 
 class ProtocolError(Exception):
-    """What came is no reply of a server."""
+    """The bytes that came are no reply of a server."""
 
 
 def reply_reader() -> Any:
