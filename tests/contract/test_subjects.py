@@ -36,6 +36,21 @@ def test_sessions_of_short_lifetimes_are_found_until_their_end(store: crudjt.Sto
     assert sum(map(store.revoke, subjects)) == 30
 
 
+@pytest.mark.parametrize("way", ["update", "touch", "rotate"])
+def test_a_session_that_lives_longer_stays_with_its_subject(store: crudjt.Store, clock: FakeClock, way: str) -> None:
+    token = store.create({"n": 1}, ttl=10, subject="x")
+    if way == "update":
+        assert store.update(token, {"n": 1}, ttl=1000)
+    elif way == "touch":
+        assert store.touch(token, ttl=1000)
+    else:
+        assert store.rotate(token, ttl=1000)
+    clock.advance(200)
+    store.create({"n": 2}, subject="x")
+    assert numbers(store, "x") == [1, 2]
+    assert store.revoke("x") == 2
+
+
 def test_sessions_tells_of_each_what_peek_tells(store: crudjt.Store) -> None:
     token = store.create({"a": 1}, ttl=60, max_reads=5, subject="x")
     peeked = store.peek(token)

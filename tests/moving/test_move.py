@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import crudjt
 import crudjt.aio
 from crudjt import opening
-from crudjt._core.moves import Staged
+from crudjt._core.moves import Staged, mark_of
 from crudjt._moving import mover
 from crudjt._moving.ports import Destination, Source
 from crudjt._moving.store import MovingStore
@@ -379,3 +380,32 @@ def test_pages_go_over_both_stores_in_the_middle_of_a_move(
         page = store.list(limit=2, after=page.next)
     assert found == made[::-1]
     assert store.count() == 7
+
+
+def test_a_caller_publishes_a_session_when_its_mark_is_on_disk(
+    store: MovingStore, both: tuple[Source, Destination], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mover may not have synced it yet, and a power failure would bring the record back."""
+    token = store.create({"n": 1})
+    _mark_all(both)
+    done: list[str] = []
+
+    def noted(name: str, call: Callable[..., None], *given: Any) -> None:
+        done.append(name)
+        call(*given)
+
+    for part, name in ((store._source, "sync_marks"), (store._destination, "publish")):
+        monkeypatch.setattr(part, name, partial(noted, name, getattr(part, name)))
+    assert read(store, token).data == {"n": 1}
+    assert done == ["sync_marks", "publish"]
+
+
+def test_what_is_published_replaces_no_session(both: tuple[Source, Destination]) -> None:
+    source, destination = both
+    source.store.create({"n": 1})
+    token = destination.store.create({"n": 2})
+    ((_, record),) = source.look(b"", 10)
+    id_ = bytes.fromhex(read(destination.store, token).id)
+    assert destination.stage(1, {id_: record}) == [Staged.DONE]
+    destination.publish({id_: mark_of(record)})
+    assert read(destination.store, token).data == {"n": 2}
