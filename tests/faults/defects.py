@@ -281,6 +281,15 @@ def log_end_in_one_slot() -> None:
         (engine, "STATE_OFFSETS"),
     ):
         replace(owner, name, (getattr(owner, name)[0],) * 2)
+    pack = control_block.pack_slot
+
+    def pack_slot(buffer: Any, offset: int, *fields: int) -> None:
+        *known, sessions, _ = fields
+        stated = (*known, max(sessions, 0))  # a count that went wrong must not be what catches it
+        pack(buffer, offset, *stated, hash(stated))
+
+    for owner in (control_block, engine):
+        replace(owner, "pack_slot", pack_slot)
 
 
 def log_end_believed_unchecked() -> None:
