@@ -43,14 +43,18 @@ def test_a_link_signs_in_once_and_within_ten_minutes(page: Page, clock: FakeCloc
         assert late.get("/").status_code == 303
 
 
-def test_a_session_of_the_page_ends_when_it_is_not_used_and_after_half_a_day(
-    client: TestClient, clock: FakeClock
-) -> None:
-    for _ in range(24):
-        assert client.get("/sessions").status_code == 200
-        clock.advance(1799)
-    assert client.get("/sessions").status_code == 200
+def test_a_session_of_the_page_ends_when_it_is_not_used_for_half_an_hour(client: TestClient, clock: FakeClock) -> None:
     clock.advance(1799)
+    assert client.get("/sessions").status_code == 200
+    clock.advance(1800)
+    assert client.get("/sessions").status_code == 303
+
+
+def test_a_session_of_the_page_ends_after_half_a_day(client: TestClient, clock: FakeClock) -> None:
+    for _ in range(27):
+        clock.advance(1599)
+        assert client.get("/sessions").status_code == 200
+    clock.advance(43_200 - 27 * 1599)
     assert client.get("/sessions").status_code == 303
 
 
