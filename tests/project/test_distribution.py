@@ -35,6 +35,7 @@ WITHOUT_EXTRAS = {
     "import crudjt.contrib.fastapi": "fastapi",
     "import crudjt.contrib.flask": "flask",
     "import crudjt.contrib.litestar": "litestar",
+    "import crudjt.contrib.opentelemetry": "otel",
     "import crudjt.contrib.starlette": "starlette",
 }
 

@@ -36,6 +36,6 @@ def test_every_requirement_of_pyproject_is_in_the_list() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     core = text.partition("dependencies = [\n")[2].partition("]\n\n")[0]
     extras = text.partition("[project.optional-dependencies]\n")[2].partition("\n[dependency-groups]")[0]
-    named = set(re.findall(r'"([a-z-]+)(?:\[\w+\])?>=', core + extras))
+    named = set(re.findall(r'"([a-z0-9-]+)(?:\[\w+\])?>=', core + extras))
     assert len(named) > 10
     assert named == {requirement.name for requirement, _ in list_licences.direct()}

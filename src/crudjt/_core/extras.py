@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from crudjt.errors import MissingDependency
 
-Extra = Literal["grpc", "metrics", "django", "fastapi", "flask", "litestar", "starlette", "valkey", "admin"]
+Extra = Literal["grpc", "metrics", "django", "fastapi", "flask", "litestar", "starlette", "valkey", "admin", "otel"]
 
 
 class _Requirement(NamedTuple):
@@ -22,6 +22,7 @@ _REQUIREMENTS: dict[Extra, _Requirement] = {
     "litestar": _Requirement("Litestar", ("litestar",)),
     "starlette": _Requirement("Starlette", ("starlette",)),
     "valkey": _Requirement("valkey-py", ("valkey", "libvalkey")),
+    "otel": _Requirement("OpenTelemetry's API", ("opentelemetry.metrics",)),
     "admin": _Requirement("Starlette with Jinja2 and uvicorn", ("jinja2", "starlette", "uvicorn")),
 }
 

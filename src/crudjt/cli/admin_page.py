@@ -1,7 +1,6 @@
 """Implementation of `admin`."""
 
 import asyncio
-import getpass
 import os
 import signal
 import socket
@@ -22,6 +21,7 @@ from crudjt._rpc.listening import TcpAddress, checked_addresses
 from crudjt._rpc.tls_files import read_pair
 from crudjt.admin.access import SignedIn
 from crudjt.admin.application import assembled
+from crudjt.cli.auditing import operator_at_the_terminal
 from crudjt.cli.context import Settings
 from crudjt.cli.notices import inform
 from crudjt.errors import InvalidParameter
@@ -66,8 +66,8 @@ def serve_page(
         raise InvalidParameter("listen", "listen must be HOST:PORT, not a Unix socket")
     scheme = "http" if tls_cert is None else "https"
     with settings.open() as store, _bound(address) as listening:
-        shared, operator = crudjt.aio.wrap(store), f"{getpass.getuser()} at the terminal"
-        access = SignedIn(shared, tokens, local=operator, secure=tls_cert is not None)
+        shared = crudjt.aio.wrap(store)
+        access = SignedIn(shared, tokens, local=operator_at_the_terminal(), secure=tls_cert is not None)
         page: ASGIApp = assembled(
             shared, store, access, read_only=read_only, show_data=show_data, examine=_examine(settings)
         )

@@ -40,7 +40,12 @@ def audited(command: click.Command) -> click.Command:
             result = type(error).__name__
             raise
         finally:
-            audit(_operator(), f"crudjt {command.name}", result, **_details(click.get_current_context().params))
+            audit(
+                operator_at_the_terminal(),
+                f"crudjt {command.name}",
+                result,
+                **_details(click.get_current_context().params),
+            )
 
     command.callback = recorded
     return command
@@ -81,7 +86,8 @@ class _JsonLines(logging.Handler):
         os.write(self._descriptor, msgspec.json.encode(document) + b"\n")
 
 
-def _operator() -> str:
+def operator_at_the_terminal() -> str:
+    """Return the name of who runs the command, for the audit log."""
     name, by = getpass.getuser(), os.environ.get("SUDO_USER")
     return f"{name} at the terminal, by sudo of {by}" if by else f"{name} at the terminal"
 
