@@ -41,8 +41,8 @@ class Read(NamedTuple):
 class LogFollower:
     """Reads the entries of a log in order, each once.
 
-    It keeps the segment that it reads open, so a compaction takes away only what lies between that segment and the
-    snapshot.
+    It keeps the segment that it reads open, and the next one from when it sees it on. So a compaction takes away only
+    what lies between these and the snapshot.
     """
 
     def __init__(self, log: Path, log_end: Callable[[], LogEnd]) -> None:
@@ -50,6 +50,7 @@ class LogFollower:
         self._log = log
         self._log_end = log_end
         self._segment: _OpenSegment | None = None
+        self._next: _OpenSegment | None = None
         self._offset = 0
         self._sequence = 0  # of the last entry that was read
         self._gap = False
@@ -89,13 +90,16 @@ class LogFollower:
             yield Gap(self._position())
         while True:
             is_last = segment.header.number >= end.segment
+            if not is_last:
+                self._next = self._oldest_after(segment.header.number)
             for entry in segment.entries(self._offset, end.end if is_last else segment.size):
                 self._offset, self._sequence = entry.end, entry.sequence
                 yield Read(segment.header, entry)
             if is_last:
                 return
             before = self._sequence
-            self._segment = segment = self._oldest_after(segment.header.number)
+            assert self._next is not None, "the segment was not the last one"
+            self._segment = segment = self._next
             self._rewind()
             if self._sequence != before:
                 yield Gap(self._position())
