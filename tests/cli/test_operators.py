@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -230,3 +231,27 @@ def test_events_are_followed_until_the_command_is_interrupted(shell: Shell) -> N
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130
+
+
+def test_top_shows_counters_and_what_happens_in_a_second(command: Command, live: crudjt.Store) -> None:
+    live.create({"secret": 1}, subject="alice")
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.01):
+            live.create({})
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        document = json.loads(command("top", "--times", "1", "--interval", "0.5", "--json").stdout)
+    finally:
+        stop.set()
+        thread.join()
+    assert document["sessions"] > 1
+    assert document["a_second"]["begun"] > 1
+    assert document["a_second"]["ended"] == 0
+    text = command("top", "--times", "1", "--interval", "0.01").stdout
+    assert "newest sessions" in text
+    assert "\x1b" not in text
+    assert "secret" not in text

@@ -18,6 +18,7 @@ from crudjt.cli.options import older_path_option, older_url_option, one_location
 from crudjt.cli.serve import health, serve
 from crudjt.cli.session_commands import SESSION_COMMANDS
 from crudjt.cli.store_commands import STORE_COMMANDS, keygen
+from crudjt.cli.top_command import top
 from crudjt.cli.transfer_commands import TRANSFER_COMMANDS
 
 
@@ -94,7 +95,7 @@ def main(
     ctx.obj = Settings(one_location(store, path, url), secret_key_file, json, options, new_key, moving_to)
 
 
-_OF_SESSIONS = (*SESSION_COMMANDS, *OPERATOR_COMMANDS, events)
+_OF_SESSIONS = (*SESSION_COMMANDS, *OPERATOR_COMMANDS, events, top)
 _OF_STORES = (*STORE_COMMANDS, *TRANSFER_COMMANDS, keys, move)
 for _command in (*_OF_SESSIONS, *_OF_STORES):
     main.add_command(audited(_command))

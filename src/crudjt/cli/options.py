@@ -87,6 +87,15 @@ def _limit(
     return click.option(name, metavar=metavar, callback=convert, help=text)
 
 
+def duration_option(name: str, absent: float | None, text: str) -> Decorator[Any]:
+    """Return an option for a duration, in seconds; `absent` where it is not given."""
+
+    def convert(_ctx: click.Context, _param: click.Parameter, given: str | None) -> float | None:
+        return absent if given is None else _duration(given)
+
+    return click.option(name, metavar="DURATION", callback=convert, help=text)
+
+
 def ttl_option(absent: KeepType | None, text: str) -> Decorator[Any]:
     """Return the option for the absolute lifetime."""
     return _limit("--ttl", "DURATION", _duration, absent, text)
@@ -100,10 +109,6 @@ def idle_option(absent: KeepType | None, text: str) -> Decorator[Any]:
 def max_reads_option(absent: KeepType | None, text: str) -> Decorator[Any]:
     """Return the option for the number of reads."""
     return _limit("--max-reads", "NUMBER", _whole, absent, text)
-
-
-def _optional_duration(_ctx: click.Context, _param: click.Parameter, given: str | None) -> float | None:
-    return None if given is None else _duration(given)
 
 
 def _optional_whole(_ctx: click.Context, _param: click.Parameter, given: str | None) -> int | None:
@@ -171,7 +176,7 @@ json_option: Decorator[Any] = click.option(
 )
 
 subject_filter_option: Decorator[Any] = click.option("--subject", metavar="TEXT", help="Only those of this owner.")
-created_before_option: Decorator[Any] = click.option(
-    "--older-than", metavar="DURATION", callback=_optional_duration, help="Only those that were created so long ago."
+created_before_option: Decorator[Any] = duration_option(
+    "--older-than", None, "Only those that were created so long ago."
 )
 data_option: Decorator[Any] = click.option("--data", is_flag=True, help="Print the data too.")

@@ -51,8 +51,8 @@ class LogFollower:
         self._log_end = log_end
         self._segment: _OpenSegment | None = None
         self._next: _OpenSegment | None = None
-        self._offset = 0
-        self._sequence = 0  # of the last entry that was read
+        self._offset: int = 0
+        self._sequence: int = 0  # of the last entry that was read
         self._gap = False
 
     def start_at_end(self) -> None:
