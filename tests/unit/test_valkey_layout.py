@@ -1,7 +1,8 @@
 """The names of keys on servers: a place is a hash tag, and the parts of a name can be told apart."""
 
 from crudjt._backends.valkey.layout import Layout
-from crudjt._backends.valkey.topology import slot_of
+from crudjt._backends.valkey.requests import Node
+from crudjt._backends.valkey.topology import SLOTS, Shard, Topology, slot_of
 
 LAYOUT = Layout("app:sessions")
 EVERY_PLACE = [number.to_bytes(2, "big") for number in range(2**16)]
@@ -36,3 +37,11 @@ def test_an_id_and_a_tag_are_found_in_the_names_of_their_keys_only() -> None:
         assert LAYOUT.id_of(key) is None
         assert LAYOUT.tag_of(key) is None
     assert Layout("app").id_of(session) is None
+
+
+def test_hash_tags_lie_where_the_layout_says() -> None:
+    layout = Layout("name:space")
+    keys = layout.sessions([bytes(8) + bytes([number, 7]) + bytes(6) for number in range(200)])
+    topology = Topology([Node("a", 1)], clustered=True)
+    topology.learn([Shard(slot, slot, Node("a", slot), ()) for slot in range(SLOTS)])
+    assert topology.owners(keys, layout.tag) == [topology.owner(key) for key in keys]

@@ -34,12 +34,14 @@ class Layout:
         all_indexes: pattern of the keys of indexes.
         all_stages: pattern of the keys of stages.
         everything: pattern of all keys of the namespace.
+        tag: where the hash tag of a session's key lies.
 
     """
 
     def __init__(self, namespace: str) -> None:
         """Take the namespace, without glob characters and braces."""
         self._start = namespace.encode() + b":{"
+        self.tag = slice(len(self._start), len(self._start) + _PLACE_CHARACTERS)
         self.manifest = self._start + b"manifest}"
         any_place = self._start + b"?" * _PLACE_CHARACTERS + b"}"
         self.all_sessions = any_place + b"s*"

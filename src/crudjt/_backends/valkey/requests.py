@@ -79,14 +79,16 @@ class Gets(Sequence[Ask]):
 
     Attributes:
         keys: the keys.
+        tag: where the hash tag of each lies.
 
     """
 
-    __slots__ = ("keys",)
+    __slots__ = ("keys", "tag")
 
-    def __init__(self, keys: list[bytes]) -> None:
-        """Take the keys."""
+    def __init__(self, keys: list[bytes], tag: slice) -> None:
+        """Take the keys, all of one layout."""
         self.keys = keys
+        self.tag = tag
 
     def __len__(self) -> int:
         """Return the number of requests."""

@@ -56,7 +56,7 @@ class Shortcut:
         if not asks:
             return []
         if type(asks) is Gets:
-            return self._values(pool, asks.keys, now, deadline)
+            return self._values(pool, asks, now, deadline)
         return self._one(pool, asks[0], now, deadline) if len(asks) == 1 else None
 
     def _one(self, pool: Pool, ask: Ask, now: float, deadline: float) -> list[Reply] | Attempt | None:
@@ -90,9 +90,9 @@ class Shortcut:
             positions.append(DRIVERS_OWN)
         return Attempt(Batch(node, commands, positions, ask.replicas), values, error)
 
-    def _values(self, pool: Pool, keys: list[bytes], now: float, deadline: float) -> list[Reply] | Attempt | None:
+    def _values(self, pool: Pool, gets: Gets, now: float, deadline: float) -> list[Reply] | Attempt | None:
         """Return the values of keys: each primary is sent its requests before a reply is waited for."""
-        trips = self._trips(pool, keys, now)
+        trips = self._trips(pool, gets, now)
         if trips is None:
             return None
         values: list[list[Any]] = []
@@ -112,20 +112,20 @@ class Shortcut:
             raise
         for each in trips:
             pool.put(each.node, each.link)
-        found = values[0] if len(trips) == 1 else _in_order(keys, trips, values)
+        found = values[0] if len(trips) == 1 else _in_order(gets.keys, trips, values)
         if not set(map(type, found)) <= _VALUES:
             return None
         return list(map(_new_reply, zip(found, repeat(0), repeat(_NOT_REPEATED))))
 
-    def _trips(self, pool: Pool, keys: list[bytes], now: float) -> list[_Trip] | None:
+    def _trips(self, pool: Pool, gets: Gets, now: float) -> list[_Trip] | None:
         """Return the primaries of keys, a connection to each, and its keys; ``None`` if a connection lacks."""
         places: dict[Node | None, list[bytes]] = {}
         if self._topology.clustered:
-            owner = self._topology.owner
-            for key in keys:
-                places.setdefault(owner(key), []).append(key)
+            owners = self._topology.owners(gets.keys, gets.tag)
+            for key, owner in zip(gets.keys, owners, strict=True):
+                places.setdefault(owner, []).append(key)
         else:
-            places[self._topology.primaries[0]] = keys
+            places[self._topology.primaries[0]] = gets.keys
         trips: list[_Trip] = []
         for node, asked in places.items():
             link = None if node is None else pool.take_recent(node, now)

@@ -129,6 +129,11 @@ class Topology:
         """Return the primary of a key, ``None`` if it is not known."""
         return self._owners[slot_of(key)] if self.clustered else self.primaries[0]
 
+    def owners(self, keys: Iterable[bytes], tag: slice) -> list[Node | None]:
+        """Return the primary of each key; `tag` is where their hash tags lie."""
+        owners = self._owners
+        return [owners[crc_hqx(key[tag], 0) % SLOTS] for key in keys]
+
     def any_primary(self) -> Node | None:
         """Return a primary at random, ``None`` if none is known."""
         primaries = self.primaries

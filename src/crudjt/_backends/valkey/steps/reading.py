@@ -98,7 +98,7 @@ def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | N
     """Return the results of `read` in order. Each place is read as of one time, and the places one after another."""
     candidates = records.ids_of_many(tokens)
     fetched = yield from records.fetch(dict.fromkeys(chain.from_iterable(candidates)))
-    results = [_unchanged(records, ids, fetched) for ids in in_batches(candidates)]
+    results = _unchanged(records, candidates, fetched)
     pending = [at for at, session in enumerate(results) if session is None]  # positions of tokens
     for _ in range(MAX_ROUNDS):
         now_ns = records.clock()
@@ -124,13 +124,29 @@ def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | N
     raise records.busy()
 
 
-def _unchanged(records: Records, ids: Sequence[bytes], fetched: Fetched) -> Session | None:
-    """Return a session that a read does not change; ``None`` for others, and where there is none."""
-    met = _opened(records, ids, fetched)
-    if met is None or met.head[LIMITS] == NO_LIMITS_BYTES:
-        return None if met is None else _session(met, 0)
-    now_ns = records.clock()
-    return None if Header(*unpack_header(met.head)).due(now_ns // NS_PER_MS) else _session(met, now_ns)
+def _unchanged(records: Records, candidates: Sequence[Sequence[bytes]], fetched: Fetched) -> list[Session | None]:
+    """Return the sessions that a read does not change; ``None`` for others, and where there is none.
+
+    Args:
+        records: the records of the store.
+        candidates: for each token, the ids that it has under each key.
+        fetched: what is there.
+
+    """
+    found: list[Session | None] = []
+    keys, opened, record_of = records.sessions.keyring.newest_first, records.sessions.opened, fetched.records.get
+    for ids in in_batches(candidates):
+        session = None
+        for key, id_ in zip(keys, ids, strict=False):  # a malformed token has none
+            record = record_of(SESSION + id_)
+            if record is not None:
+                now_ns = 0 if record[LIMITS] == NO_LIMITS_BYTES else records.clock()
+                if not now_ns or not records.sessions.header(id_, record).due(now_ns // NS_PER_MS):
+                    head, packed, subject = opened(key, id_, record)
+                    session = Session(unpack(packed), None, Envelope(id_, head, subject), now_ns)
+                break
+        found.append(session)
+    return found
 
 
 def _in_places(ids: Iterable[bytes], places: Container[bytes], but: Container[bytes]) -> bool:

@@ -23,6 +23,7 @@ _LETTERS = {INSERT: b"I", REPLACE: b"R"}  # of the commit script
 _NOT_KNOWN = "no answer came; the change may have been carried out or not"
 
 
+_NEVER = bytes(8)  # the deadline of a session that has none
 _CHANGED = Done([True], repeated=False)
 _DONE = (b"1", b"0")  # replies to the commit of one change
 
@@ -57,7 +58,7 @@ class SealedRecords:
             key = self.layout.session(ids[0])
             (reply,) = yield [Ask(key, (b"GET", key))]
             return Fetched({SESSION + ids[0]: cast("bytes | None", reply[0])})
-        replies = yield Gets(self.layout.sessions(ids))
+        replies = yield Gets(self.layout.sessions(ids), self.layout.tag)
         records: dict[bytes, Any] = {SESSION + id_: reply[0] for id_, reply in zip(ids, replies, strict=True)}
         return Fetched(records)
 
@@ -94,10 +95,10 @@ class SealedRecords:
     def commit_one(self, change: Change, there: bytes | None, now_ms: int, replicas: int) -> Steps[Outcome]:
         """Commit a single change as `commit` does, in the shortest way; `there` is the record it rests on."""
         kind, id_, record = change
-        if kind == REPLACE and there and there[EXPIRES] == record[EXPIRES]:
+        if kind == REPLACE and there and (expires := record[EXPIRES]) == there[EXPIRES]:
             key = self.layout.session(id_)
-            px, _ = lifetime(record, now_ms)
-            request = Ask(key, (1, key, there[NONCE], record, px), REPLACE_ONE, replicas, repeat=False)
+            px = b"" if expires == _NEVER else lifetime(record, now_ms)[0]
+            request = Ask(key, (b"1", key, there[NONCE], record, px), REPLACE_ONE, replicas, False)  # noqa: FBT003 - as fast as can be
         else:
             request = self._request((change,), Fetched({SESSION + id_: there}), now_ms, replicas)
         replies = yield (request,)
