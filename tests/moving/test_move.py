@@ -409,3 +409,35 @@ def test_what_is_published_replaces_no_session(both: tuple[Source, Destination])
     assert destination.stage(1, {id_: record}) == [Staged.DONE]
     destination.publish({id_: mark_of(record)})
     assert read(destination.store, token).data == {"n": 2}
+
+
+@pytest.mark.parametrize("name", ["read", "read_many", "delete", "delete_many"])
+def test_a_call_that_begins_before_a_move_and_ends_after_it_finds_its_session(
+    store: MovingStore, both: tuple[Source, Destination], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    token = store.create({"n": 1})
+    call = getattr(store._source, name)
+
+    def call_late(given: Any) -> Any:
+        mover.move(*both)
+        return call(given)
+
+    monkeypatch.setattr(store._source, name, call_late)
+    found = getattr(store, name)([token] if name.endswith("_many") else token)
+    assert found[0] if name == "read_many" else found
+
+
+def test_marks_are_removed_when_all_replicas_have_the_sessions(
+    both: tuple[Source, Destination], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, destination = both
+    source.store.create({"n": 1})
+    publish, waited = destination.publish, list[bool]()
+
+    def noted(marks: Any, *, replicated: bool = False) -> None:
+        waited.append(replicated)
+        publish(marks, replicated=replicated)
+
+    monkeypatch.setattr(destination, "publish", noted)
+    mover.move(*both)
+    assert waited == [True]
