@@ -1,5 +1,6 @@
 """A backend that hands every call to another store. It shares no code with the embedded one, and looks into nothing."""
 
+import builtins
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -109,10 +110,10 @@ class DelegatingStore(crudjt.Store):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
-    ) -> list[str]:
+    ) -> builtins.list[str]:
         return self._target.create_many(data, ttl, max_reads, idle=idle, subject=subject)
 
-    def read_many(self, tokens: Iterable[str]) -> list[crudjt.Session | None]:
+    def read_many(self, tokens: Iterable[str]) -> builtins.list[crudjt.Session | None]:
         return self._target.read_many(tokens)
 
     def delete_many(self, tokens: Iterable[str]) -> int:

@@ -4,6 +4,7 @@ Each call is carried out at the store that decides about its sessions; see `crud
 that is the source, for which nothing changes.
 """
 
+import builtins
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -158,7 +159,7 @@ class MovingStore(Store):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
-    ) -> list[str]:
+    ) -> builtins.list[str]:
         if not isinstance(data, Iterable):
             raise InvalidType("data", f"data must be an iterable of dicts, not {type(data).__name__}")
         listed = list(data)  # it may have to be packed twice
@@ -167,7 +168,7 @@ class MovingStore(Store):
         )
         return tokens
 
-    def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+    def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         listed = list_of_tokens(tokens)
         found: list[Session | None] = [None] * len(listed)
         if not self._source.has_begun:

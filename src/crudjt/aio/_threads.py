@@ -1,5 +1,6 @@
 """`ThreadedAsyncStore`: any `Store` for asyncio and trio, with each call in a thread."""
 
+import builtins
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from os import PathLike
@@ -116,10 +117,10 @@ class ThreadedAsyncStore(AsyncStore):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
-    ) -> list[str]:
+    ) -> builtins.list[str]:
         return await self._run(self._store.create_many, listed(data), ttl, max_reads, idle=idle, subject=subject)
 
-    async def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+    async def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         return await self._run(self._store.read_many, listed(tokens))
 
     async def delete_many(self, tokens: Iterable[str]) -> int:

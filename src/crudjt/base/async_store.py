@@ -1,5 +1,6 @@
 """`AsyncStore`: the interface of a store whose methods are awaited."""
 
+import builtins
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
@@ -130,11 +131,11 @@ class AsyncStore(ABC):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
-    ) -> list[str]:
+    ) -> builtins.list[str]:
         """Create a session for each item of `data`, all or none; return their tokens in order."""
 
     @abstractmethod
-    async def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+    async def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         """Read many tokens; return the results of `read` in order. See `Store.read_many`."""
 
     @abstractmethod

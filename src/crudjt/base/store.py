@@ -1,5 +1,6 @@
 """`Store`: the interface of a store, and its documentation."""
 
+import builtins  # for annotations in classes that have a method `list`: Python 3.14 evaluates them late
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -215,7 +216,7 @@ class Store(ABC):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
-    ) -> list[str]:
+    ) -> builtins.list[str]:
         """Create a session for each item of `data`, all or none; return their tokens in order.
 
         The other parameters are as in `create`, and the same for each session. In servers each 500 are one transaction;
@@ -223,7 +224,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+    def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         """Read many tokens; return the results of `read` in order.
 
         An embedded store reads all of them in one transaction, a server those of 8 MiB of data, Valkey or Redis servers

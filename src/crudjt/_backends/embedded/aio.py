@@ -6,6 +6,7 @@ own. An LMDB write transaction begins and ends in one thread, since
 each lies within one method of `EmbeddedStore`; there is no ``await`` in it, so no cancellation can interrupt it.
 """
 
+import builtins
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from datetime import datetime
@@ -152,10 +153,10 @@ class AsyncEmbeddedStore(AsyncStore):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
-    ) -> list[str]:
+    ) -> builtins.list[str]:
         return await self._write_many(self._store.create_many, data, ttl, max_reads, idle=idle, subject=subject)
 
-    async def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+    async def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         return await self._write_many(self._store.read_many, tokens)
 
     async def delete_many(self, tokens: Iterable[str]) -> int:

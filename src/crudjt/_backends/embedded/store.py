@@ -1,5 +1,6 @@
 """`EmbeddedStore`: a store in a directory, which every process of the host opens itself."""
 
+import builtins
 import logging
 import time
 import weakref
@@ -340,7 +341,7 @@ class EmbeddedStore(Store):
                     if found.header.alive(now_ns // NS_PER_MS):
                         yield session
 
-    def _to_end(self, subject: str, keep: str | None) -> Iterator[tuple[Key, bytes, list[bytes]]]:
+    def _to_end(self, subject: str, keep: str | None) -> Iterator[tuple[Key, bytes, builtins.list[bytes]]]:
         """Yield the ids of a subject for `revoke`, by key and tag; the caller ends each list before it takes the next.
 
         It looks again until there is nothing new: a session that is rotated in the scan may move to a scanned place.
@@ -359,7 +360,7 @@ class EmbeddedStore(Store):
             if len(tried) == before:
                 return
 
-    def _filed(self, subject: str) -> Iterator[tuple[Key, bytes, list[bytes]]]:
+    def _filed(self, subject: str) -> Iterator[tuple[Key, bytes, builtins.list[bytes]]]:
         """Yield the ids of a subject, by key and tag; each list is read in one transaction.
 
         The newest key comes last: a rotate moves a session to it, which must not escape to a place that was looked at.
@@ -383,7 +384,7 @@ class EmbeddedStore(Store):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
-    ) -> list[str]:
+    ) -> builtins.list[str]:
         if not isinstance(data, Iterable):
             raise InvalidType("data", f"data must be an iterable of dicts, not {type(data).__name__}")
         limits = new_limits(ttl, idle, max_reads)
@@ -400,7 +401,7 @@ class EmbeddedStore(Store):
         self._engine.write(None, changes, self._durable)
         return tokens
 
-    def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+    def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         listed, now_ns = list_of_tokens(tokens), self._clock()
         try:
             return self._write(self._sessions.take, listed, now_ns)
@@ -443,12 +444,12 @@ class EmbeddedStore(Store):
 
     def event_batches(
         self, after: str | None, *, follow: bool, wait: Callable[[float], None] = time.sleep
-    ) -> Iterator[list[Event]]:
+    ) -> Iterator[builtins.list[Event]]:
         """Yield events in lists, for callers that wait in another way; an empty one after each wait."""
         log = EventLog(lambda: self._engine, self._sessions.keyring, self._clock, checked_position(after))
         return log.batches(follow=follow, wait=wait)
 
-    def key_uses(self) -> list[KeyUse]:
+    def key_uses(self) -> builtins.list[KeyUse]:
         """Return how many live sessions each secret key has, oldest first."""
         return key_uses(self._sessions.keyring, everything(self._engine.scan), self._clock)
 

@@ -1,6 +1,7 @@
 """`AsyncRemoteStore`: a store on a server, called over gRPC with ``await``."""
 
 import asyncio
+import builtins
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
@@ -214,10 +215,10 @@ class AsyncRemoteStore(AsyncStore):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
-    ) -> list[str]:
+    ) -> builtins.list[str]:
         return await self._ask_many(requests.create_many, data, ttl, max_reads, idle, subject)
 
-    async def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+    async def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         return await self._ask_many(requests.read_many, tokens)
 
     async def delete_many(self, tokens: Iterable[str]) -> int:

@@ -1,5 +1,6 @@
 """`RemoteStore`: a store on a server, called over gRPC."""
 
+import builtins
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -128,10 +129,10 @@ class RemoteStore(Store):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
-    ) -> list[str]:
+    ) -> builtins.list[str]:
         return self._ask(requests.create_many(data, ttl, max_reads, idle, subject))
 
-    def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+    def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         return self._ask(requests.read_many(tokens))
 
     def delete_many(self, tokens: Iterable[str]) -> int:
@@ -183,7 +184,7 @@ class RemoteStore(Store):
     def events(self, after: str | None = None, *, follow: bool = True) -> Iterator[Event]:
         return chain.from_iterable(self.event_batches(after, follow=follow))
 
-    def event_batches(self, after: str | None, *, follow: bool) -> Iterator[list[Event]]:
+    def event_batches(self, after: str | None, *, follow: bool) -> Iterator[builtins.list[Event]]:
         """Yield events in lists, and an empty one now and then."""
         self._connection.require_open()
         return map(

@@ -1,5 +1,6 @@
 """`AsyncValkeyStore`: a store on Valkey or Redis servers, called over the connections of an event loop."""
 
+import builtins
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from os import PathLike
@@ -134,10 +135,10 @@ class AsyncValkeyStore(AsyncStore):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
-    ) -> list[str]:
+    ) -> builtins.list[str]:
         return await self._run_many(self._operations.create_many, data, ttl, max_reads, idle, subject)
 
-    async def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+    async def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         return await self._run_many(self._operations.read_many, tokens)
 
     async def delete_many(self, tokens: Iterable[str]) -> int:

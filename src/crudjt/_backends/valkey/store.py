@@ -1,5 +1,6 @@
 """`ValkeyStore`: a store on Valkey or Redis servers, called over blocking connections."""
 
+import builtins
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from importlib import import_module
@@ -138,10 +139,10 @@ class ValkeyStore(Store):
         *,
         idle: Duration | None = None,
         subject: str | None = None,
-    ) -> list[str]:
+    ) -> builtins.list[str]:
         return self._run_long(self._operations.create_many(data, ttl, max_reads, idle, subject))
 
-    def read_many(self, tokens: Iterable[str]) -> list[Session | None]:
+    def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         return self._run_long(self._operations.read_many(tokens))
 
     def delete_many(self, tokens: Iterable[str]) -> int:
@@ -190,7 +191,7 @@ class ValkeyStore(Store):
 
     # For operators
 
-    def key_uses(self) -> list[KeyUse]:
+    def key_uses(self) -> builtins.list[KeyUse]:
         """Return how many live sessions each secret key has, oldest first."""
         records = (each for steps in self._operations.all_records() for each in self._run_long(steps))
         return self._operations.key_uses(records)
