@@ -64,6 +64,7 @@ class Engine(OpenDirectory):
         self._lock = lock
         self._log = LiveLog(directory, self.control, preallocates=self.view.preallocates)
         self.write_lock = WriteLock(self.view.directory / LMDB_LOCK_FILE)
+        self._watched = self.write_lock.watched
         self.check_files = OpenFiles(directory, lock, self.control, self.log_end, self._refuse).check
         self._make_locks()
 
@@ -120,8 +121,8 @@ class Engine(OpenDirectory):
             self._reach_view()
         try:
             with self._writing:
-                if self.write_lock.watched[0]:
-                    watch(self.write_lock.watched)
+                if self._watched[0]:
+                    watch(self._watched)
                 begin_transaction = self.begin  # under the lock, before which `close` has changed it
                 try:
                     transaction = begin_transaction(None, None, True)  # noqa: FBT003 - keywords cost a tenth of a write
@@ -144,12 +145,11 @@ class Engine(OpenDirectory):
                         writer = self._log.writer(segment)
                     sequence += 1
                     entry = encode_entry(sequence, changes, writer.crc_salt)
-                    limit, left = 0, changes
+                    limit, left, many = 0, changes, False
                     # An entry is longer than each of its records.
                     if number >= attention or len(entry) > SMALL_RECORD_BYTES or len(changes) > CHANGES_PER_WRITE:
-                        limit = self._make_room(number, changes, urgent=urgent)
-                        ended = ended_together(changes)
-                        if ended:
+                        limit, many = self._make_room(number, changes, urgent=urgent), True
+                        if len(changes) > CHANGES_PER_WRITE and (ended := ended_together(changes)):
                             end_filed(transaction, number, changes[0][2], ended, words)
                             sessions -= len(ended)
                             left = ()
@@ -192,7 +192,7 @@ class Engine(OpenDirectory):
             self.sync_to(sequence)
         if self.unattended:
             self.upkeep(sequence)
-        if isinstance(changes, list):
+        if many and isinstance(changes, list):
             free_in_batches(changes)
         return result
 
@@ -251,7 +251,9 @@ class Engine(OpenDirectory):
         words = self.words
         # One of many transactions has the time to see whether the background threads run, and where the lock is.
         self.unattended = True
-        self.write_lock.find_prepared()
+        if self.write_lock.prepared:
+            self.write_lock.find_prepared()
+            self._watched = self.write_lock.watched
         to_leave = reserve_to_leave(changes, urgent=urgent)
         view = self.view
         pages = 0 if to_leave == 0 else new_pages(changes, view.page_bytes)  # 0: all of them end sessions
@@ -299,6 +301,7 @@ class Engine(OpenDirectory):
             transaction = self.begin(None, None, True)  # noqa: FBT003 - as in write
             try:
                 self.write_lock.find_prepared()
+                self._watched = self.write_lock.watched
             finally:
                 transaction.abort()
 

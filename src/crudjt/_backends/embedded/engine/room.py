@@ -72,6 +72,8 @@ def reserve_to_leave(changes: Sequence[Change], *, urgent: bool) -> float:
     """
     if not urgent:
         return 1
+    if len(changes) == 1:  # the same, in fewer steps
+        return 0 if changes[0][0] == DELETE else 1
     if only_ends_sessions(changes):
         return 0
     return 0.5 if ends_sessions(changes) else 1

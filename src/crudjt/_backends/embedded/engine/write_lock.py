@@ -41,13 +41,15 @@ class WriteLock:
 
     Attributes:
         word: its first item is not 0 while a thread of any process holds the lock; of no use until `found`.
+        watched: the same, or a word that is always 0 where to watch it would be in vain.
+        prepared: where LMDB has mapped the lock file; not empty if the next thread that holds the lock is to find it.
 
     """
 
     def __init__(self, lock_file: Path) -> None:
         """Take the lock file, which LMDB has mapped when `find` is called."""
         self._file = lock_file
-        self._pages: list[int] = []
+        self.prepared: list[int] = []
         self.found = False
         self.word = memoryview(bytes(_WORD_BYTES)).cast("I")
         self.watched = self.word
@@ -56,11 +58,11 @@ class WriteLock:
         """Let the next `find_prepared` find the lock."""
         if not self.found:
             with suppress(OSError, ValueError):
-                self._pages = list(mapped(self._file))
+                self.prepared = list(mapped(self._file))
 
     def find_prepared(self) -> None:
         """Find the lock, which the calling thread holds, once after `prepare`."""
-        pages, self._pages = self._pages, []
+        pages, self.prepared = self.prepared, []
         owner = threading.get_native_id()
         with suppress(AttributeError, OSError):
             for address in pages:
