@@ -65,6 +65,19 @@ def test_the_stream_has_each_event_once_and_a_page_that_comes_back_goes_on_behin
         assert "data: [" in again
 
 
+def test_events_that_were_not_followed_are_said_to_be_missing(
+    client: TestClient, store: crudjt.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begins_to_be_seen() -> bool:
+        store.create({}, subject="bob")
+        return "bob" in client.get("/events").text
+
+    assert eventually(begins_to_be_seen, PATIENCE)
+    monkeypatch.setattr("crudjt.admin.journal._UNWATCHED_SECONDS", 0)
+    client.get("/events")  # from now on it ends at once
+    assert eventually(lambda: "not all before this are shown" in client.get("/events").text, PATIENCE)
+
+
 def test_the_overview_has_the_rates_of_what_begins_and_ends(
     client: TestClient, store: crudjt.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ SECONDS = 1.0
 """Between two messages to a page."""
 
 _LIVE = {"begun", "changed", "rotated"}
-_WORDS = {"gap": "events before this are lost"}
+_WORDS = {"gap": "not all before this are shown"}
 
 
 class Row(NamedTuple):

@@ -59,6 +59,9 @@ class Journal:
                 self.available = False
                 return None
             self.since = time.time()
+            if self.number:  # what happened since it last followed is not known
+                self._recent.clear()
+                self._keep(Event("gap", ""))
             self._task = loop.create_task(self._follow(events))
         if self._end is not None:
             self._end.cancel()
@@ -85,5 +88,8 @@ class Journal:
         self._ended += event.kind in _ENDED
         if event.subject == SUBJECT and event.kind == "changed":
             return  # each request of an operator is one
+        self._keep(event)
+
+    def _keep(self, event: Event) -> None:
         self.number += 1
         self._recent.append((self.number, event))
