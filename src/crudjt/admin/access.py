@@ -29,12 +29,12 @@ _KIND = "crudjt_admin"
 class Access(ABC):
     """Decides which requests are those of an operator."""
 
-    signs_in = False
+    signs_in: bool = False
     """Whether the page has a form to sign in, and ends its sessions itself."""
 
     def __init__(self) -> None:
         """Prepare `closing`, which is set when the page is no longer served: streams end then."""
-        self.closing = anyio.Event()
+        self.closing: anyio.Event = anyio.Event()
 
     @abstractmethod
     async def operator(self, request: Request) -> str | None:
@@ -66,7 +66,7 @@ class SignedIn(Access):
     the process.
     """
 
-    signs_in = True
+    signs_in: bool = True
 
     def __init__(self, store: AsyncStore, access_tokens: Sequence[str], *, local: str, secure: bool) -> None:
         """Take an open store.

@@ -39,8 +39,8 @@ class Journal:
         self._end: asyncio.TimerHandle | None = None
         self._recent: deque[tuple[int, Event]] = deque(maxlen=_KEPT)
         self._begun = self._ended = 0
-        self.available = True
-        self.number = 0
+        self.available: bool = True
+        self.number: int = 0
         """How many events were kept so far."""
         self.since: float | None = None
         """When it began to follow without a break, in seconds since 1970; ``None`` while it does not."""
