@@ -285,8 +285,8 @@ class AsyncConnections:
         steps = inspector.begin(now)
         if steps is None:
             return
-        asks = next(steps)
-        with suppress(StopIteration):
+        with suppress(StopIteration):  # at once, where there is nothing to ask
+            asks = next(steps)
             while True:
                 asks = steps.send(await self._once(asks, deadline))
 

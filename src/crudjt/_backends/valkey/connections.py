@@ -199,8 +199,8 @@ class Connections:
         steps = inspector.begin(now)
         if steps is None:
             return
-        asks = next(steps)
-        with suppress(StopIteration):
+        with suppress(StopIteration):  # at once, where there is nothing to ask
+            asks = next(steps)
             while True:
                 asks = steps.send(self._once(asks, deadline))
 
