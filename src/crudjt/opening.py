@@ -48,7 +48,7 @@ class OpenOptions(TypedDict, total=False):
     endings: Durability
     replicas: int | None
     assume: Collection[str]
-    moving_to: str | None
+    moving_to: Location | None
 
 
 class Parsed(NamedTuple):
@@ -107,7 +107,7 @@ def open(  # noqa: A001 - crudjt.open is the name
     endings: Durability = "replicated",
     replicas: int | None = None,
     assume: Collection[str] = (),
-    moving_to: str | None = None,
+    moving_to: Location | None = None,
 ) -> Store:
     """Open the store in a directory, creating both if needed. Any number of processes may have it open.
 
@@ -159,9 +159,10 @@ def open(  # noqa: A001 - crudjt.open is the name
             any primary has, and at least 1; 0 for servers without replicas.
         assume: what is not checked at the servers, for managed ones that hide it: ``"noeviction"``, ``"aof"`` and more
             that `docs/cluster.md` lists.
-        moving_to: for a directory only: the URL of the cluster that `crudjt move` takes the sessions to, now or later.
-            The options for a cluster are those of this one. Before the move begins, nothing changes; then each call
-            goes where its session is. Every process must have it before the move begins.
+        moving_to: the location that `crudjt move` takes the sessions to, now or later: from a directory or a cluster to
+            another of either kind. The other options are for both stores, as far as they fit. Before the move begins,
+            nothing changes; then each call goes where its session is. Every process must have it before the move
+            begins. A directory is on one host: the processes of others must have stopped, or ask a server.
 
     Raises:
         InvalidParameter: a parameter, or the environment in its place, is not usable; no such scheme is known, or an
@@ -206,7 +207,7 @@ def parse(location: Location | None, options: OpenOptions) -> Parsed:
 
     """
     given = dict(options)
-    moving_to = cast("str | None", given.pop("moving_to", None))
+    moving_to = cast("Location | None", given.pop("moving_to", None))
     if moving_to is not None:
         return _parse_move(location, moving_to, given)
     resolved = resolve(location)
@@ -217,18 +218,29 @@ def parse(location: Location | None, options: OpenOptions) -> Parsed:
     return _parsed(backend, resolved, given)
 
 
-def _parse_move(location: Location | None, moving_to: str, given: dict[str, Any]) -> Parsed:
+def _parse_move(location: Location | None, moving_to: Location, given: dict[str, Any]) -> Parsed:
     source, destination = resolve(location), resolve(moving_to)
     here, there = backend_of(source), backend_of(destination)
     if not hasattr(here, "open_source"):
-        raise InvalidParameter("moving_to", "moving_to is only for a directory: sessions are moved from one to servers")
+        raise InvalidParameter(
+            "moving_to",
+            "moving_to is for a store that this process opens itself, in a directory or on Valkey or Redis servers; "
+            "give it to the server (crudjt serve --moving-to)",
+        )
     if not hasattr(there, "open_destination"):
-        raise InvalidParameter("moving_to", "moving_to must be the URL of Valkey or Redis servers (valkey+cluster://…)")
+        raise InvalidParameter("moving_to", "moving_to must be a directory or the URL of Valkey or Redis servers")
+    if source == destination:
+        raise InvalidParameter("moving_to", "moving_to must be another store than the location")
     for name in _not_for(here, given):
         if name not in there.OPTIONS:
-            raise InvalidParameter(name, f"{name} is neither for a directory nor for {scheme_of(moving_to)}:")
-    levels = {"durability": "interval"} if given.get("durability") == "replicated" else {}
-    return _parsed(here, source, {**given, **levels})._replace(destination=_parsed(there, destination, given))
+            raise InvalidParameter(name, f"{name} is neither for the store nor for the one that it is moved to")
+    return _parsed_of_two(here, source, given)._replace(destination=_parsed_of_two(there, destination, given))
+
+
+def _parsed_of_two(backend: Backend, location: str | Path, given: Mapping[str, Any]) -> Parsed:
+    """Return one of two stores that share their options: a directory has no replicas."""
+    alone = isinstance(location, Path) and given.get("durability") == "replicated"
+    return _parsed(backend, location, {**given, "durability": "interval"} if alone else given)
 
 
 def _not_for(backend: Backend, given: Mapping[str, Any]) -> Iterator[str]:

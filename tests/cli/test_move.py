@@ -89,9 +89,9 @@ def test_another_store_at_the_destination_is_refused(command: Command, url: str)
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("move", "--to", "elsewhere"), "crudjt backup"),
-        (("--store", "valkey://localhost", "move", "--to", "valkey://localhost/b"), "moved from a directory"),
-        (("move", "--to", "grpc://localhost"), "Valkey or Redis"),
+        (("--store", "valkey://localhost/b", "move", "--to", "valkey://localhost/b"), "the store itself"),
+        (("--store", "grpc://localhost", "move", "--to", "valkey://localhost/b"), "--store is a server"),
+        (("move", "--to", "grpc://localhost"), "--to is a server"),
         (("move", "--to", "nothing://localhost"), "not a known scheme"),
         (("move",), "--to"),
     ],

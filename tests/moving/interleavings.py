@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from itertools import permutations
 from typing import Any, NamedTuple
 
-from crudjt._core import moves
+from crudjt._core import moves, stages
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.record import MIN_RECORD_BYTES
 from crudjt._moving import steps
@@ -32,14 +32,29 @@ def version_in(record: bytes) -> int:
     return record[4]
 
 
+def _no_swap() -> bool:
+    raise AssertionError("the model swaps by itself")
+
+
 class Stores:
-    """Source and destination: what they hold, and each action on it."""
+    """A source in a directory and a destination on servers: what they hold, and each action on it."""
+
+    takes_no_new = False
 
     def __init__(self, world: World) -> None:
         self.source, self.stages, self.live = (dict(part) for part in world)
 
     def world(self) -> World:
         return frozenset(self.source.items()), frozenset(self.stages.items()), frozenset(self.live.items())
+
+    def finish(self) -> None:
+        """Do what is done when a mover has come to the end: the source is not asked any more after that."""
+        if any(map(moves.is_record, self.source.values())):
+            raise Violation("a mover has ended, and there are records left")
+        self.stages = {id_: stage for id_, stage in self.stages.items() if not self._is_unused(stage)}
+
+    def _is_unused(self, stage: bytes) -> bool:
+        return len(stage) > moves.EPOCH_BYTES and stage[: moves.EPOCH_BYTES] != bytes(moves.EPOCH_BYTES)
 
     # As the reader of a decision
 
@@ -72,6 +87,10 @@ class Stores:
         marked = {id_: value for id_, value in values.items() if moves.is_mark(value)}
         if marked and not call.of_subject:
             return Outcome(None, marked, has_begun)
+        if call.rotates_to is not None and values and has_begun and self.takes_no_new:
+            ((id_, record),) = values.items()
+            fresh = moves.Rotation("new", call.rotates_to, record, (DELETE, id_, record), _no_swap)
+            return Outcome(None, has_begun=True, refused=fresh)
         records = {id_: value for id_, value in self.source.items() if moves.is_record(value)}
         rest = {id_: value for id_, value in self.source.items() if id_ not in records}
         value = call.carry_out(records)
@@ -83,14 +102,16 @@ class Stores:
         self.commit(changes)
         return epoch
 
-    def _look(self, action: steps.Look) -> list[tuple[bytes, bytes]]:
-        found = sorted(id_ for id_ in self.source if id_ > action.after and id_ != moves.NOTE_ID)
-        return [(id_, self.source[id_]) for id_ in found[:1]]
+    def _look(self, action: steps.Look) -> moves.Looked:
+        """Look in the order of the ids."""
+        after = action.at if isinstance(action.at, bytes) else moves.NOTE_ID
+        found = sorted(id_ for id_ in self.source if id_ > after)
+        return moves.Looked(tuple((id_, self.source[id_]) for id_ in found[:1]), found[0] if found[1:] else None)
 
-    def _stage(self, action: steps.Stage) -> list[moves.Staged]:
+    def _stage(self, action: steps.Stage) -> list[stages.Staged]:
         answers = []
         for id_, record in action.records.items():
-            answer, self.stages[id_] = moves.stage(self.stages.get(id_), action.epoch, record)
+            answer, self.stages[id_] = stages.stage(self.stages.get(id_), action.epoch, record)
             answers.append(answer)
         return answers
 
@@ -101,17 +122,91 @@ class Stores:
 
     def _publish(self, action: steps.Publish) -> None:
         for id_ in action.marks:
-            self.stages[id_], record = moves.publish(self.stages.get(id_))
+            self.stages[id_], record = stages.publish(self.stages.get(id_))
             if record is not None:
                 self.live[id_] = record
 
     _publishforgood = _publish
 
     def _clear(self, action: steps.Clear) -> None:
-        self.commit(moves.clear(self, action.ids)[1])
+        self.commit(moves.clear(self, action.marks)[1])
+
+    def _stagenew(self, action: steps.StageNew) -> None:
+        self._stage(steps.Stage(moves.NO_EPOCH, {action.rotation.id: action.rotation.record}))
+
+    def _swap(self, action: steps.Swap) -> bool:
+        _, old, record = action.rotation.old
+        if self.source.get(old) != record:
+            return False
+        del self.source[old]
+        self.source |= action.rotation.marks
+        return True
 
     def _leave(self, _action: steps.Leave) -> None:
         raise Violation("a record whose stage is used")
+
+
+class FromServers(Stores):
+    """A source on servers: a pass finds what was there when it began, and nothing newer."""
+
+    takes_no_new = True
+
+    def _look(self, action: steps.Look) -> moves.Looked:
+        if action.at is None:
+            return moves.Looked((), tuple(sorted(self.source.keys() - {moves.NOTE_ID})) or None)
+        found = action.at
+        assert isinstance(found, tuple)
+        items = [(id_, self.source[id_]) for id_ in found[:1] if id_ in self.source]
+        return moves.Looked(tuple(items), found[1:] or None)
+
+
+class ToDirectory(Stores):
+    """A destination in a directory, with its own decisions."""
+
+    def _stage(self, action: steps.Stage) -> list[stages.Staged]:
+        if action.epoch != moves.NO_EPOCH and _FINISHED in self.stages:
+            return [stages.Staged.LATER] * len(action.records)
+        answers, changes = stages.stage_all(_There(self), action.epoch, action.records, 0)
+        self._commit_there(changes)
+        return answers
+
+    def _publish(self, action: steps.Publish) -> None:
+        self._commit_there(stages.publish_all(_There(self), action.marks)[1])
+
+    _publishforgood = _publish
+
+    def _commit_there(self, changes: Sequence[Change]) -> None:
+        for kind, id_, value in changes:
+            part = self.live if id_ in (A, B) else self.stages
+            if kind == DELETE:
+                del part[id_]
+            else:
+                part[id_] = value
+
+    def finish(self) -> None:
+        super().finish()
+        self.stages[_FINISHED] = b""
+
+    def _is_unused(self, stage: bytes) -> bool:
+        return bool(stage) and stages.is_of_a_mover(stage)
+
+
+class Back(FromServers, ToDirectory):
+    """A source on servers and a destination in a directory."""
+
+
+_FINISHED = b"finished"
+
+
+class _There:
+    """The reader of a decision of the destination."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def get(self, key: bytes) -> bytes | None:
+        id_ = key[len(SESSION) :]
+        return (self._stores.live if id_ in (A, B) else self._stores.stages).get(id_)
 
 
 class Call(NamedTuple):
@@ -122,6 +217,7 @@ class Call(NamedTuple):
     does: Callable[[dict[bytes, bytes]], Any]
     makes: bool = False
     of_subject: bool = False
+    rotates_to: bytes | None = None
 
     def carry_out(self, sessions: dict[bytes, bytes]) -> Any:
         return self.does(sessions)
@@ -157,13 +253,13 @@ def update(version: int, id_: bytes = A) -> Call:
 
 
 def rotate(old: bytes = A, new: bytes = B) -> Call:
-    def does(sessions: dict[bytes, bytes]) -> bool:
+    def does(sessions: dict[bytes, bytes]) -> str | None:
         if old not in sessions:
-            return False
+            return None
         sessions[new] = sessions.pop(old)
-        return True
+        return "new"
 
-    return Call("rotate", (old,), does)
+    return Call("rotate", (old,), does, rotates_to=new)
 
 
 def revoke() -> Call:
@@ -267,6 +363,8 @@ class Search:
             generator.send(_thawed(answer))
         except StopIteration as stop:
             process = process._replace(ended=True, result=stop.value)
+            if stop.value is steps.Ended.DONE:
+                stores.finish()
         return stores.world(), (*processes[:number], process, *processes[number + 1 :])
 
     def _check(self, world: World, processes: tuple[_Process, ...]) -> None:
@@ -276,7 +374,8 @@ class Search:
             for call, process in zip(self._calls, processes, strict=False)
         ]
         stores = self._stores(world)
-        drive(stores, self._finish())
+        if drive(stores, self._finish()) is steps.Ended.DONE:
+            stores.finish()
         last = tuple((id_, drive(stores, steps.of_one_session(), read(id_))) for id_ in (A, B))
         history = tuple((call.name, after, result) for call, after, result in calls), last
         if history in self._explained:
@@ -313,15 +412,16 @@ class _Met(NamedTuple):
     value: Any
     marked: tuple[tuple[bytes, bytes], ...]
     has_begun: bool
+    refused: moves.Rotation | None
 
 
 def _frozen(answer: Any) -> Any:
     if isinstance(answer, Outcome):
-        return _Met(answer.value, tuple(answer.marked.items()), answer.has_begun)
+        return _Met(answer.value, tuple(answer.marked.items()), answer.has_begun, answer.refused)
     return tuple(answer) if isinstance(answer, list) else answer
 
 
 def _thawed(answer: Any) -> Any:
     if isinstance(answer, _Met):
-        return Outcome(answer.value, dict(answer.marked), answer.has_begun)
+        return Outcome(answer.value, dict(answer.marked), answer.has_begun, answer.refused)
     return list(answer) if type(answer) is tuple else answer

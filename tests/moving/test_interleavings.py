@@ -5,15 +5,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from crudjt._core import moves
+from crudjt._core import moves, stages
 from crudjt._moving import steps
 from tests.moving.interleavings import (
     A,
     B,
+    Back,
     Call,
+    FromServers,
     Search,
     Steps,
     Stores,
+    ToDirectory,
     Violation,
     create,
     delete,
@@ -62,12 +65,12 @@ def test_a_session_that_was_published_before_is_left_at_the_source() -> None:
     here = steps.of_a_mover(lambda _id, _record: True)
     records = {A: record_of(1), B: record_of(1)}
     assert next(here) == steps.Begin()
-    assert here.send(1) == steps.Look(b"")
-    assert here.send(list(records.items())) == steps.Stage(1, records)
-    assert here.send([moves.Staged.USED, moves.Staged.DONE]) == steps.Mark(1, {B: records[B]})
+    assert here.send(1) == steps.Look(None)
+    assert here.send(moves.Looked(list(records.items()), None)) == steps.Stage(1, records)
+    assert here.send([stages.Staged.USED, stages.Staged.DONE]) == steps.Mark(1, {B: records[B]})
     assert here.send([B]) == steps.Leave([A])
     assert here.send(None) == steps.PublishForGood({B: moves.mark_of(records[B])})
-    assert here.send(None) == steps.Clear([B])
+    assert here.send(None) == steps.Clear({B: moves.mark_of(records[B])})
 
 
 @pytest.mark.parametrize("calls", SINGLE, ids=_named)
@@ -91,6 +94,25 @@ def test_two_movers_and_two_calls(calls: tuple[Call, ...]) -> None:
     assert Search(calls, [mover, mover]).run() > 10_000
 
 
+@pytest.mark.parametrize("calls", PAIRS, ids=_named)
+def test_back_from_servers_to_a_directory(calls: tuple[Call, ...]) -> None:
+    """The source lists its sessions in no order, and takes no new ones; the destination decides in transactions."""
+    assert Search(calls, [mover], stores=Back).run() > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("calls", [(take(),), (rotate(),)], ids=_named)
+@pytest.mark.parametrize("stores", [Back, FromServers, ToDirectory])
+def test_two_movers_between_other_stores(stores: type[Stores], calls: tuple[Call, ...]) -> None:
+    assert Search(calls, [mover, mover], stores=stores).run() > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stores", [Back, FromServers, ToDirectory])
+def test_a_rotation_beside_two_calls_between_other_stores(stores: type[Stores]) -> None:
+    assert Search(CALLS[8], [mover], stores=stores).run() > 1000
+
+
 def test_two_sessions_move_beside_a_revocation() -> None:
     """A subject with a session that has moved and one that has not is revoked whole."""
     assert Search([revoke(), read(B)], [mover], sessions={A: 1, B: 1}).run() > 100
@@ -102,9 +124,9 @@ def test_two_sessions_move_beside_a_revocation() -> None:
 class _Unchecked(Stores):
     """Stages that a mover of any epoch replaces, also after they were used; and marks of any mover."""
 
-    def _stage(self, action: steps.Stage) -> list[moves.Staged]:
+    def _stage(self, action: steps.Stage) -> list[stages.Staged]:
         self.stages |= {id_: action.epoch.to_bytes(8, "big") + record for id_, record in action.records.items()}
-        return [moves.Staged.DONE] * len(action.records)
+        return [stages.Staged.DONE] * len(action.records)
 
     def _publish(self, action: steps.Publish) -> None:
         for id_ in action.marks:
@@ -140,6 +162,28 @@ class _Forgetful(Stores):
         return marked
 
 
+class _Unlisted(FromServers):
+    """A source that makes sessions although a pass does not find them."""
+
+    takes_no_new = False
+
+
+class _Unranked(Back):
+    """A directory that takes the stage of any mover."""
+
+    def _stage(self, action: steps.Stage) -> list[stages.Staged]:
+        return super()._stage(action._replace(epoch=1))
+
+
+class _Unmarked(Back):
+    """A rotation that leaves no mark of the new session."""
+
+    def _swap(self, action: steps.Swap) -> bool:
+        swapped = super()._swap(action)
+        self.source.pop(B, None)
+        return swapped
+
+
 class _Copy(NamedTuple):
     """Make records sessions of the destination at once."""
 
@@ -171,11 +215,13 @@ class _Plain(Stores):
 def _plainly(first: type[Any], second: type[Any]) -> Callable[[], Steps]:
     def make() -> Steps:
         yield steps.Begin()
-        after = b""
-        while items := (yield steps.Look(after)):
-            after = items[-1][0]
+        at = None
+        while True:
+            items, at = yield steps.Look(at)
             yield first(dict(items))
             yield second(dict(items))
+            if at is None:
+                return
 
     return make
 
@@ -207,6 +253,18 @@ def test_two_movers_without_epochs_lose_an_update() -> None:
 
 def test_a_mark_that_does_not_compare_loses_an_update() -> None:
     _violates([update(2)], [mover], stores=_Forgetful)
+
+
+def test_a_pass_in_no_order_misses_what_a_rotation_makes() -> None:
+    _violates([rotate()], [mover], stores=_Unlisted)
+
+
+def test_a_directory_that_takes_late_stages_loses_an_update() -> None:
+    _violates([update(2)], [mover, mover], stores=_Unranked)
+
+
+def test_a_rotation_that_leaves_no_mark_escapes_a_revocation() -> None:
+    _violates([rotate(), revoke()], [mover], stores=_Unmarked)
 
 
 def test_a_call_that_does_not_publish_takes_a_session_for_ended(monkeypatch: pytest.MonkeyPatch) -> None:

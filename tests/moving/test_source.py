@@ -26,7 +26,7 @@ def _mark(store: EmbeddedSource, token: str) -> bytes:
     """Mark the session of a token; return its id."""
     id_ = bytes.fromhex(read(store, token).id)
     epoch = store.begin(MOVE, TO)
-    assert store.mark(epoch, dict(store.look(b"", 1000))) is not None
+    assert store.mark(epoch, dict(store.look(None, 1000).items)) is not None
     return id_
 
 
@@ -125,7 +125,7 @@ def test_sessions_beside_marks_go_on(open_source: OpenSource) -> None:
     id_ = bytes.fromhex(read(source, moved).id)
     kept, other = source.create({"n": 2}, subject="anna"), source.create({"n": 3}, subject="anna")
     epoch = source.begin(MOVE, TO)
-    assert source.mark(epoch, dict(source.look(b"", 1))) == [id_]
+    assert source.mark(epoch, dict(source.look(None, 1).items)) == [id_]
     assert source.update(kept, {"n": 4})
     found, marks = source.sessions_and_marks("anna")
     assert sorted(session.data["n"] for session in found) == [3, 4]
@@ -140,13 +140,13 @@ def test_only_the_newest_mover_marks_and_only_what_it_has_seen(open_source: Open
     source = open_source()
     token = source.create({"n": 1})
     first = source.begin(MOVE, TO)
-    seen = dict(source.look(b"", 10))
+    seen = dict(source.look(None, 10).items)
     assert source.update(token, {"n": 2})
     assert source.mark(first, seen) == []
     second = source.begin(MOVE, TO)
     assert second == first + 1
-    assert source.mark(first, dict(source.look(b"", 10))) is None
-    assert source.mark(second, dict(source.look(b"", 10))) == list(seen)
+    assert source.mark(first, dict(source.look(None, 10).items)) is None
+    assert source.mark(second, dict(source.look(None, 10).items)) == list(seen)
 
 
 def test_a_move_to_another_destination_is_refused(open_source: OpenSource) -> None:
@@ -174,7 +174,7 @@ def test_marks_and_note_survive_a_recovery_a_compaction_and_a_backup(
         again.read(token)
     assert again.note is not None
     assert again.note[1:] == (MOVE, TO)
-    again.clear([id_])
+    again.clear({id_: b""})
     assert again.read(token) is None
     assert again.sessions_and_marks("anna") == ([], {})
 
@@ -214,9 +214,9 @@ def test_a_mark_is_smaller_than_the_record_and_keeps_the_subject(open_source: Op
     source = open_source()
     source.create({"n": "x" * 1000}, subject="anna")
     epoch = source.begin(MOVE, TO)
-    ((id_, record),) = source.look(b"", 10)
+    ((id_, record),) = source.look(None, 10).items
     source.mark(epoch, {id_: record})
-    ((_, mark),) = source.look(b"", 10)
+    ((_, mark),) = source.look(None, 10).items
     assert is_mark(mark)
     assert mark[1:64] == record[1:64]
     assert len(mark) == 104
@@ -227,13 +227,13 @@ def test_a_session_at_a_wrong_place_is_found(open_source: OpenSource, monkeypatc
     source = open_source()
     source.create({}, subject="anna")
     source.create({})
-    for id_, record in source.look(b"", 10):
+    for id_, record in source.look(None, 10).items:
         assert source.is_placed(id_, record)
         assert not source.is_placed(id_, record[:-1] + bytes([record[-1] ^ 1]))
     with monkeypatch.context() as patch:
         patch.setattr(source._sessions, "place_of", lambda _subject: b"\0\0")
         elsewhere = bytes.fromhex(read(source, source.create({}, subject="anna")).id)
-    assert [id_ for id_, record in source.look(b"", 10) if not source.is_placed(id_, record)] == [elsewhere]
+    assert [id_ for id_, record in source.look(None, 10).items if not source.is_placed(id_, record)] == [elsewhere]
 
 
 def test_a_source_is_opened_with_the_keys_of_its_sessions(path: Path, secret_key: str, open_source: OpenSource) -> None:
@@ -256,8 +256,8 @@ def test_a_caller_that_meets_a_mark_waits_until_it_is_on_disk(open_source: OpenS
     source = open_source(sync_interval=3600.0)
     token = source.create({"n": 1})
     epoch = source.begin(MOVE, TO)
-    source._here.write(moves.mark, (epoch, dict(source.look(b"", 1))), moving=True)  # seen before it is on disk
+    source._here.write(moves.mark, (epoch, dict(source.look(None, 1).items)), moving=True)  # seen before it is on disk
     with pytest.raises(Marked):
         source.read(token)
-    source.sync_marks()
+    source.sync_marks({})
     assert source.stats().unsynced_bytes == 0

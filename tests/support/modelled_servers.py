@@ -154,6 +154,8 @@ class ModelledServers:
             (keys[2 * at], keys[2 * at + 1], *values[FIELDS * at : FIELDS * (at + 1)]) for at in range(count // 2)
         ]
         assert len({key.partition(b"}")[0] for key in keys}) == 1, "the keys of a script share a slot"
+        if count % 2 and not again and keys[-1] in self.keys:
+            return cast("Value", [0, None])
         found = b""
         for number, (key, _, kind, nonce, record, _, _, _) in enumerate(changes, 1):
             current = self.keys.get(key, b"")[NONCE]
@@ -164,7 +166,7 @@ class ModelledServers:
             elif again:
                 if kind in b"IR" and current != record[NONCE]:
                     return cast("Value", [number, None])
-            elif kind != b"X" and current != nonce:
+            elif (current == bytes(24)) if kind == b"X" else (current != nonce):
                 return cast("Value", [number, self.keys.get(key)])
             found += b"1" if current else b"0"
         for key, index, kind, _, _, _, _, id_ in changes:

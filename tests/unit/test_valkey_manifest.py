@@ -108,7 +108,7 @@ def test_a_damaged_or_newer_manifest_is_refused(servers: ModelledServers) -> Non
         (whole[:-1], StoreCorrupt),
         (whole.replace(b'"salt":"', b'"salt":"x'), StoreCorrupt),
         (whole.replace(b'"placement":{', b'"placement":{"0":"0"},"x":{'), StoreCorrupt),
-        (whole.replace(b'"format":1', b'"format":2'), StoreFormatError),
+        (whole.replace(b'"format":1', b'"format":3'), StoreFormatError),
     ):
         servers.keys[LAYOUT.manifest] = text
         with pytest.raises(error):

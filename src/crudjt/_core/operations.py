@@ -315,6 +315,14 @@ class Sessions(Counter):
                     changes.append((DELETE, id_, head))
         return alive + len(changes), changes
 
+    def is_placed(self, id_: bytes, record: bytes) -> bool:
+        """Tell whether an id names the place of its session's subject, and one of our keys opens the record."""
+        for key in self.keyring.newest_first:
+            if opens(key, id_, record):
+                subject = self.opened(key, id_, record)[2]
+                return subject is None or self.place_of(subject) == id_[PLACE]
+        return False
+
 
 def _changed(head: bytes, data: bytes, packed: bytes | None, if_version: int | None) -> tuple[bytes, bytes]:
     """Return the header and the data after an update; `packed` ``None`` keeps both."""

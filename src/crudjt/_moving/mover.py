@@ -1,6 +1,6 @@
 """The mover: takes the sessions from the source to the destination while both are in use. It may die at any step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,9 @@ def check(source: Source, destination: Destination) -> None:
     note = source.note
     if note is not None and note.move != destination.move:
         raise StoreInaccessible(
-            source.store.location, f"its sessions are moved to {note.location} already, and not to this destination"
+            source.store.location,
+            f"its sessions are moved to {note.location} already, and not to this destination; one in a directory is on "
+            "the host where the move was begun",
         )
     if note is None and destination.has_finished:
         raise StoreInaccessible(
@@ -66,14 +68,15 @@ def check(source: Source, destination: Destination) -> None:
 
 def plan(source: Source, show: Callable[[int], None] = lambda _done: None) -> Plan:
     """Look at every session of the source, and change nothing; `show` is given how many were looked at."""
-    sessions, moving, left, after = 0, 0, list[str](), b""
-    while items := source.look(after, _BATCH):
-        after = items[-1][0]
+    sessions, moving, left, at = 0, 0, list[str](), None
+    while True:
+        items, at = source.look(at, _BATCH)
         sessions += len(items)
         moving += sum(is_mark(value) for _, value in items)
         left += [id_.hex() for id_, value in items if is_record(value) and not source.is_placed(id_, value)]
         show(sessions)
-    return Plan(sessions, moving, left)
+        if at is None:
+            return Plan(sessions, moving, left)
 
 
 def move(
@@ -116,11 +119,11 @@ class _Mover:
         """Begin, and go on until nothing is left to move; return the error of a destination that does not answer."""
         mover = steps.of_a_mover(self._may_move)
         self._left.clear()
+        self.progress.left = []
         answer: Any = None
         try:
             while True:
                 answer = self._carry_out(mover.send(answer))
-                self.progress.left = [id_.hex() for id_ in self._left]
                 self._show(self.progress)
         except StopIteration as end:
             if end.value is Ended.SUPERSEDED:
@@ -136,8 +139,8 @@ class _Mover:
         match step:
             case Begin():
                 answer = self._begin()
-            case Look(after):
-                answer = self._source.look(after, _BATCH)
+            case Look(at):
+                answer = self._source.look(at, _BATCH)
             case Stage(epoch, records):
                 answer = self._destination.stage(epoch, records)
             case Mark(epoch, records):
@@ -145,11 +148,15 @@ class _Mover:
             case PublishForGood(marks):
                 self._destination.publish(marks, replicated=True)
                 self.progress.moved += len(marks)
-            case Clear(ids):
-                self._source.clear(ids)
+            case Clear(marks):
+                self._source.clear(marks)
             case Leave(ids):
-                self._left |= dict.fromkeys(ids)
+                self._leave(ids)
         return answer
+
+    def _leave(self, ids: Iterable[bytes]) -> None:
+        self._left |= dict.fromkeys(ids)
+        self.progress.left = [id_.hex() for id_ in self._left]
 
     def _begin(self) -> int:
         try:
@@ -159,5 +166,5 @@ class _Mover:
 
     def _may_move(self, id_: bytes, record: bytes) -> bool:
         if id_ not in self._left and not self._source.is_placed(id_, record):
-            self._left[id_] = None
+            self._leave([id_])
         return id_ not in self._left

@@ -1,20 +1,21 @@
 """The two stores of a move, as the moving store and the mover see them."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from crudjt._core.listing import Listing, Page
-from crudjt._core.moves import Identity, Note, Staged
+from crudjt._core.moves import Identity, Looked, Note
 from crudjt._core.session import Session
+from crudjt._core.stages import Staged
 from crudjt.base import Store
 
 
 class Source(Protocol):
     """The store that sessions are moved from.
 
-    Its calls raise `Marked` at the mark of a session, and those that make sessions raise `StoreMoved` once the move has
-    begun.
+    Its calls raise `Marked` at the mark of a session, or if they are about many tokens, may take it for none. Those
+    that make sessions raise `StoreMoved` once the move has begun; a rotation may raise `RotationRefused`.
     """
 
     @property
@@ -29,8 +30,13 @@ class Source(Protocol):
 
     @property
     @abstractmethod
+    def replicas(self) -> int | None:
+        """How many replicas have each mark before the session can change elsewhere; ``None`` for a disk."""
+
+    @property
+    @abstractmethod
     def has_begun(self) -> bool:
-        """Tell whether the move may have begun. It has not as long as this is False."""
+        """Tell whether the move may have begun, which may take a trip. It has not as long as this is False."""
 
     @property
     @abstractmethod
@@ -54,16 +60,19 @@ class Source(Protocol):
         """Return how many sessions are alive, or how many of a subject, and the marks of others, by id."""
 
     @abstractmethod
-    def sync_marks(self) -> None:
-        """Wait until the marks that were met are on disk."""
+    def sync_marks(self, marks: Mapping[bytes, bytes]) -> None:
+        """Wait until no failure takes back marks that were met, by id."""
 
     @abstractmethod
     def begin(self, move: bytes, location: str) -> int:
         """Begin the move, or take it over; return the epoch. Raises `OtherMove` if another has begun."""
 
     @abstractmethod
-    def look(self, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Return up to `limit` ids after one, with their records and marks."""
+    def look(self, at: object | None, limit: int) -> Looked:
+        """Return up to `limit` ids with their records and marks, from a place that a look has returned on.
+
+        A pass, from ``None`` until there is no next place, finds each record that is there all the time.
+        """
 
     @abstractmethod
     def is_placed(self, id_: bytes, record: bytes) -> bool:
@@ -71,11 +80,11 @@ class Source(Protocol):
 
     @abstractmethod
     def mark(self, epoch: int, records: Mapping[bytes, bytes]) -> list[bytes] | None:
-        """Mark sessions, on disk; return their ids, or ``None`` to a mover of an old epoch."""
+        """Mark sessions, so that no failure takes it back; return their ids, or ``None`` to a mover of an old epoch."""
 
     @abstractmethod
-    def clear(self, ids: Sequence[bytes]) -> None:
-        """Remove the marks of sessions that have been published."""
+    def clear(self, marks: Mapping[bytes, bytes]) -> None:
+        """Remove the marks of sessions that have been published, by id."""
 
 
 class Destination(Protocol):
@@ -93,8 +102,8 @@ class Destination(Protocol):
 
     @property
     @abstractmethod
-    def replicas(self) -> int:
-        """How many replicas have each session before it leaves the source."""
+    def replicas(self) -> int | None:
+        """How many replicas have each session before it leaves the source; ``None`` for a disk."""
 
     @property
     @abstractmethod
@@ -103,11 +112,11 @@ class Destination(Protocol):
 
     @abstractmethod
     def publish(self, marks: Mapping[bytes, bytes], *, replicated: bool = False) -> None:
-        """Publish sessions whose marks were met; with `replicated`, on all replicas."""
+        """Publish sessions whose marks were met; with `replicated`, so that no failure takes it back."""
 
     @abstractmethod
     def stage(self, epoch: int, records: Mapping[bytes, bytes]) -> list[Staged]:
-        """Stage records on all replicas; return the answer to each.
+        """Stage records so that no failure takes it back; return the answer to each.
 
         Raises:
             StoreUnavailable: it is not known whether a stage is still to come. It must not be repeated with this epoch.

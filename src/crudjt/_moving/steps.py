@@ -9,7 +9,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from crudjt._core.moves import Staged, is_mark, is_record, mark_of
+from crudjt._core.moves import Rotation, is_mark, is_record, mark_of
+from crudjt._core.stages import Staged
 
 
 class At(Enum):
@@ -31,26 +32,51 @@ class Outcome(NamedTuple):
     Attributes:
         value: its result, without what the marks hide.
         marked: the marks that it met, by id.
-        has_begun: whether the move had begun when the call was over; until then nothing is at the destination.
+        has_begun: whether the move had begun when the call was over; until then nothing is at the destination. Said
+            only where it matters: if there is no value, or the call is about a subject.
+        refused: the rotation that is to be made on the way.
 
     """
 
     value: Any
     marked: Mapping[bytes, bytes] = MappingProxyType({})
     has_begun: bool = False
+    refused: Rotation | None = None
 
 
-CallSteps = Generator[At | Publish, Any, Any]
+class StageNew(NamedTuple):
+    """Stage the new session of a rotation that the source has refused."""
+
+    rotation: Rotation
+
+
+class Swap(NamedTuple):
+    """End the old session of such a rotation at the source, and mark the new one.
+
+    Answer: whether the old one was still as it was read.
+    """
+
+    rotation: Rotation
+
+
+CallSteps = Generator[At | Publish | StageNew | Swap, Any, Any]
 
 
 def of_one_session() -> CallSteps:
     """Take the steps of a call about one session, whose result at the source is false where it has none."""
-    found: Outcome = yield At.SOURCE
-    if found.marked:
-        yield Publish(found.marked)
-    elif found.value or not found.has_begun:
-        return found.value
-    return (yield At.DESTINATION)
+    while True:
+        found: Outcome = yield At.SOURCE
+        if found.refused is not None:
+            yield StageNew(found.refused)
+            if (yield Swap(found.refused)):
+                yield Publish(found.refused.marks)
+                return found.refused.token
+            continue  # the old session has changed, ended or moved
+        if found.marked:
+            yield Publish(found.marked)
+        elif found.value or not found.has_begun:
+            return found.value
+        return (yield At.DESTINATION)
 
 
 def of_a_new_session() -> CallSteps:
@@ -79,9 +105,9 @@ class Begin(NamedTuple):
 
 
 class Look(NamedTuple):
-    """Read records and marks of the source with ids after one. Answer: ids and values, in order; none at the end."""
+    """Read records and marks of the source, from its beginning or from where a look has ended. Answer: `Looked`."""
 
-    after: bytes
+    at: object | None
 
 
 class Stage(NamedTuple):
@@ -105,9 +131,9 @@ class PublishForGood(NamedTuple):
 
 
 class Clear(NamedTuple):
-    """Remove the marks of published sessions at the source."""
+    """Remove the marks of published sessions at the source; the marks by id."""
 
-    ids: Sequence[bytes]
+    marks: Mapping[bytes, bytes]
 
 
 class Leave(NamedTuple):
@@ -137,9 +163,9 @@ def of_a_mover(may_move: MayMove) -> MoverSteps:
     """
     epoch: int = yield Begin()
     while True:
-        left_to_do, after = False, b""
-        while items := (yield Look(after)):
-            after = items[-1][0]
+        left_to_do, at = False, None
+        while True:
+            items, at = yield Look(at)
             records = {id_: value for id_, value in items if is_record(value) and may_move(id_, value)}
             marked = {id_: value for id_, value in items if is_mark(value)}
             left_to_do |= bool(records or marked)
@@ -156,6 +182,8 @@ def of_a_mover(may_move: MayMove) -> MoverSteps:
                 marked |= {id_: mark_of(records[id_]) for id_ in fresh}
             if marked:
                 yield PublishForGood(marked)
-                yield Clear(list(marked))
+                yield Clear(marked)
+            if at is None:
+                break
         if not left_to_do:
             return Ended.DONE

@@ -1,4 +1,4 @@
-"""`MovingStore`: a store whose sessions are being moved, or will be, from a directory to servers.
+"""`MovingStore`: a store whose sessions are being moved, or will be, to another store.
 
 Each call is carried out at the store that decides about its sessions; see `crudjt._core.moves`. Before a move begins,
 that is the source, for which nothing changes.
@@ -8,18 +8,21 @@ import builtins
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from os import PathLike
 from typing import Any, TypeVar
 
 from crudjt._core.listing import Page, checked_listing, joined
-from crudjt._core.moves import Marked
+from crudjt._core.moves import NO_EPOCH, Marked, Rotation, RotationRefused
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
+from crudjt._core.tokens import PLACE
 from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull, list_of_tokens, session_limit
 from crudjt._moving import steps
+from crudjt._moving.mover import check
 from crudjt._moving.ports import Destination, Source
-from crudjt._moving.steps import At, CallSteps, Outcome
+from crudjt._moving.steps import At, CallSteps, Outcome, Publish, StageNew, Swap
 from crudjt.base import Store
 from crudjt.errors import InvalidType, StoreMoved, TooManySessions
 
@@ -38,6 +41,7 @@ class MovingStore(Store):
         """Take both stores, which are closed with this one; use `crudjt.open` with ``moving_to=`` instead."""
         self._source = source
         self._destination = destination
+        self._is_checked = False
 
     @property
     def location(self) -> str:
@@ -171,21 +175,19 @@ class MovingStore(Store):
     def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         listed = list_of_tokens(tokens)
         found: list[Session | None] = [None] * len(listed)
-        if not self._source.has_begun:
-            with suppress(Marked):  # the move has begun
-                found = self._source.store.read_many(listed)
-            if not self._source.has_begun:
-                return found
+        with suppress(Marked):  # nothing was counted
+            found = self._source.store.read_many(listed)
+        if None not in found or not self._source.has_begun:
+            return found
         return [self.read(token) if one is None else one for token, one in zip(listed, found, strict=True)]
 
     def delete_many(self, tokens: Iterable[str]) -> int:
         listed = list_of_tokens(tokens)
         ended = 0
+        with suppress(Marked):  # nothing was ended
+            ended = self._source.store.delete_many(listed)
         if not self._source.has_begun:
-            with suppress(Marked):  # as above
-                ended = self._source.store.delete_many(listed)
-            if not self._source.has_begun:
-                return ended
+            return ended
         return ended + sum(self.delete(token) for token in listed)
 
     # The store
@@ -199,13 +201,7 @@ class MovingStore(Store):
         if not self._source.has_begun:
             return here
         there = self._destination.store.stats()
-        return Stats(
-            sessions=here.sessions + there.sessions,
-            memory_bytes=there.memory_bytes,
-            max_memory_bytes=there.max_memory_bytes,
-            primaries=there.primaries,
-            replicas=there.replicas,
-        )
+        return replace(there, sessions=here.sessions + there.sessions)
 
     def sweep(self) -> int:
         swept = self._source.store.sweep()
@@ -283,7 +279,12 @@ class MovingStore(Store):
     # Steps
 
     def _of_one(self, call: Calls) -> Any:
-        return self._drive(steps.of_one_session(), lambda: Outcome(call(self._source.store)), call)
+        def at_source() -> Outcome:
+            value = call(self._source.store)
+            # Looked at after the call: until then nothing was at the destination.
+            return Outcome(value, has_begun=not value and self._source.has_begun)
+
+        return self._drive(steps.of_one_session(), at_source, call)
 
     def _make(self, call: Calls) -> Any:
         def at_source() -> Outcome:
@@ -295,7 +296,10 @@ class MovingStore(Store):
         return self._drive(steps.of_a_new_session(), at_source, call)
 
     def _of_subject(self, at_source: Subject, call: Calls, add: Callable[[Any, Any], Any] = operator.add) -> Any:
-        return self._drive(steps.of_a_subject(add), lambda: Outcome(*at_source()), call)
+        def at_both() -> Outcome:
+            return Outcome(*at_source(), has_begun=self._source.has_begun)  # as above
+
+        return self._drive(steps.of_a_subject(add), at_both, call)
 
     def _drive(self, call_steps: CallSteps, at_source: Callable[[], Outcome], at_destination: Calls) -> Any:
         """Carry out the steps of a call."""
@@ -305,18 +309,47 @@ class MovingStore(Store):
                 step = call_steps.send(answer)
             except StopIteration as end:
                 return end.value
-            if step is At.DESTINATION:
-                answer = at_destination(self._destination.store)
-            elif isinstance(step, steps.Publish):
-                self._source.sync_marks()  # or a power failure could bring the records back after the sessions changed
-                answer = self._destination.publish(step.marks)
-            else:
-                answer = self._at_source(at_source)
+            match step:
+                case At.SOURCE:
+                    answer = self._at_source(at_source)
+                case At.DESTINATION:
+                    answer = at_destination(self._joined().store)
+                case Publish(marks):
+                    # Else a failure could bring the records back after the sessions changed.
+                    self._source.sync_marks(marks)
+                    answer = self._joined().publish(marks)
+                case StageNew(rotation):
+                    answer = self._joined().stage(NO_EPOCH, {rotation.id: rotation.record})
+                case Swap(rotation):
+                    answer = self._swap(rotation)
 
     def _at_source(self, call: Callable[[], Outcome]) -> Outcome:
         try:
-            found = call()
+            return call()
         except Marked as met:
             return Outcome(None, {met.id: met.mark}, has_begun=True)
-        # Looked at after the call: until then nothing was at the destination.
-        return found if found.has_begun else found._replace(has_begun=self._source.has_begun)
+        except RotationRefused as met:
+            return Outcome(None, has_begun=True, refused=met.rotation)
+
+    def _swap(self, rotation: Rotation) -> bool:
+        """Swap; where another subject has its place elsewhere, the new session may have been met before: end it."""
+        swapped = False
+        try:
+            swapped = rotation.swap()
+        finally:
+            if not swapped and rotation.id[PLACE] != rotation.old[1][PLACE]:
+                self._destination.publish(rotation.marks)
+                self._destination.store.revoke_id(rotation.id.hex())
+        return swapped
+
+    def _joined(self) -> Destination:
+        """Return the destination, once the move that has begun is known to be the one to it.
+
+        Raises:
+            StoreInaccessible: it is not. Another host may have a directory of the same name.
+
+        """
+        if not self._is_checked:
+            check(self._source, self._destination)
+            self._is_checked = True
+        return self._destination

@@ -53,7 +53,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
 @click.option("--new-key", is_flag=True, help="Use a secret key that the store does not know yet.")
 @click.option(
     "--moving-to",
-    metavar="URL",
+    metavar="LOCATION",
     envvar="CRUDJT_MOVING_TO",
     help="Where 'crudjt move' takes the sessions, now or later.  [CRUDJT_MOVING_TO]",
 )

@@ -21,10 +21,13 @@ _NAMED = 20  # sessions, in words
 
 @click.command()
 @click.option(
-    "--to", required=True, metavar="URL", help="The Valkey or Redis servers: valkey+cluster://HOST:PORT/NAME."
+    "--to",
+    required=True,
+    metavar="LOCATION",
+    help="A directory, or Valkey or Redis servers: valkey+cluster://HOST:PORT/NAME.",
 )
 @click.option("--dry-run", is_flag=True, help="Only look, and say what would be moved.")
-@click.option("--leave", is_flag=True, help="Finish even if some sessions cannot move; they end with the directory.")
+@click.option("--leave", is_flag=True, help="Finish even if some sessions cannot move; they end with the store.")
 @json_option
 @click.pass_context
 def move(
@@ -34,13 +37,17 @@ def move(
     dry_run: bool,
     leave: bool,
 ) -> None:
-    """Move the sessions to servers while they are in use.
+    """Move the sessions to another store while they are in use.
+
+    Both may be a directory, or Valkey or Redis servers. A directory is on one host: to move to one, or from one to
+    another, give the command there, and stop the applications on other hosts or let them ask a server (crudjt serve).
 
     Each process must have the store open with moving_to first (--moving-to); any other raises StoreMoved from now on.
-    The command may be stopped at any time and given again. The exit status is 1 if some sessions cannot move.
+    The command may be stopped at any time and given again. The exit status is 1 if some sessions cannot move. It is a
+    move and leaves nothing behind: for a copy, use backup.
     """
     settings: Settings = ctx.obj
-    _require_directory_and_servers(settings, to)
+    _require_two_stores(settings.place, resolve(to))
     settings = replace(settings, moving_to=to)
     options = settings.options()
     options["create"] = False
@@ -50,15 +57,14 @@ def move(
     ctx.exit(_NOT_MOVED if left and not leave else 0)
 
 
-def _require_directory_and_servers(settings: Settings, to: str) -> None:
-    if not isinstance(settings.place, Path):
-        backend_of(settings.place)  # refuses an unknown scheme by name
-        raise click.UsageError(
-            "sessions are moved from a directory; --store must be one. Those on servers are copied to a directory, "
-            "from which they can be moved on, for applications that have stopped, with: crudjt --store URL backup PATH"
-        )
-    if not isinstance(resolve(to), str):
-        raise click.UsageError("--to must be the URL of servers; a directory is copied with: crudjt backup PATH")
+def _require_two_stores(source: str | Path, destination: str | Path) -> None:
+    for name, place, needed in (("--store", source, "open_source"), ("--to", destination, "open_destination")):
+        if not hasattr(backend_of(place), needed):  # an unknown scheme is refused by name
+            raise click.UsageError(
+                f"{name} is a server; give the directory, or the Valkey or Redis servers, that it has open, on its host"
+            )
+    if source == destination:
+        raise click.UsageError("--to is the store itself; give another directory, or another name behind the URL")
 
 
 def _look(settings: Settings, parsed: Parsed, stack: ExitStack) -> list[str]:
@@ -81,8 +87,8 @@ def _move(settings: Settings, parsed: Parsed, stack: ExitStack, *, leave: bool) 
     source, destination = parsed.open_both()
     stack.callback(source.store.close)
     stack.callback(destination.store.close)
-    if not destination.replicas:
-        warn("no replica has the sessions: if a server fails while they move, users may be logged out")
+    if 0 in (source.replicas, destination.replicas):
+        warn("no replica has the sessions: if a server fails while they move, users may be logged out, or come back")
     result = _run(source, destination)
     finished = not result.left or leave
     if finished:
@@ -90,7 +96,7 @@ def _move(settings: Settings, parsed: Parsed, stack: ExitStack, *, leave: bool) 
     else:
         _name(result.left)
         inform(
-            "the move has not finished: these sessions go on at the directory until they end. Give the command again "
+            "the move has not finished: these sessions go on where they are until they end. Give the command again "
             "then, or with --leave to finish without them"
         )
     settings.show(

@@ -11,6 +11,7 @@ from crudjt._core.report import Report
 from crudjt.base import Store
 
 if TYPE_CHECKING:
+    from crudjt._backends.embedded.arriving import EmbeddedDestination
     from crudjt._backends.embedded.moving import EmbeddedSource
 
 SCHEMES: tuple[str, ...] = ()  # a directory has none
@@ -68,3 +69,17 @@ def open_source(parsed: Embedded) -> "EmbeddedSource":
     from crudjt._backends.embedded.moving import EmbeddedSource  # noqa: PLC0415 - imports lmdb
 
     return EmbeddedSource(parsed)
+
+
+def open_destination(parsed: Embedded, identity: Identity) -> "EmbeddedDestination":
+    """Open the store that sessions are moved to, or make it."""
+    from crudjt._backends.embedded.arriving import open_destination_in_directory  # noqa: PLC0415 - imports lmdb
+
+    return open_destination_in_directory(parsed, identity)
+
+
+def destination_exists(parsed: Embedded, identity: Identity) -> bool:
+    """Tell whether the store that sessions are moved to exists; nothing is made."""
+    from crudjt._backends.embedded import arriving  # noqa: PLC0415 - imports lmdb
+
+    return arriving.destination_exists(parsed.directory, identity)

@@ -14,6 +14,7 @@ from crudjt._core.keyring import Keyring
 from crudjt._core.listing import opened_session
 from crudjt._core.moves import is_record
 from crudjt._core.record import NO_SUBJECT, SUBJECT_TAG, expires_of
+from crudjt._core.stages import is_of_a_session
 
 _BATCH = 500
 POLL_SECONDS = 0.1
@@ -84,7 +85,11 @@ class EventLog:
         if isinstance(found, Gap):
             self._done = 0
             return [Event("gap", str(found.position))]
-        changes = [each for each in found.entry.changes if each[0] == DELETE or is_record(each[2])]
+        changes = [
+            each
+            for each in found.entry.changes
+            if is_of_a_session(each[1]) and (each[0] == DELETE or is_record(each[2]))
+        ]
         # A rotation ends one session and begins the next, after the endings of others for a limit.
         is_rotation = [kind for kind, _, _ in changes[-2:]] == [DELETE, INSERT]
         single, rotation = (changes[:-2], changes[-2:]) if is_rotation else (changes, [])

@@ -8,21 +8,25 @@ from crudjt._core.gil import in_batches
 from crudjt._core.keyring import Keyring
 from crudjt._core.listing import Listing
 from crudjt._core.lookup import Get
+from crudjt._core.moves import LATEST_ID
 from crudjt._core.record import has_expired
-from crudjt._core.tokens import ID_BYTES
+from crudjt._core.stages import FIRST_STAGE_ID
 
 Scan = Callable[[bytes, bytes, int], list[tuple[bytes, bytes]]]
 """`OpenDirectory.scan` or `scan_back`."""
 
 _BATCH = 500
-_AFTER_ALL = b"\xff" * (ID_BYTES + 1)
+_BEFORE_ALL = SESSION + LATEST_ID
+_AFTER_ALL = SESSION + FIRST_STAGE_ID  # beyond sessions, and marks in their place
 
 
 def newest_first(scan_back: Scan, get: Get, keyring: Keyring, wishes: Listing) -> Iterator[tuple[bytes, bytes]]:
     """Yield ids and values among which the sessions of a page are, newest first: records, and what moves leave."""
-    before = wishes.after or _AFTER_ALL
+    before = wishes.after or FIRST_STAGE_ID
     if wishes.subject is None:
         for key, value in _descending(scan_back, SESSION, before, wishes.limit):
+            if key <= _BEFORE_ALL:
+                return
             yield key[len(SESSION) :], value
         return
     prefixes = [SUBJECT + key.subject_tag(wishes.subject) for key in keyring.newest_first]
@@ -32,10 +36,12 @@ def newest_first(scan_back: Scan, get: Get, keyring: Keyring, wishes: Listing) -
 
 def everything(scan: Scan) -> Iterator[tuple[bytes, bytes]]:
     """Yield ids and values of all sessions: records, and what moves leave."""
-    start = SESSION
+    start = _BEFORE_ALL + b"\x00"
     while items := scan(SESSION, start, _BATCH):
         start = items[-1][0] + b"\x00"
         for key, value in in_batches(items):
+            if key >= _AFTER_ALL:
+                return
             yield key[len(SESSION) :], value
 
 

@@ -12,11 +12,9 @@ from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.changes import SESSION, Change, Decision, Reader
 from crudjt._core.keyring import Key
 from crudjt._core.listing import Listing, Page, page_of
-from crudjt._core.moves import Identity, Marked, Note, is_mark, is_record
-from crudjt._core.record import FLAGS_OFFSET, DamagedRecord, split_payload, unseal
+from crudjt._core.moves import LATEST_ID, Identity, Looked, Marked, Note, is_mark, is_record
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.tokens import PLACE
 from crudjt._core.validation import checked_subject
 from crudjt.errors import StoreInaccessible
 
@@ -30,7 +28,7 @@ class EmbeddedSource(EmbeddedStore):
     move has begun.
     """
 
-    _knows_of_moves = True
+    replicas = None
 
     def __init__(self, parsed: Embedded) -> None:
         """Open the store.
@@ -48,6 +46,9 @@ class EmbeddedSource(EmbeddedStore):
             raise
         knowing: Any = _KnowingEngine(self._here)  # stands between the methods of the store and its engine
         self._engine = knowing
+
+    def _refuse_moves(self, engine: Engine) -> None:
+        moving.refuse_arrival(engine)
 
     def _require_keys(self) -> None:
         if not self.key_is_known:
@@ -95,32 +96,25 @@ class EmbeddedSource(EmbeddedStore):
         """Begin the move, or take it over; return the epoch. Raises `OtherMove` if another has begun."""
         return moving.begin(self._here, move, location)
 
-    def look(self, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Return up to `limit` ids after one, with their records and marks."""
-        return moving.look(self._here, after, limit)
+    def look(self, at: object | None, limit: int) -> Looked:
+        """Return up to `limit` ids after one, in order, with their records and marks."""
+        return moving.look(self._here, at if isinstance(at, bytes) else LATEST_ID, limit)
 
     def mark(self, epoch: int, records: Mapping[bytes, bytes]) -> list[bytes] | None:
         """Mark sessions, on disk; return their ids, or ``None`` to a mover of an old epoch."""
         return moving.mark(self._here, epoch, records)
 
-    def clear(self, ids: Sequence[bytes]) -> None:
+    def clear(self, marks: Mapping[bytes, bytes]) -> None:
         """Remove the marks of sessions that have been published."""
-        moving.clear(self._here, ids)
+        moving.clear(self._here, marks)
 
-    def sync_marks(self) -> None:
+    def sync_marks(self, marks: Mapping[bytes, bytes]) -> None:  # noqa: ARG002 - all that were met are on disk then
         """Wait until the marks that were met are on disk."""
         self._here.sync_to(self._here.log_end().sequence)
 
     def is_placed(self, id_: bytes, record: bytes) -> bool:
         """Tell whether the id of a session names the place of its subject, and a secret key opens its record."""
-        for key in self._sessions.keyring.newest_first:
-            try:
-                head, payload = unseal(key.cipher, id_, record)
-            except DamagedRecord:
-                continue
-            subject = split_payload(head[FLAGS_OFFSET], payload)[1]
-            return subject is None or self._sessions.place_of(subject) == id_[PLACE]
-        return False
+        return self._sessions.is_placed(id_, record)
 
     # Calls about a subject, which go on past marks
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 from crudjt._backends.embedded import remembered
-from crudjt._backends.embedded.engine import backup, known_keys, registry, sweep
+from crudjt._backends.embedded.engine import backup, known_keys, moving, registry, sweep
 from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.events import EventLog
@@ -88,14 +88,11 @@ def _refuse(_token: str) -> NoReturn:
 class EmbeddedStore(Store):
     """A store in a directory. Reads are cached in the process; writes go through one lock for all processes."""
 
-    _knows_of_moves = False
-
     def __init__(self, directory: Path, secrets: Sequence[bytes], options: Options) -> None:
         """Open or create the store in a directory; use `crudjt.open` instead."""
         engine = registry.acquire(directory, options)
         try:
-            if not self._knows_of_moves:
-                engine.refuse_move()
+            self._refuse_moves(engine)
             keyring = Keyring(secrets, engine.salt)
             found = known_keys.find_keys(engine, keyring)
             if not found.known:
@@ -507,6 +504,11 @@ class EmbeddedStore(Store):
         return self._engine.is_free() and self._minting is self._sessions
 
     # What the methods share
+
+    def _refuse_moves(self, engine: Engine) -> None:
+        """Refuse a store whose sessions are being moved from it or to it."""
+        engine.refuse_move()
+        moving.refuse_arrival(engine)
 
     def noted_sessions(self) -> Sessions:
         """Note the keys in the manifest, before one of them makes its first session."""

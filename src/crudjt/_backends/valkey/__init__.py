@@ -12,6 +12,7 @@ from crudjt._core.report import Report
 from crudjt.base import Store
 
 if TYPE_CHECKING:
+    from crudjt._backends.valkey.leaving import ValkeySource
     from crudjt._backends.valkey.moving import ValkeyDestination
 
 OPTIONS = frozenset(
@@ -72,6 +73,14 @@ def open_store(parsed: Settings) -> Store:
     from crudjt._backends.valkey.store import open_on_servers  # noqa: PLC0415 - imports valkey
 
     return open_on_servers(parsed)
+
+
+def open_source(parsed: Settings) -> "ValkeySource":
+    """Connect, and open the store that sessions are moved from, or make it. Raises as `open_store` does."""
+    require_extra("valkey")
+    from crudjt._backends.valkey.leaving import open_source_on_servers  # noqa: PLC0415 - imports valkey
+
+    return open_source_on_servers(parsed)
 
 
 def open_destination(parsed: Settings, identity: Identity) -> "ValkeyDestination":

@@ -6,13 +6,14 @@ from crudjt._backends.valkey.cluster_clock import ClusterClock
 from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.layout import Layout
-from crudjt._backends.valkey.manifest import Arrival, is_destination, open_manifest
+from crudjt._backends.valkey.manifest import open_manifest
+from crudjt._backends.valkey.move_notes import is_destination
 from crudjt._backends.valkey.settings import Settings
 from crudjt._backends.valkey.steps.records import Durability, Records
 from crudjt._backends.valkey.steps.upkeep import reach_primaries
 from crudjt._backends.valkey.topology import Topology
 from crudjt._core.clock import Clock, system_clock
-from crudjt._core.moves import Identity
+from crudjt._core.moves import Arrival, Identity
 from crudjt._core.operations import Sessions
 from crudjt.errors import StoreCorrupt
 
@@ -40,8 +41,8 @@ class _Reached(NamedTuple):
     clock: Clock
 
 
-def connect(settings: Settings, identity: Identity | None = None) -> Connected:
-    """Connect to the servers, and read the manifest or make it; `identity` is as for `open_manifest`."""
+def connect(settings: Settings, identity: Identity | None = None, *, leaving: bool = False) -> Connected:
+    """Connect to the servers, and read the manifest or make it; `identity` and `leaving` are as for `open_manifest`."""
     servers, layout = settings.servers, Layout(settings.servers.namespace)
 
     def damaged(id_: bytes) -> StoreCorrupt:
@@ -60,6 +61,7 @@ def connect(settings: Settings, identity: Identity | None = None) -> Connected:
             durability.endings,
             create=settings.create,
             identity=identity,
+            leaving=leaving,
         )
         keyring, placement, arrival = connections.run(opening, per_step=True)
     except BaseException:

@@ -3,6 +3,7 @@
     session   <namespace>:{ppp}s<id>    the record, as docs/format.md describes it; 16 bytes of id
     index     <namespace>:{ppp}u<tag>   sorted set of a subject's ids, by deadline in ms; 16 bytes of subject tag
     stage     <namespace>:{ppp}m<id>    only while sessions are moved here: see move_scripts.py; 16 bytes of id
+    epoch     <namespace>:{ppp}e        only once sessions are moved from here: see move_scripts.py
     manifest  <namespace>:{manifest}    JSON, see manifest.py
 
 ``ppp`` is the place of an id in URL-safe Base64 (RFC 4648, section 5): 16 bits, and no ``}``. It is the hash tag, so
@@ -20,7 +21,7 @@ _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _PLACE_CHARACTERS = 3
 _TAG_BYTES = 16
 
-_KNOWN = re.compile(rb":\{(manifest\}|[A-Za-z0-9_-]{3}\}[sum].{16}|[A-Za-z0-9_=-]{4}\}probe)\Z", re.DOTALL)
+_KNOWN = re.compile(rb":\{(manifest\}|[A-Za-z0-9_-]{3}\}([sum].{16}|e)|[A-Za-z0-9_=-]{4}\}probe)\Z", re.DOTALL)
 
 assert PLACE_BYTES * 8 <= _PLACE_CHARACTERS * 6
 
@@ -66,6 +67,11 @@ class Layout:
         """Return the key of the stage of a session."""
         ppp = b2a_base64(id_[PLACE])[:_PLACE_CHARACTERS].translate(_TO_URL_SAFE)
         return b"%b%b}m%b" % (self._start, ppp, id_)
+
+    def epoch(self, place: bytes) -> bytes:
+        """Return the key of the epoch of a place."""
+        ppp = b2a_base64(place)[:_PLACE_CHARACTERS].translate(_TO_URL_SAFE)
+        return b"%b%b}e" % (self._start, ppp)
 
     def index(self, place: bytes, tag: bytes) -> bytes:
         """Return the key of the index of a subject, from its place and its tag."""

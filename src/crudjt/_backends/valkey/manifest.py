@@ -15,27 +15,33 @@ from crudjt._backends.valkey.requests import Ask, Reply, Steps
 from crudjt._backends.valkey.scripts import EXCHANGE
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.keyring import PLACEMENT_KEY_BYTES, Keyring, Placement
-from crudjt._core.moves import MOVE_ID_BYTES, Identity
+from crudjt._core.moves import Arrival, Identity
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreFormatError, StoreInaccessible, StoreMoved, StoreUnavailable
 
 MANIFEST_FORMAT = 1
+MOVING_FORMAT = 2
+"""Format of a store whose sessions are moved elsewhere: it holds marks, which earlier versions take for damage."""
+AT_REST = b'{"format":1,'
+"""First bytes of the manifest of any other store."""
 SALT_BYTES = 32
 
-_MAX_ROUNDS = 100
-_NO_MANIFEST = "there are sessions, but no manifest, without which none can be read"
+MAX_ROUNDS = 100
+NO_MANIFEST = "there are sessions, but no manifest, without which none can be read"
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """A move of sessions from another store to this one.
+class Departure(msgspec.Struct, frozen=True, kw_only=True):
+    """A move of sessions from this store to another.
 
     Attributes:
         move: its random id, in hexadecimal.
-        finished: whether all of them have come. Until then the store is not opened alone.
+        epoch: of the newest mover.
+        location: of the other store, for messages.
 
     """
 
     move: str
-    finished: bool
+    epoch: int
+    location: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +53,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         keys: fingerprints of the secret keys that were used, in hexadecimal.
         placement: the placement key, sealed under each of them, in hexadecimal; by fingerprint.
         arrival: the move that made this store, if one has.
+        departure: the move that takes its sessions elsewhere, if one has begun.
 
     """
 
@@ -55,6 +62,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     keys: list[str]
     placement: dict[str, str]
     arrival: Arrival | None = None
+    departure: Departure | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """The facts that two stores share so that sessions can move between them."""
+        return Identity(self.salt, tuple(self.keys), self.placement)
 
 
 class Opened(NamedTuple):
@@ -73,6 +86,7 @@ def open_manifest(
     *,
     create: bool,
     identity: Identity | None = None,
+    leaving: bool = False,
 ) -> Steps[Opened]:
     """Read the manifest, or make it if there is no store, and add the secret keys that it lacks.
 
@@ -83,23 +97,26 @@ def open_manifest(
         replicas: how many must have what is written.
         create: whether to make a store if there is none.
         identity: of the store that sessions are moved from; ``None`` to open the store alone.
+        leaving: whether sessions may be moved from it.
 
     Raises:
-        StoreMoved: sessions are being moved to the store, and it is to be opened alone.
+        StoreMoved: sessions are being moved to the store or from it, and it is to be opened alone.
         StoreUnavailable: too few replicas have what was written.
         StoreInaccessible: there is no store and none is to be made, or none of the secret keys is of this store.
         StoreCorrupt: the manifest is damaged, or is missing while there are sessions.
         StoreFormatError: a newer version wrote it.
 
     """
-    for _ in range(_MAX_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
         text = cast("bytes | None", reply.value)
         if text is None:
             yield from _make(location, layout, secrets, replicas, create=create, identity=identity)
             continue
         found = decoded(location, text)
-        _check_arrival(location, found, identity)
+        check_arrival(location, found, identity)
+        if found.departure is not None and not leaving:
+            raise moved(location, found.departure)
         keyring = _keyring(location, found, secrets)
         placement_key = keyring.open_placement_key(found.placement)
         if not any(fingerprint in found.keys for fingerprint in keyring.fingerprints):
@@ -119,7 +136,7 @@ def open_manifest(
             placement=keyring.seal_placement_key(placement_key) | found.placement,
         )
         yield from exchange(location, layout, text, msgspec.json.encode(changed), replicas)
-    raise StoreBusy(location, "the manifest was changed by other processes all the time", 0)
+    raise busy(location)
 
 
 def exchange(location: str, layout: Layout, read: bytes, changed: bytes, replicas: int) -> Steps[bool]:
@@ -129,51 +146,45 @@ def exchange(location: str, layout: Layout, read: bytes, changed: bytes, replica
     return reply.value == 1
 
 
+def read_manifest(location: str, layout: Layout) -> Steps[Manifest]:
+    """Return the manifest of an open store."""
+    return decoded(location, (yield from read_text(location, layout)))
+
+
 def read_identity(location: str, layout: Layout) -> Steps[Identity]:
-    """Return salt and keys, for a copy of the store."""
-    (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
-    text = cast("bytes | None", reply.value)
-    if text is None:
-        raise StoreCorrupt(location, None, _NO_MANIFEST)
-    found = decoded(location, text)
-    return Identity(found.salt, tuple(found.keys), found.placement)
-
-
-def is_destination(location: str, layout: Layout, identity: Identity) -> Steps[bool]:
-    """Tell whether the store of a move exists; nothing is made.
+    """Return salt and keys, for a copy of the store.
 
     Raises:
-        StoreInaccessible: there is another store.
-        StoreCorrupt: there are keys, but no manifest.
+        StoreMoved: its sessions are moved elsewhere, so that a copy would hold a part of them.
 
     """
+    found = yield from read_manifest(location, layout)
+    if found.departure is not None:
+        raise moved(location, found.departure)
+    return found.identity
+
+
+def moved(location: str, departure: Departure) -> StoreMoved:
+    """Return the error for a store whose sessions are moved elsewhere."""
+    to = departure.location
+    return StoreMoved(location, f"its sessions are moved to {to}; open it with moving_to={to!r}")
+
+
+def read_text(location: str, layout: Layout) -> Steps[bytes]:
+    """Return the text of the manifest of an open store."""
     (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
     text = cast("bytes | None", reply.value)
     if text is None:
-        if (yield from _holds_keys(layout)):
-            raise StoreCorrupt(location, None, _NO_MANIFEST)
-        return False
-    _check_arrival(location, decoded(location, text), identity)
-    return True
+        raise StoreCorrupt(location, None, "the manifest is gone")
+    return text
 
 
-def finish_arrival(location: str, layout: Layout, replicas: int) -> Steps[None]:
-    """Note that all sessions of a move have come."""
-    for _ in range(_MAX_ROUNDS):
-        (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
-        text = cast("bytes | None", reply.value)
-        if text is None:
-            raise StoreCorrupt(location, None, "the manifest is gone")
-        found = decoded(location, text)
-        if found.arrival is None or found.arrival.finished:
-            return
-        arrival = msgspec.structs.replace(found.arrival, finished=True)
-        changed = msgspec.json.encode(msgspec.structs.replace(found, arrival=arrival))
-        yield from exchange(location, layout, text, changed, replicas)
-    raise StoreBusy(location, "the manifest was changed by other processes all the time", 0)
+def busy(location: str) -> StoreBusy:
+    """Return the error for a manifest that cannot be exchanged."""
+    return StoreBusy(location, "the manifest was changed by other processes all the time", 0)
 
 
-def _check_arrival(location: str, found: Manifest, identity: Identity | None) -> None:
+def check_arrival(location: str, found: Manifest, identity: Identity | None) -> None:
     """Refuse a store that is not complete yet, and a destination that is another store."""
     if identity is None:
         if found.arrival is not None and not found.arrival.finished:
@@ -184,7 +195,9 @@ def _check_arrival(location: str, found: Manifest, identity: Identity | None) ->
             "it is another store, with sessions of its own; move to another namespace: put a name behind the URL",
         )
     elif found.arrival is None:
-        raise StoreInaccessible(location, "it was made with the same salt, but not for a move")
+        raise StoreInaccessible(
+            location, "it was made with the same salt, but not for a move; move to another namespace"
+        )
 
 
 def _make(
@@ -197,10 +210,10 @@ def _make(
     identity: Identity | None,
 ) -> Steps[None]:
     """Write a new manifest, unless another process has, or there are sessions without one."""
-    if (yield from _holds_keys(layout)):
+    if (yield from holds_keys(layout)):
         (reply,) = yield [Ask(layout.manifest, (b"GET", layout.manifest))]
         if reply.value is None:
-            raise StoreCorrupt(location, None, _NO_MANIFEST)
+            raise StoreCorrupt(location, None, NO_MANIFEST)
         return
     if not create:
         raise StoreInaccessible(location, "there is no store here; open it once with create=True (crudjt init)")
@@ -218,8 +231,8 @@ def _new(secrets: Sequence[bytes]) -> Manifest:
 
 
 def _copied(identity: Identity) -> Manifest:
-    arrival = Arrival(move=os.urandom(MOVE_ID_BYTES).hex(), finished=False)
-    return Manifest(salt=identity.salt, keys=list(identity.keys), placement=dict(identity.placement), arrival=arrival)
+    keys, placement = list(identity.keys), dict(identity.placement)
+    return Manifest(salt=identity.salt, keys=keys, placement=placement, arrival=Arrival.begun())
 
 
 def _require_acknowledged(location: str, reply: Reply, replicas: int) -> None:
@@ -228,7 +241,7 @@ def _require_acknowledged(location: str, reply: Reply, replicas: int) -> None:
         raise StoreUnavailable(location, f"only {reply.acknowledged} of {replicas} replicas have the manifest")
 
 
-def _holds_keys(layout: Layout) -> Steps[bool]:
+def holds_keys(layout: Layout) -> Steps[bool]:
     """Tell whether any key of the namespace exists; it looks at all keys of all primaries."""
     scan = Scan(layout.everything)
     while not scan.ended:
@@ -247,8 +260,8 @@ def decoded(location: str, text: bytes) -> Manifest:
     """
     try:
         found = msgspec.json.decode(text, type=_FormatOnly).format
-        if found > MANIFEST_FORMAT:
-            raise StoreFormatError(location, found, MANIFEST_FORMAT)
+        if found > MOVING_FORMAT:
+            raise StoreFormatError(location, found, MOVING_FORMAT)
         return msgspec.json.decode(text, type=Manifest)
     except msgspec.MsgspecError:
         raise StoreCorrupt(location, None, "the manifest is not what this version writes") from None

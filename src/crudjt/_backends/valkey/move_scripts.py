@@ -1,4 +1,4 @@
-"""The Lua scripts of a move to this store. They do what `crudjt._core.moves` says of stages.
+"""The Lua scripts of moves. They do what `crudjt._core.moves` says of stages, and of marks.
 
 Nothing but these scripts looks at a stage, and what they do to a session and its index is what the commit script does.
 """
@@ -47,4 +47,28 @@ end
 -- Written also where it was used before: so a WAIT covers the publication of another connection.
 redis.call('SET', KEYS[1], string.sub(staged, 1, 8), 'PX', ARGV[5])
 return #staged > 8 and 1 or 0
+""")
+
+CHANGED, MARKED = 1, 2  # replies of `MARK`; 0 to a mover of an old epoch
+
+RAISE = Script("""\
+-- Raise the epochs of places to that of a mover; later ones stay. From the first on, no record is inserted there.
+-- KEYS: the epochs. ARGV[1] the epoch, in decimal.
+for i = 1, #KEYS do
+  if tonumber(redis.call('GET', KEYS[i]) or 0) < tonumber(ARGV[1]) then redis.call('SET', KEYS[i], ARGV[1]) end
+end
+return #KEYS
+""")
+
+MARK = Script("""\
+-- Replace a record by a mark, if it is as it was staged, and the mover is the newest. The index goes on naming it.
+-- KEYS: session, epoch of its place. ARGV: epoch, nonce of the record, mark, px ('' = none).
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+local nonce = redis.call('GETRANGE', KEYS[1], 64, 87)
+-- One of zeros: a reply was lost. No other mover can have marked it since the record was looked at.
+if nonce ~= ARGV[2] and nonce ~= string.rep('\\0', 24) then return 1 end
+redis.call('UNLINK', KEYS[1])                   -- first: a full memory does not stop what follows
+if ARGV[4] == '' then redis.call('SET', KEYS[1], ARGV[3])
+else redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) end
+return 2
 """)

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from crudjt._backends.valkey.connecting import Connected, connect
-from crudjt._backends.valkey.manifest import finish_arrival
+from crudjt._backends.valkey.move_notes import finish_arrival
 from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.settings import Settings
 from crudjt._backends.valkey.steps import moving
 from crudjt._backends.valkey.store import ValkeyStore
-from crudjt._core.moves import Identity, Staged
+from crudjt._core.moves import Identity
+from crudjt._core.stages import Staged
 from crudjt.base import Store
 
 

@@ -8,12 +8,15 @@ FIELDS = 6
 COMMIT = Script("""\
 -- Commit changes that a decision has made, or none of them if what it read has changed.
 -- KEYS[2i-1] a session; KEYS[2i] its index, or the session's key again where it has no subject.
+-- The last of an odd number of KEYS, where a record is inserted: the epoch of the place, which forbids it.
 -- ARGV[1] now in ms; ARGV[2] '1' = sent before, and the answer was lost. Then six for each change:
 -- kind, nonce it rests on ('' = absent), record, px ('' = none), score, id.
 -- Kinds: I insert, R replace, D delete what was read, X end whatever is there; C changes nothing, and both its keys are
 -- an index: nothing is committed unless its ids have the SHA-1 in place of the nonce.
 -- Each sealing draws a new nonce, so equal nonces mean equal records, and an old one never comes back.
-local now, again, n, found, touched = tonumber(ARGV[1]), ARGV[2] == '1', #KEYS / 2, {}, {}
+-- A mark, which a move leaves, has a nonce of zeros: X does not end it.
+local now, again, n, found, touched = tonumber(ARGV[1]), ARGV[2] == '1', math.floor(#KEYS / 2), {}, {}
+if #KEYS > 2 * n and not again and redis.call('GETRANGE', KEYS[#KEYS], 0, 0) ~= '' then return {0, false} end
 local function whole(x) return string.format('%.0f', x) end
 for i = 1, n do                                              -- look at everything
   local a, key = 6 * i - 3, KEYS[2 * i - 1]
@@ -23,7 +26,7 @@ for i = 1, n do                                              -- look at everythi
     if not again and redis.sha1hex(ids) ~= ARGV[a + 1] then return {i, false} end
   elseif again then                                          -- a nonce of this very commit: it was carried out, whole
     if (kind == 'I' or kind == 'R') and nonce ~= string.sub(ARGV[a + 2], 65, 88) then return {i, false} end
-  elseif kind ~= 'X' and nonce ~= ARGV[a + 1] then
+  elseif (kind ~= 'X' and nonce ~= ARGV[a + 1]) or (kind == 'X' and nonce == string.rep('\\0', 24)) then
     return {i, redis.call('GET', key)}                       -- conflict: here is what is there now
   end
   found[i] = nonce == '' and '0' or '1'

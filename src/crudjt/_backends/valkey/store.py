@@ -178,12 +178,12 @@ class ValkeyStore(Store):
 
         Raises:
             StoreInaccessible: `path` exists and is not an empty directory, or cannot be written.
+            StoreMoved: its sessions are moved elsewhere.
 
         """
         identity = self._run_long(self._operations.identity())
-        records = (each for steps in self._operations.all_records() for each in self._run_long(steps))
         # By its name, as `crudjt._registry` does: a backend needs no other to be imported.
-        import_module("crudjt._backends.embedded").write_store(Path(path), identity, records)
+        import_module("crudjt._backends.embedded").write_store(Path(path), identity, self._all_records())
 
     def close(self) -> None:
         """Disconnect."""
@@ -227,6 +227,11 @@ class ValkeyStore(Store):
         """Return the location and state, without any data."""
         state = "closed" if self._connections.closed else "open"
         return f"<ValkeyStore {self.location!r} {state}>"
+
+    def _all_records(self) -> Iterator[tuple[bytes, bytes]]:
+        for steps in self._operations.all_records():
+            yield from self._run_long(steps)
+        self._run_long(self._operations.identity())  # raises if a move has begun, which may have left sessions out
 
     def _run_long(self, steps: Steps[Result]) -> Result:
         """Carry out what takes any number of trips, each of which has a timeout of its own."""

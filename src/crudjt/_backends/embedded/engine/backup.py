@@ -23,7 +23,7 @@ from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import Snapshot, View
 from crudjt._backends.embedded.engine.view_changes import put_new
 from crudjt._core.changes import INSERT, SESSION
-from crudjt._core.moves import Identity
+from crudjt._core.moves import Arrival, Identity
 from crudjt._core.options import DEFAULT_MAX_SIZE
 from crudjt._filesystem import contents
 from crudjt.errors import StoreCorrupt, StoreInaccessible
@@ -63,13 +63,16 @@ def backup(engine: Engine, target: Path) -> None:
         ).save(temporary)
 
 
-def write_store(target: Path, identity: Identity, records: Iterable[tuple[bytes, bytes]]) -> None:
+def write_store(
+    target: Path, identity: Identity, records: Iterable[tuple[bytes, bytes]], arrival: Arrival | None = None
+) -> None:
     """Make a store of sessions that were kept elsewhere, which opens with their secret keys.
 
     Args:
         target: a new or an empty directory.
         identity: salt and keys of the sessions.
         records: ids and records; of an id that comes again, the last record counts.
+        arrival: the move that is to bring more.
 
     Raises:
         StoreInaccessible: the target exists.
@@ -88,6 +91,7 @@ def write_store(target: Path, identity: Identity, records: Iterable[tuple[bytes,
             _filesystem.remove(path)
         create_segment(temporary / LOG_DIRECTORY, _FIRST_SEGMENT, 1, bytes.fromhex(identity.salt))
         Manifest(
+            format=manifest.MANIFEST_FORMAT if arrival is None else manifest.MOVING_FORMAT,
             map_size=DEFAULT_MAX_SIZE,
             salt=identity.salt,
             keys=list(identity.keys),
@@ -96,6 +100,7 @@ def write_store(target: Path, identity: Identity, records: Iterable[tuple[bytes,
             base=base,
             segment=_FIRST_SEGMENT,
             doubtful=False,
+            arrival=arrival,
         ).save(temporary)
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 
 from crudjt import _filesystem
+from crudjt._core.moves import Arrival
 from crudjt._filesystem import contents, host
 from crudjt.errors import StoreCorrupt, StoreFormatError
 
 MANIFEST_FORMAT = 1
 MOVING_FORMAT = 2
-"""Format of a store whose sessions are being moved: it holds marks, which earlier versions take for damage."""
+"""Format of a store in a move: it holds marks or stages, which earlier versions take for damage."""
 NAME = "manifest"
 
 
@@ -43,6 +44,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             must be there.
         doubtful: whether a sync to disk has failed, so that what the files show may exist in memory only. Recovery
             rewrites everything.
+        arrival: the move that made this store, if one has.
 
     """
 
@@ -55,6 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     base: Base | None
     segment: int
     doubtful: bool
+    arrival: Arrival | None = None
 
     def save(self, directory: Path) -> None:
         """Replace the manifest of a store, durably."""

@@ -1,8 +1,8 @@
-"""The source's part of a move: its note, its marks, and the transactions of a mover."""
+"""The part of a move that its source in a directory has: its note, its marks, and the transactions of a mover."""
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -10,10 +10,11 @@ from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import MOVING, WORD_FAILED
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.maintenance_lock import exclusively
-from crudjt._backends.embedded.engine.manifest import MOVING_FORMAT
+from crudjt._backends.embedded.engine.manifest import MOVING_FORMAT, Manifest
 from crudjt._core import moves
 from crudjt._core.changes import SESSION, Change, Reader
-from crudjt._core.moves import NOTE_ID, NOTE_KEY, Note
+from crudjt._core.moves import NOTE_KEY, Looked, Note
+from crudjt.errors import StoreMoved
 
 _POLL_SECONDS = 0.05
 
@@ -36,7 +37,7 @@ def begin(engine: Engine, move: bytes, location: str) -> int:
         OtherMove: a move to another destination has begun.
 
     """
-    _raise_format(engine)
+    change_manifest(engine, _with_moving_format)
 
     def decide(reader: Reader) -> tuple[int, Sequence[Change]]:
         # Before the commit, and under the lock of writers: whoever finds a mark or a new session of the destination
@@ -48,10 +49,11 @@ def begin(engine: Engine, move: bytes, location: str) -> int:
     return engine.write(decide, (), durable=True, moving=True)
 
 
-def look(engine: Engine, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+def look(engine: Engine, after: bytes, limit: int) -> Looked:
     """Return up to `limit` ids after one, with their records and marks."""
-    items = engine.scan(SESSION, SESSION + (after or NOTE_ID) + b"\0", limit, moving=True)
-    return [(key[len(SESSION) :], value) for key, value in items]
+    items = engine.scan(SESSION, SESSION + after + b"\0", limit, moving=True)
+    found = [(key[len(SESSION) :], value) for key, value in items]
+    return Looked(found, found[-1][0] if len(found) == limit else None)
 
 
 def mark(engine: Engine, epoch: int, records: Mapping[bytes, bytes]) -> list[bytes] | None:
@@ -59,17 +61,30 @@ def mark(engine: Engine, epoch: int, records: Mapping[bytes, bytes]) -> list[byt
     return engine.write(moves.mark, (epoch, records), durable=True, moving=True)
 
 
-def clear(engine: Engine, ids: Sequence[bytes]) -> None:
+def clear(engine: Engine, ids: Iterable[bytes]) -> None:
     """Remove the marks of sessions that have been published."""
     engine.write(moves.clear, (ids,), moving=True)
 
 
-def _raise_format(engine: Engine) -> None:
-    """Make the manifest say that there may be marks, before there is one."""
-    while manifest.load(engine.directory).format < MOVING_FORMAT:
+def refuse_arrival(engine: Engine) -> None:
+    """Raise if sessions are still being moved to this store."""
+    arrival = manifest.load(engine.directory).arrival
+    if arrival is not None and not arrival.finished:
+        raise StoreMoved(
+            engine.directory, "sessions are being moved to it; open the store that they come from, and say so"
+        )
+
+
+def change_manifest(engine: Engine, change: Callable[[Manifest], Manifest]) -> None:
+    """Change the manifest durably, unless it is as wanted; wait for a process that holds it."""
+    while (found := manifest.load(engine.directory)) != change(found):
         with exclusively(engine) as alone:
             if alone:
-                found = manifest.load(engine.directory)
-                msgspec.structs.replace(found, format=MOVING_FORMAT).save(engine.directory)
+                change(manifest.load(engine.directory)).save(engine.directory)
                 return
         time.sleep(_POLL_SECONDS * (1 + random.random()))  # noqa: S311 - only to keep processes apart
+
+
+def _with_moving_format(found: Manifest) -> Manifest:
+    """Make the manifest say that there may be marks, before there is one."""
+    return msgspec.structs.replace(found, format=MOVING_FORMAT)

@@ -9,6 +9,7 @@ from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.maintenance_lock import exclusively
 from crudjt._core.changes import DELETE, SESSION, Change, Reader
 from crudjt._core.clock import NS_PER_MS, Clock
+from crudjt._core.moves import STAGE_FORMAT
 from crudjt._core.record import MIN_RECORD_BYTES, RECORD_FORMAT, has_expired
 from crudjt.errors import StoreFull
 
@@ -18,6 +19,8 @@ _LONGEST_PAUSE_SECONDS = 0.25
 _RECLAIM_SESSIONS = 256  # enough that the next creates need not look again
 _RECLAIM_SECONDS = 0.05  # of processor time, for a write that is refused otherwise
 _RECLAIM_AGAIN_NS = 10**9  # after a look at every session that found none to remove
+
+_EXPIRING = (RECORD_FORMAT, STAGE_FORMAT)  # a mark is removed when its session has been published
 
 logger = logging.getLogger("crudjt")
 
@@ -127,7 +130,7 @@ def _remove(engine: Engine, items: list[tuple[bytes, bytes]], now_ms: int) -> in
 
 
 def _expired(record: bytes, now_ms: int) -> bool:
-    return len(record) >= MIN_RECORD_BYTES and record[0] == RECORD_FORMAT and has_expired(record, now_ms)
+    return len(record) >= MIN_RECORD_BYTES and record[0] in _EXPIRING and has_expired(record, now_ms)
 
 
 def _remove_expired(view: Reader, keys: list[bytes], now_ms: int) -> tuple[int, list[Change]]:

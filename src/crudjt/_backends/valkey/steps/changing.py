@@ -14,6 +14,7 @@ from crudjt._backends.valkey.steps.records import MAX_CHANGES, MAX_ROUNDS, Recor
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.gil import in_batches
+from crudjt._core.moves import Marked
 from crudjt._core.tokens import PLACE, random_place
 from crudjt._core.validation import KeepType, NewLimits, StoredLimits
 from crudjt.errors import StoreError, VersionConflict
@@ -144,6 +145,8 @@ def _until_committed(
         now_ns = records.clock()
         result, changes = decide(fetched, now_ns)
         if not changes:
+            if not result:
+                yield from records.absent()
             return result
         outcome = yield from commit(changes, fetched, now_ns // NS_PER_MS)
         if not isinstance(outcome, Conflict):
@@ -178,7 +181,7 @@ def move(
         if isinstance(outcome, Conflict):
             return outcome
         (outcome,) = yield from records.commit([[old]], fetched, now_ms, replicas)
-    except StoreError:
+    except (StoreError, Marked):
         yield from _end_unknown(records, [new])
         raise
     if isinstance(outcome, Conflict):

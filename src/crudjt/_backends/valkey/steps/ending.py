@@ -45,7 +45,10 @@ def delete_many(records: Records, tokens: Sequence[str]) -> Steps[int]:
                 alive.add(change[1])
     batches = in_places(endings.values())
     ended = yield from records.end(batches, now_ms)
-    return sum(count_ended(batch, done, alive) for batch, done in zip(batches, ended, strict=True))
+    count = sum(count_ended(batch, done, alive) for batch, done in zip(batches, ended, strict=True))
+    if count < sum(map(bool, candidates)):
+        yield from records.absent()
+    return count
 
 
 def revoke_id(records: Records, id_: bytes, subject: str | None) -> Steps[bool]:
@@ -75,6 +78,7 @@ def _end_one(records: Records, alive: bool, changes: Sequence[Change], now_ms: i
         return alive
     if alive and any(done.repeated for done in ended):
         raise records.unavailable(_GONE)
+    yield from records.absent()
     return False
 
 

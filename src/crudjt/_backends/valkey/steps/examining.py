@@ -10,6 +10,7 @@ from crudjt._backends.valkey.scripts import LOOK
 from crudjt._backends.valkey.steps.records import SealedRecords
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.changes import REPLACE, SESSION
+from crudjt._core.moves import MARK_FORMAT
 from crudjt._core.record import NO_SUBJECT, NONCE, RECORD_FORMAT, SUBJECT_TAG, expires_of
 from crudjt._core.tokens import PLACE
 from crudjt.errors import StoreFailed
@@ -18,6 +19,7 @@ Item = TypeVar("Item")
 
 _PAGE = 500  # members of an index that are looked at together
 _SLACK_MS = 5000  # clocks differ, and a reply takes its time
+_FORMATS = (b"", bytes([RECORD_FORMAT]), bytes([MARK_FORMAT]))
 _NAMES = 5  # foreign keys that are named
 
 
@@ -157,7 +159,7 @@ def _look(layout: Layout, pairs: Sequence[tuple[bytes, bytes]]) -> Steps[list[En
 
 
 def _is_damaged(head: bytes) -> bool:
-    return 0 < len(head) < NONCE.stop or head[:1] not in (b"", bytes([RECORD_FORMAT]))
+    return 0 < len(head) < NONCE.stop or head[:1] not in _FORMATS
 
 
 def _of_right_type(asks: Sequence[Ask]) -> Steps[list[Reply | None]]:

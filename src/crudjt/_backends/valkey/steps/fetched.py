@@ -1,10 +1,11 @@
 """Records as they were fetched, and what comes of a commit that rests on them."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, cast
 
-from crudjt._backends.valkey.requests import Lost
+from crudjt._backends.valkey.requests import LOST, Lost, Reply
 from crudjt._backends.valkey.steps.recent import Met
-from crudjt._core.changes import SESSION
+from crudjt._core.changes import SESSION, Change
 
 
 class Fetched:
@@ -28,6 +29,10 @@ def as_met(met: Met) -> Fetched:
     return Fetched({SESSION + met.id: met.head + met.nonce})
 
 
+class Refused(Exception):
+    """A record was to be inserted at a place whose sessions are moved elsewhere; nothing was changed."""
+
+
 class Conflict(NamedTuple):
     """A record was not as it was fetched, or an index not as it was listed, so nothing was changed."""
 
@@ -48,3 +53,16 @@ class Done(NamedTuple):
 
 
 Outcome = Done | Conflict | Literal[Lost.LOST]
+
+
+def outcome_of(changes: Sequence[Change], reply: Reply) -> Outcome:
+    """Return what came of a batch. Raises `Refused`."""
+    value = reply.value
+    if value is LOST:
+        return LOST
+    if isinstance(value, bytes):
+        return Done([flag == ord("1") for flag in value], reply.repeated)
+    number, record = cast("tuple[int, bytes | None]", value)
+    if not number:
+        raise Refused
+    return Conflict(changes[number - 1][1] if number <= len(changes) else b"", record)

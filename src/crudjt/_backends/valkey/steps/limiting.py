@@ -66,6 +66,7 @@ def rotate(
         fetched = yield from records.fetch(ids)
         found = sessions.find(fetched.get, token)
         if found is None:
+            yield from records.absent()
             return None
         owner = sessions.open(found)[1] if subject is KEEP else subject
         read = _Indexed(fetched.records, {}) if owner is None else (yield from _fetch(records, owner, fetched))

@@ -11,7 +11,8 @@ from crudjt._backends.valkey.steps.subjects import list_ids
 from crudjt._core.changes import SESSION
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.listing import Listing, Page, is_listed, opened_session, page_of
-from crudjt._core.record import HEADER_BYTES, has_expired
+from crudjt._core.moves import MARK_FORMAT
+from crudjt._core.record import HEADER_BYTES, MIN_RECORD_BYTES, has_expired
 from crudjt._core.session import Session
 from crudjt._core.tokens import ID_BYTES
 
@@ -33,6 +34,7 @@ def list_page(records: Records, wishes: Listing) -> Steps[Page]:
         if len(found) == wanted:
             return Page(tuple(found[:limit]), found[limit - 1].id)
         if len(ids) < needed:
+            yield from records.absent()
             return Page(tuple(found), None)
         wishes = wishes._replace(after=ids[-1])
 
@@ -48,6 +50,7 @@ def count(records: Records, subject: str | None) -> Steps[int]:
     while not scan.ended:
         keys = {key[-ID_BYTES:]: key for key in (yield from scan.step())}
         alive.update((yield from _alive(records, keys, None)))
+    yield from records.absent()
     return len(alive)
 
 
@@ -55,6 +58,8 @@ def find(records: Records, id_: bytes) -> Steps[Session | None]:
     """Return the live session of an id."""
     fetched = yield from records.fetch([id_])
     record, now_ns = fetched.get(SESSION + id_), records.clock()
+    if record is None:
+        yield from records.absent()
     if record is None or has_expired(record, now_ns // NS_PER_MS):
         return None
     return opened_session(records.sessions.keyring, id_, record, now_ns)
@@ -88,6 +93,8 @@ def _alive(records: Records, keys: Mapping[bytes, bytes], created_before: int | 
         now_ms = records.clock() // NS_PER_MS
         for id_, reply in zip(ids, replies, strict=True):
             head = cast("bytes", reply.value)
-            if head and is_listed(head, created_before, now_ms):
+            if head and head[0] == MARK_FORMAT:
+                yield from records.met(id_, head.ljust(MIN_RECORD_BYTES, b"\0"))
+            elif head and is_listed(head, created_before, now_ms):
                 alive.append(id_)
     return alive

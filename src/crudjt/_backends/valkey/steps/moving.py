@@ -8,8 +8,9 @@ from crudjt._backends.valkey.requests import LOST, Ask, Steps
 from crudjt._backends.valkey.steps.records import Records, lifetime
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.clock import NS_PER_MS
-from crudjt._core.moves import EPOCH_BYTES, Staged
+from crudjt._core.moves import EPOCH_BYTES, NO_EPOCH
 from crudjt._core.record import NO_SUBJECT, SUBJECT_TAG
+from crudjt._core.stages import Staged
 from crudjt._core.tokens import PLACE
 
 _ANSWERS = {STAGED: Staged.DONE, USED: Staged.USED, LATER: Staged.LATER}
@@ -29,6 +30,8 @@ def stage(records: Records, epoch: int, staged: Mapping[bytes, bytes], replicas:
     for id_, record in staged.items():
         key = records.layout.stage(id_)
         px, _ = lifetime(record, now_ms)
+        if epoch == NO_EPOCH:
+            px = min(px, USED_MS) if isinstance(px, int) else USED_MS
         asks.append(Ask(key, (1, key, bare, record, px), STAGE, replicas, repeat=False))
     replies = yield asks
     if any(reply.value is LOST for reply in replies):
@@ -66,9 +69,14 @@ def remove_stages(records: Records) -> Steps[int]:
     scan = Scan(records.layout.all_stages)
     while not scan.ended:
         keys = yield from scan.step()
-        sizes = yield [Ask(key, (b"STRLEN", key)) for key in keys]
-        unused = [key for key, size in zip(keys, sizes, strict=True) if cast("int", size.value) > EPOCH_BYTES]
+        starts = yield [Ask(key, (b"GETRANGE", key, 0, EPOCH_BYTES)) for key in keys]
+        unused = [key for key, start in zip(keys, starts, strict=True) if _is_unused(cast("bytes", start.value))]
         if unused:
             yield [Ask(key, (b"UNLINK", key)) for key in unused]
             removed += len(unused)
     return removed
+
+
+def _is_unused(start: bytes) -> bool:
+    """Tell an unused stage of a mover, by its first bytes; that of a rotation may be about to be used."""
+    return len(start) > EPOCH_BYTES and start[:EPOCH_BYTES] != bytes(EPOCH_BYTES)

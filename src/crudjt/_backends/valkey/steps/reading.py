@@ -21,10 +21,16 @@ from crudjt.errors import StoreFull
 
 def peek(records: Records, token: str) -> Steps[Session | None]:
     """Return the session of a token and change nothing."""
-    fetched = yield from records.fetch(records.ids_of(token))
+    ids = records.ids_of(token)
+    if not ids:
+        return None
+    fetched = yield from records.fetch(ids)
     now_ns = records.clock()
     found = records.sessions.find_live(fetched.get, token, now_ns // NS_PER_MS)
-    return None if found is None else records.sessions.session(found, now_ns)
+    if found is None:
+        yield from records.absent()
+        return None
+    return records.sessions.session(found, now_ns)
 
 
 def read(records: Records, token: str) -> Steps[Session | None]:
@@ -33,12 +39,15 @@ def read(records: Records, token: str) -> Steps[Session | None]:
     Where this process has met a session just now that counts its reads, it need not be fetched: see `Recent`.
     """
     met = records.recent.get(token)
+    ids = [] if met is None else [met.id]
     if met is None or not _has_reads_left(met, records.clock() // NS_PER_MS):
         ids, first = (records.ids_of(token), 0) if met is None else ([met.id], met.key)
         met = _opened(records, ids, (yield from records.fetch(ids)), first) if ids else None
     for _ in range(MAX_ROUNDS):
         if met is None:
             records.recent.forget(token)
+            if ids:
+                yield from records.absent()
             return None
         now_ns = 0 if met.head[LIMITS] == NO_LIMITS_BYTES else records.clock()
         if not now_ns or not (header := Header(*unpack_header(met.head))).due(now_ns // NS_PER_MS):
@@ -106,7 +115,7 @@ def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | N
         for at, session in zip(pending, sessions, strict=True):
             results[at] = session
         if not changes:
-            return results
+            break
         batches = in_places(changes)
         counting = [batch for batch in batches if _counts(batch)]
         extending = [batch for batch in batches if not _counts(batch)]
@@ -115,13 +124,17 @@ def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | N
         with contextlib.suppress(StoreFull):
             failed += yield from _commit_reads(records, extending, fetched, now_ns, only_extend=True)
         if not failed:
-            return results
+            break
         places = {batch[0][1][PLACE] for batch in failed}
         counted = {id_ for batch in batches if batch not in failed for _, id_, _ in batch}
         pending = [at for at in pending if _in_places(candidates[at], places, counted)]
         again = yield from records.fetch({id_ for at in pending for id_ in candidates[at]})
         fetched.records.update(again.records)
-    raise records.busy()
+    else:
+        raise records.busy()
+    if any(ids and session is None for ids, session in zip(candidates, results, strict=True)):
+        yield from records.absent()
+    return results
 
 
 def _unchanged(records: Records, candidates: Sequence[Sequence[bytes]], fetched: Fetched) -> list[Session | None]:

@@ -1,19 +1,22 @@
 """Fetch records, commit changes that rest on them, and recognise a commit whose reply was lost."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from crudjt._backends.valkey.layout import Layout
+from crudjt._backends.valkey.manifest import AT_REST, moved, read_manifest
 from crudjt._backends.valkey.requests import LOST, Ask, Gets, Reply, Steps
 from crudjt._backends.valkey.scripts import COMMIT, REPLACE_ONE
-from crudjt._backends.valkey.steps.fetched import Conflict, Done, Fetched, Outcome
+from crudjt._backends.valkey.steps.fetched import Conflict, Done, Fetched, Outcome, Refused, outcome_of
 from crudjt._backends.valkey.steps.recent import Recent
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change
 from crudjt._core.clock import Clock
+from crudjt._core.moves import MARK_FORMAT
 from crudjt._core.operations import Sessions
 from crudjt._core.record import EXPIRES, HEADER_BYTES, NO_SUBJECT, NONCE, SUBJECT_TAG, expires_of
 from crudjt._core.tokens import ID_BYTES, PLACE, token_block, token_blocks
-from crudjt.errors import StoreBusy, StoreUnavailable
+from crudjt.errors import StoreBusy, StoreMoved, StoreUnavailable
 
 MAX_ROUNDS = 100  # decisions of one operation
 MAX_CHANGES = 500  # of one script, which then takes a server 10 ms
@@ -56,10 +59,13 @@ class SealedRecords:
         ids = list(ids)
         if len(ids) == 1:
             key = self.layout.session(ids[0])
-            (reply,) = yield [Ask(key, (b"GET", key))]
-            return Fetched({SESSION + ids[0]: cast("bytes | None", reply[0])})
-        replies = yield Gets(self.layout.sessions(ids), self.layout.tag)
+            replies = yield [Ask(key, (b"GET", key))]
+        else:
+            replies = yield Gets(self.layout.sessions(ids), self.layout.tag)
         records: dict[bytes, Any] = {SESSION + id_: reply[0] for id_, reply in zip(ids, replies, strict=True)}
+        for key, value in records.items():
+            if value and value[0] == MARK_FORMAT:
+                records[key] = yield from self.met(key[len(SESSION) :], value)
         return Fetched(records)
 
     def commit(
@@ -86,6 +92,7 @@ class SealedRecords:
 
         Raises:
             StoreUnavailable: it is not known whether the changes were carried out, or too few replicas have them.
+            StoreMoved: a record was to be inserted, and the sessions are moved elsewhere.
 
         """
         replies = yield [self._request(changes, fetched, now_ms, replicas, listed) for changes in batches]
@@ -132,9 +139,15 @@ class SealedRecords:
                 if not isinstance(reply.value, bytes):
                     raise self.unavailable(_NOT_KNOWN)
                 replies[number] = reply
-        outcomes = [_outcome(changes, reply) for changes, reply in zip(batches, replies, strict=True)]
+        try:
+            outcomes = [outcome_of(changes, reply) for changes, reply in zip(batches, replies, strict=True)]
+        except Refused:
+            raise (yield from self.moved()) from None
         if not may_be_twice:
             self._require_acknowledged(outcomes, replies, replicas)
+        for number, outcome in enumerate(outcomes):
+            if isinstance(outcome, Conflict) and outcome.record and outcome.record[0] == MARK_FORMAT:
+                outcomes[number] = Conflict(outcome.id, (yield from self.met(outcome.id, outcome.record)))
         return outcomes
 
     def end(self, batches: Sequence[Sequence[Change]], now_ms: int) -> Steps[list[Done]]:
@@ -148,9 +161,41 @@ class SealedRecords:
 
         """
         replies = yield [self.ending(changes, now_ms) for changes in batches]
-        outcomes = [_outcome(changes, reply) for changes, reply in zip(batches, replies, strict=True)]
-        self._require_acknowledged(outcomes, replies, self.durability.endings)
-        return [outcome for outcome in outcomes if isinstance(outcome, Done)]
+        ended: list[Done] = []
+        for changes, reply in zip(batches, replies, strict=True):
+            ended.append((yield from self._ended(changes, reply, now_ms)))
+        return ended
+
+    def _ended(self, changes: Sequence[Change], reply: Reply, now_ms: int) -> Steps[Done]:
+        """Return what a batch has ended. What is marked stays, and the others are ended without it."""
+        left = list(changes)
+        while isinstance(outcome := outcome_of(left, reply), Conflict):
+            yield from self.met(outcome.id, outcome.record or b"")
+            left = [change for change in left if change[1] != outcome.id]
+            if not left:
+                return Done([False] * len(changes), repeated=False)
+            (reply,) = yield [self.ending(left, now_ms)]
+        assert isinstance(outcome, Done), "an ending is sent until there is an answer"
+        self._require_acknowledged([outcome], [reply], self.durability.endings)
+        found = dict(zip((change[1] for change in left), outcome.found, strict=True))
+        return Done([found.get(change[1], False) for change in changes], outcome.repeated)
+
+    # A store whose sessions are moved elsewhere
+
+    def met(self, id_: bytes, mark: bytes) -> Steps[bytes | None]:  # noqa: ARG002 - for stores that know the id
+        """Return what a caller is to see of a session that has a mark."""
+        yield from ()
+        return mark
+
+    def absent(self) -> Steps[None]:
+        """Check that a session that was not found is not elsewhere."""
+        yield from ()
+
+    def moved(self) -> Steps[StoreMoved]:
+        """Return the error for a store whose sessions are moved elsewhere."""
+        found = yield from read_manifest(self.location, self.layout)
+        assert found.departure is not None, "it is noted before anything else is done"
+        return moved(self.location, found.departure)
 
     def ending(self, changes: Sequence[Change], now_ms: int) -> Ask:
         """Return the request that ends sessions of one place."""
@@ -178,6 +223,11 @@ class SealedRecords:
         """Return the error for what has no answer."""
         return StoreUnavailable(self.location, reason)
 
+    def require(self, acknowledged: int, replicas: int, what: str) -> None:
+        """Raise if too few replicas have what was written for a move."""
+        if acknowledged < replicas:
+            raise self.unavailable(f"only {acknowledged} of {replicas} replicas have {what}")
+
     def busy(self) -> StoreBusy:
         """Return the error for a session that other processes change all the time."""
         return StoreBusy(self.location, f"the session was changed {MAX_ROUNDS} times while this call tried to", 0)
@@ -196,6 +246,7 @@ class SealedRecords:
         session, index = self.layout.session, self.layout.index
         keys: list[bytes] = []
         values: list[bytes | int] = [now_ms, int(again)]
+        epoch: tuple[bytes, ...] = ()
         for kind, id_, record in changes:
             key, tag = session(id_), record[SUBJECT_TAG]
             keys += key, key if tag == NO_SUBJECT else index(id_[PLACE], tag)
@@ -207,10 +258,12 @@ class SealedRecords:
                 values += b"D", nonce, b"", b"", b"", id_
             else:
                 values += _LETTERS[kind], nonce, record, *lifetime(record, now_ms), id_
+                if kind == INSERT and record[0] != MARK_FORMAT:
+                    epoch = (self.layout.epoch(id_[PLACE]),)
         for index_key, sha1 in (listed or {}).items():
             keys += index_key, index_key
             values += b"C", sha1, b"", b"", b"", b""
-        return Ask(keys[0], (len(keys), *keys, *values), COMMIT, replicas, repeat)
+        return Ask(keys[0], (len(keys) + len(epoch), *keys, *epoch, *values), COMMIT, replicas, repeat)
 
     def _require_acknowledged(self, outcomes: Sequence[Outcome], replies: Sequence[Reply], replicas: int) -> None:
         for outcome, reply in zip(outcomes, replies, strict=True):
@@ -234,8 +287,11 @@ class Records(SealedRecords):
         sessions: the decisions, under its secret keys.
         clock: the source of time.
         recent: the sessions that this process has met last.
+        marked: marks that were met, by id, and are passed over.
 
     """
+
+    marked: Mapping[bytes, bytes] = MappingProxyType({})
 
     def __init__(self, location: str, layout: Layout, sessions: Sessions, clock: Clock, durability: Durability) -> None:
         """Take what the operations of a store share; nothing is sent."""
@@ -243,6 +299,17 @@ class Records(SealedRecords):
         self.sessions = sessions
         self.clock = clock
         self.recent = Recent()
+
+    def met(self, id_: bytes, mark: bytes) -> Steps[bytes | None]:  # noqa: ARG002 - as above
+        """Refuse a store whose sessions are moved elsewhere."""
+        raise (yield from self.moved())
+
+    def absent(self) -> Steps[None]:
+        """Refuse a store whose sessions are moved elsewhere. Looked at after a session was not found."""
+        key = self.layout.manifest
+        (reply,) = yield [Ask(key, (b"GETRANGE", key, 0, len(AT_REST) - 1))]
+        if reply.value and reply.value != AT_REST:
+            raise (yield from self.moved())
 
     def ids_of(self, token: str) -> list[bytes]:
         """Return the id that a token has under each secret key; none for a malformed one."""
@@ -259,16 +326,6 @@ class Records(SealedRecords):
 
 def _cut(joined: bytes) -> list[bytes]:
     return [joined[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES)]
-
-
-def _outcome(changes: Sequence[Change], reply: Reply) -> Outcome:
-    value = reply.value
-    if value is LOST:
-        return LOST
-    if isinstance(value, bytes):
-        return Done([flag == ord("1") for flag in value], reply.repeated)
-    number, record = cast("tuple[int, bytes | None]", value)
-    return Conflict(changes[number - 1][1] if number <= len(changes) else b"", record)
 
 
 def in_places(changes: Iterable[Change]) -> list[list[Change]]:

@@ -29,7 +29,9 @@ def list_ids(records: Records, subject: str) -> Steps[list[Filed]]:
 
     Pages by rank would skip sessions while others end.
     """
-    return (yield from look(records, subject))
+    filed = yield from look(records, subject)
+    yield from records.absent()
+    return filed
 
 
 def fetch_page(records: Records, key: Key, ids: Sequence[bytes]) -> Steps[list[Session]]:
@@ -56,19 +58,25 @@ def revoke(records: Records, subject: str, keep: str | None) -> Steps[int]:
     )
     ended = 0
     while True:
-        filed = yield from look(records, subject, MAX_CHANGES, confirmed=True)
+        passed = len(records.marked)
+        filed = yield from look(records, subject, MAX_CHANGES + passed, confirmed=True)
         endings: list[Change] = []
         alive: set[bytes] = set()
         for key, tag, listed in filed:
-            ids = [id_ for id_ in listed if id_ not in kept]
+            ids = [id_ for id_ in listed if id_ not in kept and id_ not in records.marked]
             fetched = yield from records.fetch(ids)
             now_ms = records.clock() // NS_PER_MS
             for id_ in ids:
+                if id_ in records.marked:
+                    continue
                 count, _ = records.sessions.remove_filed(fetched, key, tag, (id_,), now_ms)
                 if count:
                     alive.add(id_)
                 endings.append((DELETE, id_, bytes(SUBJECT_TAG.start) + tag))  # dead ones too: they leave the index
         if not endings:
+            if len(records.marked) > passed:  # there may be more behind them
+                continue
+            yield from records.absent()
             return ended
         batches = [endings[start : start + MAX_CHANGES] for start in range(0, len(endings), MAX_CHANGES)]
         done = yield from records.end(batches, records.clock() // NS_PER_MS)
