@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from crudjt._backends.valkey.move_scripts import MARK
+from crudjt._backends.valkey.requests import Script
+from crudjt._backends.valkey.scripts import COMMIT
+from crudjt._backends.valkey.steps import leaving, records
 from crudjt._core import moves
 from crudjt._core.changes import REPLACE, SESSION, Change, Reader
 from crudjt._moving import steps
@@ -22,6 +26,22 @@ def mark_does_not_compare() -> None:
     replace(moves, "mark", mark)
 
 
+def mark_on_servers_does_not_compare() -> None:
+    """As above, where the source is on servers."""
+    text = MARK.text.decode()
+    comparison = "if nonce ~= ARGV[2] and"
+    assert comparison in text
+    replace(leaving, "MARK", Script(text.replace(comparison, "if nonce == '' and")))
+
+
+def ending_takes_a_mark() -> None:
+    """A call that ends a session removes its mark, so the mover publishes what has ended."""
+    text = COMMIT.text.decode()
+    refusal = "or (kind == 'X' and nonce == string.rep('\\0', 24))"
+    assert refusal in text
+    replace(records, "COMMIT", Script(text.replace(refusal, "")))
+
+
 def mark_taken_for_an_end() -> None:
     """A call that meets a mark asks the servers without publishing the session first."""
 
@@ -39,9 +59,9 @@ def sessions_copied_and_marked_at_once() -> None:
 
     def of_a_mover(may_move: steps.MayMove) -> steps.MoverSteps:
         epoch: int = yield steps.Begin()
-        after = b""
-        while items := (yield steps.Look(after)):
-            after = items[-1][0]
+        at = None
+        while True:
+            items, at = yield steps.Look(at)
             records = {id_: value for id_, value in items if moves.is_record(value) and may_move(id_, value)}
             fresh = yield steps.Mark(epoch, records)
             if fresh is None:
@@ -49,7 +69,8 @@ def sessions_copied_and_marked_at_once() -> None:
             yield steps.Stage(epoch, records)
             marks = {id_: moves.mark_of(records[id_]) for id_ in fresh}
             yield steps.PublishForGood(marks)
-            yield steps.Clear(list(marks))
-        return steps.Ended.DONE
+            yield steps.Clear(marks)
+            if at is None:
+                return steps.Ended.DONE
 
     replace(steps, "of_a_mover", of_a_mover)

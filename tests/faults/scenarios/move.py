@@ -1,4 +1,4 @@
-"""Processes that share sessions while these move from a directory to a cluster, and movers that are killed or doubled.
+"""Processes that share sessions while these move between a directory and a cluster, and movers that die or are doubled.
 
 Some of the histories are played on a cluster whose nodes fail too. Nobody is logged out, nothing that has ended comes
 back, no change is lost, and no limit is exceeded: the answers fit one order.
@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,20 +30,36 @@ LAST = 60.0  # seconds within which the last mover must be done
 
 
 def run(seed: int, rounds: int, directory: Path) -> Tally:
-    """Move as many stores, each to a namespace of one cluster."""
+    """Move as many stores to namespaces of one cluster, and from others back to directories."""
+    return _moves(seed, rounds, directory, (MovingSharing, BackSharing))
+
+
+def forth(seed: int, rounds: int, directory: Path) -> Tally:
+    """Move as many stores to namespaces of one cluster."""
+    return _moves(seed, rounds, directory, (MovingSharing,))
+
+
+def back(seed: int, rounds: int, directory: Path) -> Tally:
+    """Move as many namespaces of one cluster to directories."""
+    return _moves(seed, rounds, directory, (BackSharing,))
+
+
+def _moves(seed: int, rounds: int, directory: Path, kinds: Sequence[type["MovingSharing"]]) -> Tally:
     tally = Tally()
     random = Random(seed)
     with Cluster(directory / "c", random.choice(ENGINES), cluster_node_timeout="1000") as cluster:
         for number in range(rounds):
             place = directory / str(number)
             place.mkdir()
-            one_move(random, cluster, f"m{seed}-{number}", place, tally, failing=bool(number % 2))
+            kind = kinds[number % len(kinds)]
+            failing = bool((number + number // 2) % 2)  # each kind in turn
+            sharing = kind(cluster, f"m{seed}-{number}", place, random, **REPLICATED)
+            one_move(random, cluster, sharing, tally, failing=failing)
     return tally
 
 
-def one_move(random: Random, cluster: Cluster, namespace: str, directory: Path, tally: Tally, *, failing: bool) -> None:
+def one_move(random: Random, cluster: Cluster, sharing: "MovingSharing", tally: Tally, *, failing: bool) -> None:
     """Let movers work and die while processes ask, and the nodes fail if they are to; then look at everything."""
-    sharing = MovingSharing(cluster, namespace, directory, random, **REPLICATED)
     sharing.begin()
     try:
         sharing.move(random, tally)
@@ -76,7 +93,17 @@ class MovingSharing(Sharing):
         super().__init__(servers, namespace, directory, random, **options)
 
     def open(self, location: str | None = None, **options: Any) -> crudjt.Store:
-        return crudjt.open(self._directory, moving_to=location or self._url, **self._options, **options)
+        source, destination = self._places(location or self._url)
+        return crudjt.open(source, moving_to=destination, **self._options, **options)
+
+    def _places(self, url: str) -> tuple[Path | str, Path | str]:
+        """Return source and destination."""
+        return self._directory, url
+
+    @property
+    def _alone(self) -> dict[str, Any]:
+        """Options that open the destination alone."""
+        return self._options
 
     def _create(self) -> list[int]:
         slots = super()._create()
@@ -113,13 +140,14 @@ class MovingSharing(Sharing):
             raise Violation("sessions were left that can move")
 
     def check_fillers(self) -> None:
-        """Check that the sessions that no process has used are there, and at the cluster."""
+        """Check that the sessions that no process has used are there, and at the destination."""
         lost = Fork(self._lost_fillers).wait(LAST).result
         if lost:
             raise Violation("sessions were lost on their way", lost)
 
     def _lost_fillers(self) -> list[int]:
-        with crudjt.open(self._url, **self._options) as store:
+        _, destination = self._places(self._url)
+        with crudjt.open(destination, **self._alone) as store:
             found = store.read_many(self._fillers)
         return [number for number, session in enumerate(found) if session is None]
 
@@ -127,8 +155,9 @@ class MovingSharing(Sharing):
         """Move in small steps, slowly; the last mover does not wait."""
         random = Random(seed)
         mover._BATCH = 7  # this process ends with the function
-        given: opening.OpenOptions = {"moving_to": self._url, "timeout": 2.0, **self._options}  # type: ignore[typeddict-item]
-        source, destination = opening.parse(self._directory, given).open_both()
+        place, to = self._places(self._url)
+        given: opening.OpenOptions = {"moving_to": to, "timeout": 2.0, **self._options}  # type: ignore[typeddict-item]
+        source, destination = opening.parse(place, given).open_both()
 
         def rest(_progress: mover.Progress) -> None:
             if seed is not None:
@@ -138,3 +167,14 @@ class MovingSharing(Sharing):
         if seed is None:
             destination.finish()
         return left
+
+
+class BackSharing(MovingSharing):
+    """Processes that share the sessions of a cluster that is moved to a directory."""
+
+    def _places(self, url: str) -> tuple[Path | str, Path | str]:
+        return url, self._directory
+
+    @property
+    def _alone(self) -> dict[str, Any]:
+        return {"secret_key": self._options["secret_key"]}
