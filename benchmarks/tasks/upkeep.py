@@ -31,7 +31,7 @@ def some_tokens(workspace: str, count: int) -> list[str]:
     path = Path(workspace, "tokens")
     known = (path.stat().st_size + 1) // _TOKEN_BYTES
     with path.open("rb") as file:
-        tokens = []
+        tokens = list[str]()
         for number in random.sample(range(known), min(count, known)):
             file.seek(number * _TOKEN_BYTES)
             tokens.append(file.read(_TOKEN_BYTES - 1).decode())
@@ -48,6 +48,18 @@ def open_once(workspace: str) -> Answer:
     answer = {"open": opened - started, "first read": time.perf_counter() - opened}
     store.close()
     return answer
+
+
+def listing(workspace: str) -> Answer:
+    """Time what an operator asks for, in seconds: the first page, a page of 1,000, and a count."""
+    with _opened(workspace) as store:
+        started = time.perf_counter()
+        page = store.list()
+        first = time.perf_counter()
+        assert page.next is None or store.list(limit=1000, after=page.next)
+        second = time.perf_counter()
+        assert store.count()
+        return {"first": first - started, "second": second - first, "count": time.perf_counter() - second}
 
 
 def reopen_after_boot(workspace: str) -> Answer:
@@ -111,7 +123,7 @@ def disk(workspace: str) -> Answer:
 
 
 TASKS: dict[str, Callable[..., Answer]] = {
-    task.__name__: task for task in (open_once, reopen_after_boot, compact, expire, sweep, memory, disk)
+    task.__name__: task for task in (open_once, listing, reopen_after_boot, compact, expire, sweep, memory, disk)
 }
 
 

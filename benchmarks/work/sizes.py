@@ -85,9 +85,13 @@ def _space_and_opening(place: Place, operations: int) -> Costs:
     memory = {count: upkeep("memory", place, count=count) for count in (1, operations)}
     rebuilt_from_base = upkeep("reopen_after_boot", place)
     opened = upkeep("open_once", place)
+    listed = upkeep("listing", place)
     return {
         "open, ms": opened["open"] * 1e3,
         "first read, ms": opened["first read"] * 1e3,
+        "first page of a listing, ms": listed["first"] * 1e3,
+        "next page, of 1,000, ms": listed["second"] * 1e3,
+        "count of live sessions, s": listed["count"],
         "open after a boot, log only, s": rebuilt_from_log["open"],
         "open after a boot, compacted, s": rebuilt_from_base["open"],
         "compaction, s": (compacted["to"] - compacted["from"]) / 1e9,

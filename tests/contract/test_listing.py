@@ -1,11 +1,13 @@
 """Listings, counts and lookups by id, for operators; `StoreContract` has what every backend keeps."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 import crudjt
 from crudjt.testing import FakeClock
+from tests.support.embedded import open_readers
 from tests.support.stores import OpenStore, read
 
 
@@ -67,3 +69,14 @@ def test_a_session_of_an_older_key_is_listed_and_one_of_an_unknown_key_is_not(
     assert ids_of(alone) == [second]
     assert alone.find(first) is None
     assert (alone.count(), alone.count("x"), both.count("x")) == (2, 1, 2)
+
+
+def test_neither_a_page_nor_a_follower_keeps_a_transaction_open(path: Path, secret_key: str) -> None:
+    """Else the pages of ended sessions could not be used again, for as long as an operator looks at a list."""
+    with crudjt.open(path, secret_key=secret_key) as store:
+        store.create_many([{}] * 20, subject="x")
+        pages = [store.list(limit=5), store.list(limit=5, subject="x")]
+        events = store.events("oldest")
+        assert next(events).kind == "begun"
+        assert all(page.next is not None for page in pages)
+        assert open_readers(store) == 0

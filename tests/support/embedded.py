@@ -1,6 +1,6 @@
 """The inside of an embedded store: what its engine holds, and what a test does to it that no public call does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ _ALL = 10**9
 def engine_of(store: crudjt.Store) -> Engine:
     """Return the engine of an embedded store. Other tests reach it through here only."""
     assert isinstance(store, EmbeddedStore)
-    return store._engine
+    return store._engine  # pyright: ignore[reportPrivateUsage] # this module is the one that may
 
 
 # What it holds
@@ -43,6 +43,12 @@ def reader_pids(store: crudjt.Store) -> list[str]:
     """Return the process of each reader slot of the view; a process that reads in several threads has several."""
     _title, *slots = engine_of(store).view.env.readers().splitlines()
     return [slot.split()[0] for slot in slots]
+
+
+def open_readers(store: crudjt.Store) -> int:
+    """Return how many read transactions of the view are open, in all processes."""
+    _title, *slots = engine_of(store).view.env.readers().splitlines()
+    return sum(slot.split()[2] != "-" for slot in slots if slot)
 
 
 def ends_exactly(store: crudjt.Store) -> bool:
@@ -82,7 +88,7 @@ def end_segment(store: crudjt.Store) -> None:
 
 
 @contextmanager
-def changing_the_view(store: crudjt.Store) -> Iterator[Any]:
+def changing_the_view(store: crudjt.Store) -> Generator[Any]:
     """Open a transaction on the view of which the log is told nothing, as if the view had been damaged."""
     engine = engine_of(store)
     with engine.view.begin(write=True) as transaction:
@@ -101,7 +107,7 @@ def spoil(store: crudjt.Store, session_id: str, change: Callable[[bytearray], ob
 
 
 @contextmanager
-def commits_failing(store: crudjt.Store) -> Iterator[None]:
+def commits_failing(store: crudjt.Store) -> Generator[None]:
     """Let each write find no room in the view when it commits, after the log has its entry."""
     engine = engine_of(store)
     _ = engine.view  # so that a forked child does not put the begin of its own view in the place of this one
