@@ -23,7 +23,7 @@ _REQUIREMENTS: dict[Extra, _Requirement] = {
     "starlette": _Requirement("Starlette", ("starlette",)),
     "valkey": _Requirement("valkey-py", ("valkey", "libvalkey")),
     "otel": _Requirement("OpenTelemetry's API", ("opentelemetry.metrics",)),
-    "admin": _Requirement("Starlette with Jinja2 and uvicorn", ("jinja2", "starlette", "uvicorn")),
+    "admin": _Requirement("Starlette with Jinja2 and uvicorn", ("anyio", "jinja2", "starlette", "uvicorn")),
 }
 
 
