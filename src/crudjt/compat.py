@@ -29,6 +29,15 @@ _PROTECTED = (
 )
 
 
+def _place(store_jt_path: str | os.PathLike[str] | None) -> str | Path | None:
+    """Return the location for `crudjt.open`: a URL as it is, any other text as a directory."""
+    if not store_jt_path:
+        return None
+    if isinstance(store_jt_path, str) and "://" in store_jt_path:
+        return store_jt_path
+    return Path(store_jt_path)
+
+
 class _Calls(Protocol):
     """The calls that a master and a client share."""
 
@@ -174,7 +183,8 @@ class CRUDJT:
 
             Args:
                 secret_key: Base64 of 32, 48 or 64 bytes.
-                store_jt_path: a directory; ``None`` looks for one as `crudjt.open` does.
+                store_jt_path: a directory, or the URL of servers (``valkey+cluster://…``); ``None`` looks for one as
+                    `crudjt.open` does.
                 grpc_host: a loopback address.
                 grpc_port: a free port.
 
@@ -189,7 +199,7 @@ class CRUDJT:
                 if _process.is_master:
                     raise ValueError("CRUDJT already started")
                 require_extra("grpc")  # before the store is made
-                store = open_store(Path(store_jt_path) if store_jt_path else None, secret_key=secret_key)
+                store = open_store(_place(store_jt_path), secret_key=secret_key)
                 try:
                     server = _serve(store, grpc_host, grpc_port)
                 except BaseException:

@@ -316,12 +316,12 @@ class Records(SealedRecords):
         block = token_block(token)
         return [] if block is None else [key.tokens.id(block) for key in self.sessions.keyring.newest_first]
 
-    def ids_of_many(self, tokens: Sequence[str]) -> list[list[bytes]]:
+    def ids_of_many(self, tokens: Sequence[str]) -> list[tuple[bytes, ...]]:
         """Return the result of `ids_of` for each token: all blocks are decrypted in one call for each key."""
         blocks = token_blocks(tokens)
         joined = b"".join([block for block in blocks if block is not None])
-        ids = [iter(_cut(key.tokens.id(joined))) for key in self.sessions.keyring.newest_first]
-        return [[] if block is None else [next(each) for each in ids] for block in blocks]
+        ids = zip(*[_cut(key.tokens.id(joined)) for key in self.sessions.keyring.newest_first], strict=True)
+        return [() if block is None else next(ids) for block in blocks] if None in blocks else list(ids)
 
 
 def _cut(joined: bytes) -> list[bytes]:
