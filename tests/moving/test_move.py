@@ -439,3 +439,13 @@ def test_marks_are_removed_when_all_replicas_have_the_sessions(
     monkeypatch.setattr(destination, "publish", noted)
     mover.move(*both)
     assert waited == [True]
+
+
+def test_a_stage_that_was_used_stays_used_when_the_move_has_finished(both: tuple[Source, Destination]) -> None:
+    """A request of a slow mover may still be on its way."""
+    source, destination = both
+    source.store.create({"n": 1})
+    records = dict(source.look(None, 1000).items)
+    mover.move(*both)
+    destination.finish()
+    assert destination.stage(1, records) == [Staged.USED]

@@ -7,11 +7,13 @@ import pytest
 
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.operations import Operations
-from crudjt._backends.valkey.requests import Ask, Steps
+from crudjt._backends.valkey.requests import LOST, Ask, Reply, Steps
 from crudjt._backends.valkey.scripts import COMMIT, REPLACE_ONE
+from crudjt._backends.valkey.steps import moving
 from crudjt._backends.valkey.steps.records import Durability, Records
 from crudjt._core.keyring import Keyring, Placement
 from crudjt._core.operations import Sessions
+from crudjt._core.record import MIN_RECORD_BYTES
 from crudjt._core.session import Session
 from crudjt._core.validation import KEEP
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
@@ -479,3 +481,12 @@ def test_a_limit_of_sessions_holds_whatever_happens_between_two_requests(place: 
         assert len(store.listed("alice")) <= 2
         number += 1
     assert number > 4
+
+
+def test_a_stage_whose_reply_is_lost_is_not_sent_again(servers: ModelledServers) -> None:
+    """The first may still come, and replace a later one of the same mover."""
+    records = Store(servers, FakeClock()).operations._records
+    steps = moving.stage(records, 1, {bytes(16): bytes(MIN_RECORD_BYTES)}, 0)
+    assert len(next(steps)) == 1
+    with pytest.raises(StoreUnavailable, match="begin the move again"):
+        steps.send([Reply(LOST)])
