@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from crudjt._backends.valkey.move_scripts import MARK
 from crudjt._backends.valkey.requests import Script
-from crudjt._backends.valkey.scripts import COMMIT
-from crudjt._backends.valkey.steps import leaving, records
+from crudjt._backends.valkey.steps import leaving
 from crudjt._core import moves
 from crudjt._core.changes import REPLACE, SESSION, Change, Reader
 from crudjt._moving import steps
@@ -32,14 +31,6 @@ def mark_on_servers_does_not_compare() -> None:
     comparison = "if nonce ~= ARGV[2] and"
     assert comparison in text
     replace(leaving, "MARK", Script(text.replace(comparison, "if nonce == '' and")))
-
-
-def ending_takes_a_mark() -> None:
-    """A call that ends a session removes its mark, so the mover publishes what has ended."""
-    text = COMMIT.text.decode()
-    refusal = "or (kind == 'X' and nonce == string.rep('\\0', 24))"
-    assert refusal in text
-    replace(records, "COMMIT", Script(text.replace(refusal, "")))
 
 
 def mark_taken_for_an_end() -> None:

@@ -136,7 +136,6 @@ MUTANTS = [
     Mutant("a mark is taken for an end", defects_of_moves.mark_taken_for_an_end, move.forth, 2),
     Mutant("a session is marked before its stage", defects_of_moves.sessions_copied_and_marked_at_once, move.forth, 3),
     Mutant("servers mark a session that has changed", defects_of_moves.mark_on_servers_does_not_compare, move.back, 2),
-    Mutant("an ending removes a mark", defects_of_moves.ending_takes_a_mark, move.back, 4),
 ]  # fmt: skip
 if os.geteuid() == 0:
     MUTANTS += [

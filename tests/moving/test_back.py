@@ -391,3 +391,26 @@ def test_sessions_move_between_stores_of_one_kind_and_on(
             assert [read(store, token).data["n"] for token in tokens] == list(range(len(tokens)))
             assert len(list(store.sessions("anna"))) == len(tokens)
     assert examine(tmp_path / "b" if kind == "directories" else tmp_path / "end").healthy
+
+
+def test_an_ending_leaves_a_mark_that_came_between(
+    store: MovingStore, both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was decided over the record; to remove the mark would let the mover bring the session back."""
+    token, other = store.create({"n": 1}, subject="anna"), store.create({"n": 2}, subject="bob")
+    records = store._source.store._records  # type: ignore[attr-defined]
+    ending = records.ending
+    marks: list[dict[bytes, bytes]] = []
+
+    def ending_after_the_marks(*given: Any) -> Any:
+        if not marks:
+            marks.append(_mark_all(both))
+        return ending(*given)
+
+    monkeypatch.setattr(records, "ending", ending_after_the_marks)
+    assert store.delete(token)
+    assert _records(both[0]).keys() == marks[0].keys()
+    assert store.read(token) is None
+    mover.move(*both)
+    assert store.read(token) is None
+    assert read(store, other).data == {"n": 2}

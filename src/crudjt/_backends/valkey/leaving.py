@@ -82,6 +82,9 @@ class ValkeySource(ValkeyStore):
     def delete_many(self, tokens: Iterable[str]) -> int:
         return self._run_long(self._passing().delete_many(tokens))
 
+    def sweep(self) -> int:
+        return self._run_long(self._passing().sweep())
+
     def _passing(self) -> Operations:
         return Operations(PassingRecords(self._records), self.max_data_bytes)
 
