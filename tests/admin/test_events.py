@@ -93,6 +93,15 @@ def test_the_overview_has_the_rates_of_what_begins_and_ends(
     assert eventually(shows_rates, PATIENCE)
 
 
+def test_under_trio_the_page_works_and_says_that_it_has_no_events(store: crudjt.Store) -> None:
+    store.create({}, subject="bob")
+    app = admin.app(store, authorize=lambda _request: "alice")
+    with TestClient(app, headers=SAME_ORIGIN, backend="trio") as client:
+        assert "bob" in client.get("/sessions").text
+        assert 'id="value-change"' in client.get("/").text
+        assert "This store has no events" in client.get("/events").text
+
+
 def test_a_store_without_events_says_so_and_has_the_change_of_its_sessions(store: crudjt.Store) -> None:
     app = admin.app(DelegatingStore(store), authorize=lambda _request: "alice")
     with TestClient(app, headers=SAME_ORIGIN) as client:
