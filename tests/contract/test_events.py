@@ -1,6 +1,7 @@
 """What a store tells of its commits, to those who follow it."""
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -160,6 +161,22 @@ def test_a_position_of_another_store_is_a_gap(store: crudjt.Store, tmp_path: Pat
         other.create({})
         [event] = past(other)
     assert [each.kind for each in past(store, event.position)] == ["gap", "begun"]
+
+
+def test_a_position_is_a_gap_where_older_files_were_put_back(path: Path, secret_key: str, tmp_path: Path) -> None:
+    """Their log goes on with the same numbers for other changes, in a segment of its own."""
+    with crudjt.open(path, secret_key=secret_key) as store:
+        store.create({})
+    older = tmp_path / "older"
+    shutil.copytree(path, older, ignore=shutil.ignore_patterns("view", "control"))  # they are made again
+    with crudjt.open(path, secret_key=secret_key) as store:
+        store.create({}, subject="lost")
+        lost = past(store)[-1]
+    with crudjt.open(older, secret_key=secret_key) as store:
+        token = store.create({})
+        kinds = [(each.kind, each.id) for each in past(store, lost.position)]
+        assert kinds[0] == ("gap", None)
+        assert kinds[-1] == ("begun", read(store, token).id)
 
 
 def test_a_store_on_servers_says_that_it_has_none(secret_key: str) -> None:
