@@ -102,6 +102,7 @@ def test_a_position_goes_on_behind_its_event_also_within_a_transaction(
             assert past(other, event.position) == events[at + 1 :]
 
 
+@pytest.mark.slow
 def test_a_follower_sees_what_other_processes_commit(store: crudjt.Store, path: Path, secret_key: str) -> None:
     """From the call on, and until the store is closed."""
     store.create({})
