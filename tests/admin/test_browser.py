@@ -119,6 +119,7 @@ def test_every_page_fits_and_is_accessible_by_day_and_by_night(
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
 
     def look(name: str) -> None:
+        page.wait_for_load_state()  # with its style
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert problems(page, axe) == [], name
         page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png")

@@ -2,6 +2,7 @@
 const list = document.getElementById("events");
 const liveness = document.getElementById("liveness");
 const KEPT = 200;
+const ENDED = "Not live any more. Reload the page to go on.";
 let source = null;
 let address = list.dataset.live;
 
@@ -44,9 +45,10 @@ function follow() {
   source = new EventSource(address);
   source.onmessage = take;
   source.onerror = () => {
+    if (source.readyState === EventSource.CLOSED) return stop(ENDED); // refused: the operator is signed out
     liveness.textContent = "Not live: the connection is lost. The browser tries again.";
   };
-  source.addEventListener("end", () => stop("Not live any more. Reload the page to go on."));
+  source.addEventListener("end", () => stop(ENDED));
 }
 
 document.addEventListener("visibilitychange", follow);

@@ -1,6 +1,7 @@
 // Keeps the numbers of the overview up to date while the page is seen. Everything else works without it.
 const place = document.querySelector("[data-live]");
 const liveness = document.getElementById("liveness");
+const ENDED = "Not live any more. Reload the page to go on.";
 let source = null;
 
 function show(id, text) {
@@ -47,9 +48,10 @@ function follow() {
   source = new EventSource(place.dataset.live);
   source.onmessage = take;
   source.onerror = () => {
+    if (source.readyState === EventSource.CLOSED) return stop(ENDED); // refused: the operator is signed out
     if (liveness) liveness.textContent = "Not live: the connection is lost. The browser tries again.";
   };
-  source.addEventListener("end", () => stop("Not live any more. Reload the page to go on."));
+  source.addEventListener("end", () => stop(ENDED));
 }
 
 document.addEventListener("visibilitychange", follow);
