@@ -135,7 +135,7 @@ MUTANTS = [
     Mutant("a session is marked that has changed", defects_of_moves.mark_does_not_compare, move.forth, 2),
     Mutant("a mark is taken for an end", defects_of_moves.mark_taken_for_an_end, move.forth, 2),
     Mutant("a session is marked before its stage", defects_of_moves.sessions_copied_and_marked_at_once, move.forth, 3),
-    Mutant("servers mark a session that has changed", defects_of_moves.mark_on_servers_does_not_compare, move.back, 2),
+    Mutant("servers mark a session that has changed", defects_of_moves.mark_on_servers_does_not_compare, move.back, 8),
 ]  # fmt: skip
 if os.geteuid() == 0:
     MUTANTS += [

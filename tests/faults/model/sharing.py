@@ -89,6 +89,11 @@ class Sharing:
     def _url(self) -> str:
         return self._servers.url(self._namespace)
 
+    @property
+    def _asker(self) -> type["PatientAsker"]:
+        """What asks in the processes."""
+        return PatientAsker
+
     def open(self, location: str | None = None, **options: Any) -> crudjt.Store:
         """Open the store, by another location if one is given."""
         return crudjt.open(location or self._url, **self._options, **options)
@@ -108,7 +113,7 @@ class Sharing:
         """Ask what comes to mind, until there is a file."""
         random = Random(seed)
         with self.open(url, timeout=TIMEOUT) as store:
-            asker = PatientAsker(store, self._board, Log(log))
+            asker = self._asker(store, self._board, Log(log))
             while not self._stop.exists():
                 time.sleep(random.uniform(0, 2 * PAUSE))
                 session = random.randrange(SESSIONS)

@@ -16,7 +16,7 @@ from typing import Any
 import crudjt
 from crudjt import opening
 from crudjt._moving import mover
-from tests.faults.model.sharing import Sharing
+from tests.faults.model.sharing import PatientAsker, Sharing
 from tests.faults.scenarios.cluster import FAILURES
 from tests.faults.tally import Tally, Violation
 from tests.support.processes import Fork, ForkFailure
@@ -169,8 +169,22 @@ class MovingSharing(Sharing):
         return left
 
 
+class _Settled(PatientAsker):
+    """Rotates every other session only: a rotation takes its session along, and would leave nothing to the movers."""
+
+    def rotate(self, session: int, token: str) -> None:
+        if session // 2 % 2:
+            super().rotate(session, token)
+        else:
+            self.read(session, token)
+
+
 class BackSharing(MovingSharing):
     """Processes that share the sessions of a cluster that is moved to a directory."""
+
+    @property
+    def _asker(self) -> type[PatientAsker]:
+        return _Settled
 
     def _places(self, url: str) -> tuple[Path | str, Path | str]:
         return url, self._directory
