@@ -13,7 +13,7 @@ from crudjt.base import Store
 from crudjt.errors import InvalidParameter, InvalidType
 
 if TYPE_CHECKING:
-    from crudjt._moving.ports import Destination, Source
+    from crudjt._backends.moving.ports import Destination, Source
 
 STORE_VARIABLE = "CRUDJT_STORE"
 PATH_VARIABLE = "CRUDJT_PATH"  # its older name
@@ -62,13 +62,13 @@ class Parsed(NamedTuple):
         """Open the store."""
         if self.destination is None:
             return self.backend.open_store(self.place)
-        from crudjt._moving.store import MovingStore  # noqa: PLC0415 - few need it
+        from crudjt._backends.moving.store import MovingStore  # noqa: PLC0415 - few need it
 
         return MovingStore(*self.open_both())
 
     def open_both(self) -> "tuple[Source, Destination]":
         """Open the two stores of a move."""
-        from crudjt._moving.opening import open_both  # noqa: PLC0415 - as above
+        from crudjt._backends.moving.opening import open_both  # noqa: PLC0415 - as above
 
         assert self.destination is not None, "parsed with moving_to"
         here: Any = self.backend
@@ -77,7 +77,7 @@ class Parsed(NamedTuple):
 
     def look_at_both(self) -> "tuple[Source, bool]":
         """Open the source of a move, and tell whether the destination exists; nothing is made there."""
-        from crudjt._moving.opening import look_at_both  # noqa: PLC0415 - as above
+        from crudjt._backends.moving.opening import look_at_both  # noqa: PLC0415 - as above
 
         assert self.destination is not None, "parsed with moving_to"
         here: Any = self.backend

@@ -1,10 +1,13 @@
 """The interface of the original engine over a store on servers."""
 
+import pytest
+
 from crudjt.compat import CRUDJT
 from tests.support.ports import free_port
 from tests.support.valkey_stores import ServerPool
 
 
+@pytest.mark.slow
 def test_a_master_keeps_its_sessions_on_a_cluster(servers: ServerPool, namespace: str, secret_key: str) -> None:
     url = servers.cluster("valkey").url(namespace)
     CRUDJT.Config.start_master(secret_key=secret_key, store_jt_path=url, grpc_port=free_port())

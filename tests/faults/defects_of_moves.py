@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from crudjt._backends.moving import steps
 from crudjt._backends.valkey.move_scripts import MARK
 from crudjt._backends.valkey.requests import Script
 from crudjt._backends.valkey.steps import leaving
 from crudjt._core import moves
 from crudjt._core.changes import REPLACE, SESSION, Change, Reader
-from crudjt._moving import steps
 from tests.faults.defects import replace
 
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from itertools import permutations
 from typing import Any, NamedTuple
 
+from crudjt._backends.moving import steps
+from crudjt._backends.moving.steps import At, Outcome
 from crudjt._core import moves, stages
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.record import MIN_RECORD_BYTES
-from crudjt._moving import steps
-from crudjt._moving.steps import At, Outcome
 
 Steps = Generator[Any, Any, Any]
 World = tuple[frozenset[tuple[bytes, bytes]], frozenset[tuple[bytes, bytes]], frozenset[tuple[bytes, bytes]]]

@@ -11,12 +11,12 @@ import pytest
 import crudjt
 from crudjt import opening
 from crudjt._backends.embedded.doctor.check import examine
+from crudjt._backends.moving import mover
+from crudjt._backends.moving.ports import Destination, Source
+from crudjt._backends.moving.store import MovingStore
 from crudjt._backends.valkey import examine as examine_servers
 from crudjt._core.moves import is_record
 from crudjt._core.stages import Staged
-from crudjt._moving import mover
-from crudjt._moving.ports import Destination, Source
-from crudjt._moving.store import MovingStore
 from crudjt.testing import FakeClock
 from tests.moving.test_move import CALLS
 from tests.support.stores import read

@@ -9,7 +9,7 @@ import pytest
 import crudjt
 from crudjt import opening
 from crudjt._backends.embedded.doctor.check import examine
-from crudjt._moving import mover
+from crudjt._backends.moving import mover
 from crudjt.testing import FakeClock
 from tests.support.stores import read
 from tests.support.valkey_stores import ServerPool, namespace

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from crudjt._backends.moving import steps
 from crudjt._core import moves, stages
-from crudjt._moving import steps
 from tests.moving.interleavings import (
     A,
     B,

@@ -11,11 +11,11 @@ import pytest
 import crudjt
 import crudjt.aio
 from crudjt import opening
+from crudjt._backends.moving import mover
+from crudjt._backends.moving.ports import Destination, Source
+from crudjt._backends.moving.store import MovingStore
 from crudjt._core.moves import mark_of
 from crudjt._core.stages import Staged
-from crudjt._moving import mover
-from crudjt._moving.ports import Destination, Source
-from crudjt._moving.store import MovingStore
 from crudjt.testing import FakeClock
 from tests.support.stores import read
 from tests.support.valkey_servers import ENGINES

@@ -10,7 +10,7 @@ import pytest
 import crudjt
 import crudjt.aio
 from crudjt import opening
-from crudjt._moving import mover
+from crudjt._backends.moving import mover
 from tests.support.stores import read
 from tests.support.valkey_stores import ServerPool, namespace
 

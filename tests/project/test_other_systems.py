@@ -107,6 +107,7 @@ def printed(platform: str, code: str, others: str = "") -> list[str]:
     ).stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
 def test_clients_need_nothing_of_posix_and_a_directory_is_refused_with_what_works(platform: str) -> None:
     refused = (

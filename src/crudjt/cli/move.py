@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from crudjt._moving import mover
-from crudjt._moving.ports import Destination, Source
+from crudjt._backends.moving import mover
+from crudjt._backends.moving.ports import Destination, Source
 from crudjt._registry import backend_of
 from crudjt.cli.context import Settings
 from crudjt.cli.notices import inform, warn

@@ -15,7 +15,7 @@ from typing import Any
 
 import crudjt
 from crudjt import opening
-from crudjt._moving import mover
+from crudjt._backends.moving import mover
 from tests.faults.model.sharing import PatientAsker, Sharing
 from tests.faults.scenarios.cluster import FAILURES
 from tests.faults.tally import Tally, Violation

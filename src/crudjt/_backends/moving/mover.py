@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from crudjt._backends.moving import steps
+from crudjt._backends.moving.ports import Destination, Source
+from crudjt._backends.moving.steps import Begin, Clear, Ended, Leave, Look, Mark, MoverStep, PublishForGood, Stage
 from crudjt._core.moves import OtherMove, is_mark, is_record
-from crudjt._moving import steps
-from crudjt._moving.ports import Destination, Source
-from crudjt._moving.steps import Begin, Clear, Ended, Leave, Look, Mark, MoverStep, PublishForGood, Stage
 from crudjt.errors import StoreInaccessible, StoreUnavailable
 
 _BATCH = 200  # sessions that are marked in one transaction, and wait for their publication

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from crudjt._moving.mover import check
-from crudjt._moving.ports import Destination, Source
+from crudjt._backends.moving.mover import check
+from crudjt._backends.moving.ports import Destination, Source
 
 
 def open_both(

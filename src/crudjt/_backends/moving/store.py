@@ -13,16 +13,16 @@ from datetime import datetime
 from os import PathLike
 from typing import Any, TypeVar
 
+from crudjt._backends.moving import steps
+from crudjt._backends.moving.mover import check
+from crudjt._backends.moving.ports import Destination, Source
+from crudjt._backends.moving.steps import At, CallSteps, Outcome, Publish, StageNew, Swap
 from crudjt._core.listing import Page, checked_listing, joined
 from crudjt._core.moves import NO_EPOCH, Marked, Rotation, RotationRefused
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.tokens import PLACE
 from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull, list_of_tokens, session_limit
-from crudjt._moving import steps
-from crudjt._moving.mover import check
-from crudjt._moving.ports import Destination, Source
-from crudjt._moving.steps import At, CallSteps, Outcome, Publish, StageNew, Swap
 from crudjt.base import Store
 from crudjt.errors import InvalidType, StoreMoved, TooManySessions
 
