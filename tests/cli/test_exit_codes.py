@@ -43,6 +43,15 @@ def test_a_token_that_begins_with_a_hyphen_is_a_token(command: Command, live: cr
     assert command("delete", token).exit_code == 1
 
 
+@pytest.mark.parametrize("beginning", ["-h", "--h", "--help"])
+def test_a_token_that_begins_as_an_option_does_is_a_token(command: Command, live: crudjt.Store, beginning: str) -> None:
+    unknown = beginning.ljust(22, "A")
+    for arguments in (("peek", unknown), ("update", unknown, "{}"), ("delete", "--json", unknown)):
+        result = command(*arguments)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "no such session" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

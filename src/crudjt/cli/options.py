@@ -19,19 +19,31 @@ from crudjt.opening import Location, resolve
 STANDARD_INPUT = "-"
 NO_LIMIT = "none"
 
-# One token in 64 begins with "-": such a token is an argument, and no option.
-TOKEN_FIRST = {"ignore_unknown_options": True}
+_HYPHEN = "\0"  # in place of the first one of a token, which click would take for an option
 
 _DURATION = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)([smhd]?)")
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_HYPHEN_FIRST = re.compile(rf"-[A-Za-z0-9_-]{{{TOKEN_CHARACTERS - 1}}}")
 _WHOLE = re.compile(r"[0-9]{1,20}")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
 
 
+class TokenCommand(click.Command):
+    """A command that takes a token. One in 64 begins with a hyphen: it is an argument, also where it begins with -h."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        """Let what is no known option through, for an error that does not show it."""
+        super().__init__(*arguments, **{**keywords, "context_settings": {"ignore_unknown_options": True}})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Hide the hyphen of tokens from click."""
+        return super().parse_args(ctx, [_HYPHEN + each[1:] if _HYPHEN_FIRST.fullmatch(each) else each for each in args])
+
+
 def _refuse_unknown_option(ctx: click.Context, text: str) -> None:
-    """Find the misspelled option that `TOKEN_FIRST` lets through."""
+    """Find the misspelled option that `TokenCommand` lets through."""
     if text.startswith("-") and text != STANDARD_INPUT and len(text) != TOKEN_CHARACTERS:
         known = [name for each in ctx.command.params if isinstance(each, click.Option) for name in each.opts]
         raise click.NoSuchOption(text.partition("=")[0], possibilities=known, ctx=ctx)
@@ -46,6 +58,7 @@ def _standard_input() -> BinaryIO:
 def _token(ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
     if text is None:
         return None
+    text = text.replace(_HYPHEN, "-")
     _refuse_unknown_option(ctx, text)
     if text != STANDARD_INPUT:
         return text

@@ -11,7 +11,7 @@ from crudjt._core.validation import KEEP, KeepType, checked_subject, new_limits,
 from crudjt.cli.context import Settings
 from crudjt.cli.errors import NoSuchSession
 from crudjt.cli.options import (
-    TOKEN_FIRST,
+    TokenCommand,
     data_argument,
     idle_option,
     if_version_option,
@@ -63,7 +63,7 @@ def create(
     settings.show({"token": token}, token)
 
 
-@click.command(context_settings=TOKEN_FIRST)
+@click.command(cls=TokenCommand)
 @token_argument
 @json_option
 @click.pass_obj
@@ -74,7 +74,7 @@ def read(settings: Settings, token: str) -> None:
     show_session(settings, session)
 
 
-@click.command(context_settings=TOKEN_FIRST)
+@click.command(cls=TokenCommand)
 @token_argument
 @json_option
 @click.pass_obj
@@ -85,7 +85,7 @@ def peek(settings: Settings, token: str) -> None:
     show_session(settings, session)
 
 
-@click.command(context_settings=TOKEN_FIRST)
+@click.command(cls=TokenCommand)
 @token_argument
 @data_argument
 @ttl_option(KEEP, _NEW_TTL)
@@ -112,7 +112,7 @@ def update(
     show_done(settings, "updated", done=done)
 
 
-@click.command(context_settings=TOKEN_FIRST)
+@click.command(cls=TokenCommand)
 @token_argument
 @ttl_option(KEEP, _NEW_TTL)
 @idle_option(KEEP, _NEW_IDLE)
@@ -128,7 +128,7 @@ def touch(settings: Settings, token: str, ttl: float | KeepType | None, idle: fl
     show_done(settings, "touched", done=done)
 
 
-@click.command(context_settings=TOKEN_FIRST)
+@click.command(cls=TokenCommand)
 @token_argument
 @json_option
 @click.pass_obj
@@ -141,7 +141,7 @@ def rotate(settings: Settings, token: str) -> None:
     settings.show({"token": fresh}, fresh)
 
 
-@click.command(context_settings=TOKEN_FIRST)
+@click.command(cls=TokenCommand)
 @token_argument
 @json_option
 @click.pass_obj
