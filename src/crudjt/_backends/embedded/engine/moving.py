@@ -11,6 +11,7 @@ from crudjt._backends.embedded.engine.control_block import MOVING, WORD_FAILED
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.maintenance_lock import exclusively
 from crudjt._backends.embedded.engine.manifest import MOVING_FORMAT, Manifest
+from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._core import moves
 from crudjt._core.changes import SESSION, Change, Reader
 from crudjt._core.moves import NOTE_KEY, Looked, Note
@@ -68,7 +69,10 @@ def clear(engine: Engine, ids: Iterable[bytes]) -> None:
 
 def refuse_arrival(engine: Engine) -> None:
     """Raise if sessions are still being moved to this store."""
-    arrival = manifest.load(engine.directory).arrival
+    try:
+        arrival = manifest.load(engine.directory).arrival
+    except OSError as error:
+        raise store_error(error, engine.directory, "opening") from error
     if arrival is not None and not arrival.finished:
         raise StoreMoved(
             engine.directory, "sessions are being moved to it; open the store that they come from, and say so"
