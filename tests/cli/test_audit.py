@@ -1,12 +1,14 @@
 """The audit log of the shell command."""
 
-import getpass
 import json
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 
 import crudjt
+from crudjt.cli.auditing import operator_at_the_terminal
 from tests.cli.shell import HANDLE, Command
 from tests.support.stores import read
 
@@ -28,7 +30,7 @@ def test_each_command_on_a_store_is_recorded_with_its_result(
     assert token not in text
     assert "secret" not in text
     records = [json.loads(line) for line in text.splitlines()]
-    assert {record.pop("operator") for record in records} == {f"{getpass.getuser()} at the terminal"}
+    assert {record.pop("operator") for record in records} == {f"{pwd.getpwuid(os.getuid()).pw_name} at the terminal"}
     assert all(record.pop("time").endswith("Z") for record in records)
     assert records == [
         {"action": "crudjt read", "result": "done"},
@@ -47,3 +49,14 @@ def test_a_command_that_cannot_be_recorded_does_nothing(command: Command, live: 
     assert (result.exit_code, result.stdout) == (3, "")
     assert "the audit log cannot be written" in result.stderr
     assert live.read(token) is not None
+
+
+def test_an_operator_has_the_name_of_the_user_or_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "somebody-else")
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    assert operator_at_the_terminal() == f"{pwd.getpwuid(os.getuid()).pw_name} at the terminal"
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 9)  # of no user, as in containers
+    assert operator_at_the_terminal() == f"uid {2**31 - 9} at the terminal"
+    monkeypatch.setenv("SUDO_USER", "ada")
+    assert operator_at_the_terminal() == f"uid {2**31 - 9} at the terminal, by sudo of ada"

@@ -181,7 +181,10 @@ def test_a_value_that_cannot_be_stored_is_named_by_its_type(store: crudjt.Store)
 
 def test_an_awaited_store_does_the_same(store: crudjt.Store) -> None:
     async def use() -> None:
-        typed = crudjt.aio.wrap(store).typed(Struct, migrate=lambda data: {"user": data["uid"]})
+        async with crudjt.aio.wrap(store) as awaited:
+            await use_typed(awaited.typed(Struct, migrate=lambda data: {"user": data["uid"]}))
+
+    async def use_typed(typed: crudjt.AsyncTypedStore[Struct]) -> None:
         token = await typed.create(Struct(1), subject="bob")
         assert await typed.update(token, Struct(2))
         rotated = await typed.rotate(token, data=Struct(3))

@@ -14,7 +14,7 @@ from tests.support.project import ROOT
 TAKEN_AWAY = """
 import asyncio, ctypes, grpc, grpc.aio, importlib.metadata, mmap, multiprocessing, os, secrets, signal, socket, sys
 import subprocess, tempfile, threading, time, uuid, zoneinfo
-import anyio, fastapi, flask, starlette.middleware, valkey  # these know their systems
+import anyio, fastapi, flask, jinja2, starlette.middleware, uvicorn, valkey  # these know their systems
 
 class Finder:
     def find_spec(self, name, path=None, target=None):

@@ -8,9 +8,6 @@ from typing import Any, BinaryIO
 import click
 import msgspec
 
-from crudjt._backends.embedded.doctor.check import examine
-from crudjt._backends.embedded.doctor.locks import at_rest
-from crudjt._backends.embedded.engine.backup import copy_read_only
 from crudjt._backends.embedded.engine.directory import holds_store
 from crudjt._core.codec import pack
 from crudjt._core.options import Options
@@ -128,6 +125,11 @@ def restore(settings: Settings, path: Path) -> None:
 
     The place of the store must be empty or missing. Sessions that were ended after the copy was made are alive again.
     """
+    # These need POSIX.
+    from crudjt._backends.embedded.doctor.check import examine  # noqa: PLC0415
+    from crudjt._backends.embedded.doctor.locks import at_rest  # noqa: PLC0415
+    from crudjt._backends.embedded.engine.backup import copy_read_only  # noqa: PLC0415
+
     place = settings.place
     if not isinstance(place, Path):
         raise click.UsageError("a copy is restored to a directory; --store must be one (to servers: crudjt move)")
