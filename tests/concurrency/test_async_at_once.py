@@ -76,11 +76,13 @@ def test_with_full_durability_every_write_is_made_in_a_thread(
 
 
 def test_where_the_lock_cannot_be_found_every_write_is_made_in_a_thread(
-    loop: Loop, store: crudjt.Store, threads: list[str], monkeypatch: pytest.MonkeyPatch
+    loop: Loop, path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write_lock, "mapped", lambda _file: iter(()))
-    loop.run(each_write(crudjt.aio.wrap(store)))
-    assert set(threads) == {"writer"}
+    monkeypatch.setattr(write_lock, "mapped", lambda _file: iter(()))  # before a thread of the store looks for it
+    with crudjt.open(path, secret_key=secret_key) as store:
+        threads = noted_threads(store, monkeypatch)
+        loop.run(each_write(crudjt.aio.wrap(store)))
+        assert set(threads) == {"writer"}
 
 
 async def write_during(store: AsyncStore, long: Awaitable[Any], begun: threading.Event, go_on: threading.Event) -> None:
