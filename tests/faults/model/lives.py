@@ -15,6 +15,9 @@ from tests.faults.tally import Violation
 from tests.support.embedded import ends_exactly, stored
 from tests.support.processes import Fork, ForkFailure, replayed_content
 
+OPERATOR = "operator"
+"""The subject of sessions that no life has: those of a command that was killed before it ended its own."""
+
 _LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
 
@@ -94,6 +97,7 @@ class Lives:
         states: dict[str, State] = {}
         with crudjt.open(self.path, secret_key=self.secret_key) as store:
             store.delete(store.create({}))  # cuts off what a dead writer may have left
+            store.revoke(OPERATOR)
             if not ends_exactly(store):
                 raise Violation("what a killed process left in the log was not cut off")
             for name, history in self.histories().items():

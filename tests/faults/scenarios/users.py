@@ -17,7 +17,7 @@ from random import Random
 import crudjt
 from crudjt._backends.embedded.doctor.check import examine
 from crudjt._filesystem import host
-from tests.faults.model.lives import Lives, finished
+from tests.faults.model.lives import OPERATOR, Lives, finished
 from tests.faults.tally import Tally, Unavailable, Violation
 from tests.support.embedded import compact
 from tests.support.processes import Fork
@@ -128,7 +128,7 @@ def _command(seed: int, path: Path, secret_key: str, boot: host.Boot) -> None:
         elif action == "backup":
             store.backup(path.with_name(f"backup-{seed}"))
         else:
-            store.delete(store.create({"by": "root"}))
+            store.delete(store.create({}, subject=OPERATOR))
 
 
 def _require_access(path: Path, users: list[int], *, shared: bool) -> None:
