@@ -261,3 +261,27 @@ def test_a_caller_that_meets_a_mark_waits_until_it_is_on_disk(open_source: OpenS
         source.read(token)
     source.sync_marks({})
     assert source.stats().unsynced_bytes == 0
+
+
+def test_a_session_in_the_cache_is_updated_by_its_version(open_source: OpenSource) -> None:
+    store = open_source()
+    token = store.create({"n": 1})
+    for version in (1, 2):
+        assert read(store, token).version == version
+        assert store.update(token, {"n": version}, if_version=version)
+    assert read(store, token).data == {"n": 2}
+
+
+def test_a_store_that_will_be_moved_keeps_a_limit_of_sessions(path: Path, secret_key: str, tmp_path: Path) -> None:
+    with crudjt.open(path, secret_key=secret_key, moving_to=str(tmp_path / "other")) as store:
+        first, second = (store.create({}, subject="anna", max_sessions=2) for _ in range(2))
+        third = store.create({}, subject="anna", max_sessions=2)
+        assert [store.peek(token) is not None for token in (first, second, third)] == [False, True, True]
+        visitor = store.create({})
+        with pytest.raises(crudjt.TooManySessions):
+            store.rotate(visitor, subject="anna", max_sessions=2, when_full="refuse")
+        login = store.rotate(visitor, subject="anna", max_sessions=1)
+        assert login is not None
+        assert [session.id for session in store.sessions("anna")] == [read(store, login).id]
+        with pytest.raises(crudjt.InvalidParameter, match="subject"):
+            store.create({}, max_sessions=2)

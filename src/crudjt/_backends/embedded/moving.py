@@ -190,6 +190,14 @@ class _Records:
         return _checked(key, self._reader.get(key))
 
 
+class _Transaction(_Records):
+    """A write transaction whose reads raise `Marked` at a mark."""
+
+    def __init__(self, transaction: Any) -> None:
+        super().__init__(transaction)
+        self.id = transaction.id
+
+
 def _checked(key: bytes, value: bytes | None) -> bytes | None:
     """Return a record; raise `Marked` for a mark."""
     if value is None or is_record(value):
@@ -242,7 +250,7 @@ class _KnowingEngine:
             self._engine.write(None, arguments, durable)
             return None
 
-        def decide_on_records(reader: Reader, *given: Any) -> tuple[Any, Sequence[Change]]:
-            return decide(_Records(reader), *given)
+        def decide_on_records(transaction: Any, *given: Any) -> tuple[Any, Sequence[Change]]:
+            return decide(_Transaction(transaction), *given)
 
         return self._engine.write(decide_on_records, arguments, durable, moving=True)

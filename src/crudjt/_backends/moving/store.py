@@ -22,7 +22,7 @@ from crudjt._core.moves import NO_EPOCH, Marked, Rotation, RotationRefused
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
 from crudjt._core.tokens import PLACE
-from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull, list_of_tokens, session_limit
+from crudjt._core.validation import KEEP, Duration, KeepType, SessionLimit, WhenFull, list_of_tokens, session_limit
 from crudjt.base import Store
 from crudjt.errors import InvalidType, StoreMoved, TooManySessions
 
@@ -69,10 +69,9 @@ class MovingStore(Store):
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
     ) -> str:
-        room: dict[str, Any] = {"max_sessions": max_sessions, "when_full": when_full}
-        if max_sessions is not None and self._source.has_begun:
-            self._make_room(subject, max_sessions, when_full)
-        token: str = self._make(lambda store: store.create(data, ttl, max_reads, idle=idle, subject=subject, **room))
+        if max_sessions is not None:
+            self._make_room(subject, session_limit(max_sessions, when_full, subject))
+        token: str = self._make(lambda store: store.create(data, ttl, max_reads, idle=idle, subject=subject))
         return token
 
     def read(self, token: str) -> Session | None:
@@ -116,14 +115,14 @@ class MovingStore(Store):
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
     ) -> str | None:
-        changes: dict[str, Any] = {"data": data, "subject": subject, "ttl": ttl, "idle": idle, "if_version": if_version}
         if max_sessions is not None:
-            changes.update(max_sessions=max_sessions, when_full=when_full)
-            session = self.peek(token) if self._source.has_begun else None
+            limit = session_limit(max_sessions, when_full, subject)
+            session = self.peek(token)
             if session is not None:
-                owner = session.subject if subject is KEEP else subject
-                self._make_room(owner, max_sessions, when_full, leaving=session.id)
-        new: str | None = self._of_one(lambda store: store.rotate(token, **changes))
+                self._make_room(session.subject if subject is KEEP else subject, limit, leaving=session.id)
+        new: str | None = self._of_one(
+            lambda store: store.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
+        )
         return new
 
     def delete(self, token: str) -> bool:
@@ -265,9 +264,12 @@ class MovingStore(Store):
         """Return both locations, without any data."""
         return f"<MovingStore {self._source.store.location!r} to {self._destination.store.location!r}>"
 
-    def _make_room(self, subject: str | None, max_sessions: int, when_full: WhenFull, leaving: str = "") -> None:
-        """End the oldest sessions of a subject at both stores; then the one that the call is made at counts its own."""
-        limit = session_limit(max_sessions, when_full, subject or "")
+    def _make_room(self, subject: str | None, limit: SessionLimit, leaving: str = "") -> None:
+        """End the oldest sessions of a subject, or refuse one more, before it begins.
+
+        Not in its transaction: the sessions of a subject may be at both stores. So logins at the same time may be one
+        too many.
+        """
         if subject is not None:
             others = sorted((each.created_at, each.id) for each in self.sessions(subject) if each.id != leaving)
             surplus = len(others) + 1 - limit.max_sessions
