@@ -74,8 +74,8 @@ class Store(ABC):
             idle: the session ends when it is not read for so long.
             subject: the owner of the session, such as a user id; for `sessions` and `revoke`.
             max_sessions: how many live sessions the subject may have with this one (OWASP ASVS 5.0, 7.1.2); ``None``
-                for any number. It is exact over all processes and hosts; only with ``moving_to=`` may logins at the same
-                time be one too many.
+                for any number. It is exact over all processes and hosts, but for a store that is opened with
+                ``moving_to=``: there logins at the same time may be one too many.
             when_full: what happens where the subject has `max_sessions` already: ``"end_oldest"`` ends those that were
                 created first, in the same transaction; ``"refuse"`` raises `TooManySessions`.
 

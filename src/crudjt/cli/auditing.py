@@ -86,7 +86,7 @@ class _JsonLines(logging.Handler):
 
 
 def operator_at_the_terminal() -> str:
-    """Return the name of who runs the command, for the audit log; the environment is not asked: callers set it."""
+    """Return the name of who runs the command, by the user id, and who sudo says it runs for."""
     try:
         import pwd  # noqa: PLC0415 - not on Windows
 
