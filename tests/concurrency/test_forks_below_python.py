@@ -29,6 +29,7 @@ from tests.support.processes import (
     eventually,
     held_by_another_thread,
 )
+from tests.support.project import ROOT
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
@@ -250,14 +251,15 @@ def test_without_help_of_the_kernel_the_process_id_tells_of_a_fork(forker: Forke
 
 
 WITHOUT_WIPED_PAGES = """
-import ctypes, mmap, os, sys
+import mmap, os, sys
 del mmap.MAP_ANONYMOUS
 import crudjt
 from crudjt._core import process_guard, random_pool
+from tests.support.forks import fork_below_python
 assert isinstance(process_guard.own_memory, process_guard.ComparedProcessId)
 with crudjt.open(sys.argv[1], secret_key=sys.argv[2]) as store:
     token = store.create({"n": 0})
-    pid = ctypes.PyDLL(None).fork()
+    pid = fork_below_python()
     if not pid:
         assert store.peek(token) and all(store.create({"n": n}) for n in range(20))
         os._exit(0)
@@ -268,6 +270,6 @@ with crudjt.open(sys.argv[1], secret_key=sys.argv[2]) as store:
 
 
 def test_a_store_comes_through_such_a_fork_where_the_kernel_cannot_wipe_a_page(path: Path, secret_key: str) -> None:
-    subprocess.run([sys.executable, "-c", WITHOUT_WIPED_PAGES, path, secret_key], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", WITHOUT_WIPED_PAGES, path, secret_key], cwd=ROOT, check=True, timeout=60)
     nonces = nonces_of(path)
     assert len(set(nonces)) == len(nonces) == 41
