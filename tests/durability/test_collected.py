@@ -1,6 +1,7 @@
 """A store that no code refers to any more is closed, though `close` was not called."""
 
 import gc
+import shutil
 import time
 from pathlib import Path
 
@@ -53,6 +54,22 @@ def test_the_next_store_that_is_opened_closes_it(tmp_path: Path, secret_key: str
     with crudjt.open(tmp_path / "last", secret_key=secret_key):
         gc.collect()
         assert descriptors(tmp_path / "store") == 0
+
+
+def test_one_that_cannot_be_closed_keeps_no_files_of_others(
+    tmp_path: Path, secret_key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ("removed", "kept")
+    stores = [crudjt.open(tmp_path / name, secret_key=secret_key, sync_interval=3600) for name in names]
+    for store in stores:
+        store.create({})
+    del store, stores
+    shutil.rmtree(tmp_path / "removed")
+    gc.collect()
+    with crudjt.open(tmp_path / "last", secret_key=secret_key):
+        gc.collect()
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert descriptors(tmp_path) == descriptors(tmp_path / "last")
 
 
 def test_other_stores_on_its_directory_go_on(path: Path, secret_key: str) -> None:

@@ -85,6 +85,7 @@ class _Registry:
         """Start empty."""
         self.shared: dict[tuple[int, int], SharedEngine] = {}
         self.lock = threading.Lock()
+        self.releasing = threading.Lock()
         self._held_for_fork = False
         guard(self)
 
@@ -96,8 +97,9 @@ class _Registry:
             return None
 
     def leave_to_parent(self) -> None:
-        """Make a lock of this process, and forget the threads of the parent."""
+        """Make locks of this process, and forget the threads of the parent."""
         self.lock = threading.Lock()
+        self.releasing = threading.Lock()
         self._held_for_fork = False
         for known in self.shared.values():
             known.leave_to_parent()
@@ -167,16 +169,25 @@ abandon = _abandoned.append
 
 
 def release_abandoned() -> None:
-    """Release what `abandon` noted."""
-    while _abandoned:
-        try:
-            engine, options = _abandoned.popleft()
-        except IndexError:  # another thread took it
-            return
-        try:
-            release(engine, options)
-        except CrudjtError as error:
-            logger.warning("a store that was not closed could not be closed: %s", error)
+    """Release what `abandon` noted, unless another thread does it.
+
+    The background threads of two engines that released each other's would wait for each other to end.
+    """
+    if not _registry.releasing.acquire(blocking=False):
+        return
+    try:
+        while _abandoned:
+            _release_or_warn(*_abandoned.popleft())
+    finally:
+        _registry.releasing.release()
+
+
+def _release_or_warn(engine: Engine, options: Options) -> None:
+    try:
+        release(engine, options)
+    except CrudjtError as error:
+        # As text: a handler that keeps its records would keep the engine, in a frame of the traceback.
+        logger.warning("a store that was not closed could not be closed: %s", str(error))
 
 
 @contextlib.contextmanager
