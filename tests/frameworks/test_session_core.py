@@ -14,6 +14,7 @@ from crudjt._core.session import Envelope
 from crudjt.contrib._sessions.calls import Call, Create, Delete, Lifetime, Peek, Rotate, Touch, Update
 from crudjt.contrib._sessions.core import Done, Held, Left, Phase, found, save
 from crudjt.contrib._sessions.merge import adopt, merge, own, packed, storable
+from crudjt.contrib._sessions.reserved import LIFETIME, join, split
 from tests.support.types import EXAMPLES, typed
 
 NEW = Lifetime(100, 10)
@@ -353,3 +354,29 @@ def test_values_that_are_no_types_of_messagepack_are_compared_by_value_and_type(
         assert merge(before, {"a": value, "b": 2}, {"a": "theirs", "b": 1}) == {"a": "theirs", "b": 2}
     assert own(packed({"a": numbers}), {"a": again}) == {}
     assert own(packed({"a": (1,)}), {"a": [1]}) == {"a": [1]}
+
+
+# Reserved keys
+
+
+def test_reserved_keys_are_split_off_and_stored_last() -> None:
+    stored = join({"a": 1}, {LIFETIME: 60})
+    assert list(stored) == ["a", LIFETIME]
+    assert split(stored) == ({"a": 1}, {LIFETIME: 60})
+    assert split({"a": 1}) == ({"a": 1}, {})
+
+
+def test_an_application_that_sets_a_reserved_key_is_refused() -> None:
+    with pytest.raises(crudjt.InvalidParameter, match="reserved"):
+        join({LIFETIME: 60}, {})
+
+
+def test_a_merge_stores_reserved_keys_last_so_that_equal_data_has_equal_bytes() -> None:
+    merged = merge(packed({"a": 1}), {"a": 1, "b": 2}, {"a": 1, LIFETIME: 60})
+    assert list(merged) == ["a", "b", LIFETIME]
+
+
+def test_a_session_with_nothing_but_reserved_keys_does_not_begin_and_ends() -> None:
+    assert run(None, left({LIFETIME: 60})) == Run(done=Done("keep", None))
+    seen = run(held(), left({LIFETIME: 60}), True, True)
+    assert seen.calls[1:] == [Delete(OLD)]

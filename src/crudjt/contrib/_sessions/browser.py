@@ -1,13 +1,17 @@
 """The session of a browser as an application sees it: a dict that notes logins, logouts and rotations."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from crudjt._core.session import Session
+from crudjt.contrib._sessions.calls import Data
 from crudjt.contrib._sessions.core import Done, Held, Left, LifetimeOf, Phase
 from crudjt.contrib._sessions.merge import adopt, merge, packed, packed_data
+from crudjt.contrib._sessions.reserved import join, split
 
 _MISSING: Any = object()
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 def subject_of(value: Any) -> str | None:
@@ -32,11 +36,14 @@ class BrowserSession(dict[str, Any]):
     _rotates = False
     _ends = False
     _begun = False
+    _hidden = _NOTHING  # the values of reserved keys; replaced as a whole
 
     def __init__(
-        self, data: Mapping[str, Any] | None = None, held: Held | None = None, subject_key: str | None = None
+        self, data: dict[str, Any] | None = None, held: Held | None = None, subject_key: str | None = None
     ) -> None:
         """Take what is stored, or nothing for a session that is new."""
+        if data:
+            data, self._hidden = split(data)
         super().__init__(data or ())
         self._held = held
         self._subject_key = subject_key
@@ -92,6 +99,7 @@ class BrowserSession(dict[str, Any]):
     def clear(self) -> None:
         """End the session: log out. What is set afterwards begins another session."""
         super().clear()
+        self._hidden = _NOTHING
         self._subject = None
         self._login = self._rotates = False
         self._ends = self.accessed = self.modified = self._dirty = True
@@ -189,7 +197,7 @@ class BrowserSession(dict[str, Any]):
         held = self._held
         if held is None:
             return not self and self._subject is None
-        after = packed(self)
+        after = packed(self._joined())
         return (after == held.before and bool(after)) or held.equals(after)
 
     def take_over(self, read: Session) -> None:
@@ -198,8 +206,9 @@ class BrowserSession(dict[str, Any]):
         if held is None or read.version == held.version:
             return
         theirs = read.data
-        changed = not held.equals(packed(self))
-        adopt(self, merge(held.before, self, theirs) if changed else theirs)
+        mine = self._joined()
+        changed = not held.equals(packed(mine))
+        self._adopt(merge(held.before, mine, theirs) if changed else theirs)
         self._held = Held(held.token, read.id, read.subject, read.version, packed_data(read), read)
 
     def left(
@@ -208,7 +217,7 @@ class BrowserSession(dict[str, Any]):
         """Return what the request leaves, for `core.save`."""
         self._begun = True
         return Left(
-            self,
+            self._joined(),
             self._subject,
             lifetime,
             phase,
@@ -237,7 +246,24 @@ class BrowserSession(dict[str, Any]):
         self._dirty = False
         self._login = self._rotates = self._ends = False
         if done.merged is not None:
-            adopt(self, done.merged)
+            self._adopt(done.merged)
+
+    def hidden(self, key: str) -> Any:
+        """Return the value of a reserved key, ``None`` if it has none."""
+        return self._hidden.get(key)
+
+    def hide(self, key: str, value: Any) -> None:
+        """Keep a value under a reserved key until the session ends; ``None`` removes it."""
+        others = {each: kept for each, kept in self._hidden.items() if each != key}
+        self._hidden = others if value is None else {**others, key: value}
+        self.accessed = self.modified = self._dirty = True
+
+    def _joined(self) -> Data:
+        return join(self, self._hidden)
+
+    def _adopt(self, merged: Data) -> None:
+        visible, self._hidden = split(merged)
+        adopt(self, visible)
 
     def _current(self) -> Held | None:
         return None if self._login or self._rotates or self._ends else self._held

@@ -18,6 +18,7 @@ from crudjt._core.session import Session
 from crudjt._core.validation import KEEP, KeepType
 from crudjt.contrib._sessions.calls import Call, Create, Data, Delete, Lifetime, Peek, Rotate, Touch, Update
 from crudjt.contrib._sessions.merge import merge, own, packed, packed_data, storable
+from crudjt.contrib._sessions.reserved import is_bare
 from crudjt.errors import CrudjtError, VersionConflict
 
 logger = logging.getLogger("crudjt.contrib")
@@ -92,7 +93,7 @@ class Left(msgspec.Struct, frozen=True):
     """The session as a request left it.
 
     Attributes:
-        data: the session's data.
+        data: the session's data, with the values of reserved keys.
         subject: the user it belongs to.
         lifetime: returns the limits for data that is about to be stored, by the session that it belongs to; that is
             ``None`` where a session begins.
@@ -127,7 +128,7 @@ class Left(msgspec.Struct, frozen=True):
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to begin a session for."""
-        return not self.data and self.subject is None and not self.keeps_empty
+        return is_bare(self.data) and self.subject is None and not self.keeps_empty
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -245,7 +246,7 @@ def _update(held: Held, left: Left) -> Steps:
     alive, wanted, after, version = yield from _merged(held, left, stored, after, update)
     if not alive:
         return (yield from _ended_elsewhere(held, left))
-    if not wanted and left.subject is None and not left.keeps_empty:
+    if is_bare(wanted) and left.subject is None and not left.keeps_empty:
         return (yield from _end(held))
     now = Held(held.token, held.id, held.subject, version + 1, after, held.read)
     return Done("keep", now, None if wanted is left.data else wanted)

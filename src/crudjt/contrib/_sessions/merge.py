@@ -10,6 +10,7 @@ from typing import Any
 from crudjt._core.codec import UNPACKABLE, pack_value, unpack
 from crudjt._core.session import Session, stored_data
 from crudjt._core.type_guards import is_list, is_mapping, is_set, is_tuple
+from crudjt.contrib._sessions.reserved import join, split
 
 _EXACT: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
 
@@ -78,7 +79,7 @@ def merge(before: bytes, mine: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> 
     """
     found = unpack(before)
     kept = {key: value for key, value in theirs.items() if key in mine or key not in found}
-    return kept | own(before, mine)
+    return join(*split(kept | own(before, mine)))
 
 
 def own(before: bytes, mine: Mapping[Any, Any]) -> dict[Any, Any]:

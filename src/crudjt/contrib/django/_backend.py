@@ -8,9 +8,10 @@ from django.contrib.sessions.backends.base import UpdateError
 
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import subject_of
-from crudjt.contrib._sessions.calls import Lifetime
+from crudjt.contrib._sessions.calls import Data, Lifetime
 from crudjt.contrib._sessions.core import Done, Held, Left, Phase, Steps, found, save
 from crudjt.contrib._sessions.merge import adopt, packed
+from crudjt.contrib._sessions.reserved import join, split
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, MAX_DATA_BYTES, remaining, shortest
 from crudjt.contrib.django._async_backend import MISSING, AsyncSessionBase
 from crudjt.contrib.django._middleware import BEGINS, ENDS, LOGINS, called_by, note_current
@@ -29,6 +30,7 @@ class SessionStore(AsyncSessionBase):
     _session: dict[str, Any]  # a property of SessionBase, loads once; the stubs of Django leave it out
     _session_cache: dict[str, Any]
     _held: Held | None = None
+    _hidden: Data  # the values of reserved keys
     _begun = False
     _expired = False
     _before_login: dict[str, Any] | None = None  # the keys of the login that is being set, as they were
@@ -37,6 +39,7 @@ class SessionStore(AsyncSessionBase):
     def __init__(self, session_key: str | None = None) -> None:
         """Take the key of a cookie."""
         super().__init__(session_key)
+        self._hidden = {}
         if called_by(BEGINS):
             note_current(self)
 
@@ -102,6 +105,7 @@ class SessionStore(AsyncSessionBase):
     def flush(self) -> None:
         """End the session: log out."""
         super().clear()
+        self._hidden = {}
         self.delete()
         self._session_key = None
         self._held = self._before_login = None
@@ -122,7 +126,8 @@ class SessionStore(AsyncSessionBase):
         if self._held is None or session is None:
             self._session_key = None
             return {}
-        return session.data
+        visible, self._hidden = split(session.data)
+        return visible
 
     def exists(self, session_key: str | None) -> bool:
         """Return whether a key names a live session."""
@@ -193,6 +198,20 @@ class SessionStore(AsyncSessionBase):
         """Remove expired sessions from the store. It does so by itself once a day; they are never served."""
         get_store().sweep()
 
+    # Reserved keys
+
+    def hidden(self, key: str) -> Any:
+        """Return the value of a reserved key, ``None`` if it has none."""
+        self.keys()  # loads it
+        return self._hidden.get(key)
+
+    def hide(self, key: str, value: Any) -> None:
+        """Keep a value under a reserved key until the session ends; ``None`` removes it."""
+        self.keys()  # loads it
+        others = {each: kept for each, kept in self._hidden.items() if each != key}
+        self._hidden = others if value is None else {**others, key: value}
+        self._modified = True
+
     # The rules
 
     def _set(self, key: str, value: Any, *, more_follows: bool) -> None:
@@ -227,7 +246,7 @@ class SessionStore(AsyncSessionBase):
 
     def _has_changed(self) -> bool:
         held, data = self._held, getattr(self, "_session_cache", None)
-        return held is not None and data is not None and not held.equals(packed(data))
+        return held is not None and data is not None and not held.equals(packed(join(data, self._hidden)))
 
     def _left(
         self,
@@ -240,7 +259,7 @@ class SessionStore(AsyncSessionBase):
         data = self._session
         subject = subject_of(data.get(SESSION_KEY))
         return Left(
-            data,
+            join(data, self._hidden),
             subject,
             self._lifetime,
             phase,
@@ -258,7 +277,8 @@ class SessionStore(AsyncSessionBase):
         if held is not None:
             self._session_key = held.token
         if done.merged is not None:
-            adopt(self._session, done.merged)
+            visible, self._hidden = split(done.merged)
+            adopt(self._session, visible)
         if self._expired:
             self.delete()
         return done

@@ -1,0 +1,43 @@
+"""Keys of the stored data that belong to the adapters: the application neither sees nor clears them.
+
+They lie beside the application's own keys, so that they are merged key by key as those are. They come last in the
+stored data: equal data has equal bytes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import crudjt
+from crudjt.contrib._sessions.calls import Data
+
+LIFETIME = "_crudjt_lifetime"
+"""The seconds that a session lives from its login, where the application has chosen them."""
+
+KEYS = frozenset({LIFETIME})
+"""All reserved keys. A module that keeps a value for itself adds its key here."""
+
+
+def split(data: Data) -> tuple[Data, Data]:
+    """Return the data that the application sees, and the values of reserved keys."""
+    if dict[Any, Any].keys(data).isdisjoint(KEYS):
+        return data, {}
+    visible = {key: value for key, value in data.items() if key not in KEYS}
+    return visible, {key: value for key, value in data.items() if key in KEYS}
+
+
+def join(visible: Data, hidden: Mapping[Any, Any]) -> Data:
+    """Return the data to store.
+
+    Raises:
+        InvalidParameter: the application has set a reserved key.
+
+    """
+    if not dict[Any, Any].keys(visible).isdisjoint(KEYS):
+        named = ", ".join(sorted(KEYS))
+        raise crudjt.InvalidParameter("data", f"the session must not have the keys {named}: they are reserved")
+    return {**dict[Any, Any].copy(visible), **hidden} if hidden else visible
+
+
+def is_bare(data: Mapping[Any, Any]) -> bool:
+    """Return whether data holds nothing of the application."""
+    return not data or data.keys() <= KEYS
