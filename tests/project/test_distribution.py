@@ -1,5 +1,6 @@
 """The distribution: its name wherever it is installed from, and what the wheel does with the core dependencies only."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -38,6 +39,7 @@ WITHOUT_EXTRAS = {
     "import crudjt.contrib.opentelemetry": "otel",
     "import crudjt.contrib.starlette": "starlette",
 }
+PYTEST = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments", "exceptiongroup", "tomli")
 
 
 def line_of(extra: str) -> str:
@@ -158,3 +160,22 @@ def test_a_command_that_lacks_an_extra_says_how_to_install_it(core: Path, tmp_pa
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == f"Error: gRPC is not installed; {line_of('grpc')}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * INSTALLATION_SECONDS)
+def test_pytest_finds_the_fixtures_where_nothing_else_is_installed(core: Path, tmp_path: Path) -> None:
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for name in PYTEST:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            place = Path(spec.origin)
+            place = place.parent if place.name == "__init__.py" else place
+            (aside / place.name).symlink_to(place)
+    (tmp_path / "test_it.py").write_text(
+        "def test_it(crudjt_store, crudjt_clock):\n    crudjt_store.create({}, ttl=60)\n"
+    )
+    code = f"import sys; sys.path.append({str(aside)!r}); import pytest; sys.exit(pytest.main(['-q', 'test_it.py']))"
+    done = run(core / "python", "-c", code, cwd=tmp_path, check=False)
+    assert "1 passed" in done.stdout, done.stderr

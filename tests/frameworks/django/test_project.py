@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.http import HttpRequest
 from django.test import Client, override_settings
 
+import _crudjt_pytest
 import crudjt
 from crudjt._backends import valkey
 from crudjt.contrib.django import SessionStore, _store, end_session, get_store, revoke_user, session_of, sessions_of
@@ -247,6 +248,8 @@ def test_without_settings_the_environment_describes_the_store(
 ) -> None:
     monkeypatch.setenv("CRUDJT_PATH", str(path))
     monkeypatch.setenv("CRUDJT_SECRET_KEY", secret_key)
+    monkeypatch.setattr(_crudjt_pytest, "running", [])
+    get_store().close()
     monkeypatch.setattr(_store, "_open", [])
     SessionStore().save()
     assert (path / "manifest").exists()

@@ -9,6 +9,7 @@ require_extra("django")
 
 from crudjt.contrib.django._backend import SessionStore as SessionStore
 from crudjt.contrib.django._store import get_store as get_store
+from crudjt.contrib.django._store import use_store as use_store
 from crudjt.contrib.django._users import end_session as end_session
 from crudjt.contrib.django._users import revoke_user as revoke_user
 from crudjt.contrib.django._users import session_of as session_of

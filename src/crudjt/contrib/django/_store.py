@@ -6,6 +6,8 @@ import shutil
 import sys
 import tempfile
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +83,18 @@ def max_sessions_of_user() -> int | None:
 
 
 def tests() -> int:
-    """Return the id of this process while Django's test environment is set up in it, else 0.
+    """Return the id of this process while it runs tests, else 0.
 
-    0 too while a test overrides ``CRUDJT_LOCATION``: it then gets the store that it describes.
+    They are those of pytest, whose plugin notes them, and those for which Django's test environment is set up. 0 too
+    while a test overrides ``CRUDJT_LOCATION``: it then gets the store that it describes.
     """
-    utils: Any = sys.modules.get("django.test.utils")
-    if utils is None or _overrides[0] or not hasattr(getattr(utils, "_TestState", None), "saved_data"):
+    if _overrides[0]:
         return 0
-    return os.getpid()
+    plugin: Any = sys.modules.get("_crudjt_pytest")
+    if plugin is not None and plugin.running:
+        return os.getpid()
+    utils: Any = sys.modules.get("django.test.utils")
+    return os.getpid() if hasattr(getattr(utils, "_TestState", None), "saved_data") else 0
 
 
 def get_store() -> crudjt.Store:
@@ -115,6 +121,23 @@ def get_store() -> crudjt.Store:
         if not _open:
             _open.append(_temporary() if wanted else open_configured(setting))
         return _open[0]
+
+
+@contextmanager
+def use_store(store: crudjt.Store) -> Generator[crudjt.Store]:
+    """Keep the sessions of Django in a store for a block, for tests: in an empty one, or in one with a clock to move.
+
+    The caller closes the store. A setting that is overridden inside the block closes it too.
+    """
+    with _opening:
+        _close()
+        _open.append(store)
+        _tests_of_open[0] = tests()
+    try:
+        yield store
+    finally:
+        with _opening:
+            _open.clear()
 
 
 def _temporary() -> crudjt.Store:
