@@ -1,17 +1,19 @@
-"""Metrics of a store for OpenTelemetry. It needs the extra ``otel``.
+"""Metrics of a store, and spans of one on a server, for OpenTelemetry. It needs the extra ``otel``.
 
 ```python
 import crudjt
-from crudjt.contrib.opentelemetry import observe
+from crudjt.contrib.opentelemetry import instrument, observe
 
-store = crudjt.open("sessions")  # the key is in CRUDJT_SECRET_KEY
+store = crudjt.open("grpc://127.0.0.1:50051")
 observe(store)
+instrument(store)
 ```
 
-They have the names that `crudjt.metrics` gives them for Prometheus. Nothing is counted in the operations themselves:
-`Store.stats` is asked at each export.
+The metrics have the names that `crudjt.metrics` gives them for Prometheus. Nothing is counted in the operations
+themselves: `Store.stats` is asked at each export. Spans are made only for stores that are passed to `instrument`.
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterable
@@ -21,14 +23,17 @@ from crudjt._core.extras import require_extra
 require_extra("otel")
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
+from opentelemetry.trace import TracerProvider, get_tracer
 
 from crudjt._core.gauges import GAUGES, UP, Gauge, values
-from crudjt.base import Store
+from crudjt.base import AsyncStore, Store
+from crudjt.contrib._spans import SCHEMA_URL, Spans, is_wrapped
 from crudjt.errors import InvalidType, StoreError
 
-__all__ = ["observe"]
+__all__ = ["instrument", "observe"]
 
 _FRESH_SECONDS = 1.0  # one export asks for each metric by itself
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # of a URL: the location of a directory is an absolute path
 
 
 def observe(store: Store, *, meter_provider: MeterProvider | None = None) -> None:
@@ -50,6 +55,34 @@ def observe(store: Store, *, meter_provider: MeterProvider | None = None) -> Non
         meter.create_observable_gauge(
             gauge.name, [_Callback(gauge, latest)], unit=gauge.unit, description=gauge.description
         )
+
+
+def instrument(store: Store | AsyncStore, *, tracer_provider: TracerProvider | None = None) -> None:
+    """Make a span for each operation of a store on a server, from now on; before its threads and tasks share it.
+
+    The spans are those of a database client. They name the operation, the server and the class of an error, and hold no
+    token, handle, subject or data. `events` and `backup`, which last, have none. A store in a directory is left as it
+    is: an operation there takes microseconds, as a span does.
+
+    Args:
+        store: an open store; each `AsyncStore` that is made of it later is instrumented too.
+        tracer_provider: where the spans go; ``None`` for the global one.
+
+    Raises:
+        InvalidType: `store` is no `Store` or `AsyncStore`.
+
+    """
+    if not isinstance(store, Store | AsyncStore):
+        raise InvalidType(
+            "store", f"store must be an open crudjt.Store or crudjt.aio.AsyncStore, not {type(store).__name__}"
+        )
+    if is_wrapped(store) or not _SCHEME.match(store.location):
+        return
+    spans = Spans(get_tracer("crudjt", tracer_provider=tracer_provider, schema_url=SCHEMA_URL), store.location)
+    if isinstance(store, Store):
+        spans.wrap(store)
+    else:
+        spans.wrap_async(store)
 
 
 class _Latest:

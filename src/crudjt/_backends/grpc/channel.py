@@ -93,8 +93,8 @@ class Connection:
             self.require_open()
             raise
         finally:
-            if responses is not None:
-                responses.cancel()  # if the caller stops early
+            if responses is not None:  # end the call, if the caller stops early
+                _end(responses)
 
     def close(self) -> None:
         """Disconnect permanently."""
@@ -131,6 +131,14 @@ class Connection:
 
     def _translated(self, error: Any) -> CrudjtError:
         return StoreClosed() if self.closed else translated(error, self.location)
+
+
+def _end(responses: Any) -> None:
+    """End a streaming call; instrumentation of gRPC may have put a generator in its place."""
+    if hasattr(responses, "cancel"):
+        responses.cancel()
+    else:
+        responses.close()
 
 
 def metadata_for(remote: Remote) -> tuple[tuple[str, str], ...] | None:
