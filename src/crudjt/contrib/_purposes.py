@@ -45,13 +45,25 @@ class Purpose:
         """Return the data of a session: what the application gave, and our own."""
         return {**own, _DATA: {} if data is None else data}
 
+    def owner_of(self, session: Session) -> str | None:
+        """Return the user that a session of this purpose is for; ``None`` if it is for another, or a login."""
+        subject = session.subject
+        if subject is None or not subject.startswith(self._prefix):
+            return None
+        return subject[len(self._prefix) :]
+
     def granted(self, session: Session | None) -> Granted | None:
-        """Return what a session grants for this purpose; ``None`` if it is for another, or a login."""
-        if session is None or session.subject is None or session.reads_left is None:
+        """Return what a session of limited reads grants for this purpose; ``None`` if it is for another, or a login."""
+        if session is None or session.reads_left is None:
             return None
-        if not session.subject.startswith(self._prefix):
-            return None
-        return Granted(session.subject[len(self._prefix) :], session.data[_DATA])
+        owner = self.owner_of(session)
+        return None if owner is None else Granted(owner, session.data[_DATA])
+
+
+def is_login(session: Session[Any]) -> bool:
+    """Tell whether a session is that of a person's browser or client: it has any number of reads, and no purpose."""
+    subject = session.subject
+    return session.reads_left is None and (subject is None or not subject.startswith(_MARK))
 
 
 def checked_number(parameter: str, number: int, least: int, most: int) -> int:

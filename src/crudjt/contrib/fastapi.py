@@ -34,6 +34,7 @@ from crudjt import AsyncStore, AsyncTypedStore
 from crudjt._core.models import Migrate
 from crudjt._core.session import Data
 from crudjt.aio import wrap
+from crudjt.contrib._purposes import is_login
 from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.current import end_session, enter, revoke_user, session_in, sessions_of, still_alive
@@ -121,11 +122,11 @@ async def current_session(
 ) -> crudjt.Session[Any] | None:
     """Return the session of a request, as a dependency; ``None`` if it came with no token of a live one.
 
-    A token with a limited number of reads is a link or the like, and no session.
+    A token with a limited number of reads or a purpose is a link, an API token or the like, and no session.
     """
     reading: AsyncStore | AsyncTypedStore[Any] = request.app.state.crudjt_reading
     session = None if token is None else await reading.read(token)
-    live = None if session is None or session.reads_left is not None else session
+    live = None if session is None or not is_login(session) else session
     if token is not None:
         enter(store, bearer=token if live is not None else None)
     return live

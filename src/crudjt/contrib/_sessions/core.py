@@ -16,6 +16,7 @@ import msgspec
 from crudjt._core.codec import unpack
 from crudjt._core.session import Session
 from crudjt._core.validation import KEEP, KeepType
+from crudjt.contrib._purposes import is_login
 from crudjt.contrib._sessions.calls import Call, Create, Data, Delete, Lifetime, Peek, Rotate, Touch, Update
 from crudjt.contrib._sessions.merge import merge, own, packed, packed_data, storable
 from crudjt.contrib._sessions.reserved import is_bare
@@ -78,9 +79,10 @@ class Held(msgspec.Struct, frozen=True):
 def found(token: str, session: Session | None) -> Held | None:
     """Return the session that a cookie names, ``None`` if it names no live one.
 
-    A token with `max_reads` is a link that works once or the like, and never the session of a browser.
+    A token with `max_reads` or a purpose is a link that works once, an API token or the like, and never the session of
+    a browser.
     """
-    if session is None or session.reads_left is not None:
+    if session is None or not is_login(session):
         logger.info("a cookie was presented that names no live session")
         return None
     return Held(token, session.id, session.subject, session.version, packed_data(session), session)
