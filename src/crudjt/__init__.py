@@ -1,5 +1,6 @@
 """crudjt: an encrypted, file-backed token store for stateful sessions that every process opens directly."""
 
+from crudjt._core.details import Client
 from crudjt._core.events import Event
 from crudjt._core.keyring import generate_secret_key
 from crudjt._core.listing import Page
@@ -35,6 +36,7 @@ __all__ = [
     "KEEP",
     "AsyncStore",
     "AsyncTypedStore",
+    "Client",
     "CrudjtError",
     "DataMismatch",
     "DataTooLarge",

@@ -35,7 +35,7 @@ class Stored:
     id: str = "1" * 32
     subject: str | None = None
     reads_left: int | None = None
-    _envelope: Envelope = field(default_factory=lambda: Envelope(b"", b"", None))
+    _envelope: Envelope = field(default_factory=lambda: Envelope(b"", b"", None, None))
 
 
 THEIRS = Stored({"cart": 2, "gone": 1, "theirs": 1})

@@ -113,8 +113,8 @@ def test_the_record_holds_and_opens_to_what_is_written(key: Key, id_: bytes) -> 
     head, payload = unseal(key.cipher, id_, record)
     assert head == header.packed()
     assert payload == block("payload")
-    data, subject = split_payload(header.flags, payload)
-    assert (msgspec.msgpack.decode(data), subject) == ({"user_id": 42}, "alice")
+    data, subject, details = split_payload(header.flags, payload)
+    assert (msgspec.msgpack.decode(data), subject, details) == ({"user_id": 42}, "alice", None)
 
 
 def test_the_segment_is_read_as_written(tmp_path: Path, id_: bytes) -> None:

@@ -47,8 +47,10 @@ class DelegatingStore(crudjt.Store):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: crudjt.Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
-        room: Any = {"max_sessions": max_sessions, "when_full": when_full}
+        room: Any = {"max_sessions": max_sessions, "when_full": when_full, "client": client, "bound_to": bound_to}
         return self._target.create(data, ttl, max_reads, idle=idle, subject=subject, **room)
 
     def read(self, token: str) -> crudjt.Session | None:
@@ -85,8 +87,10 @@ class DelegatingStore(crudjt.Store):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: crudjt.Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
-        room: Any = {"max_sessions": max_sessions, "when_full": when_full}
+        room: Any = {"max_sessions": max_sessions, "when_full": when_full, "client": client, "bound_to": bound_to}
         changes: Any = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
         return self._target.rotate(token, **changes, if_version=if_version, **room)
 

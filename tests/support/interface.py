@@ -7,7 +7,8 @@ from typing import Any
 
 SIGNATURES = {
     "create": (
-        "(self, data, ttl=None, max_reads=None, *, idle=None, subject=None, max_sessions=None, when_full='end_oldest')"
+        "(self, data, ttl=None, max_reads=None, *, idle=None, subject=None, max_sessions=None, "
+        "when_full='end_oldest', client=None, bound_to=None)"
     ),
     "read": "(self, token)",
     "peek": "(self, token)",
@@ -15,7 +16,7 @@ SIGNATURES = {
     "touch": "(self, token, ttl=KEEP, *, idle=KEEP)",
     "rotate": (
         "(self, token, *, data=None, subject=KEEP, ttl=KEEP, idle=KEEP, if_version=None, max_sessions=None, "
-        "when_full='end_oldest')"
+        "when_full='end_oldest', client=KEEP, bound_to=KEEP)"
     ),
     "delete": "(self, token)",
     "sessions": "(self, subject)",

@@ -11,18 +11,18 @@ from crudjt._core.keyring import Keyring, Placement
 from crudjt._core.operations import Sessions
 from crudjt._core.session import Session
 from crudjt._core.validation import NO_LIMITS, NO_NEW_LIMITS, StoredLimits
-from crudjt.errors import StoreError, VersionConflict
+from crudjt.errors import StoreCorrupt, VersionConflict
 
 NOW = 1_700_000_000_000_000_000
 NOW_MS = NOW // 1_000_000
 
 
-class Damaged(StoreError):
+class Damaged(StoreCorrupt):
     """The error of this backend for a damaged record."""
 
 
-def damaged(_id: bytes) -> StoreError:
-    return Damaged("damaged")
+def damaged(_id: bytes) -> StoreCorrupt:
+    return Damaged("model", None, "damaged")
 
 
 class DictBackend:
@@ -56,6 +56,7 @@ class Remembered:
         self.id = bytes.fromhex(session.id)
         self.head = session._envelope.head
         self.subject = session.subject
+        self.details = None
         self.key = 0
         self.packed = packed
         self.until_ns = 0

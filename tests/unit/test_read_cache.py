@@ -30,7 +30,7 @@ DATA = st.dictionaries(st.text(), VALUES)
 
 
 def entry(packed: bytes = b"\x80", subject: str | None = None) -> Cached:
-    return Cached(bytes(16), HEAD, subject, 0, memoryview(b""), 512, 1, 0, packed)
+    return Cached(bytes(16), HEAD, subject, None, 0, memoryview(b""), 512, 1, 0, packed)
 
 
 ENTRY = 501  # bytes that it takes, as the cache counts

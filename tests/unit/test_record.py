@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 import crudjt
 from crudjt._core.record import (
     HEADER_BYTES,
+    KNOWN_FLAGS,
     MIN_RECORD_BYTES,
     NO_SUBJECT,
     TAG_OFFSET,
     DamagedRecord,
     Header,
+    UnknownFlags,
     deadline,
     join_payload,
     read_header,
@@ -30,7 +32,7 @@ WORDS = st.integers(0, 2**64 - 1)
 HEADERS = st.builds(
     Header,
     format=st.just(1),
-    flags=st.integers(0, 255),
+    flags=st.integers(0, KNOWN_FLAGS),
     reserved=st.just(0),
     version=st.integers(0, 2**32 - 1),
     created=WORDS,
@@ -60,6 +62,18 @@ def test_a_record_opens_to_what_was_sealed(header: Header, payload: bytes) -> No
     assert len(record) == MIN_RECORD_BYTES + len(payload)
     assert read_header(record) == header
     assert unseal(cipher, ID, record) == (header.packed(), payload)
+
+
+def test_flags_of_a_newer_version_are_not_taken_for_damage() -> None:
+    """Nor is their payload read; flags that were changed on disk are damage as before."""
+    cipher = XAES256GCM(KEY)
+    head = Header(1, KNOWN_FLAGS + 1, 0, 1, 1000, 0, 0, 0, 0, NO_SUBJECT).packed()
+    record = seal(cipher, ID, head, b"payload")
+    with pytest.raises(UnknownFlags):
+        unseal(cipher, ID, record)
+    with pytest.raises(DamagedRecord) as raised:
+        unseal(cipher, ID, record[:1] + b"\x00" + record[2:])
+    assert not isinstance(raised.value, UnknownFlags)
 
 
 def test_the_bytes_of_a_header_are_as_documented() -> None:
@@ -121,7 +135,7 @@ def test_a_record_of_an_unknown_format_is_damaged(format_: int) -> None:
 @given(data=st.binary(max_size=200), subject=st.none() | st.text(max_size=400))
 def test_a_payload_splits_into_what_was_joined(data: bytes, subject: str | None) -> None:
     flags, payload = join_payload(data, subject)
-    assert split_payload(flags, payload) == (data, subject)
+    assert split_payload(flags, payload) == (data, subject, None)
 
 
 @pytest.mark.parametrize(

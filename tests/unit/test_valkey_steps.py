@@ -24,7 +24,7 @@ COMMITS = (COMMIT, REPLACE_ONE)
 NEW_LIMITS = (KEEP, KEEP, KEEP)
 
 
-def damaged(id_: bytes) -> StoreError:
+def damaged(id_: bytes) -> StoreCorrupt:
     return StoreCorrupt("model", None, id_.hex())
 
 

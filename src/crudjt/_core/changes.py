@@ -8,6 +8,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from crudjt._core.details import Details
+
 INSERT, REPLACE, DELETE = 1, 2, 3  # as in the log, docs/format.md
 
 SESSION = b"t"  # before an id: the key of a record
@@ -37,6 +39,7 @@ class Known(Protocol):
     id: bytes
     head: bytes  # the header's bytes
     subject: str | None
+    details: Details | None
     key: int  # of the keyring, counted from the newest
     packed: bytes  # the data
     until_ns: int  # 0 if it has no deadline

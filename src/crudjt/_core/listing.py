@@ -122,8 +122,8 @@ def opened_session(keyring: Keyring, id_: bytes, record: bytes, now_ns: int, *, 
             head, payload = unseal(key.cipher, id_, record)
         except DamagedRecord:
             continue
-        packed, subject = split_payload(head[FLAGS_OFFSET], payload)
-        envelope, reads_left = Envelope(id_, head, subject), reads_left_of(head) or None
+        packed, subject, details = split_payload(head[FLAGS_OFFSET], payload)
+        envelope, reads_left = Envelope(id_, head, subject, details), reads_left_of(head) or None
         if not data:
             return SessionWithoutData({}, reads_left, envelope, now_ns)
         return Session(unpack(packed), reads_left, envelope, now_ns)

@@ -7,26 +7,30 @@ from cryptography.exceptions import InvalidTag
 
 from crudjt._core.changes import SESSION
 from crudjt._core.codec import unpack
+from crudjt._core.details import Details
 from crudjt._core.keyring import Key, Keyring
 from crudjt._core.record import (
     FLAGS_OFFSET,
+    HAS_SUBJECT,
     HEADER_BYTES,
+    KNOWN_FLAGS,
     MIN_RECORD_BYTES,
     RECORD_FORMAT,
     DamagedRecord,
     Header,
+    UnknownFlags,
     read_header,
     split_payload,
     unseal,
 )
 from crudjt._core.session import Envelope, Session
 from crudjt._core.tokens import token_block
-from crudjt.errors import StoreError
+from crudjt.errors import StoreCorrupt, StoreFormatError
 
 Get = Callable[[bytes], bytes | None]
 """`Reader.get`."""
 
-DamageError = Callable[[bytes], StoreError]
+DamageError = Callable[[bytes], StoreCorrupt]
 """Makes the error of a backend for a damaged record, from the id of its session."""
 
 
@@ -92,29 +96,48 @@ class Finder:
         except DamagedRecord:
             raise self._damaged(id_) from None
 
-    def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[bytes, bytes, str | None]:
-        """Return header, packed data and subject of a record; raise if the record was changed on disk."""
+    def opened(self, key: Key, id_: bytes, record: bytes) -> tuple[bytes, bytes, str | None, Details | None]:
+        """Return header, packed data, subject and details of a record.
+
+        Raises:
+            StoreCorrupt: the record was changed on disk.
+            StoreFormatError: it is of a newer version.
+
+        """
         # `unseal`, written out: the call takes 1 % of a read.
         if len(record) < MIN_RECORD_BYTES or record[0] != RECORD_FORMAT:
             raise self._damaged(id_)
         head = record[:HEADER_BYTES]
+        flags = head[FLAGS_OFFSET]
+        if flags > HAS_SUBJECT:
+            return self._opened_with_details(key, id_, record)
         try:
             payload = key.cipher.open(record, HEADER_BYTES, id_ + head)
         except InvalidTag:
             raise self._damaged(id_) from None
-        flags = head[FLAGS_OFFSET]
         if not flags:
-            return head, payload, None
+            return head, payload, None, None
         return head, *split_payload(flags, payload)
 
-    def open(self, found: Found) -> tuple[bytes, str | None]:
-        """Return the packed data and the subject of a session."""
+    def _opened_with_details(
+        self, key: Key, id_: bytes, record: bytes
+    ) -> tuple[bytes, bytes, str | None, Details | None]:
+        try:
+            head, payload = unseal(key.cipher, id_, record)
+        except UnknownFlags:
+            raise StoreFormatError(self._damaged(id_).path, record[FLAGS_OFFSET], KNOWN_FLAGS) from None
+        except DamagedRecord:
+            raise self._damaged(id_) from None
+        return head, *split_payload(head[FLAGS_OFFSET], payload)
+
+    def open(self, found: Found) -> tuple[bytes, str | None, Details | None]:
+        """Return the packed data, the subject and the details of a session."""
         return self.opened(found.key, found.id, found.record)[1:]
 
     def session(self, found: Found, now_ns: int) -> Session:
         """Return the `Session` for a caller."""
-        packed, subject = self.open(found)
-        envelope = Envelope(found.id, found.record[:HEADER_BYTES], subject)
+        packed, subject, details = self.open(found)
+        envelope = Envelope(found.id, found.record[:HEADER_BYTES], subject, details)
         return Session(unpack(packed), found.header.reads_left or None, envelope, now_ns)
 
 

@@ -10,6 +10,7 @@ from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Known
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import unpack
 from crudjt._core.counting import Counter, IndexReader
+from crudjt._core.details import NO_NEW_DETAILS, Details, NewDetails, with_new
 from crudjt._core.gil import in_batches, in_slices
 from crudjt._core.keyring import Key, Keyring, Placement
 from crudjt._core.lookup import DamageError, Found, opens
@@ -28,11 +29,12 @@ from crudjt._core.record import (
     pack_header,
     pack_unlimited_header,
     relimited,
-    seal,
+    seal_session,
     unpack_expires,
     unpack_header,
     version_of,
     with_created,
+    with_details,
     with_next_version,
     with_state,
     with_subject_tag,
@@ -53,11 +55,17 @@ class Sessions(Counter):
         self.place_of = placement.of
 
     def insert(
-        self, packed: bytes, subject: str | None, limits: StoredLimits, now_ns: int, place: bytes | None = None
+        self,
+        packed: bytes,
+        subject: str | None,
+        limits: StoredLimits,
+        now_ns: int,
+        details: Details | None = None,
+        place: bytes | None = None,
     ) -> tuple[str, Change]:
         """Return the token of a new session, and the change that creates it; `place` is for one without a subject."""
         key, now_ms = self._newest, now_ns // NS_PER_MS
-        flags, tag = 0, NO_SUBJECT
+        flags, tag, data = 0, NO_SUBJECT, packed
         if subject is not None:
             flags, packed = join_payload(packed, subject)
             tag = key.subject_tag(subject)
@@ -70,11 +78,22 @@ class Sessions(Counter):
             hard_expiry = now_ms + ttl if ttl else 0
             expires = deadline(now_ms, hard_expiry, idle)
             head = pack_header(RECORD_FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
-        # `seal` of the record, written out here and in the other hot operations: the call takes 1 % of a write.
+        if details is not None:
+            head = with_details(head, details)
+            record = seal_session(key.cipher, id_, head, data, subject, details)
+            return key.tokens.token(id_), (INSERT, id_, record)
+        # `seal_session`, written out here and in the other hot operations: the call takes 1 % of a write.
         return key.tokens.token(id_), (INSERT, id_, key.cipher.seal(packed, id_ + head, head))
 
     def insert_within(
-        self, reader: IndexReader, packed: bytes, subject: str, limits: StoredLimits, now_ns: int, limit: SessionLimit
+        self,
+        reader: IndexReader,
+        packed: bytes,
+        subject: str,
+        limits: StoredLimits,
+        now_ns: int,
+        details: Details | None,
+        limit: SessionLimit,
     ) -> tuple[str, Sequence[Change]]:
         """Return the token of a new session of a subject, and the changes: it begins, and its oldest may have to end.
 
@@ -83,7 +102,7 @@ class Sessions(Counter):
 
         """
         ending = self.make_room(reader, subject, limit, now_ns // NS_PER_MS)
-        token, change = self.insert(packed, subject, limits, now_ns)
+        token, change = self.insert(packed, subject, limits, now_ns, details)
         return token, (change, *ending)  # an ending before it would be a rotation, for who follows the log
 
     def take(
@@ -120,19 +139,19 @@ class Sessions(Counter):
         results, changes = self.take(reader, (token,), now_ns)
         return results[0], changes
 
-    def taken(self, found: Found, packed: bytes, subject: str | None, now_ns: int) -> tuple[Session, Change]:
+    def taken(
+        self, found: Found, packed: bytes, subject: str | None, details: Details | None, now_ns: int
+    ) -> tuple[Session, Change]:
         """Return the result of a read that changes the record, and the change."""
         key, id_, record, header = found
         expires, reads_left = header.expires, header.reads_left - 1 if header.reads_left else None
         if header.idle:
             expires = max(expires, deadline(now_ns // NS_PER_MS, header.hard_expiry, header.idle))
         head = with_state(record, expires, reads_left or 0)
-        session = Session(unpack(packed), reads_left, Envelope(id_, head, subject), now_ns)
+        session = Session(unpack(packed), reads_left, Envelope(id_, head, subject, details), now_ns)
         if reads_left == 0:
             return session, (DELETE, id_, head)
-        if subject is not None:
-            packed = join_payload(packed, subject)[1]
-        return session, (REPLACE, id_, seal(key.cipher, id_, head, packed))
+        return session, (REPLACE, id_, seal_session(key.cipher, id_, head, packed, subject, details))
 
     def change(
         self,
@@ -153,9 +172,10 @@ class Sessions(Counter):
         # As `_current`: the call takes 1 % of an update.
         if known is not None and known.words[known.word] == known.noted:
             key, id_, head, old, subject = self._keys[known.key], known.id, known.head, known.packed, known.subject
+            details = known.details
         elif (located := self.locate(reader.get, token)) is not None:
             key, id_ = located[:2]
-            head, old, subject = self.opened(*located)
+            head, old, subject, details = self.opened(*located)
         else:
             return False, ()
         if limits is not NO_NEW_LIMITS or head[LIMITS] != NO_LIMITS_BYTES:
@@ -170,6 +190,8 @@ class Sessions(Counter):
             packed = old
         else:
             head = with_next_version(head)
+        if details is not None:
+            return True, ((REPLACE, id_, seal_session(key.cipher, id_, head, packed, subject, details)),)
         if subject is not None:
             packed = join_payload(packed, subject)[1]
         return True, ((REPLACE, id_, key.cipher.seal(packed, id_ + head, head)),)
@@ -184,6 +206,7 @@ class Sessions(Counter):
         subject: str | KeepType | None = KEEP,
         limits: NewLimits = NO_NEW_LIMITS,
         if_version: int | None = None,
+        new_details: NewDetails = NO_NEW_DETAILS,
     ) -> tuple[str | None, Sequence[Change]]:
         """Move a live session to a new token, of the newest key, and change what is not ``None`` or `KEEP`.
 
@@ -197,7 +220,7 @@ class Sessions(Counter):
         current = self._current(reader, token, known)
         if current is None:
             return None, ()
-        key, id_, old, data, owner = current
+        key, id_, old, data, owner, details = current
         head, newest, place = old, self._newest, id_[PLACE]
         if limits is not NO_NEW_LIMITS or head[LIMITS] != NO_LIMITS_BYTES:
             header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
@@ -210,15 +233,18 @@ class Sessions(Counter):
             head = with_created(head, now_ns // NS_PER_MS)
         if subject is not KEEP and subject != owner:
             owner = subject
-            if owner is None:
-                head = with_subject_tag(head, NO_SUBJECT)
-            else:
-                head, place = with_subject_tag(head, newest.subject_tag(owner)), self.place_of(owner)
+            tag, place = (NO_SUBJECT, place) if owner is None else (newest.subject_tag(owner), self.place_of(owner))
+            head = with_subject_tag(head, tag)
         elif owner is not None and key is not newest:
             head = with_subject_tag(head, newest.subject_tag(owner))
+        new = new_id(now_ns, place)
+        if details is not None or new_details is not NO_NEW_DETAILS:
+            details = with_new(details, new_details)
+            head = with_details(head, details)
+            record = seal_session(newest.cipher, new, head, data, owner, details)
+            return newest.tokens.token(new), ((DELETE, id_, old), (INSERT, new, record))
         if owner is not None:
             data = join_payload(data, owner)[1]
-        new = new_id(now_ns, place)
         record = newest.cipher.seal(data, new + head, head)
         return newest.tokens.token(new), ((DELETE, id_, old), (INSERT, new, record))
 
@@ -231,6 +257,7 @@ class Sessions(Counter):
         subject: str | KeepType | None,
         limits: NewLimits,
         if_version: int | None,
+        new_details: NewDetails,
         limit: SessionLimit,
     ) -> tuple[str | None, Sequence[Change]]:
         """Rotate a session as `rotate` does, after the oldest others of its owner have ended, beyond a limit.
@@ -240,7 +267,7 @@ class Sessions(Counter):
             VersionConflict: the session is not at `if_version`.
 
         """
-        new, changes = self.rotate(reader, token, None, now_ns, packed, subject, limits, if_version)
+        new, changes = self.rotate(reader, token, None, now_ns, packed, subject, limits, if_version, new_details)
         current = self._current(reader, token, None)
         owner = subject if subject is not KEEP else current and current[4]
         if new is None or current is None or owner is None:
@@ -249,10 +276,13 @@ class Sessions(Counter):
 
     def _current(
         self, reader: Reader, token: str, known: Known | None
-    ) -> tuple[Key, bytes, bytes, bytes, str | None] | None:
-        """Return key, id, header, packed data and subject of a session, expired or not; from `known`, if it holds."""
+    ) -> tuple[Key, bytes, bytes, bytes, str | None, Details | None] | None:
+        """Return key, id, header, packed data, subject and details of a session, expired or not.
+
+        They are from `known`, if it holds.
+        """
         if known is not None and known.words[known.word] == known.noted:
-            return self._keys[known.key], known.id, known.head, known.packed, known.subject
+            return self._keys[known.key], known.id, known.head, known.packed, known.subject, known.details
         located = self.locate(reader.get, token)
         if located is None:
             return None

@@ -4,7 +4,7 @@ A record is a header in the clear and a sealed payload (``docs/format.md``):
 
     offset  size  field
          0     1  format, 1
-         1     1  flags: 1 = the payload starts with a subject
+         1     1  flags: 1 = the payload starts with a subject, 2 = it has details before the data
          2     2  zero
          4     4  version, from 1, raised by each update
          8     8  created, milliseconds since 1970
@@ -14,7 +14,7 @@ A record is a header in the clear and a sealed payload (``docs/format.md``):
         40     8  reads left, 0 = unlimited
         48    16  subject tag, zeros without a subject
         64    24  nonce
-        88     n  sealed payload: [subject length (2), subject,] data as MessagePack
+        88     n  sealed payload: [subject length (2), subject,] [details length (2), details,] data as MessagePack
     88 + n    16  tag
 
 All integers are little-endian. The id and the header are associated data: a record that was moved to another id, or
@@ -27,6 +27,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from msgspec.structs import replace
 
+from crudjt._core.details import Details
 from crudjt._core.validation import KEEP, NewLimits
 from crudjt._core.xaes import OVERHEAD_BYTES, XAES256GCM
 
@@ -50,10 +51,11 @@ NONCE = slice(64, 88)
 _HEADER = Struct("<BBHIQQQQQ16s")
 HEADER_BYTES = 64
 MIN_RECORD_BYTES = HEADER_BYTES + OVERHEAD_BYTES
-_HAS_SUBJECT = 1
-_FLAG_OF_SUBJECT = (bytes([0]), bytes([_HAS_SUBJECT]))
+HAS_SUBJECT, HAS_DETAILS = 1, 2
+KNOWN_FLAGS = HAS_SUBJECT | HAS_DETAILS
+_FLAGS = tuple(bytes([flags]) for flags in range(KNOWN_FLAGS + 1))
 _MAX_VERSION = 2**32 - 1
-_SUBJECT_LENGTH_BYTES = 2
+_LENGTH_BYTES = 2
 
 assert _HEADER.size == HEADER_BYTES
 
@@ -63,7 +65,7 @@ _unpack_version = _VERSION.unpack_from
 
 # The fields before the creation time, of a new session without and with a subject.
 START_OF_NEW = tuple(
-    _HEADER.pack(RECORD_FORMAT, flags, 0, 1, 0, 0, 0, 0, 0, NO_SUBJECT)[:8] for flags in (0, _HAS_SUBJECT)
+    _HEADER.pack(RECORD_FORMAT, flags, 0, 1, 0, 0, 0, 0, 0, NO_SUBJECT)[:8] for flags in (0, HAS_SUBJECT)
 )
 pack_unlimited_header = Struct("<8sQ32x16s").pack
 """Header's bytes of a session without limits, from such a start, the creation time and the subject tag."""
@@ -75,6 +77,10 @@ unpack_header = _HEADER.unpack_from
 
 class DamagedRecord(Exception):
     """The bytes are not a record of this id under this key."""
+
+
+class UnknownFlags(DamagedRecord):
+    """The record is whole, and of a newer version."""
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
@@ -165,11 +171,6 @@ def read_header(record: bytes) -> Header:
     return Header(*_HEADER.unpack_from(record))
 
 
-def seal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes) -> bytes:
-    """Return the record to store, from a header's bytes and a payload."""
-    return cipher.seal(payload, id_ + head, head)
-
-
 def has_expired(head: bytes, now_ms: int) -> bool:
     """Tell whether a deadline has passed, from a header's bytes, which are not authenticated yet."""
     expires = int.from_bytes(head[_EXPIRES_OFFSET:_HARD_EXPIRY_OFFSET], "little")
@@ -224,7 +225,14 @@ def with_state(head: bytes, expires: int, reads_left: int) -> bytes:
 
 def with_subject_tag(head: bytes, tag: bytes) -> bytes:
     """Return a header's bytes with another subject tag, `NO_SUBJECT` for none, and the flag that goes with it."""
-    return head[:FLAGS_OFFSET] + _FLAG_OF_SUBJECT[tag != NO_SUBJECT] + head[FLAGS_OFFSET + 1 : TAG_OFFSET] + tag
+    flags = head[FLAGS_OFFSET] & ~HAS_SUBJECT | (tag != NO_SUBJECT)
+    return head[:FLAGS_OFFSET] + _FLAGS[flags] + head[FLAGS_OFFSET + 1 : TAG_OFFSET] + tag
+
+
+def with_details(head: bytes, details: Details | None) -> bytes:
+    """Return a header's bytes with the flag of details, or without it."""
+    flags = head[FLAGS_OFFSET] & HAS_SUBJECT | (HAS_DETAILS if details is not None else 0)
+    return head[:FLAGS_OFFSET] + _FLAGS[flags] + head[FLAGS_OFFSET + 1 :]
 
 
 def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]:
@@ -232,15 +240,35 @@ def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]
 
     Raises:
         DamagedRecord: changed on disk, moved from another id, or sealed with another key.
+        UnknownFlags: of a newer version.
 
     """
     if len(record) < MIN_RECORD_BYTES or record[0] != RECORD_FORMAT:
         raise DamagedRecord
     head = record[:HEADER_BYTES]
     try:
-        return head, cipher.open(record, HEADER_BYTES, id_ + head)
+        payload = cipher.open(record, HEADER_BYTES, id_ + head)
     except InvalidTag:
         raise DamagedRecord from None
+    if head[FLAGS_OFFSET] > KNOWN_FLAGS:
+        raise UnknownFlags
+    return head, payload
+
+
+def seal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes) -> bytes:
+    """Return the record to store, from a header's bytes and a payload."""
+    return cipher.seal(payload, id_ + head, head)
+
+
+def seal_session(
+    cipher: XAES256GCM, id_: bytes, head: bytes, data: bytes, subject: str | None, details: Details | None
+) -> bytes:
+    """Return the record to store, from the parts of a session; the header's flags say which of them it has."""
+    if details is not None:
+        data = len(details.packed).to_bytes(_LENGTH_BYTES, "little") + details.packed + data
+    if subject is not None:
+        data = join_payload(data, subject)[1]
+    return seal(cipher, id_, head, data)
 
 
 def join_payload(data: bytes, subject: str | None) -> tuple[int, bytes]:
@@ -248,12 +276,16 @@ def join_payload(data: bytes, subject: str | None) -> tuple[int, bytes]:
     if subject is None:
         return 0, data
     encoded = subject.encode()
-    return _HAS_SUBJECT, len(encoded).to_bytes(_SUBJECT_LENGTH_BYTES, "little") + encoded + data
+    return HAS_SUBJECT, len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded + data
 
 
-def split_payload(flags: int, payload: bytes) -> tuple[bytes, str | None]:
-    """Return packed data and subject."""
-    if not flags & _HAS_SUBJECT:
-        return payload, None
-    end = _SUBJECT_LENGTH_BYTES + int.from_bytes(payload[:_SUBJECT_LENGTH_BYTES], "little")
-    return payload[end:], payload[_SUBJECT_LENGTH_BYTES:end].decode()
+def split_payload(flags: int, payload: bytes) -> tuple[bytes, str | None, Details | None]:
+    """Return packed data, subject and details."""
+    subject = None
+    if flags & HAS_SUBJECT:
+        end = _LENGTH_BYTES + int.from_bytes(payload[:_LENGTH_BYTES], "little")
+        payload, subject = payload[end:], payload[_LENGTH_BYTES:end].decode()
+    if not flags & HAS_DETAILS:
+        return payload, subject, None
+    end = _LENGTH_BYTES + int.from_bytes(payload[:_LENGTH_BYTES], "little")
+    return payload[end:], subject, Details(payload[_LENGTH_BYTES:end])

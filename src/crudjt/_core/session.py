@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import msgspec
 
 from crudjt._core.clock import NS_PER_MS, utc
+from crudjt._core.details import Client, Details, pack_details
 from crudjt._core.record import NO_SUBJECT, RECORD_FORMAT, Header, unpack_header, version_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Envelope(msgspec.Struct, gc=False):
     id: bytes
     head: bytes
     subject: str | None
+    details: Details | None
 
     @property
     def header(self) -> Header:
@@ -59,6 +61,18 @@ class Session(msgspec.Struct, Generic[Data], frozen=True, eq=False, gc=False):
     def subject(self) -> str | None:
         """The owner of the session, as given to `create`."""
         return self._envelope.subject
+
+    @property
+    def client(self) -> Client | None:
+        """The client of the session, as given to `create` or `rotate`."""
+        details = self._envelope.details
+        return None if details is None else details.client
+
+    @property
+    def bound_to(self) -> str | None:
+        """The thumbprint of the key that the session is bound to, as given to `create` or `rotate`."""
+        details = self._envelope.details
+        return None if details is None else details.bound_to
 
     @property
     def version(self) -> int:
@@ -137,6 +151,8 @@ def new_session(
     reads_left: int | None = None,
     subject: str | None = None,
     last_seen_ms: int | None = None,
+    client: Client | None = None,
+    bound_to: str | None = None,
 ) -> Session:
     """Return a session for a backend that keeps no records.
 
@@ -150,11 +166,14 @@ def new_session(
         reads_left: the reads that remain after this one; ``None`` for any number.
         subject: its owner.
         last_seen_ms: when it was last used, in milliseconds since 1970 UTC; ``None`` if it has no idle timeout.
+        client: its client.
+        bound_to: the thumbprint of the key that it is bound to.
 
     """
     idle = 0 if last_seen_ms is None else expires_ms - last_seen_ms
     header = Header(RECORD_FORMAT, 0, 0, version, created_ms, expires_ms, 0, idle, reads_left or 0, NO_SUBJECT)
-    envelope = Envelope(id, header.packed(), subject)
+    details = None if client is None and bound_to is None else pack_details(client, bound_to)
+    envelope = Envelope(id, header.packed(), subject, details)
     if data is None:
         return SessionWithoutData({}, reads_left, envelope, now_ns)
     return Session(data, reads_left, envelope, now_ns)

@@ -6,6 +6,7 @@ from datetime import datetime
 from os import PathLike
 from typing import Any
 
+from crudjt._core.details import Client
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -47,8 +48,11 @@ class ThreadedAsyncStore(AsyncStore):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
         room: dict[str, Any] = {"max_sessions": max_sessions, "when_full": when_full}
+        room.update(client=client, bound_to=bound_to)
         return await self._run(self._store.create, data, ttl, max_reads, idle=idle, subject=subject, **room)
 
     async def read(self, token: str) -> Session | None:
@@ -85,9 +89,12 @@ class ThreadedAsyncStore(AsyncStore):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
         changes: dict[str, Any] = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
         room: dict[str, Any] = {"max_sessions": max_sessions, "when_full": when_full}
+        room.update(client=client, bound_to=bound_to)
         return await self._run(self._store.rotate, token, if_version=if_version, **changes, **room)
 
     async def delete(self, token: str) -> bool:

@@ -6,6 +6,7 @@ every backend does it.
 """
 
 from crudjt._core.codec import pack, unpack
+from crudjt._core.details import Client, NewDetails, changed_details
 from crudjt._core.listing import Page, checked_listing
 from crudjt._core.session import new_session
 from crudjt._core.tokens import token_block
@@ -31,7 +32,9 @@ from crudjt.base.typed import TypedStore
 __all__ = [
     "AsyncStore",
     "AsyncTypedStore",
+    "Client",
     "Duration",
+    "NewDetails",
     "NewLimits",
     "Page",
     "SessionLimit",
@@ -40,6 +43,7 @@ __all__ = [
     "TypedStore",
     "WhenFull",
     "Writes",
+    "changed_details",
     "changed_limits",
     "checked_handle",
     "checked_listing",

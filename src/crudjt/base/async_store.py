@@ -8,6 +8,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
+from crudjt._core.details import Client
 from crudjt._core.events import NO_EVENTS, Event, checked_position
 from crudjt._core.listing import Page
 from crudjt._core.models import Data, Migrate
@@ -57,6 +58,8 @@ class AsyncStore(ABC):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
         """Create a session and return its token; see `Store.create`."""
 
@@ -99,6 +102,8 @@ class AsyncStore(ABC):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
         """Move a live session to a new token and return it, or ``None``; see `Store.rotate`."""
 

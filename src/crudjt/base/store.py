@@ -8,6 +8,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
+from crudjt._core.details import Client
 from crudjt._core.events import NO_EVENTS, Event, checked_position
 from crudjt._core.listing import Page
 from crudjt._core.models import Data, Migrate
@@ -64,6 +65,8 @@ class Store(ABC):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
         """Create a session and return its token: 22 random URL-safe characters.
 
@@ -78,6 +81,10 @@ class Store(ABC):
                 ``moving_to=``: there logins at the same time may be one too many.
             when_full: what happens where the subject has `max_sessions` already: ``"end_oldest"`` ends those that were
                 created first, in the same transaction; ``"refuse"`` raises `TooManySessions`.
+            client: the client of the session, for `Session.client`: personal data, which is kept sealed and for the
+                life of the session. A `Client` without address and agent is as ``None``.
+            bound_to: the JWK thumbprint (RFC 7638, SHA-256) of the key that the caller has to prove, for
+                `Session.bound_to`. The store keeps it; whoever reads the session checks the proof.
 
         Raises:
             InvalidParameter: a parameter is out of range; `DataTooLarge` if it is the size of `data`.
@@ -147,6 +154,8 @@ class Store(ABC):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
         """Move a live session to a new token and return it; ``None`` if there is no such session.
 
@@ -167,6 +176,8 @@ class Store(ABC):
             max_sessions: as in `create`, for the owner that the session has afterwards, if any. In servers, where
                 another owner may lie at another place, its oldest sessions end with the new one's begin.
             when_full: as in `create`.
+            client: the new client, ``None`` for none; `KEEP` keeps it, as `update` and `touch` do.
+            bound_to: the new thumbprint of a key, likewise.
 
         Raises:
             VersionConflict: the session has been updated since `if_version`.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Generic
 
+from crudjt._core.details import Client
 from crudjt._core.models import Data, Migrate, Model
 from crudjt._core.session import Session
 from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
@@ -39,6 +40,8 @@ class TypedStore(Generic[Data]):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
         """Create a session and return its token; see `Store.create`."""
         return self._store.create(
@@ -49,6 +52,8 @@ class TypedStore(Generic[Data]):
             subject=subject,
             max_sessions=max_sessions,
             when_full=when_full,
+            client=client,
+            bound_to=bound_to,
         )
 
     def read(self, token: str) -> Session[Data] | None:
@@ -83,6 +88,8 @@ class TypedStore(Generic[Data]):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
         """Move a live session to a new token and return it; see `Store.rotate`."""
         packed = None if data is None else self._model.packed(data)
@@ -95,6 +102,8 @@ class TypedStore(Generic[Data]):
             if_version=if_version,
             max_sessions=max_sessions,
             when_full=when_full,
+            client=client,
+            bound_to=bound_to,
         )
 
     def delete(self, token: str) -> bool:

@@ -27,8 +27,10 @@ def show_properties(settings: Settings, session: Session, *, data: bool) -> None
     lines = [
         f"{name}: {absent.get(name, 'unknown') if value is None else msgspec.to_builtins(value)}"
         for name, value in properties.items()
-        if name != "data"
+        if name not in {"data", "client"}
     ]
+    if session.client is not None:
+        lines.append(f"client: {', '.join(filter(None, (session.client.address, session.client.agent)))}")
     if data:
         lines.append(f"data: {_data(session)}")
     settings.show(properties, "\n".join(lines))
@@ -78,7 +80,18 @@ def document(session: Session, *, data: bool) -> dict[str, Any]:
         "expires_in": session.expires_in,
         "reads_left": session.reads_left,
         "last_seen": session.last_seen,
+        **_details(session),
     }
+
+
+def _details(session: Session) -> dict[str, Any]:
+    """Return what few sessions have, where this one has it."""
+    client = session.client
+    details = {
+        "client": None if client is None else {"address": client.address, "agent": client.agent},
+        "bound_to": session.bound_to,
+    }
+    return {name: value for name, value in details.items() if value}
 
 
 def _data(session: Session) -> str:

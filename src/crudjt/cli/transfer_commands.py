@@ -10,6 +10,7 @@ import msgspec
 
 from crudjt._backends.embedded.engine.directory import holds_store
 from crudjt._core.codec import pack
+from crudjt._core.details import Client, pack_details
 from crudjt._core.options import Options
 from crudjt._core.type_guards import is_dict
 from crudjt._core.validation import checked_subject, new_limits
@@ -36,11 +37,17 @@ class _Line(msgspec.Struct, frozen=True):
     max_reads: int | None = None
     expires_in: float | None = None
     reads_left: int | None = None
+    client: Client | None = None
+    bound_to: str | None = None
 
     def limits(self) -> tuple[float | None, int | None, float | None, str | None]:
         """Return ttl, max_reads, idle and subject."""
         ttl = self.expires_in if self.ttl is None else self.ttl
         return ttl, self.reads_left if self.max_reads is None else self.max_reads, self.idle, self.subject
+
+    def details(self) -> tuple[Client | None, str | None]:
+        """Return client and thumbprint of a key."""
+        return self.client, self.bound_to
 
 
 @click.command()
@@ -67,8 +74,9 @@ def export(settings: Settings, subject: str | None) -> None:
 def import_sessions(settings: Settings, file: BinaryIO) -> None:
     """Start a session for each line of a file, and print their tokens.
 
-    FILE has a JSON object a line: "data", and if wanted "subject", "ttl", "idle" (seconds) and "max_reads"; "-" is the
-    standard input. All lines are checked before the first session is made.
+    FILE has a JSON object a line: "data", and if wanted "subject", "ttl", "idle" (seconds), "max_reads", "client"
+    ({"address", "agent"}) and "bound_to"; "-" is the standard input. All lines are checked before the first session is
+    made.
     """
     max_data_bytes = Options().max_data_bytes
     with settings.open() as store, progress("Importing") as work:
@@ -76,8 +84,8 @@ def import_sessions(settings: Settings, file: BinaryIO) -> None:
         work.total = len(lines)
         made = 0
         try:
-            for limits, group in itertools.groupby(lines, key=_Line.limits):
-                for tokens in _created(store, [line.data for line in group], limits):
+            for (limits, details), group in itertools.groupby(lines, key=lambda line: (line.limits(), line.details())):
+                for tokens in _created(store, [line.data for line in group], limits, details):
                     for token in tokens:
                         settings.show({"token": token}, token)
                     made += len(tokens)
@@ -101,6 +109,7 @@ def _parsed(number: int, text: bytes, max_data_bytes: int) -> _Line:
         pack(data, max_data_bytes)
         ttl, max_reads, idle, subject = line.limits()
         new_limits(ttl, idle, max_reads)
+        pack_details(*line.details())
         if subject is not None:
             checked_subject(subject)
     except (msgspec.MsgspecError, UnicodeError) as error:
@@ -110,8 +119,16 @@ def _parsed(number: int, text: bytes, max_data_bytes: int) -> _Line:
     return msgspec.structs.replace(line, data=data)
 
 
-def _created(store: Store, data: list[dict[Any, Any]], limits: tuple[Any, ...]) -> Iterator[list[str]]:
+def _created(
+    store: Store, data: list[dict[Any, Any]], limits: tuple[Any, ...], details: tuple[Any, ...]
+) -> Iterator[list[str]]:
     ttl, max_reads, idle, subject = limits
+    if any(details):
+        client, bound_to = details
+        for item in data:
+            more = {"idle": idle, "subject": subject, "client": client, "bound_to": bound_to}
+            yield [store.create(item, ttl, max_reads, **more)]
+        return
     for start in range(0, len(data), _BATCH):
         yield store.create_many(data[start : start + _BATCH], ttl, max_reads, idle=idle, subject=subject)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from crudjt.base import Store
+from crudjt.base import Client, Store
 from crudjt.errors import DataTooLarge, InvalidParameter, StoreClosed, VersionConflict
 from crudjt.testing._checks import alive, raised
 from crudjt.testing._clock import FakeClock
@@ -174,6 +174,25 @@ class StoreContract(ListingContract):
             assert last is not None
             assert alive(store.peek(last)).subject is None
             assert list(store.sessions("alice")) == []
+
+    def test_client_and_key_of_a_session_stay_with_it(self) -> None:
+        """Updates and rotations keep both; a rotation changes those that are given, and ``None`` removes one."""
+        client, key = Client("192.0.2.1", "Mozilla/5.0"), "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+        with self.open_store(FakeClock()) as store:
+            plain = alive(store.read(store.create({})))
+            assert (plain.client, plain.bound_to) == (None, None)
+            first = store.create({"n": 1}, subject="alice", client=client, bound_to=key)
+            assert store.update(first, {"n": 2}) is True
+            token = store.rotate(first, subject="bob")
+            assert token is not None
+            (session,) = store.sessions("bob")
+            assert (session.data, session.client, session.bound_to) == ({"n": 2}, client, key)
+            last = store.rotate(token, client=None)
+            assert last is not None
+            session = alive(store.read(last))
+            assert (session.client, session.bound_to) == (None, key)
+            error = raised(InvalidParameter, lambda: store.create({}, bound_to="short"))
+            assert error.parameter == "bound_to"
 
     # Sessions of a subject
 

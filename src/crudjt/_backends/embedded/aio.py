@@ -15,6 +15,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crudjt._backends.embedded.events import POLL_SECONDS
+from crudjt._core.details import Client
 from crudjt._core.events import Event
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
@@ -77,11 +78,14 @@ class AsyncEmbeddedStore(AsyncStore):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
-        if max_sessions is None:
+        if max_sessions is None and client is None and bound_to is None:
             return await self._write(self._store.create, data, ttl, max_reads, idle=idle, subject=subject)
-        room: dict[str, Any] = {"subject": subject, "max_sessions": max_sessions, "when_full": when_full}
-        return await self._write(self._store.create, data, ttl, max_reads, idle=idle, **room)
+        more: dict[str, Any] = {"subject": subject, "max_sessions": max_sessions, "when_full": when_full}
+        more.update(client=client, bound_to=bound_to)
+        return await self._write(self._store.create, data, ttl, max_reads, idle=idle, **more)
 
     async def read(self, token: str) -> Session | None:
         found = self._store.read_or_defer(token)
@@ -120,10 +124,12 @@ class AsyncEmbeddedStore(AsyncStore):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
         changes: dict[str, Any] = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
-        if max_sessions is not None:
-            changes.update(max_sessions=max_sessions, when_full=when_full)
+        if max_sessions is not None or client is not KEEP or bound_to is not KEEP:
+            changes.update(max_sessions=max_sessions, when_full=when_full, client=client, bound_to=bound_to)
         elif self._at_once():
             return self._store.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
         return await self._write(self._store.rotate, token, if_version=if_version, **changes)

@@ -15,7 +15,8 @@ from collections import OrderedDict
 
 from crudjt._core.session import Envelope
 
-_ENTRY_BYTES = 500  # of an entry and its token, measured; besides data and subject
+_ENTRY_BYTES = 500  # of an entry and its token, measured; besides data, subject and details
+_DETAILS_BYTES = 70  # of the objects that hold details
 _MAX_SECOND_CHANCES = 8  # entries re-queued per insertion
 
 
@@ -42,7 +43,7 @@ class Cached(Envelope, gc=False):
 
     def __reduce__(self) -> tuple[type[Envelope], tuple[object, ...]]:
         """Pickle and copy the envelope alone: the rest belongs to the cache of this process."""
-        return Envelope, (self.id, self.head, self.subject)
+        return Envelope, (self.id, self.head, self.subject, self.details)
 
 
 class ReadCache:
@@ -76,6 +77,8 @@ class ReadCache:
             size = _ENTRY_BYTES + len(entry.packed)  # `_size`, here and in `drop`: the call takes 1 % of a read
             if entry.subject is not None:
                 size += len(entry.subject)
+            if entry.details is not None:
+                size += _DETAILS_BYTES + len(entry.details.packed)
             self._free_bytes -= size
             if self._free_bytes < 0:
                 self._evict(token, size)
@@ -92,6 +95,8 @@ class ReadCache:
             size = _ENTRY_BYTES + len(entry.packed)
             if entry.subject is not None:
                 size += len(entry.subject)
+            if entry.details is not None:
+                size += _DETAILS_BYTES + len(entry.details.packed)
             self._free_bytes += size
 
     def _evict(self, added: str, size: int) -> None:
@@ -114,4 +119,5 @@ class ReadCache:
 
 
 def _size(entry: Cached) -> int:
-    return _ENTRY_BYTES + len(entry.packed) + len(entry.subject or "")
+    details = 0 if entry.details is None else _DETAILS_BYTES + len(entry.details.packed)
+    return _ENTRY_BYTES + len(entry.packed) + len(entry.subject or "") + details

@@ -16,6 +16,7 @@ from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.read_cache import Cached
 from crudjt._core.changes import Change
 from crudjt._core.clock import NS_PER_MS
+from crudjt._core.details import NO_NEW_DETAILS, Details, NewDetails
 from crudjt._core.record import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, unpack_header
 from crudjt._core.validation import KEEP, KeepType, NewLimits
 
@@ -39,7 +40,8 @@ def change(
     if not changed or not in_cache or known is None:
         return changed, changes
     _, id_, record = changes[0]
-    entry = _entry(id_, record, known.subject, known.key, known.words, known.word, transaction.id(), packed, now_ms)
+    about = known.subject, known.details, known.key, known.words, known.word
+    entry = _entry(id_, record, *about, transaction.id(), packed, now_ms)
     return entry or True, changes
 
 
@@ -53,26 +55,31 @@ def rotate(
     subject: str | KeepType | None,
     limits: NewLimits,
     if_version: int | None,
+    details: NewDetails,
 ) -> tuple[tuple[str | None, Cached | None], Sequence[Change]]:
     """Rotate a session as `Sessions.rotate`, which decides.
 
     The result is the new token, and the entry to keep where the session was in the cache.
     """
     in_cache = known is not None and known.words[known.word] == known.noted
-    new, changes = decide(transaction, token, known, now_ns, packed, subject, limits, if_version)
-    if new is None or not in_cache or known is None:
+    new, changes = decide(transaction, token, known, now_ns, packed, subject, limits, if_version, details)
+    if new is None or not in_cache or known is None or details is not NO_NEW_DETAILS:
         return (new, None), changes
     _, id_, record = changes[1]
     owner = known.subject if subject is KEEP else subject
     words, word = known.words, cache_word(id_)
     data = known.packed if packed is None else packed
-    return (new, _entry(id_, record, owner, 0, words, word, words[word], data, now_ns // NS_PER_MS)), changes
+    return (
+        new,
+        _entry(id_, record, owner, known.details, 0, words, word, words[word], data, now_ns // NS_PER_MS),
+    ), changes
 
 
 def _entry(
     id_: bytes,
     record: bytes,
     subject: str | None,
+    details: Details | None,
     key: int,
     words: memoryview,
     word: int,
@@ -88,4 +95,4 @@ def _entry(
         until = header.still_until()
         if header.reads_left or 0 < until <= now_ms:
             return None
-    return Cached(id_, head, subject, key, words, word, noted, until * NS_PER_MS, packed)
+    return Cached(id_, head, subject, details, key, words, word, noted, until * NS_PER_MS, packed)

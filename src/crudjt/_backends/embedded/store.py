@@ -24,6 +24,7 @@ from crudjt._backends.embedded.stats import read_stats
 from crudjt._core.changes import SESSION, SUBJECT, Change, Decision, Result
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import pack, unpack
+from crudjt._core.details import Client, Details, changed_details, pack_details
 from crudjt._core.events import Event, checked_position
 from crudjt._core.gil import in_batches
 from crudjt._core.key_uses import KeyUse, key_uses
@@ -143,6 +144,8 @@ class EmbeddedStore(Store):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
         sessions = self._minting
         packed = pack(data, self._max_data_bytes)
@@ -151,12 +154,13 @@ class EmbeddedStore(Store):
         if subject is not None:
             checked_subject(subject)
         clock = self._clock
+        details = None if client is None and bound_to is None else pack_details(client, bound_to)
         if max_sessions is not None:
             limit = session_limit(max_sessions, when_full, subject)
-            arguments = sessions.insert_within, packed, subject, limits, clock(), limit
+            arguments = sessions.insert_within, packed, subject, limits, clock(), details, limit
             made: str = self._write(within_limit, *arguments)
             return made
-        token, change = sessions.insert(packed, subject, limits, clock())
+        token, change = sessions.insert(packed, subject, limits, clock(), details)
         self._engine.write(None, (change,), self._durable)
         return token
 
@@ -207,7 +211,7 @@ class EmbeddedStore(Store):
             record, snapshot = self._engine.get_with_id(SESSION + id_)
             if record is None:
                 continue
-            head, packed, subject = sessions.opened(key, id_, record)
+            head, packed, subject, details = sessions.opened(key, id_, record)
             until = 0
             if head[LIMITS] != NO_LIMITS_BYTES:
                 header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
@@ -215,26 +219,29 @@ class EmbeddedStore(Store):
                     return None
                 until = header.still_until()
                 if header.reads_left or 0 < until <= now_ms:
-                    take = partial(self._take, token, Found(key, id_, record, header), packed, subject, now_ns)
+                    take = partial(self._take, token, Found(key, id_, record, header), packed, subject, details, now_ns)
                     return take if defer else take()
             data = unpack(packed)
             if noted > snapshot:  # a change may not be in it: see read_cache.py
-                return Session(data, None, Envelope(id_, head, subject), now_ns)
-            entry = Cached(id_, head, subject, number, words, word, noted, until * NS_PER_MS, packed)
+                return Session(data, None, Envelope(id_, head, subject, details), now_ns)
+            entry = Cached(id_, head, subject, details, number, words, word, noted, until * NS_PER_MS, packed)
             self._cache.keep(token, entry)
             return Session(data, None, entry, now_ns)
         return None
 
-    def _take(self, token: str, found: Found, packed: bytes, subject: str | None, now_ns: int) -> Session | None:
+    def _take(
+        self, token: str, found: Found, packed: bytes, subject: str | None, details: Details | None, now_ns: int
+    ) -> Session | None:
         """Return a session whose read has to be counted, or extends its idle timeout."""
-        taken = self._sessions.taken(found, packed, subject, now_ns)
+        taken = self._sessions.taken(found, packed, subject, details, now_ns)
         try:
             return self._write(self._sessions.take_as_found, token, found.record, *taken, now_ns)
         except StoreFull:
             if found.header.reads_left:
                 raise
             # The idle deadline stays as it was: that is no reason to refuse the read.
-            return Session(unpack(packed), None, Envelope(found.id, found.record[:HEADER_BYTES], subject), now_ns)
+            envelope = Envelope(found.id, found.record[:HEADER_BYTES], subject, details)
+            return Session(unpack(packed), None, envelope, now_ns)
 
     def peek(self, token: str) -> Session | None:
         now_ns = self._clock()
@@ -284,20 +291,22 @@ class EmbeddedStore(Store):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
         packed = None if data is None else pack(data, self._max_data_bytes)
         if subject is not KEEP and subject is not None:
             checked_subject(subject)
         if if_version is not None:
             checked_version(if_version)
-        limits = changed_limits(ttl, idle, KEEP)
+        limits, details = changed_limits(ttl, idle, KEEP), changed_details(client, bound_to)
         known, now_ns = self._known(token), self._clock()
         if max_sessions is not None:
             limit = session_limit(max_sessions, when_full, subject)
-            wishes = token, now_ns, packed, subject, limits, if_version, limit
+            wishes = token, now_ns, packed, subject, limits, if_version, details, limit
             moved: str | None = self._write(within_limit, self._minting.rotate_within, *wishes)
             return moved
-        arguments = token, known, now_ns, packed, subject, limits, if_version
+        arguments = token, known, now_ns, packed, subject, limits, if_version, details
         rotate, cache = self._minting.rotate, self._cache
         if known is None or (packed is None and subject is KEEP):
             return self._engine.write(rotate, arguments, self._durable)
@@ -392,7 +401,7 @@ class EmbeddedStore(Store):
         changes: list[Change] = []
         for item in in_batches(data):
             packed = pack(item, self._max_data_bytes)
-            token, change = self._minting.insert(packed, subject, limits, self._clock(), place)
+            token, change = self._minting.insert(packed, subject, limits, self._clock(), None, place)
             tokens.append(token)
             changes.append(change)
         self._engine.write(None, changes, self._durable)

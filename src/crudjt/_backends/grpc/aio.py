@@ -18,6 +18,7 @@ from crudjt._backends.grpc.channel import channel_to, metadata_for, methods_of
 from crudjt._backends.grpc.failures import translated
 from crudjt._backends.grpc.location import Remote
 from crudjt._backends.grpc.requests import Answer, Request
+from crudjt._core.details import Client
 from crudjt._core.event_loops import runs_trio
 from crudjt._core.events import Event
 from crudjt._core.listing import Page
@@ -147,8 +148,12 @@ class AsyncRemoteStore(AsyncStore):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
-        return await self._ask(requests.create(data, ttl, max_reads, idle, subject, max_sessions, when_full))
+        return await self._ask(
+            requests.create(data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to)
+        )
 
     async def read(self, token: str) -> Session | None:
         return await self._ask(requests.read(token))
@@ -184,8 +189,12 @@ class AsyncRemoteStore(AsyncStore):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
-        return await self._ask(requests.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full))
+        return await self._ask(
+            requests.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to)
+        )
 
     async def delete(self, token: str) -> bool:
         return await self._ask(requests.delete(token))

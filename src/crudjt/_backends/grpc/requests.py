@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from crudjt._backends.grpc import responses
 from crudjt._core.codec import pack
+from crudjt._core.details import Client, checked_client, checked_thumbprint
 from crudjt._core.events import checked_position
 from crudjt._core.gil import in_batches
 from crudjt._core.listing import Page, checked_listing
@@ -65,10 +66,18 @@ def create(
     subject: str | None,
     max_sessions: int | None,
     when_full: WhenFull,
+    client: Client | None,
+    bound_to: str | None,
 ) -> Request[str]:
     """Return the request of `Store.create`."""
     packed = _pack(data)
-    request = pb.CreateRequest(data=packed, subject=_optional_subject(subject), limits=_limits(ttl, idle, max_reads))
+    request = pb.CreateRequest(
+        data=packed,
+        subject=_optional_subject(subject),
+        limits=_limits(ttl, idle, max_reads),
+        client=None if client is None else _client(client),
+        bound_to=None if bound_to is None else checked_thumbprint(bound_to),
+    )
     if max_sessions is not None:
         request.session_limit.CopyFrom(_session_limit(max_sessions, when_full, subject))
     return Request("Create", request, responses.token)
@@ -124,6 +133,8 @@ def rotate(
     if_version: int | None,
     max_sessions: int | None,
     when_full: WhenFull,
+    client: Client | KeepType | None,
+    bound_to: str | KeepType | None,
 ) -> Request[str | None]:
     """Return the request of `Store.rotate`."""
     if if_version is not None:
@@ -135,6 +146,8 @@ def rotate(
         ttl=_changed_duration("ttl", ttl),
         idle=_changed_duration("idle", idle),
         if_version=if_version,
+        client=None if client is KEEP else pb.Client() if client is None else _client(client),
+        bound_to=None if bound_to is KEEP else pb.KeyChange(value=bound_to and checked_thumbprint(bound_to)),
     )
     if max_sessions is not None:
         request.session_limit.CopyFrom(_session_limit(max_sessions, when_full, subject))
@@ -288,6 +301,11 @@ def _limits(ttl: Duration | None, idle: Duration | None, max_reads: int | None) 
         idle_ms=milliseconds("idle", idle) or None,
         max_reads=reads(max_reads) or None,
     )
+
+
+def _client(client: Client) -> pb.Client:
+    checked_client(client)
+    return pb.Client(address=client.address, agent=client.agent)
 
 
 def _session_limit(max_sessions: int, when_full: WhenFull, subject: str | KeepType | None) -> pb.SessionLimit:

@@ -6,6 +6,7 @@ from typing import Any, cast, get_args
 
 from crudjt._core.clock import EPOCH, NS_PER_MS, utc
 from crudjt._core.codec import unpack_map
+from crudjt._core.details import Client
 from crudjt._core.events import Event, EventKind
 from crudjt._core.listing import Page
 from crudjt._core.session import Session, new_session
@@ -83,6 +84,8 @@ def to_session(message: pb.Session) -> Session:
         reads_left=message.reads_left if message.HasField("reads_left") else None,
         subject=message.subject if message.HasField("subject") else None,
         last_seen_ms=message.last_seen_ms if message.HasField("last_seen_ms") else None,
+        client=_client(message.client) if message.HasField("client") else None,
+        bound_to=message.bound_to if message.HasField("bound_to") else None,
     )
 
 
@@ -105,6 +108,12 @@ def page(parts: Iterable[pb.ListResponse]) -> Page:
 def events(response: pb.EventsResponse) -> list[Event]:
     """Return the events of a response."""
     return [_event(message) for message in response.events if message.kind in get_args(EventKind)]
+
+
+def _client(message: pb.Client) -> Client:
+    return Client(
+        message.address if message.HasField("address") else None, message.agent if message.HasField("agent") else None
+    )
 
 
 def _event(message: pb.Event) -> Event:

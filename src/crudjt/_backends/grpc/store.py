@@ -14,6 +14,7 @@ from crudjt._backends.grpc import requests, responses
 from crudjt._backends.grpc.backup import CopyWriter
 from crudjt._backends.grpc.channel import Connection
 from crudjt._backends.grpc.requests import Answer, Request
+from crudjt._core.details import Client
 from crudjt._core.events import Event
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
@@ -62,8 +63,12 @@ class RemoteStore(Store):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
-        return self._ask(requests.create(data, ttl, max_reads, idle, subject, max_sessions, when_full))
+        return self._ask(
+            requests.create(data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to)
+        )
 
     def read(self, token: str) -> Session | None:
         return self._ask(requests.read(token))
@@ -99,8 +104,12 @@ class RemoteStore(Store):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
-        return self._ask(requests.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full))
+        return self._ask(
+            requests.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to)
+        )
 
     def delete(self, token: str) -> bool:
         return self._ask(requests.delete(token))

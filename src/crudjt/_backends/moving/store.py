@@ -17,6 +17,7 @@ from crudjt._backends.moving import steps
 from crudjt._backends.moving.mover import check
 from crudjt._backends.moving.ports import Destination, Source
 from crudjt._backends.moving.steps import At, CallSteps, Outcome, Publish, StageNew, Swap
+from crudjt._core.details import Client
 from crudjt._core.listing import Page, checked_listing, joined
 from crudjt._core.moves import NO_EPOCH, Marked, Rotation, RotationRefused
 from crudjt._core.session import Session
@@ -68,10 +69,13 @@ class MovingStore(Store):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
         if max_sessions is not None:
             self._make_room(subject, session_limit(max_sessions, when_full, subject))
-        token: str = self._make(lambda store: store.create(data, ttl, max_reads, idle=idle, subject=subject))
+        about: dict[str, Any] = {"subject": subject, "client": client, "bound_to": bound_to}
+        token: str = self._make(lambda store: store.create(data, ttl, max_reads, idle=idle, **about))
         return token
 
     def read(self, token: str) -> Session | None:
@@ -114,14 +118,17 @@ class MovingStore(Store):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
         if max_sessions is not None:
             limit = session_limit(max_sessions, when_full, subject)
             session = self.peek(token)
             if session is not None:
                 self._make_room(session.subject if subject is KEEP else subject, limit, leaving=session.id)
+        changes: dict[str, Any] = {"data": data, "subject": subject, "client": client, "bound_to": bound_to}
         new: str | None = self._of_one(
-            lambda store: store.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
+            lambda store: store.rotate(token, **changes, ttl=ttl, idle=idle, if_version=if_version)
         )
         return new
 

@@ -11,6 +11,7 @@ from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import Result, Steps
 from crudjt._backends.valkey.steps.syncing import LIMIT as SYNC_LIMIT
+from crudjt._core.details import Client
 from crudjt._core.event_loops import runs_trio
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
@@ -65,8 +66,12 @@ class AsyncValkeyStore(AsyncStore):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
-        return await self._run(self._operations.create(data, ttl, max_reads, idle, subject, max_sessions, when_full))
+        return await self._run(
+            self._operations.create(data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to)
+        )
 
     async def read(self, token: str) -> Session | None:
         return await self._run(self._operations.read(token))
@@ -102,9 +107,13 @@ class AsyncValkeyStore(AsyncStore):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
         return await self._run(
-            self._operations.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full)
+            self._operations.rotate(
+                token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to
+            )
         )
 
     async def delete(self, token: str) -> bool:

@@ -11,6 +11,7 @@ from crudjt._backends.valkey.steps import leaving, listing, subjects
 from crudjt._backends.valkey.steps.leaving import LeavingRecords, Pass, PassingRecords
 from crudjt._backends.valkey.store import ValkeyStore
 from crudjt._core.codec import pack
+from crudjt._core.details import Client, changed_details
 from crudjt._core.listing import Listing, Page
 from crudjt._core.moves import Identity, Looked, Marked, Note, Rotation, RotationRefused
 from crudjt._core.session import Session
@@ -54,8 +55,11 @@ class ValkeySource(ValkeyStore):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
         changes: dict[str, Any] = {"data": data, "subject": subject, "ttl": ttl, "idle": idle, "if_version": if_version}
+        changes.update(client=client, bound_to=bound_to)
         if not self._begun:
             try:
                 return super().rotate(token, **changes, max_sessions=max_sessions, when_full=when_full)
@@ -66,8 +70,8 @@ class ValkeySource(ValkeyStore):
                     raise
                 self._begun = True
         packed = None if data is None else pack(data, self.max_data_bytes)
-        limits = changed_limits(ttl, idle, KEEP)
-        wanted = self._run(leaving.rotation(self._records, token, packed, subject, limits, if_version))
+        limits, details = changed_limits(ttl, idle, KEEP), changed_details(client, bound_to)
+        wanted = self._run(leaving.rotation(self._records, token, packed, subject, limits, if_version, details))
         if wanted is None:
             return None
 

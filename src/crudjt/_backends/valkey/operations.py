@@ -20,6 +20,7 @@ from crudjt._backends.valkey.steps import (
 from crudjt._backends.valkey.steps.records import Records
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.codec import pack
+from crudjt._core.details import Client, changed_details, pack_details
 from crudjt._core.gil import in_batches
 from crudjt._core.key_uses import KeyUse, key_uses
 from crudjt._core.listing import Page, checked_listing
@@ -61,16 +62,19 @@ class Operations:
         subject: str | None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> Steps[str]:
         """Create a session."""
         packed = pack(data, self._max_data_bytes)
         limits = NO_LIMITS if ttl is idle is max_reads is None else new_limits(ttl, idle, max_reads)
         if subject is not None:
             checked_subject(subject)
+        details = None if client is None and bound_to is None else pack_details(client, bound_to)
         if max_sessions is not None:
             limit = session_limit(max_sessions, when_full, subject)
-            return limiting.create(self._records, packed, subject or "", limits, limit)
-        return changing.create(self._records, packed, subject, limits)
+            return limiting.create(self._records, packed, subject or "", limits, details, limit)
+        return changing.create(self._records, packed, subject, limits, details)
 
     def read(self, token: str) -> Steps[Session | None]:
         """Read a session."""
@@ -110,6 +114,8 @@ class Operations:
         if_version: int | None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> Steps[str | None]:
         """Move a session to a new token."""
         packed = None if data is None else pack(data, self._max_data_bytes)
@@ -117,11 +123,11 @@ class Operations:
             checked_subject(subject)
         if if_version is not None:
             checked_version(if_version)
-        limits = changed_limits(ttl, idle, KEEP)
+        limits, details = changed_limits(ttl, idle, KEEP), changed_details(client, bound_to)
         if max_sessions is not None:
             limit = session_limit(max_sessions, when_full, subject)
-            return limiting.rotate(self._records, token, packed, subject, limits, if_version, limit)
-        return changing.rotate(self._records, token, packed, subject, limits, if_version)
+            return limiting.rotate(self._records, token, packed, subject, limits, if_version, details, limit)
+        return changing.rotate(self._records, token, packed, subject, limits, if_version, details)
 
     def delete(self, token: str) -> Steps[bool]:
         """End a session."""

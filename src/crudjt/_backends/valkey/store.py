@@ -14,6 +14,7 @@ from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import Result, Steps
 from crudjt._backends.valkey.settings import Settings
 from crudjt._backends.valkey.steps.syncing import LIMIT as SYNC_LIMIT
+from crudjt._core.details import Client
 from crudjt._core.key_uses import KeyUse
 from crudjt._core.listing import Page
 from crudjt._core.session import Session
@@ -70,8 +71,12 @@ class ValkeyStore(Store):
         subject: str | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | None = None,
+        bound_to: str | None = None,
     ) -> str:
-        return self._run(self._operations.create(data, ttl, max_reads, idle, subject, max_sessions, when_full))
+        return self._run(
+            self._operations.create(data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to)
+        )
 
     def read(self, token: str) -> Session | None:
         return self._run(self._operations.read(token))
@@ -107,8 +112,14 @@ class ValkeyStore(Store):
         if_version: int | None = None,
         max_sessions: int | None = None,
         when_full: WhenFull = "end_oldest",
+        client: Client | KeepType | None = KEEP,
+        bound_to: str | KeepType | None = KEEP,
     ) -> str | None:
-        return self._run(self._operations.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full))
+        return self._run(
+            self._operations.rotate(
+                token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to
+            )
+        )
 
     def delete(self, token: str) -> bool:
         return self._run(self._operations.delete(token))

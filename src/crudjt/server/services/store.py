@@ -12,6 +12,7 @@ from typing import Any
 
 from crudjt._core.clock import EPOCH, utc
 from crudjt._core.codec import pack_again, unpack_sent
+from crudjt._core.details import Client
 from crudjt._core.events import NO_EVENTS, Event
 from crudjt._core.session import Session, has_data
 from crudjt._core.validation import KEEP, KeepType
@@ -31,7 +32,14 @@ _Changing = pb.UpdateRequest | pb.TouchRequest | pb.RotateRequest
 
 
 def _create(store: Store, request: pb.CreateRequest) -> pb.CreateResponse:
-    return pb.CreateResponse(token=store.create(_data(store, request.data), **_limits(request), **_room(request)))
+    token = store.create(
+        _data(store, request.data),
+        **_limits(request),
+        **_room(request),
+        client=_client(request.client) if request.HasField("client") else None,
+        bound_to=_optional(request, "bound_to"),
+    )
+    return pb.CreateResponse(token=token)
 
 
 def _read(store: Store, request: pb.ReadRequest) -> pb.ReadResponse:
@@ -68,6 +76,8 @@ def _rotate(store: Store, request: pb.RotateRequest) -> pb.RotateResponse:
         idle=_changed_duration(request, "idle"),
         if_version=_optional(request, "if_version"),
         **_room(request),
+        client=_client(request.client) if request.HasField("client") else KEEP,
+        bound_to=_optional(request.bound_to, "value") if request.HasField("bound_to") else KEEP,
     )
     return pb.RotateResponse(token=token)
 
@@ -281,6 +291,10 @@ def _room(request: pb.CreateRequest | pb.RotateRequest) -> dict[str, Any]:
     return {"max_sessions": limit.max_sessions, "when_full": "refuse" if limit.refuse else "end_oldest"}
 
 
+def _client(message: pb.Client) -> Client:
+    return Client(_optional(message, "address"), _optional(message, "agent"))
+
+
 def _optional(message: Any, field: str) -> Any:
     return getattr(message, field) if message.HasField(field) else None
 
@@ -320,6 +334,7 @@ def _session(session: Session | None) -> pb.Session | None:
 
 
 def _message(session: Session) -> pb.Session:
+    client = session.client
     return pb.Session(
         data=pack_again(session.data) if has_data(session) else b"",
         id=bytes.fromhex(session.id),
@@ -330,6 +345,8 @@ def _message(session: Session) -> pb.Session:
         reads_left=session.reads_left,
         expires_in=session.expires_in,
         last_seen_ms=_ms(session.last_seen),
+        client=None if client is None else pb.Client(address=client.address, agent=client.agent),
+        bound_to=session.bound_to,
     )
 
 

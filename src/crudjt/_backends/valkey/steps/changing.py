@@ -13,6 +13,7 @@ from crudjt._backends.valkey.steps.fetched import Conflict, Fetched, Outcome, as
 from crudjt._backends.valkey.steps.records import MAX_CHANGES, MAX_ROUNDS, Records, in_places
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
+from crudjt._core.details import Details, NewDetails
 from crudjt._core.gil import in_batches
 from crudjt._core.moves import Marked
 from crudjt._core.tokens import PLACE, random_place
@@ -24,11 +25,13 @@ Result = TypeVar("Result")
 NOTHING = Fetched({})
 
 
-def create(records: Records, packed: bytes, subject: str | None, limits: StoredLimits) -> Steps[str]:
+def create(
+    records: Records, packed: bytes, subject: str | None, limits: StoredLimits, details: Details | None
+) -> Steps[str]:
     """Create a session and return its token."""
     for _ in range(MAX_ROUNDS):
         now_ns = records.clock()
-        token, change = records.sessions.insert(packed, subject, limits, now_ns)
+        token, change = records.sessions.insert(packed, subject, limits, now_ns, details)
         outcome = yield from records.commit_one(change, None, now_ns // NS_PER_MS, records.durability.changes)
         if not isinstance(outcome, Conflict):  # else 48 random bits were equal to others of the same nanosecond
             return token
@@ -43,7 +46,7 @@ def create_many(
     tokens: list[str] = []
     changes: list[Change] = []
     for each in in_batches(packed):
-        token, change = records.sessions.insert(each, subject, limits, records.clock(), place)
+        token, change = records.sessions.insert(each, subject, limits, records.clock(), None, place)
         tokens.append(token)
         changes.append(change)
     inserted = 0
@@ -97,8 +100,10 @@ def rotate(
     subject: str | KeepType | None,
     limits: NewLimits,
     if_version: int | None,
+    details: NewDetails,
 ) -> Steps[str | None]:
     """Move a live session to a new token, in one script, or to the place of another subject in two."""
+    wishes = packed, subject, limits, if_version, details
     sessions, replicas = records.sessions, records.durability.endings
     fetched = None
     met = records.recent.get(token)
@@ -106,7 +111,7 @@ def rotate(
         records.recent.forget(token)
         now_ns = records.clock()
         try:
-            new, changes = sessions.rotate(NOTHING, token, met, now_ns, packed, subject, limits, if_version)
+            new, changes = sessions.rotate(NOTHING, token, met, now_ns, *wishes)
         except VersionConflict:
             new, changes = None, ()
         if len({id_[PLACE] for _, id_, _ in changes}) == 1:
@@ -116,7 +121,7 @@ def rotate(
             fetched = as_found(outcome)
 
     def decide(fetched: Fetched, now_ns: int) -> tuple[str | None, Sequence[Change]]:
-        return sessions.rotate(fetched, token, None, now_ns, packed, subject, limits, if_version)
+        return sessions.rotate(fetched, token, None, now_ns, *wishes)
 
     def commit(changes: Sequence[Change], fetched: Fetched, now_ms: int) -> Steps[Outcome]:
         old, new = changes

@@ -15,6 +15,7 @@ from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._backends.valkey.topology import slot_of
 from crudjt._core.changes import DELETE, INSERT, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
+from crudjt._core.details import NewDetails
 from crudjt._core.moves import Looked, Marked, is_mark, is_record, mark_of
 from crudjt._core.record import NONCE
 from crudjt._core.session import Session
@@ -192,11 +193,13 @@ def rotation(
     subject: str | KeepType | None,
     limits: NewLimits,
     if_version: int | None,
+    details: NewDetails,
 ) -> Steps[Swap | None]:
     """Decide on a rotation, and change nothing; ``None`` if there is no live session."""
     fetched = yield from records.fetch(records.ids_of(token))
     now_ns = records.clock()
-    fresh, changes = records.sessions.rotate(fetched, token, None, now_ns, packed, subject, limits, if_version)
+    wishes = packed, subject, limits, if_version, details
+    fresh, changes = records.sessions.rotate(fetched, token, None, now_ns, *wishes)
     if fresh is None:
         return None
     old, new = changes

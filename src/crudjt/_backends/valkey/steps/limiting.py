@@ -14,6 +14,7 @@ from crudjt._backends.valkey.steps.records import MAX_CHANGES, MAX_ROUNDS, Recor
 from crudjt._backends.valkey.steps.subjects import look
 from crudjt._core.changes import Change
 from crudjt._core.clock import NS_PER_MS
+from crudjt._core.details import Details, NewDetails
 from crudjt._core.tokens import PLACE
 from crudjt._core.validation import KEEP, KeepType, NewLimits, SessionLimit, StoredLimits
 
@@ -38,12 +39,19 @@ class _Indexed(Fetched):
         return {index: sha1(ids, usedforsecurity=False).hexdigest().encode() for index, ids in joined.items()}
 
 
-def create(records: Records, packed: bytes, subject: str, limits: StoredLimits, limit: SessionLimit) -> Steps[str]:
+def create(
+    records: Records,
+    packed: bytes,
+    subject: str,
+    limits: StoredLimits,
+    details: Details | None,
+    limit: SessionLimit,
+) -> Steps[str]:
     """Create a session and return its token; the oldest of its subject end for it."""
     for _ in range(MAX_ROUNDS):
         read = yield from _fetch(records, subject, Fetched({}))
         now_ns = records.clock()
-        token, changes = records.sessions.insert_within(read, packed, subject, limits, now_ns, limit)
+        token, changes = records.sessions.insert_within(read, packed, subject, limits, now_ns, details, limit)
         new, *ending = changes
         if (yield from _commit(records, new, None, ending, read, subject, now_ns // NS_PER_MS)):
             return token
@@ -57,9 +65,11 @@ def rotate(
     subject: str | KeepType | None,
     limits: NewLimits,
     if_version: int | None,
+    details: NewDetails,
     limit: SessionLimit,
 ) -> Steps[str | None]:
     """Move a live session to a new token; the oldest others of its owner end for it."""
+    wishes = packed, subject, limits, if_version, details, limit
     ids = records.ids_of(token)
     sessions = records.sessions
     for _ in range(MAX_ROUNDS):
@@ -71,7 +81,7 @@ def rotate(
         owner = sessions.open(found)[1] if subject is KEEP else subject
         read = _Indexed(fetched.records, {}) if owner is None else (yield from _fetch(records, owner, fetched))
         now_ns = records.clock()
-        fresh, changes = sessions.rotate_within(read, token, now_ns, packed, subject, limits, if_version, limit)
+        fresh, changes = sessions.rotate_within(read, token, now_ns, *wishes)
         if not changes:
             return fresh
         *ending, old, new = changes

@@ -74,19 +74,20 @@ def _opened(records: Records, ids: Sequence[bytes], fetched: Fetched, first: int
     for number, id_ in enumerate(ids, first):
         record = records_of.get(SESSION + id_)
         if record is not None:
-            head, packed, subject = sessions.opened(sessions.keyring.newest_first[number], id_, record)
-            return Met(head, record[NONCE], packed, subject, id_, number)
+            key = sessions.keyring.newest_first[number]
+            head, packed, subject, details = sessions.opened(key, id_, record)
+            return Met(head, record[NONCE], packed, subject, details, id_, number)
     return None
 
 
 def _session(met: Met, now_ns: int) -> Session:
-    return Session(unpack(met.packed), None, Envelope(met.id, met.head, met.subject), now_ns)
+    return Session(unpack(met.packed), None, Envelope(met.id, met.head, met.subject, met.details), now_ns)
 
 
 def _commit_read(records: Records, token: str, met: Met, header: Header, now_ns: int) -> Steps[tuple[Session, Outcome]]:
     """Commit what a read changes; return its result, and what came of the commit."""
     found = Found(records.sessions.keyring.newest_first[met.key], met.id, met.head, header)
-    session, change = records.sessions.taken(found, met.packed, met.subject, now_ns)
+    session, change = records.sessions.taken(found, met.packed, met.subject, met.details, now_ns)
     start, now_ms, replicas = met.head + met.nonce, now_ns // NS_PER_MS, _replicas(records, [change])
     if header.reads_left:
         outcome = yield from records.commit_one(change, start, now_ms, replicas)
@@ -155,8 +156,8 @@ def _unchanged(records: Records, candidates: Sequence[Sequence[bytes]], fetched:
             if record is not None:
                 now_ns = 0 if record[LIMITS] == NO_LIMITS_BYTES else records.clock()
                 if not now_ns or not records.sessions.header(id_, record).due(now_ns // NS_PER_MS):
-                    head, packed, subject = opened(key, id_, record)
-                    session = Session(unpack(packed), None, Envelope(id_, head, subject), now_ns)
+                    head, packed, subject, details = opened(key, id_, record)
+                    session = Session(unpack(packed), None, Envelope(id_, head, subject, details), now_ns)
                 break
         found.append(session)
     return found

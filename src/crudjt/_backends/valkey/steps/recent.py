@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from crudjt._core.details import Details
 from crudjt._core.record import HEADER_BYTES, NONCE
 
 _MAX_BYTES = 2**21  # that are kept, twice
@@ -19,6 +20,7 @@ class Met(msgspec.Struct, gc=False):
         nonce: what a commit compares.
         packed: its data.
         subject: its owner.
+        details: its details.
         id: its id.
         key: of the keyring, counted from the newest.
 
@@ -28,6 +30,7 @@ class Met(msgspec.Struct, gc=False):
     nonce: bytes
     packed: bytes
     subject: str | None
+    details: Details | None
     id: bytes
     key: int
     until_ns: int = 1  # its deadline is looked at
@@ -38,7 +41,7 @@ class Met(msgspec.Struct, gc=False):
     def replaced(self, record: bytes, packed: bytes | None) -> "Met":
         """Return the session with another record, and other data unless it is ``None``."""
         kept = self.packed if packed is None else packed
-        return Met(record[:HEADER_BYTES], record[NONCE], kept, self.subject, self.id, self.key)
+        return Met(record[:HEADER_BYTES], record[NONCE], kept, self.subject, self.details, self.id, self.key)
 
 
 class Recent:

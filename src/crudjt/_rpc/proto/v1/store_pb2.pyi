@@ -36,8 +36,28 @@ class SubjectChange(_message.Message):
     value: str
     def __init__(self, value: _Optional[str] = ...) -> None: ...
 
+class Client(_message.Message):
+    __slots__ = ("address", "agent")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    agent: str
+    def __init__(self, address: _Optional[str] = ..., agent: _Optional[str] = ...) -> None: ...
+
+class KeyChange(_message.Message):
+    __slots__ = ("value",)
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    value: str
+    def __init__(self, value: _Optional[str] = ...) -> None: ...
+
+class LabelsChange(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class Session(_message.Message):
-    __slots__ = ("data", "id", "subject", "version", "created_ms", "expires_ms", "reads_left", "expires_in", "last_seen_ms")
+    __slots__ = ("data", "id", "subject", "version", "created_ms", "expires_ms", "reads_left", "expires_in", "last_seen_ms", "client", "bound_to", "labels")
     DATA_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +67,9 @@ class Session(_message.Message):
     READS_LEFT_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_IN_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_MS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    BOUND_TO_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     id: bytes
     subject: str
@@ -56,19 +79,28 @@ class Session(_message.Message):
     reads_left: int
     expires_in: float
     last_seen_ms: int
-    def __init__(self, data: _Optional[bytes] = ..., id: _Optional[bytes] = ..., subject: _Optional[str] = ..., version: _Optional[int] = ..., created_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., reads_left: _Optional[int] = ..., expires_in: _Optional[float] = ..., last_seen_ms: _Optional[int] = ...) -> None: ...
+    client: Client
+    bound_to: str
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, data: _Optional[bytes] = ..., id: _Optional[bytes] = ..., subject: _Optional[str] = ..., version: _Optional[int] = ..., created_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., reads_left: _Optional[int] = ..., expires_in: _Optional[float] = ..., last_seen_ms: _Optional[int] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., bound_to: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateRequest(_message.Message):
-    __slots__ = ("data", "limits", "subject", "session_limit")
+    __slots__ = ("data", "limits", "subject", "session_limit", "client", "bound_to", "labels")
     DATA_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     SESSION_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    BOUND_TO_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     limits: Limits
     subject: str
     session_limit: SessionLimit
-    def __init__(self, data: _Optional[bytes] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., subject: _Optional[str] = ..., session_limit: _Optional[_Union[SessionLimit, _Mapping]] = ...) -> None: ...
+    client: Client
+    bound_to: str
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, data: _Optional[bytes] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., subject: _Optional[str] = ..., session_limit: _Optional[_Union[SessionLimit, _Mapping]] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., bound_to: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateResponse(_message.Message):
     __slots__ = ("token",)
@@ -139,7 +171,7 @@ class TouchResponse(_message.Message):
     def __init__(self, found: bool = ...) -> None: ...
 
 class RotateRequest(_message.Message):
-    __slots__ = ("token", "data", "subject", "ttl", "idle", "if_version", "session_limit")
+    __slots__ = ("token", "data", "subject", "ttl", "idle", "if_version", "session_limit", "client", "bound_to", "labels")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +179,9 @@ class RotateRequest(_message.Message):
     IDLE_FIELD_NUMBER: _ClassVar[int]
     IF_VERSION_FIELD_NUMBER: _ClassVar[int]
     SESSION_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    BOUND_TO_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     token: str
     data: bytes
     subject: SubjectChange
@@ -154,7 +189,10 @@ class RotateRequest(_message.Message):
     idle: Change
     if_version: int
     session_limit: SessionLimit
-    def __init__(self, token: _Optional[str] = ..., data: _Optional[bytes] = ..., subject: _Optional[_Union[SubjectChange, _Mapping]] = ..., ttl: _Optional[_Union[Change, _Mapping]] = ..., idle: _Optional[_Union[Change, _Mapping]] = ..., if_version: _Optional[int] = ..., session_limit: _Optional[_Union[SessionLimit, _Mapping]] = ...) -> None: ...
+    client: Client
+    bound_to: KeyChange
+    labels: LabelsChange
+    def __init__(self, token: _Optional[str] = ..., data: _Optional[bytes] = ..., subject: _Optional[_Union[SubjectChange, _Mapping]] = ..., ttl: _Optional[_Union[Change, _Mapping]] = ..., idle: _Optional[_Union[Change, _Mapping]] = ..., if_version: _Optional[int] = ..., session_limit: _Optional[_Union[SessionLimit, _Mapping]] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., bound_to: _Optional[_Union[KeyChange, _Mapping]] = ..., labels: _Optional[_Union[LabelsChange, _Mapping]] = ...) -> None: ...
 
 class RotateResponse(_message.Message):
     __slots__ = ("token",)
@@ -247,12 +285,14 @@ class SessionsResponse(_message.Message):
     def __init__(self, sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ...) -> None: ...
 
 class RevokeRequest(_message.Message):
-    __slots__ = ("subject", "keep")
+    __slots__ = ("subject", "keep", "label")
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     KEEP_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
     subject: str
     keep: str
-    def __init__(self, subject: _Optional[str] = ..., keep: _Optional[str] = ...) -> None: ...
+    label: str
+    def __init__(self, subject: _Optional[str] = ..., keep: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
 
 class RevokeResponse(_message.Message):
     __slots__ = ("ended",)

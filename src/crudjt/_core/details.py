@@ -1,0 +1,158 @@
+"""Details: what a session has beside subject, data and limits, such as its client. Most sessions have none.
+
+They are sealed in the record, as a MessagePack map between subject and data (``docs/format.md``).
+"""
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from crudjt._core.validation import KEEP, KeepType
+from crudjt.errors import InvalidParameter, InvalidType
+
+MAX_ADDRESS = 64
+MAX_AGENT = 256
+"""Characters of a client's address, and of its user agent."""
+
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")  # 256 bits: the last character has two zeros
+
+
+class Client(msgspec.Struct, frozen=True, gc=False):
+    """The client that a session was made for. Personal data: neither is in its repr.
+
+    Attributes:
+        address: its network address, such as ``"192.0.2.1"``; at most 64 characters.
+        agent: its user agent, as in the header of that name; at most 256 characters.
+
+    """
+
+    address: str | None = None
+    agent: str | None = None
+
+    def __repr__(self) -> str:
+        """Name the type alone."""
+        return "<Client>"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        """Return nothing for rich; the inherited method would show address and agent."""
+        return []
+
+
+class _Map(msgspec.Struct, omit_defaults=True):
+    """The map in a record. Each field is missing where a session has none."""
+
+    address: str | None = None
+    agent: str | None = None
+    bound_to: str | None = None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Map).decode
+
+
+class Details(msgspec.Struct, frozen=True, gc=False):
+    """The details of a session as they are stored. They are decoded on use.
+
+    Attributes:
+        packed: the map.
+
+    """
+
+    packed: bytes
+
+    @property
+    def client(self) -> Client | None:
+        """The client."""
+        stored = _decode(self.packed)
+        return None if stored.address is stored.agent is None else Client(stored.address, stored.agent)
+
+    @property
+    def bound_to(self) -> str | None:
+        """The thumbprint of a key."""
+        return _decode(self.packed).bound_to
+
+
+_NONE = Details(_encode(_Map()))
+
+
+class NewDetails(NamedTuple):
+    """Changed details of a session: each as in `pack_details`, or `KEEP`."""
+
+    client: Client | KeepType | None
+    bound_to: str | KeepType | None
+
+
+NO_NEW_DETAILS = NewDetails(KEEP, KEEP)
+
+
+def pack_details(client: Client | None, bound_to: str | None) -> Details | None:
+    """Return checked details as they are stored; ``None`` where there are none.
+
+    Raises:
+        InvalidParameter: one is out of range; `InvalidType` if it is of a wrong type.
+
+    """
+    stored = _Map()
+    if client is not None:
+        checked_client(client)
+        stored.address, stored.agent = client.address, client.agent
+    if bound_to is not None:
+        stored.bound_to = checked_thumbprint(bound_to)
+    return None if stored == _Map() else Details(_encode(stored))
+
+
+def changed_details(client: Client | KeepType | None, bound_to: str | KeepType | None) -> NewDetails:
+    """Return checked changes of a session's details."""
+    if client is bound_to is KEEP:
+        return NO_NEW_DETAILS
+    if client is not KEEP and client is not None:
+        checked_client(client)
+    if bound_to is not KEEP and bound_to is not None:
+        checked_thumbprint(bound_to)
+    return NewDetails(client, bound_to)
+
+
+def with_new(details: Details | None, new: NewDetails) -> Details | None:
+    """Return details with changes."""
+    if new is NO_NEW_DETAILS:
+        return details
+    kept = details or _NONE
+    return pack_details(
+        kept.client if new.client is KEEP else new.client, kept.bound_to if new.bound_to is KEEP else new.bound_to
+    )
+
+
+def checked_client(client: object) -> Client:
+    """Return a valid client. Neither address nor agent is in an error."""
+    if not isinstance(client, Client):
+        raise InvalidType("client", f"client must be a crudjt.Client, not {type(client).__name__}")
+    for name, text, limit in (("address", client.address, MAX_ADDRESS), ("agent", client.agent, MAX_AGENT)):
+        given: object = text  # the type at run time
+        if given is None:
+            continue
+        if not isinstance(given, str):
+            raise InvalidType("client", f"client must have a str or None as {name}, not {type(given).__name__}")
+        if len(given) > limit:
+            raise InvalidParameter(
+                "client", f"client must have at most {limit} characters as {name}, and has {len(given)}; shorten it"
+            )
+        try:
+            given.encode()
+        except UnicodeEncodeError:
+            raise InvalidParameter(
+                "client", f"client must have valid Unicode as {name}, without a lone surrogate"
+            ) from None
+    return client
+
+
+def checked_thumbprint(bound_to: object) -> str:
+    """Return a valid thumbprint of a key."""
+    if not isinstance(bound_to, str):
+        raise InvalidType("bound_to", f"bound_to must be a str (a JWK thumbprint), not {type(bound_to).__name__}")
+    if _THUMBPRINT.fullmatch(bound_to) is None:
+        raise InvalidParameter(
+            "bound_to",
+            "bound_to must be a JWK thumbprint of SHA-256 (RFC 7638): 43 characters of URL-safe Base64",
+        )
+    return bound_to
