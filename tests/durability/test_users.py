@@ -238,7 +238,12 @@ def test_root_follows_no_link_that_the_owner_has_planted(home: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_another_pid_namespace_is_refused_in_words_while_the_store_is_open(path: Path, secret_key: str) -> None:
-    script = "import crudjt, sys; crudjt.open(sys.argv[1], secret_key=sys.argv[2]).create({})"
+    script = (
+        "import sys, crudjt\n"
+        "from crudjt._backends.embedded.engine import opening\n"
+        "opening._WAIT_SECONDS = 1.0\n"
+        "crudjt.open(sys.argv[1], secret_key=sys.argv[2]).create({})\n"
+    )
     command = ["unshare", "--fork", "--pid", sys.executable, "-c", script, str(path), secret_key]
     with crudjt.open(path, secret_key=secret_key) as store:
         other = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)

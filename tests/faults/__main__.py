@@ -38,7 +38,7 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
     "forks": (forks.run, 4),
     "users": (users.run, 2),
     "replaced-files": (replaced_files.run, 4),
-    "io-errors": (io_errors.run, 2),
+    "io-errors": (io_errors.run, 6),
     "strace": (strace.run, 1),
     "histories": (histories.run, 10),
     "interleavings": (interleavings.run, 10),

@@ -100,7 +100,7 @@ MUTANTS = [
     Mutant("a rotate is two transactions", defects.rotate_in_two_transactions, crash_states.run, 8),
     Mutant("the log is written after the commit", defects.log_written_after_the_commit, kills.run, 12),
     Mutant("the log end is kept in one slot", defects.log_end_in_one_slot, kills.run, 6),
-    Mutant("a refused write is not undone", defects.refused_write_not_undone, io_errors.run, 1),
+    Mutant("a refused write is not undone", defects.refused_write_not_undone, io_errors.run, 3),
     Mutant(
         "a header is believed before the record is opened",
         defects.header_believed_unopened, damage.run, 4,

@@ -86,10 +86,8 @@ def test_one_mover_and_three_calls(calls: tuple[Call, ...]) -> None:
     assert Search(calls, [mover]).run() > 1000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "calls", [pytest.param(CALLS[at][:2], marks=() if at == 9 else pytest.mark.long) for at in (0, 6, 9)], ids=_named
-)
+@pytest.mark.long
+@pytest.mark.parametrize("calls", [CALLS[at][:2] for at in (0, 6, 9)], ids=_named)
 def test_two_movers_and_two_calls(calls: tuple[Call, ...]) -> None:
     assert Search(calls, [mover, mover]).run() > 10_000
 

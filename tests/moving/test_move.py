@@ -18,7 +18,6 @@ from crudjt._core.moves import mark_of
 from crudjt._core.stages import Staged
 from crudjt.testing import FakeClock
 from tests.support.stores import read
-from tests.support.valkey_servers import ENGINES
 from tests.support.valkey_stores import SINGLE, ServerPool, namespace
 
 pytestmark = pytest.mark.slow  # they start a server
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.slow  # they start a server
 Open = Callable[..., MovingStore]
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=["valkey", pytest.param("redis", marks=pytest.mark.matrix)])
 def url(request: pytest.FixtureRequest, servers: ServerPool, path: Path) -> str:
     return servers.single(request.param).url(namespace(path))
 

@@ -67,6 +67,7 @@ def test_a_burst_from_node_loses_no_call(node_client: Path, tmp_path: Path, secr
         assert statuses_of_a_burst(node_client, address) == {"OK": CALLS}
 
 
+@pytest.mark.matrix
 def test_a_burst_from_node_loses_no_call_with_the_oldest_grpcio(node_client: Path, old_server: ServeCommand) -> None:
     [address] = old_server.wait_until_it_serves()
     assert statuses_of_a_burst(node_client, address) == {"OK": CALLS}
