@@ -17,6 +17,7 @@ FRAMEWORKS = {"django", "flask", "starlette", "fastapi", "litestar"}
         ("crudjt.contrib.flask", {"flask"}),
         ("crudjt.contrib.starlette", {"starlette"}),
         ("crudjt.contrib.fastapi", {"fastapi", "starlette"}),  # it is built on it
+        ("crudjt.contrib.fastapi_tokens", {"fastapi", "starlette"}),
         ("crudjt.contrib.litestar", {"litestar"}),
     ],
 )

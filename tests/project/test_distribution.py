@@ -34,6 +34,7 @@ WITHOUT_EXTRAS = {
     "import crudjt.admin": "admin",
     "import crudjt.contrib.django": "django",
     "import crudjt.contrib.fastapi": "fastapi",
+    "import crudjt.contrib.fastapi_tokens": "fastapi",
     "import crudjt.contrib.flask": "flask",
     "import crudjt.contrib.litestar": "litestar",
     "import crudjt.contrib.opentelemetry": "otel",

@@ -1,0 +1,86 @@
+"""API tokens for FastAPI: a dependency with scopes, which OpenAPI shows.
+
+```python
+from typing import Annotated
+
+from fastapi import FastAPI, Security
+
+import crudjt.aio
+from crudjt.contrib.api_tokens import ApiToken, AsyncApiTokens
+from crudjt.contrib.fastapi_tokens import ApiTokenBearer
+
+app = FastAPI()
+tokens = AsyncApiTokens(crudjt.aio.open("sessions"), prefix="myapp")  # the key is in CRUDJT_SECRET_KEY
+bearer = ApiTokenBearer(tokens)
+
+
+@app.get("/mail")
+async def mail(token: Annotated[ApiToken, Security(bearer, scopes=["mail:read"])]) -> str:
+    return f"mail of {token.subject}"
+```
+
+Clients send ``Authorization: Bearer TOKEN``. What they are answered without a good token is that of RFC 6750.
+"""
+
+from crudjt._core.extras import require_extra
+
+require_extra("fastapi")
+
+from fastapi import HTTPException, Request
+from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+
+from crudjt.contrib._access import BEARER, AccessRefused, presented, require_scopes, unknown_token
+from crudjt.contrib.api_tokens import ApiToken, AsyncApiTokens
+
+__all__ = ["ApiTokenBearer"]
+
+
+class ApiTokenBearer(SecurityBase):
+    """A dependency that returns the API token of a request: ``Security(bearer, scopes=[…])`` or ``Depends(bearer)``.
+
+    A request without a token gets 401, one with a token that is unknown, expired or ended too, with
+    ``error="invalid_token"``; one whose token has not all of the scopes 403 and ``insufficient_scope``; and one whose
+    header is malformed 400 and ``invalid_request``. Each answer has the header ``WWW-Authenticate``.
+    """
+
+    def __init__(
+        self,
+        tokens: AsyncApiTokens,
+        *,
+        scheme_name: str = "api token",
+        description: str = "An API token, as it was shown when it was made.",
+    ) -> None:
+        """Take the API tokens, and what OpenAPI says of the scheme.
+
+        Args:
+            tokens: reads the tokens.
+            scheme_name: the name of the scheme in OpenAPI.
+            description: what OpenAPI says of it.
+
+        """
+        self._tokens = tokens
+        self.scheme_name = scheme_name
+        self.model = HTTPBearerModel(bearerFormat="opaque", description=description)
+
+    async def __call__(self, request: Request, security_scopes: SecurityScopes) -> ApiToken:
+        """Return the API token of a request.
+
+        Raises:
+            HTTPException: it has none with the scopes.
+
+        """
+        try:
+            return await self._token(request, security_scopes)
+        except AccessRefused as refused:
+            headers = {"WWW-Authenticate": refused.challenge({BEARER: ""})}
+            raise HTTPException(refused.status, refused.description, headers) from None
+
+    async def _token(self, request: Request, security_scopes: SecurityScopes) -> ApiToken:
+        scheme, text = presented(request.headers.getlist("authorization"), [BEARER])
+        token = await self._tokens.read(text)
+        if token is None:
+            raise unknown_token(scheme)
+        require_scopes(token.scopes, security_scopes.scopes, scheme)
+        return token
