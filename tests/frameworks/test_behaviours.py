@@ -6,18 +6,11 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt.contrib.django import _store
+from crudjt.contrib.django import _store, use_store
 from crudjt.testing import FakeClock
 from tests.support.session_sites import SITES, FlaskSite, Site, StarletteSite
 
 UNKNOWN = "A" * 22
-
-
-@pytest.fixture(params=sorted(SITES))
-def site(request: pytest.FixtureRequest, store: crudjt.Store, monkeypatch: pytest.MonkeyPatch) -> Site:
-    if request.param == "django":
-        monkeypatch.setattr(_store, "_open", [store])
-    return SITES[request.param](store)
 
 
 def put(**data: Any) -> Any:
@@ -89,20 +82,20 @@ def test_a_login_ends_the_oldest_sessions_of_a_user_who_has_too_many(
     name: str, store: crudjt.Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name == "django":
-        monkeypatch.setattr(_store, "_open", [store])
         monkeypatch.setitem(_store._max_sessions, "CRUDJT_MAX_SESSIONS", 2)
         site = SITES[name](store)
     else:
         site = SITES[name](store, max_sessions=2)
-    first = logged_in(site)
-    clock.advance(1)
-    site.request(put(cart=1))  # no login: it ends nothing
-    tokens = [first]
-    for _ in range(2):
-        site.cookie = None
-        tokens.append(logged_in(site))
+    with use_store(store):
+        first = logged_in(site)
         clock.advance(1)
-        site.request(put(cart=1))
+        site.request(put(cart=1))  # no login: it ends nothing
+        tokens = [first]
+        for _ in range(2):
+            site.cookie = None
+            tokens.append(logged_in(site))
+            clock.advance(1)
+            site.request(put(cart=1))
     assert [alive(site, token) for token in tokens] == [False, True, True]
     assert subjects(site) == ["ada", "ada"]
 

@@ -366,11 +366,6 @@ def test_reserved_keys_are_split_off_and_stored_last() -> None:
     assert split({"a": 1}) == ({"a": 1}, {})
 
 
-def test_an_application_that_sets_a_reserved_key_is_refused() -> None:
-    with pytest.raises(crudjt.InvalidParameter, match="reserved"):
-        join({LIFETIME: 60}, {})
-
-
 def test_a_merge_stores_reserved_keys_last_so_that_equal_data_has_equal_bytes() -> None:
     merged = merge(packed({"a": 1}), {"a": 1, "b": 2}, {"a": 1, LIFETIME: 60})
     assert list(merged) == ["a", "b", LIFETIME]

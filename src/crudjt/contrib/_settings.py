@@ -9,10 +9,8 @@ from typing import Any
 import crudjt
 from crudjt import opening
 from crudjt._registry import backend_of
-from crudjt.contrib._sessions.core import Held
 
 PREFIX = "CRUDJT_"
-_SOON = 0.001  # seconds: a limit has to be above 0
 
 OPEN = {f"{PREFIX}{name.upper()}": name for name in inspect.signature(crudjt.open).parameters if name != "clock"}
 """The settings that go to `crudjt.open`, and its parameters."""
@@ -120,13 +118,3 @@ def max_sessions(setting: Callable[[str], Any]) -> int | None:
             MAX_SESSIONS, f"{MAX_SESSIONS} must be a whole number, at least 1, or None, not {value!r}"
         )
     return value
-
-
-def remaining(absolute: float | None, held: Held | None) -> float | None:
-    """Return the seconds that a session may still live; it is ``None`` where one begins."""
-    return None if absolute is None else max(absolute - (held.age if held is not None else 0.0), _SOON)
-
-
-def shortest(*durations: float | None) -> float | None:
-    """Return the shortest of the durations that are given."""
-    return min((each for each in durations if each is not None), default=None)

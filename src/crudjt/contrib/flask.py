@@ -10,6 +10,7 @@ require_extra("flask")
 import re
 import weakref
 from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -23,7 +24,9 @@ from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.core import Done, Held, Left, LifetimeOf, Phase, found, save
+from crudjt.contrib._sessions.lifetime import remaining, shortest
 from crudjt.contrib._sessions.markup import tagged, untagged
+from crudjt.contrib._sessions.reserved import LIFETIME
 from crudjt.contrib._settings import (
     ABSOLUTE_TIMEOUT,
     IDLE_TIMEOUT,
@@ -31,8 +34,6 @@ from crudjt.contrib._settings import (
     PREFIX,
     max_sessions,
     open_configured,
-    remaining,
-    shortest,
     timeout,
     unknown,
 )
@@ -148,6 +149,14 @@ class Sessions(SessionInterface):
         """Keep the cookie from other sites' requests, unless the configuration says otherwise."""
         return super().get_cookie_samesite(app) or "Lax"
 
+    def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:
+        """Return when the cookie ends: with the chosen lifetime, or as Flask; ``None`` for with the browser."""
+        chosen = session.hidden(LIFETIME) if isinstance(session, StoredSession) else None
+        if chosen is None:
+            return super().get_expiration_time(app, session)
+        left = remaining(chosen or None, cast(StoredSession, session).held)
+        return None if left is None else datetime.now(timezone.utc) + timedelta(seconds=left)
+
     def open_session(self, app: Flask, request: Request) -> StoredSession:
         """Return the session of the cookie, an empty one if it names none that is alive."""
         token = request.cookies.get(self.get_cookie_name(app))
@@ -238,7 +247,9 @@ def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
         return Done("keep", held)
     touches = session.modified and phase is Phase.BEFORE_HEADERS
     allowed = max_sessions(_settings(app).get)
-    left = session.left(lambda data, of: _lifetime(app, data, of), phase, touches=touches, max_sessions=allowed)
+    left = session.left(
+        lambda data, of: _lifetime(app, session, data, of), phase, touches=touches, max_sessions=allowed
+    )
     done = sync.run(_store_of(app), save(held, left), app.extensions[_LIMIT])
     session.take(done)
     return done
@@ -257,10 +268,15 @@ def _settings(app: Flask) -> dict[str, Any]:
     return app.config
 
 
-def _lifetime(app: Flask, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
-    """Return how long a session lives: as Flask's own, which slide only if they are permanent."""
+def _lifetime(app: Flask, session: StoredSession, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
+    """Return how long a session lives: as chosen, or as Flask's own, which slide only if they are permanent."""
+    if session.keeps_end(data, held):
+        return Lifetime()
+    chosen = data.get(LIFETIME)
     lifetime = app.permanent_session_lifetime.total_seconds()
     idle, absolute = timeout(_settings(app).get, IDLE_TIMEOUT), timeout(_settings(app).get, ABSOLUTE_TIMEOUT)
-    if data.get("_permanent") and app.config["SESSION_REFRESH_EACH_REQUEST"]:
+    if chosen:
+        return Lifetime(shortest(remaining(chosen, held), remaining(absolute, held)), idle)
+    if chosen is None and data.get("_permanent") and app.config["SESSION_REFRESH_EACH_REQUEST"]:
         return Lifetime(remaining(absolute, held), shortest(idle, lifetime))
     return Lifetime(shortest(lifetime, remaining(absolute, held)), idle)

@@ -14,6 +14,8 @@ from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.cookie import Cookie, SameSite, check_seconds
 from crudjt.contrib._sessions.core import Done, Held, Phase, Steps, found, save
 from crudjt.contrib._sessions.current import enter, leave
+from crudjt.contrib._sessions.lifetime import remaining
+from crudjt.contrib._sessions.reserved import LIFETIME
 from crudjt.errors import VersionConflict
 
 logger = logging.getLogger("crudjt.contrib")
@@ -85,7 +87,7 @@ class Sessions:
             )
         self._subject_key = subject_key or None
         self._max_sessions = max_sessions
-        self._new = Lifetime(cookie.max_age, idle_timeout)
+        self._idle_timeout = idle_timeout
         self._kept = Lifetime()
         self._warned = not cookie.https_only
 
@@ -108,12 +110,18 @@ class Sessions:
 
         Most requests leave nothing to store: call `session.seal_if_stored` first.
         """
-        left = session.left(self._lifetime, phase, max_sessions=self._max_sessions)
+        relimits = session.relimits
+        left = session.left(self._chosen if relimits else self._lifetime, phase, max_sessions=self._max_sessions)
         done = await run(self.store, save(session.held, left))
         session.take(done)
-        if done.cookie == "keep":
+        held = done.held
+        if done.cookie == "forget" or held is None:
+            return self.cookie.forget() if done.cookie == "forget" else None
+        if done.cookie == "keep" and (not relimits or done.lost or phase is not Phase.BEFORE_HEADERS):
             return None
-        return self.cookie.set(done.held.token) if done.cookie == "set" and done.held else self.cookie.forget()
+        chosen = session.hidden(LIFETIME)
+        lifetime = self.cookie.max_age if chosen is None else chosen or None
+        return self.cookie.set(held.token, lifetime if held.read is None else remaining(lifetime, held))
 
     async def end(self, session: BrowserSession, error: BaseException) -> None:
         """Carry out the logout of a request that failed, if there was one, even if the request is cancelled.
@@ -135,8 +143,13 @@ class Sessions:
                 "In tests use base_url='https://…'; behind a proxy pass on X-Forwarded-Proto"
             )
 
-    def _lifetime(self, _data: Mapping[Any, Any], held: Held | None) -> Lifetime:
-        return self._new if held is None else self._kept
+    def _lifetime(self, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
+        return self._kept if held is not None else self._chosen(data, held)
+
+    def _chosen(self, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
+        """Return the limits of a session that begins, or whose lifetime was set by this request."""
+        ttl = data.get(LIFETIME) or self.cookie.max_age
+        return Lifetime(ttl, self._idle_timeout) if held is None else Lifetime(remaining(ttl, held))
 
 
 class SessionMiddleware:

@@ -1,17 +1,16 @@
 """The session of a browser as an application sees it: a dict that notes logins, logouts and rotations."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from crudjt._core.session import Session
 from crudjt.contrib._sessions.calls import Data
 from crudjt.contrib._sessions.core import Done, Held, Left, LifetimeOf, Phase
+from crudjt.contrib._sessions.lifetime import Lasting
 from crudjt.contrib._sessions.merge import adopt, merge, packed, packed_data
-from crudjt.contrib._sessions.reserved import join, split
+from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
 
 _MISSING: Any = object()
-_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 def subject_of(value: Any) -> str | None:
@@ -19,7 +18,7 @@ def subject_of(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
-class BrowserSession(dict[str, Any]):
+class BrowserSession(dict[str, Any], Lasting):
     """The session of a browser: a dict that is stored if it was changed, also deep inside its values.
 
     Attributes:
@@ -36,7 +35,6 @@ class BrowserSession(dict[str, Any]):
     _rotates = False
     _ends = False
     _begun = False
-    _hidden = _NOTHING  # the values of reserved keys; replaced as a whole
 
     def __init__(
         self, data: dict[str, Any] | None = None, held: Held | None = None, subject_key: str | None = None
@@ -99,7 +97,7 @@ class BrowserSession(dict[str, Any]):
     def clear(self) -> None:
         """End the session: log out. What is set afterwards begins another session."""
         super().clear()
-        self._hidden = _NOTHING
+        self._hidden = {}
         self._subject = None
         self._login = self._rotates = False
         self._ends = self.accessed = self.modified = self._dirty = True
@@ -127,6 +125,8 @@ class BrowserSession(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Set a key; that of the user is a login."""
+        if key in KEYS:
+            refuse(key)
         if key == self._subject_key:
             self._assign(subject_of(value))
         self.accessed = self.modified = self._dirty = True
@@ -244,18 +244,18 @@ class BrowserSession(dict[str, Any]):
         """Take over what was stored."""
         self._held = done.held
         self._dirty = False
-        self._login = self._rotates = self._ends = False
+        self._login = self._rotates = self._ends = self._relimits = False
         if done.merged is not None:
             self._adopt(done.merged)
 
-    def hidden(self, key: str) -> Any:
-        """Return the value of a reserved key, ``None`` if it has none."""
-        return self._hidden.get(key)
+    @property
+    def relimits(self) -> bool:
+        """Whether the request has chosen a lifetime that is not stored yet."""
+        return self._relimits
 
     def hide(self, key: str, value: Any) -> None:
         """Keep a value under a reserved key until the session ends; ``None`` removes it."""
-        others = {each: kept for each, kept in self._hidden.items() if each != key}
-        self._hidden = others if value is None else {**others, key: value}
+        super().hide(key, value)
         self.accessed = self.modified = self._dirty = True
 
     def _joined(self) -> Data:

@@ -1,5 +1,6 @@
 """The cookie of a session: its settings, checked once, and the headers that set and remove it."""
 
+import math
 import re
 from typing import Literal, get_args
 
@@ -39,9 +40,8 @@ class Cookie:
         self.https_only = https_only
         self._alone = f"{name}=".encode("latin-1")
         self.max_age = max_age
-        self._max_age = "" if max_age is None else f"; Max-Age={int(max_age)}"
         never = max_age is not None and max_age <= 0
-        self._forget = f"null{self._max_age if never else ''}; {_PAST}"
+        self._forget = f"null{never}; {_PAST}"
         self._attributes = "".join(
             [
                 f"; path={path}; httponly; samesite={same_site}",
@@ -66,9 +66,10 @@ class Cookie:
                         found = value.strip().strip('"')
         return found
 
-    def set(self, token: str) -> str:
-        """Return the header that gives a browser a token."""
-        return f"{self.name}={token}{self._max_age}{self._attributes}"
+    def set(self, token: str, lifetime: float | None) -> str:
+        """Return the header that gives a browser a token, for seconds or until the browser closes."""
+        max_age = "" if lifetime is None else f"; Max-Age={math.ceil(lifetime)}"
+        return f"{self.name}={token}{max_age}{self._attributes}"
 
     def forget(self) -> str:
         """Return the header that removes the cookie."""

@@ -26,16 +26,13 @@ def split(data: Data) -> tuple[Data, Data]:
 
 
 def join(visible: Data, hidden: Mapping[Any, Any]) -> Data:
-    """Return the data to store.
-
-    Raises:
-        InvalidParameter: the application has set a reserved key.
-
-    """
-    if not dict[Any, Any].keys(visible).isdisjoint(KEYS):
-        named = ", ".join(sorted(KEYS))
-        raise crudjt.InvalidParameter("data", f"the session must not have the keys {named}: they are reserved")
+    """Return the data to store."""
     return {**dict[Any, Any].copy(visible), **hidden} if hidden else visible
+
+
+def refuse(key: object) -> None:
+    """Raise `InvalidParameter`: the application sets a key that is reserved."""
+    raise crudjt.InvalidParameter("key", f"the key {key!r} of a session is reserved: choose another")
 
 
 def is_bare(data: Mapping[Any, Any]) -> bool:

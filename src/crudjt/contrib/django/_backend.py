@@ -1,6 +1,5 @@
 """`SessionStore`: what Django's session framework requires of a session engine."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -8,38 +7,32 @@ from django.contrib.sessions.backends.base import UpdateError
 
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import subject_of
-from crudjt.contrib._sessions.calls import Data, Lifetime
-from crudjt.contrib._sessions.core import Done, Held, Left, Phase, Steps, found, save
+from crudjt.contrib._sessions.core import Done, Left, Phase, Steps, found, save
 from crudjt.contrib._sessions.merge import adopt, packed
-from crudjt.contrib._sessions.reserved import join, split
-from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, MAX_DATA_BYTES, remaining, shortest
-from crudjt.contrib.django._async_backend import MISSING, AsyncSessionBase
+from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
+from crudjt.contrib._settings import MAX_DATA_BYTES
+from crudjt.contrib.django._async_backend import MISSING
+from crudjt.contrib.django._expiry import LastingSession
 from crudjt.contrib.django._middleware import BEGINS, ENDS, LOGINS, called_by, note_current
-from crudjt.contrib.django._store import get_store, max_sessions_of_user, timeout_of
+from crudjt.contrib.django._store import get_store, max_sessions_of_user
 
 _LOGIN_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
 
 
-class SessionStore(AsyncSessionBase):
+class SessionStore(LastingSession):
     """A session of Django in the store. Its key is the token: only the store mints one, and an unknown one is dropped.
 
     The id of the user who is logged in is the session's subject. To set it is to log in: the session gets a new key at
     once, also when the same user logs in again. To remove it is to log out: the session ends at once.
     """
 
-    _session: dict[str, Any]  # a property of SessionBase, loads once; the stubs of Django leave it out
     _session_cache: dict[str, Any]
-    _held: Held | None = None
-    _hidden: Data  # the values of reserved keys
     _begun = False
-    _expired = False
     _before_login: dict[str, Any] | None = None  # the keys of the login that is being set, as they were
-    _modified = False
 
     def __init__(self, session_key: str | None = None) -> None:
         """Take the key of a cookie."""
         super().__init__(session_key)
-        self._hidden = {}
         if called_by(BEGINS):
             note_current(self)
 
@@ -77,6 +70,8 @@ class SessionStore(AsyncSessionBase):
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Set a value; that of the user's id is a login."""
+        if key in KEYS:
+            refuse(key)
         self._set(key, value, more_follows=key == SESSION_KEY and called_by(LOGINS))
 
     def __delitem__(self, key: str) -> None:
@@ -198,20 +193,6 @@ class SessionStore(AsyncSessionBase):
         """Remove expired sessions from the store. It does so by itself once a day; they are never served."""
         get_store().sweep()
 
-    # Reserved keys
-
-    def hidden(self, key: str) -> Any:
-        """Return the value of a reserved key, ``None`` if it has none."""
-        self.keys()  # loads it
-        return self._hidden.get(key)
-
-    def hide(self, key: str, value: Any) -> None:
-        """Keep a value under a reserved key until the session ends; ``None`` removes it."""
-        self.keys()  # loads it
-        others = {each: kept for each, kept in self._hidden.items() if each != key}
-        self._hidden = others if value is None else {**others, key: value}
-        self._modified = True
-
     # The rules
 
     def _set(self, key: str, value: Any, *, more_follows: bool) -> None:
@@ -274,6 +255,7 @@ class SessionStore(AsyncSessionBase):
     def _run(self, steps: Steps) -> Done:
         done = sync.run(get_store(), steps, MAX_DATA_BYTES)
         held = self._held = done.held
+        self._relimits = False
         if held is not None:
             self._session_key = held.token
         if done.merged is not None:
@@ -282,15 +264,6 @@ class SessionStore(AsyncSessionBase):
         if self._expired:
             self.delete()
         return done
-
-    def _lifetime(self, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
-        """Return Django's limits and ours; an expiry that has passed ends the session once it is saved."""
-        expiry = data.get("_session_expiry")
-        # What Django's `get_expiry_age` returns without an expiry, for which it looks at the clock all the same.
-        lifetime = self.get_expiry_age(expiry=expiry) if expiry else self.get_session_cookie_age()
-        self._expired = lifetime <= 0
-        ttl = shortest(max(lifetime, 1), remaining(timeout_of(ABSOLUTE_TIMEOUT), held))
-        return Lifetime(ttl, timeout_of(IDLE_TIMEOUT))
 
     def _require_headers(self) -> None:
         if self._begun:
