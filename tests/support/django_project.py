@@ -4,11 +4,11 @@ from typing import Any
 
 import django
 from django.conf import settings
-from django.contrib import auth
+from django.contrib import admin, auth
 from django.contrib.auth import authenticate, login, logout
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.urls import path
+from django.urls import URLPattern, URLResolver, path
 
 from crudjt.contrib.django import revoke_user
 
@@ -77,7 +77,7 @@ def do_job(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     return HttpResponse(status=job.status)
 
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("job", do_job),
     path("elsewhere", log_out_elsewhere),
     path("show", show),
@@ -96,13 +96,35 @@ settings.configure(
     USE_TZ=True,
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
     DEFAULT_AUTO_FIELD="django.db.models.AutoField",
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "crudjt.contrib.django"],
+    INSTALLED_APPS=[
+        "django.contrib.admin",
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "django.contrib.messages",
+        "crudjt.contrib.django",
+    ],
     MIDDLEWARE=[
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
     ],
+    TEMPLATES=[
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "APP_DIRS": True,
+            "OPTIONS": {
+                "context_processors": [
+                    "django.template.context_processors.request",
+                    "django.contrib.auth.context_processors.auth",
+                    "django.contrib.messages.context_processors.messages",
+                ]
+            },
+        }
+    ],
+    STATIC_URL="static/",
     PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
     SESSION_ENGINE="crudjt.contrib.django",
 )
 django.setup()
+urlpatterns.append(path("admin/", admin.site.urls))  # its models are there from now on
 call_command("migrate", verbosity=0)

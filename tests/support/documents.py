@@ -135,7 +135,7 @@ def run_settings(block: str) -> None:
         request.session["visits"] = request.session.get("visits", 0) + 1
         return HttpResponse(str(request.session["visits"]))
 
-    others = ["django.contrib.contenttypes", "django.contrib.auth"]
+    others = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.admin"]
     names: dict[str, Any] = {"os": os, "INSTALLED_APPS": others}
     exec(compile(block, SETTINGS, "exec"), names)
     names["INSTALLED_APPS"] = [
