@@ -1,5 +1,6 @@
 """`Session`: the session of a token, as it was when read."""
 
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -133,6 +134,21 @@ def has_data(session: Session) -> bool:
 def stored_data(session: Session) -> bytes | None:
     """Return the data of a session as it is stored, ``None`` where the backend does not keep it."""
     return session._envelope.stored  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module
+
+
+def read_at_ns(session: Session) -> int:
+    """Return when a session was read, in nanoseconds since 1970 UTC.
+
+    By the clock of its store; by that of this host for a session that never expires.
+    """
+    return session._now_ns if session._envelope.header.expires else time.time_ns()  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module
+
+
+def seconds_of_lifetime(session: Session) -> float | None:
+    """Return the seconds from the read to the end that no use of a session puts off, ``None`` if it is not known."""
+    header = session._envelope.header  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module
+    end = header.hard_expiry or (0 if header.idle else header.expires)
+    return (end * NS_PER_MS - session._now_ns) / 1e9 if end else None  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module
 
 
 def with_data(session: Session[Any], data: NewData) -> Session[NewData]:

@@ -30,14 +30,16 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 import crudjt
-from crudjt import AsyncStore, AsyncTypedStore
-from crudjt._core.models import Migrate
+from crudjt import AsyncStore
+from crudjt._core.models import Migrate, Model
 from crudjt._core.session import Data
 from crudjt.aio import wrap
+from crudjt.contrib._device_bound.binding import is_bound
 from crudjt.contrib._purposes import is_login
 from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.current import end_session, enter, revoke_user, session_in, sessions_of, still_alive
+from crudjt.contrib._sessions.reserved import listed
 
 __all__ = [
     "BearerToken",
@@ -81,7 +83,7 @@ def use_store(
     """
     used = wrap(store)
     app.state.crudjt = used
-    app.state.crudjt_reading = used if model is None else used.typed(model, migrate=migrate)
+    app.state.crudjt_model = None if model is None else Model(model, migrate)
     return used
 
 
@@ -122,11 +124,14 @@ async def current_session(
 ) -> crudjt.Session[Any] | None:
     """Return the session of a request, as a dependency; ``None`` if it came with no token of a live one.
 
-    A token with a limited number of reads or a purpose is a link, an API token or the like, and no session.
+    A token with a limited number of reads or a purpose is a link, an API token or the like, and no session. That of a
+    browser's session that is bound to its device is of no use here, where the browser's proof is missing.
     """
-    reading: AsyncStore | AsyncTypedStore[Any] = request.app.state.crudjt_reading
-    session = None if token is None else await reading.read(token)
-    live = None if session is None or not is_login(session) else session
+    session: crudjt.Session[Any] | None = None if token is None else await store.read(token)
+    live = None if session is None or not is_login(session) or is_bound(session) else listed(session)
+    model: Model[Any] | None = request.app.state.crudjt_model
+    if live is not None and model is not None:
+        live = model.session(live)
     if token is not None:
         enter(store, bearer=token if live is not None else None)
     return live

@@ -85,10 +85,16 @@ class StoredSession(BrowserSession, SessionMixin):
         return self.id
 
     def left(
-        self, lifetime: LifetimeOf, phase: Phase, *, touches: bool = False, max_sessions: int | None = None
+        self,
+        lifetime: LifetimeOf,
+        phase: Phase,
+        *,
+        touches: bool = False,
+        max_sessions: int | None = None,
+        binds: bool = False,
     ) -> Left:
         """Return what the request leaves, as it is stored."""
-        left = super().left(lifetime, phase, touches=touches, max_sessions=max_sessions)
+        left = super().left(lifetime, phase, touches=touches, max_sessions=max_sessions, binds=binds)
         return replace(left, data=tagged(left.data))
 
     def take(self, done: Done) -> None:

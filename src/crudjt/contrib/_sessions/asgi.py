@@ -9,14 +9,17 @@ from crudjt import AsyncStore
 from crudjt._core.event_loops import finish
 from crudjt._core.validation import session_limit
 from crudjt.aio import wrap
+from crudjt.contrib._device_bound.asgi import DeviceGate
+from crudjt.contrib._device_bound.decisions import Verdict
+from crudjt.contrib._device_bound.settings import PATH
+from crudjt.contrib._sessions.asynchronous import run
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.cookie import Cookie, SameSite, check_seconds
-from crudjt.contrib._sessions.core import Done, Held, Phase, Steps, found, save
+from crudjt.contrib._sessions.core import Held, Phase, found, save
 from crudjt.contrib._sessions.current import enter, leave
 from crudjt.contrib._sessions.lifetime import remaining
 from crudjt.contrib._sessions.reserved import LIFETIME
-from crudjt.errors import VersionConflict
 
 logger = logging.getLogger("crudjt.contrib")
 
@@ -34,24 +37,6 @@ WITH_HEADERS = frozenset({"http.response.start", "websocket.accept", "websocket.
 """The messages that may set a cookie."""
 
 
-async def run(store: AsyncStore, steps: Steps) -> Done:
-    """Carry out the calls that the core yields."""
-    try:
-        call = next(steps)
-        while True:
-            try:
-                answer = await call.on(store)
-            except VersionConflict as conflict:
-                answer = conflict
-            except Exception as error:  # noqa: BLE001 - the core decides what follows, and raises it again
-                call = steps.throw(error)
-                continue
-            call = steps.send(answer)
-    except StopIteration as end:
-        done: Done = end.value
-        return done
-
-
 class Sessions:
     """The sessions of an application: a store, a cookie and limits."""
 
@@ -63,6 +48,8 @@ class Sessions:
         idle_timeout: float | None,
         subject_key: str | None,
         max_sessions: int | None,
+        device_bound: bool = False,
+        device_bound_path: str = PATH,
     ) -> None:
         """Take the parameters of `SessionMiddleware`, which explains them.
 
@@ -80,6 +67,7 @@ class Sessions:
             session_limit(max_sessions, "end_oldest", "")
         self.store: AsyncStore = wrap(store)
         self.cookie = cookie
+        self.device = DeviceGate(cookie.device_bound(device_bound, device_bound_path), cookie)
         if subject_key == "":
             logger.warning(
                 "no subject_key is given: a session gets a new token at login only if the application assigns "
@@ -111,7 +99,12 @@ class Sessions:
         Most requests leave nothing to store: call `session.seal_if_stored` first.
         """
         relimits = session.relimits
-        left = session.left(self._chosen if relimits else self._lifetime, phase, max_sessions=self._max_sessions)
+        left = session.left(
+            self._chosen if relimits else self._lifetime,
+            phase,
+            max_sessions=self._max_sessions,
+            binds=self.device.offers,
+        )
         done = await run(self.store, save(session.held, left))
         session.take(done)
         held = done.held
@@ -170,6 +163,8 @@ class SessionMiddleware:
         idle_timeout: float | None = None,
         subject_key: str | None = "",
         max_sessions: int | None = None,
+        device_bound: bool = False,
+        device_bound_path: str = PATH,
     ) -> None:
         """Wrap an application.
 
@@ -189,6 +184,8 @@ class SessionMiddleware:
                 out. ``None``: the application assigns ``session.subject`` at login. If it is not given, that holds too,
                 and the log says so at the start.
             max_sessions: how many sessions a user may have; a login ends the oldest beyond it. ``None``: any number.
+            device_bound: whether a login offers the browser to bind its session to the device. Experimental.
+            device_bound_path: what the two paths begin with at which browsers prove that they are on the device.
 
         Raises:
             InvalidParameter: a parameter cannot be used.
@@ -205,20 +202,37 @@ class SessionMiddleware:
             partitioned=partitioned,
         )
         self._sessions = Sessions(
-            store, cookie, idle_timeout=idle_timeout, subject_key=subject_key, max_sessions=max_sessions
+            store,
+            cookie,
+            idle_timeout=idle_timeout,
+            subject_key=subject_key,
+            max_sessions=max_sessions,
+            device_bound=device_bound,
+            device_bound_path=device_bound_path,
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - one call is quicker
         """Serve a request."""
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
         sessions = self._sessions
+        device = sessions.device
+        if device.offers and device.answers(scope):
+            await device.answer(sessions.store, scope, send)
+            return
         token = sessions.cookie.value(scope["headers"])
         if token:  # as `load` does, with one coroutine less
             session = sessions.opened(token, await sessions.store.read(token), BrowserSession)
         else:
             session = sessions.empty(BrowserSession)
+        held = session.held
+        if held is not None and held.device is not None:
+            verdict = await device.verdict(sessions.store, scope, receive, send, held)
+            if verdict is None:
+                return
+            if verdict is Verdict.EMPTY:
+                session, held = sessions.empty(BrowserSession), None
         scope["session"] = session
         failed = False
 
@@ -231,6 +245,7 @@ class SessionMiddleware:
                 if cookie or session.accessed:
                     add_headers(message, cookie)
                 if cookie:
+                    message["headers"] += await device.headers(sessions.store, scope, held, session.held)
                     sessions.warn_if_insecure(scope.get("scheme"))
             await send(message)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crudjt._core.session import Session
+from crudjt.contrib._device_bound.binding import binding_of
 from crudjt.contrib._sessions.calls import Data
 from crudjt.contrib._sessions.core import Done, Held, Left, LifetimeOf, Phase
 from crudjt.contrib._sessions.lifetime import Lasting
@@ -83,6 +84,12 @@ class BrowserSession(dict[str, Any], Lasting):
         """The token; ``None`` until a session is stored, and from a login until the response begins."""
         held = self._current()
         return None if held is None else held.token
+
+    @property
+    def device_bound(self) -> bool:
+        """Whether the session is of use only with the key of the browser's device; see `docs/device-bound.md`."""
+        binding = binding_of(self._hidden)
+        return binding is not None and binding.registered
 
     def rotate(self) -> None:
         """Give the session a new token when the response begins; the old one is dead. Call it when rights change.
@@ -209,10 +216,17 @@ class BrowserSession(dict[str, Any], Lasting):
         mine = self._joined()
         changed = not held.equals(packed(mine))
         self._adopt(merge(held.before, mine, theirs) if changed else theirs)
-        self._held = Held(held.token, read.id, read.subject, read.version, packed_data(read), read)
+        device = binding_of(read.data)
+        self._held = Held(held.token, read.id, read.subject, read.version, packed_data(read), read, device)
 
     def left(
-        self, lifetime: LifetimeOf, phase: Phase, *, touches: bool = False, max_sessions: int | None = None
+        self,
+        lifetime: LifetimeOf,
+        phase: Phase,
+        *,
+        touches: bool = False,
+        max_sessions: int | None = None,
+        binds: bool = False,
     ) -> Left:
         """Return what the request leaves, for `core.save`."""
         self._begun = True
@@ -227,6 +241,7 @@ class BrowserSession(dict[str, Any], Lasting):
             touches,
             sets=self._dirty,
             max_sessions=max_sessions,
+            binds=binds and self._subject is not None,
         )
 
     def seal(self) -> None:

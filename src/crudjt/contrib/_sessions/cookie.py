@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 import crudjt
 from crudjt._core.validation import MAX_SECONDS
+from crudjt.contrib._device_bound.settings import DeviceBound
 
 SameSite = Literal["lax", "strict", "none"]
 
@@ -40,6 +41,7 @@ class Cookie:
         self.https_only = https_only
         self._alone = f"{name}=".encode("latin-1")
         self.max_age = max_age
+        self._same_site, self._domain, self._path, self._partitioned = same_site, domain, path, partitioned
         never = max_age is not None and max_age <= 0
         self._forget = f"null{never}; {_PAST}"
         self._attributes = "".join(
@@ -50,6 +52,24 @@ class Cookie:
                 "; partitioned" if partitioned else "",
             ]
         )
+
+    def device_bound(self, offers: bool, path: str) -> DeviceBound:
+        """Return the settings of device bound sessions beside this cookie.
+
+        Raises:
+            InvalidParameter: they do not go together.
+
+        """
+        bound = DeviceBound(offers, path, cookie_name=self.name, same_site=self._same_site)
+        bound.require_usable(
+            lambda name: name,
+            secure=self.https_only,
+            domain=self._domain,
+            path=self._path,
+            partitioned=self._partitioned,
+            lifetime=self.max_age,
+        )
+        return bound
 
     def value(self, headers: list[tuple[bytes, bytes]]) -> str | None:
         """Return the value that a request sends; ``None`` if it does not send the cookie."""

@@ -16,6 +16,7 @@ import msgspec
 from crudjt._core.codec import unpack
 from crudjt._core.session import Session
 from crudjt._core.validation import KEEP, KeepType
+from crudjt.contrib._device_bound.binding import Binding, binding_of, offered, rebound
 from crudjt.contrib._purposes import is_login
 from crudjt.contrib._sessions.calls import Call, Create, Data, Delete, Lifetime, Peek, Rotate, Touch, Update
 from crudjt.contrib._sessions.merge import merge, own, packed, packed_data, storable
@@ -45,6 +46,7 @@ class Held(msgspec.Struct, frozen=True):
         version: the version that the request knows.
         before: its data, packed, before the request changed anything; by whatever program packed it.
         read: the session as it was read; ``None`` if it began during this request.
+        device: its binding to a device, ``None`` where it has none.
 
     """
 
@@ -54,6 +56,7 @@ class Held(msgspec.Struct, frozen=True):
     version: int
     before: bytes
     read: Session | None = None
+    device: Binding | None = None
 
     def __repr__(self) -> str:
         """Name the session without its token, subject and data."""
@@ -85,7 +88,8 @@ def found(token: str, session: Session | None) -> Held | None:
     if session is None or not is_login(session):
         logger.info("a cookie was presented that names no live session")
         return None
-    return Held(token, session.id, session.subject, session.version, packed_data(session), session)
+    device = binding_of(session.data)
+    return Held(token, session.id, session.subject, session.version, packed_data(session), session, device)
 
 
 LifetimeOf = Callable[[Mapping[Any, Any], Held | None], Lifetime]
@@ -107,6 +111,7 @@ class Left(msgspec.Struct, frozen=True):
         sets: keys were set or removed, so that other bytes mean other data.
         keeps_empty: a session without data and subject is stored all the same; otherwise it ends, or does not begin.
         max_sessions: how many sessions a user may have after a login, which ends the oldest; ``None`` for any number.
+        binds: if the session gets a new token, it is offered to the device of the browser.
 
     """
 
@@ -121,6 +126,7 @@ class Left(msgspec.Struct, frozen=True):
     sets: bool = False
     keeps_empty: bool = False
     max_sessions: int | None = None
+    binds: bool = False
 
     @property
     def room(self) -> int | None:
@@ -175,6 +181,7 @@ def save(held: Held | None, left: Left) -> Steps:
 
 def _begin(left: Left, data: Data, *, otherwise: Literal["keep", "forget"] = "keep") -> Steps:
     """Start a session with data that may be less than what the request left."""
+    data = offered(data, left.binds)
     merged = None if data is left.data else data
     lifetime = left.lifetime(data, None)
     if isinstance(lifetime.ttl, int | float) and lifetime.ttl <= 0:
@@ -184,7 +191,7 @@ def _begin(left: Left, data: Data, *, otherwise: Literal["keep", "forget"] = "ke
         return Done(otherwise, None, merged)
     stored, after = storable(data)
     token = yield Create(stored, left.subject, lifetime, left.room)
-    return Done("set", Held(token, None, left.subject, 1, after), merged)
+    return Done("set", Held(token, None, left.subject, 1, after, None, binding_of(data)), merged)
 
 
 def _end(held: Held) -> Steps:
@@ -200,7 +207,8 @@ def _replace(held: Held, left: Left) -> Steps:
     lifetime = left.lifetime(left.data, None)
     if isinstance(lifetime.ttl, int | float) and lifetime.ttl <= 0:
         return (yield from _end(held))
-    stored, after = storable(left.data)
+    data = offered(left.data, left.binds)
+    stored, after = storable(data)
     try:
         token = yield Rotate(held.token, stored, left.subject, lifetime, None, left.room)
     except CrudjtError:  # data that is refused, or a full disk: the logout holds all the same
@@ -208,7 +216,8 @@ def _replace(held: Held, left: Left) -> Steps:
         raise
     if token is None:
         return (yield from _begin(left, left.data))
-    return Done("set", Held(token, None, left.subject, held.version + 1, after))
+    now = Held(token, None, left.subject, held.version + 1, after, None, binding_of(data))
+    return Done("set", now, None if data is left.data else data)
 
 
 def _rotate(held: Held, left: Left) -> Steps:
@@ -218,7 +227,12 @@ def _rotate(held: Held, left: Left) -> Steps:
     set and nothing else; without a login nothing is written.
     """
     subject: str | KeepType | None = left.subject if left.login else KEEP
-    stored, after = storable(left.data)
+
+    def adapted(data: Data) -> Data:
+        return rebound(data, left.binds, same_user=left.subject == held.subject)
+
+    data = adapted(left.data)
+    stored, after = storable(data)
     changed = not held.equals(after, left.sets)
 
     def rotation(wanted: Data, stored: Data, version: int) -> Call:
@@ -226,10 +240,11 @@ def _rotate(held: Held, left: Left) -> Steps:
         data, expected = (stored, version) if changed else (None, None)
         return Rotate(held.token, data, subject, lifetime, expected, left.room if left.login else None)
 
-    token, wanted, after, version = yield from _merged(held, left, stored, after, rotation)
+    token, wanted, after, version = yield from _merged(held, left, (data, stored, after), rotation, adapted)
     if token is None:
         return (yield from _ended_elsewhere(held, left))
-    now = Held(token, None, left.subject, version + changed, after, None if left.login else held.read)
+    read = None if left.login else held.read
+    now = Held(token, None, left.subject, version + changed, after, read, binding_of(wanted))
     return Done("set", now, None if wanted is left.data else wanted)
 
 
@@ -245,24 +260,30 @@ def _update(held: Held, left: Left) -> Steps:
     def update(wanted: Data, stored: Data, version: int) -> Call:
         return Update(held.token, stored, left.lifetime(wanted, held), version)
 
-    alive, wanted, after, version = yield from _merged(held, left, stored, after, update)
+    alive, wanted, after, version = yield from _merged(held, left, (left.data, stored, after), update)
     if not alive:
         return (yield from _ended_elsewhere(held, left))
     if is_bare(wanted) and left.subject is None and not left.keeps_empty:
         return (yield from _end(held))
-    now = Held(held.token, held.id, held.subject, version + 1, after, held.read)
+    now = Held(held.token, held.id, held.subject, version + 1, after, held.read, binding_of(wanted))
     return Done("keep", now, None if wanted is left.data else wanted)
 
 
 def _merged(
-    held: Held, left: Left, stored: Data, after: bytes, change: Callable[[Data, Data, int], Call]
+    held: Held,
+    left: Left,
+    first: tuple[Data, Data, bytes],
+    change: Callable[[Data, Data, int], Call],
+    adapted: Callable[[Data], Data] = lambda data: data,
 ) -> Generator[Call, Any, tuple[Any, Data, bytes, int]]:
     """Yield a change, with the keys of other requests merged in, until none of them has come between.
 
-    `change` takes data, the same as the store takes it, and the version that it replaces. Returns the answer of the
-    store, ``None`` if the session has ended; the data, also packed; and the version that it replaced.
+    `first` is the data, the same as the store takes it, and packed; `change` takes the first two and the version that
+    it replaces; `adapted` returns merged data as it is to be stored. Returns the answer of the store, ``None`` if the
+    session has ended; the data, also packed; and the version that it replaced.
     """
-    wanted, version = left.data, held.version
+    wanted, stored, after = first
+    version = held.version
     conflicts = 0
     while True:
         answer = yield change(wanted, stored, version)
@@ -274,7 +295,7 @@ def _merged(
         conflicts += 1
         if conflicts == _MAX_CONFLICTS:
             raise answer
-        version, wanted = theirs.version, merge(held.before, left.data, theirs.data)
+        version, wanted = theirs.version, adapted(merge(held.before, left.data, theirs.data))
         stored, after = storable(wanted)
 
 

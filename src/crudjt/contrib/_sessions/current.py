@@ -8,6 +8,7 @@ import crudjt
 from crudjt import AsyncStore
 from crudjt._core.validation import is_handle
 from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.reserved import listed
 
 
 class _Request(NamedTuple):
@@ -49,7 +50,7 @@ async def sessions_of(user: object) -> list[crudjt.Session]:
         RuntimeError: no request is being served. Elsewhere, call ``store.sessions(str(user))``.
 
     """
-    return [session async for session in _current().store.sessions(str(user))]
+    return [listed(session) async for session in _current().store.sessions(str(user))]
 
 
 async def end_session(user: object, handle: str) -> bool:

@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import crudjt
+from crudjt._core.session import Session, has_data, with_data
 from crudjt.contrib._sessions.calls import Data
 
 LIFETIME = "_crudjt_lifetime"
 """The seconds that a session lives from its login, where the application has chosen them."""
 
-KEYS = frozenset({LIFETIME})
+DEVICE = "_crudjt_device"
+"""The binding of a session to a device, as `_device_bound.binding` packs it."""
+
+KEYS = frozenset({LIFETIME, DEVICE})
 """All reserved keys. A module that keeps a value for itself adds its key here."""
 
 
@@ -33,6 +37,11 @@ def join(visible: Data, hidden: Mapping[Any, Any]) -> Data:
 def refuse(key: object) -> None:
     """Raise `InvalidParameter`: the application sets a key that is reserved."""
     raise crudjt.InvalidParameter("key", f"the key {key!r} of a session is reserved: choose another")
+
+
+def listed(session: Session) -> Session:
+    """Return a session that was listed, with the data that the application sees."""
+    return with_data(session, split(session.data)[0]) if has_data(session) else session
 
 
 def is_bare(data: Mapping[Any, Any]) -> bool:

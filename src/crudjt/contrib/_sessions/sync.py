@@ -1,12 +1,18 @@
 """The session core on a `Store`, for frameworks that block."""
 
+from collections.abc import Generator
+from typing import Any, TypeVar
+
 import crudjt
 from crudjt._core.validation import is_handle
-from crudjt.contrib._sessions.core import Done, Steps
+from crudjt.contrib._sessions.calls import Call
+from crudjt.contrib._sessions.reserved import listed
 from crudjt.errors import DataTooLarge, VersionConflict
 
+Result = TypeVar("Result")
 
-def run(store: crudjt.Store, steps: Steps, limit: str | None = None) -> Done:
+
+def run(store: crudjt.Store, steps: Generator[Call, Any, Result], limit: str | None = None) -> Result:
     """Carry out the calls that the core yields.
 
     Args:
@@ -31,13 +37,13 @@ def run(store: crudjt.Store, steps: Steps, limit: str | None = None) -> Done:
             raise
         raise DataTooLarge(error.size, error.limit, limit) from None
     except StopIteration as end:
-        done: Done = end.value
-        return done
+        result: Result = end.value
+        return result
 
 
 def sessions_of(store: crudjt.Store, subject: str) -> list[crudjt.Session]:
     """Return the live sessions of a subject."""
-    return list(store.sessions(subject))
+    return [listed(session) for session in store.sessions(subject)]
 
 
 def end_session(store: crudjt.Store, subject: str, handle: str) -> bool:

@@ -1,0 +1,21 @@
+"""A site for each framework, and a browser that is logged in and bound."""
+
+from collections.abc import Iterator
+
+import pytest
+
+import crudjt
+from tests.support.device_sites import DEVICE_SITES, DeviceSite
+from tests.support.devices import DeviceBrowser
+
+
+@pytest.fixture(params=sorted(DEVICE_SITES))
+def site(request: pytest.FixtureRequest, store: crudjt.Store) -> Iterator[DeviceSite]:
+    site = DEVICE_SITES[request.param](store)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def browser(site: DeviceSite) -> DeviceBrowser:
+    return DeviceBrowser(site).log_in()

@@ -1,0 +1,203 @@
+"""One application for each framework whose sessions may be bound to a device, to be called or served."""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+import fastapi
+import starlette.requests
+import starlette.responses
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+import crudjt
+import crudjt.contrib.fastapi
+import crudjt.contrib.starlette
+from tests.support.loops import Loop
+
+USER = "user"
+PATHS = ("/", "/login", "/logout", "/put", "/rotate", "/replace", "/clear-and-put")
+HTML = "<!doctype html><title>site</title><main>{}</main>"
+
+
+class Reply(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for each, value in self.headers if each.lower() == name.lower()), None)
+
+    @property
+    def cookies(self) -> list[str]:
+        return [value for each, value in self.headers if each.lower() == "set-cookie"]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def act(session: Any, key: str, path: str, query: str) -> str:
+    """Do to a session what a path says; return what it is then, as JSON."""
+    given = {name: values[0] for name, values in parse_qs(query).items()}
+    if path == "/login":
+        session[key] = given["user"]
+    elif path == "/logout":
+        session.clear()
+    elif path == "/put":
+        session.update(given)
+    elif path == "/rotate":
+        session.rotate()
+    elif path == "/replace":
+        for each in [each for each in session.keys() if each != key]:  # noqa: SIM118 - Django's is no dict
+            del session[each]
+    elif path == "/clear-and-put":
+        session.clear()
+        session.update(given)
+    keys = sorted(each for each in session.keys() if not each.startswith("_auth"))  # noqa: SIM118
+    user = session.get(key)
+    return json.dumps({"user": user, "bound": session.device_bound, "keys": keys, "repr": repr(session)})
+
+
+class DeviceSite:
+    """An application of one framework."""
+
+    name: str
+    key = USER
+    session_cookie = "session"
+    is_asgi = True
+    app: Any
+
+    @property
+    def bound_cookie(self) -> str:
+        return f"__Host-{self.session_cookie}-bound"
+
+    def call(self, method: str, target: str, headers: dict[str, str]) -> Reply:
+        """Make a request."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End what belongs to it."""
+
+
+class AsgiDeviceSite(DeviceSite):
+    """An application that is called on an event loop in a thread."""
+
+    root_path = ""
+
+    def __init__(self) -> None:
+        self._loop = Loop()
+
+    def call(self, method: str, target: str, headers: dict[str, str]) -> Reply:
+        reply: Reply = self._loop.run(self.ask(method, target, headers))
+        return reply
+
+    def together(self, count: int, method: str, target: str, headers: dict[str, str]) -> list[Reply]:
+        """Make the same request many times at once."""
+
+        async def all_of_them() -> list[Reply]:
+            import asyncio  # noqa: PLC0415 - here alone
+
+            return await asyncio.gather(*(self.ask(method, target, headers) for _ in range(count)))
+
+        replies: list[Reply] = self._loop.run(all_of_them())
+        return replies
+
+    async def ask(self, method: str, target: str, headers: dict[str, str], kind: str = "http") -> Reply:
+        path, _, query = target.partition("?")
+        scope = {
+            "type": kind,
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "https" if kind == "http" else "wss",
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": self.root_path,
+            "query_string": query.encode(),
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+            "server": ("testserver", 443),
+            "client": ("127.0.0.1", 1),
+            "extensions": {},
+        }
+        sent: list[Any] = []
+        first = "http.request" if kind == "http" else "websocket.connect"
+        messages = iter([{"type": first, "body": b"", "more_body": False}])
+
+        async def receive() -> Any:
+            return next(messages, {"type": "http.disconnect" if kind == "http" else "websocket.disconnect"})
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, send)
+        begun = sent[0]
+        if kind == "websocket":
+            return Reply(101 if begun["type"] == "websocket.accept" else 403, [], b"")
+        answered = [(name.decode(), value.decode()) for name, value in begun["headers"]]
+        return Reply(begun["status"], answered, b"".join(each.get("body", b"") for each in sent[1:]))
+
+    def websocket(self, headers: dict[str, str]) -> Reply:
+        """Open a websocket."""
+        reply: Reply = self._loop.run(self.ask("GET", "/socket", headers, "websocket"))
+        return reply
+
+    def close(self) -> None:
+        self._loop.close()
+
+
+async def _socket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.close()
+
+
+class StarletteDeviceSite(AsgiDeviceSite):
+    name = "starlette"
+
+    def __init__(self, store: crudjt.Store, **settings: Any) -> None:
+        super().__init__()
+
+        async def view(request: starlette.requests.Request) -> starlette.responses.Response:
+            session = crudjt.contrib.starlette.session_of(request)
+            return starlette.responses.HTMLResponse(act(session, USER, request.url.path, request.url.query))
+
+        settings = {"subject_key": USER, "device_bound": True} | settings
+        self.app = Starlette(
+            routes=[Route(path, view, methods=["GET", "POST"]) for path in PATHS]
+            + [WebSocketRoute("/socket", _socket)],
+            middleware=[Middleware(crudjt.contrib.starlette.SessionMiddleware, store=store, **settings)],
+        )
+
+
+class FastApiDeviceSite(AsgiDeviceSite):
+    name = "fastapi"
+
+    def __init__(self, store: crudjt.Store, **settings: Any) -> None:
+        super().__init__()
+        app = self.app = fastapi.FastAPI()
+        crudjt.contrib.fastapi.use_store(app, store)
+        settings = {"subject_key": USER, "device_bound": True} | settings
+        app.add_middleware(crudjt.contrib.fastapi.SessionMiddleware, store=store, **settings)
+
+        async def view(request: fastapi.Request) -> fastapi.Response:
+            session = crudjt.contrib.fastapi.session_of(request)
+            return fastapi.responses.HTMLResponse(act(session, USER, request.url.path, request.url.query))
+
+        for path in PATHS:
+            app.add_api_route(path, view, methods=["GET", "POST"])
+        app.add_api_websocket_route("/socket", _socket)
+
+        @app.get("/bearer")
+        async def bearer(session: crudjt.contrib.fastapi.RequiredSession) -> str:
+            return repr(sorted(session.data))
+
+
+DEVICE_SITES: dict[str, Callable[..., DeviceSite]] = {
+    "starlette": StarletteDeviceSite,
+    "fastapi": FastApiDeviceSite,
+}
