@@ -166,11 +166,11 @@ class StarletteDeviceSite(AsgiDeviceSite):
             session = crudjt.contrib.starlette.session_of(request)
             return starlette.responses.HTMLResponse(act(session, USER, request.url.path, request.url.query))
 
-        settings = {"subject_key": USER, "device_bound": True} | settings
+        given: dict[str, Any] = {"subject_key": USER, "device_bound": True} | settings
         self.app = Starlette(
             routes=[Route(path, view, methods=["GET", "POST"]) for path in PATHS]
             + [WebSocketRoute("/socket", _socket)],
-            middleware=[Middleware(crudjt.contrib.starlette.SessionMiddleware, store=store, **settings)],
+            middleware=[Middleware(crudjt.contrib.starlette.SessionMiddleware, store=store, **given)],
         )
 
 
@@ -181,8 +181,8 @@ class FastApiDeviceSite(AsgiDeviceSite):
         super().__init__()
         app = self.app = fastapi.FastAPI()
         crudjt.contrib.fastapi.use_store(app, store)
-        settings = {"subject_key": USER, "device_bound": True} | settings
-        app.add_middleware(crudjt.contrib.fastapi.SessionMiddleware, store=store, **settings)
+        given: dict[str, Any] = {"subject_key": USER, "device_bound": True} | settings
+        app.add_middleware(crudjt.contrib.fastapi.SessionMiddleware, store=store, **given)
 
         async def view(request: fastapi.Request) -> fastapi.Response:
             session = crudjt.contrib.fastapi.session_of(request)
