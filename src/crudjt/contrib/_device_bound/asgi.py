@@ -1,4 +1,4 @@
-"""Device bound sessions for ASGI: what the session middleware asks before the application, and adds to its response."""
+"""Device bound sessions for ASGI: steps of the session middleware before the application, and at its response."""
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -24,7 +24,7 @@ _POLICY_VIOLATION = 1008
 
 
 class DeviceGate:
-    """What stands between the requests of bound sessions and the application."""
+    """The part of a session middleware that stands between requests of bound sessions and the application."""
 
     def __init__(self, settings: DeviceBound, cookie: Cookie) -> None:
         """Take the settings, and the cookie of the session."""

@@ -24,7 +24,7 @@ _REGISTERED = Struct(">32s16s33sQ")
 
 
 class Binding(msgspec.Struct, frozen=True):
-    """What a session keeps for its device.
+    """The data that a session keeps for its device.
 
     Attributes:
         secret: 32 bytes that no other session has; it authenticates bound cookies and challenges.

@@ -1,4 +1,4 @@
-"""What a request of a bound session gets: decided from its headers, without I/O."""
+"""The decision on a request of a bound session, from its headers and without I/O."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ HeaderOf = Callable[[str], str | None]
 
 
 class Verdict(Enum):
-    """What a request gets."""
+    """The outcomes of a request."""
 
     SERVE = "the session"
     RELOAD = "a page that asks for itself again, from the same site"

@@ -1,4 +1,4 @@
-"""Proofs: what a browser signs with the key of the device, a JWT with ES256 (RFC 7515, RFC 7518 section 3.4)."""
+"""Proofs: JWTs that a browser signs with the key of the device, by ES256 (RFC 7515, RFC 7518 section 3.4)."""
 
 import re
 from base64 import urlsafe_b64decode

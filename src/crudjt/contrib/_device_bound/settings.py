@@ -1,4 +1,4 @@
-"""What an application says of device bound sessions: whether they are offered, under which paths, and the cookie."""
+"""Settings of device bound sessions: whether a login offers them, the paths, and the bound cookie."""
 
 import re
 from collections.abc import Callable

@@ -43,7 +43,7 @@ class Cookie:
         self.max_age = max_age
         self._same_site, self._domain, self._path, self._partitioned = same_site, domain, path, partitioned
         never = max_age is not None and max_age <= 0
-        self._forget = f"null{never}; {_PAST}"
+        self._forget = f"null{f'; Max-Age={int(max_age or 0)}' if never else ''}; {_PAST}"
         self._attributes = "".join(
             [
                 f"; path={path}; httponly; samesite={same_site}",
