@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crudjt._core.keyring import decode_secret_keys
 from crudjt._filesystem import ownership
+from crudjt._platform import system
 from crudjt.errors import InvalidParameter
 
 SECRET_KEY_VARIABLE = "CRUDJT_SECRET_KEY"  # noqa: S105 - the name of a variable
@@ -63,7 +64,7 @@ def read_secret_keys(path: Path, directory: Path | None, warn: Warn = log_warnin
         raise InvalidParameter(
             "secret_key", f"the secret_key file {path} lies in the store; keep it elsewhere, and back it up apart"
         )
-    if stat.S_ISLNK(link.st_mode) and link.st_uid not in {0, os.geteuid()}:
+    if stat.S_ISLNK(link.st_mode) and link.st_uid not in {0, system.effective_user()}:
         raise InvalidParameter("secret_key", f"the secret_key file {path} is a link of uid {link.st_uid}; name a file")
     if not texts:
         raise InvalidParameter("secret_key", f"secret_key file {path} is empty (to make a key: crudjt keygen)")

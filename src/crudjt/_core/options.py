@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from crudjt._core.clock import Clock, system_clock
+from crudjt._platform import system
 from crudjt.errors import InvalidParameter, InvalidType
 
 Durability = Literal["interval", "replicated", "full"]
@@ -11,7 +12,7 @@ Durability = Literal["interval", "replicated", "full"]
 
 _OF_A_DIRECTORY = ("interval", "full")
 
-DEFAULT_MAX_SIZE = 16 * 1024**3
+DEFAULT_MAX_SIZE = system.default_max_size
 MIN_MAX_SIZE = 1024**2
 DEFAULT_MAX_DATA_BYTES = 64 * 1024
 DEFAULT_MAX_CACHE_BYTES = 32 * 1024**2

@@ -1,7 +1,7 @@
 """Every file operation that durability rests on.
 
 Nothing else in the engine writes to disk on its own, except LMDB to the view, which is never trusted across a boot.
-Tests put faults in here. Differences between platforms are here and in `host`.
+Tests put faults in here. What differs between systems is in `crudjt._platform`.
 """
 
 import errno
@@ -22,6 +22,7 @@ from crudjt._filesystem.ownership import (
     give_to_owner,
     is_for_others,
 )
+from crudjt._platform import system
 
 BLOCK_BYTES = 4096  # in which file systems give out space
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -31,15 +32,19 @@ _PARENTS_MODE = 0o777  # minus the umask; other files may be there, too
 _ZEROS_BYTES = 64 * 1024  # a megabyte at once takes as long as no zeros at all
 
 
-def is_read_only(path: Path) -> bool:
-    """Tell whether a path lies on a file system that is mounted read-only."""
-    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+DIRECTORY = system.directory
+
+is_read_only = system.is_read_only
 
 
 def free_bytes(path: Path) -> int:
     """Return the bytes this user may still allocate where `path` lies."""
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize
+    return system.free_bytes(path)
+
+
+def read_at(descriptor: int, size: int, offset: int) -> bytes:
+    """Return up to `size` bytes at `offset`; fewer at the end of the file."""
+    return system.pread(descriptor, size, offset)
 
 
 class UnsafeFile(OSError):
@@ -47,7 +52,7 @@ class UnsafeFile(OSError):
 
 
 def open_file(path: Path, flags: int = os.O_RDWR) -> int:
-    """Return a descriptor of a regular file, or of a directory with ``O_DIRECTORY``.
+    """Return a descriptor of a regular file, or with ``DIRECTORY`` of a directory.
 
     A file that is made here belongs to the owner of its directory, also if root makes it, and no other user may use it;
     in a directory that `is_shared`, the group may. No link is followed, and a FIFO is not waited for.
@@ -56,16 +61,16 @@ def open_file(path: Path, flags: int = os.O_RDWR) -> int:
         UnsafeFile: the path is a link, a FIFO, a socket or a device.
 
     """
-    safe = flags & ~os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-    if not flags & os.O_DIRECTORY:
-        safe |= os.O_NOFOLLOW
+    safe = flags & ~os.O_CREAT | system.open_flags
+    if not flags & DIRECTORY:
+        safe |= system.no_links
     try:
         descriptor = _open_or_make(path, safe, may_make=bool(flags & os.O_CREAT))
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO} and not path.parent.is_symlink():
             raise UnsafeFile(error.errno, f"{path} is a link or no regular file", str(path)) from error
         raise
-    if not flags & os.O_DIRECTORY and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    if not flags & DIRECTORY and not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise UnsafeFile(errno.EINVAL, f"{path} is no regular file", str(path))
     return descriptor
@@ -75,7 +80,7 @@ def _open_or_make(path: Path, flags: int, *, may_make: bool) -> int:
     while True:
         if not flags & os.O_EXCL:
             try:
-                return os.open(path, flags)
+                return system.open(path, flags)
             except FileNotFoundError:
                 if not may_make:
                     raise
@@ -88,7 +93,7 @@ def _open_or_make(path: Path, flags: int, *, may_make: bool) -> int:
 
 def _make(path: Path, flags: int) -> int:
     made = _name_to_make(path)
-    descriptor = os.open(made, flags | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    descriptor = system.open(made, flags | os.O_CREAT | os.O_EXCL, FILE_MODE)
     try:
         with removed_on_failure(made):
             give_to_owner(descriptor, path, FILE_MODE, SHARED_FILE_MODE)
@@ -139,25 +144,26 @@ def write_at(descriptor: int, data: bytes, offset: int) -> None:
         OSError: ``ENOSPC`` on a short write, which is how a disk that fills up shows first.
 
     """
-    written = os.pwrite(descriptor, data, offset)
+    written = system.pwrite(descriptor, data, offset)
     if written != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def truncate(descriptor: int, size: int) -> None:
     """Cut a file to `size` bytes."""
-    os.ftruncate(descriptor, size)
+    system.ftruncate(descriptor, size)
 
 
 def sync_data(descriptor: int) -> None:
     """Sync content and size of a file to disk. A failure is final: never call again (fsyncgate)."""
-    os.fdatasync(descriptor)
+    system.fdatasync(descriptor)
 
 
 def sync_directory(path: Path) -> None:
     """Sync the names in a directory to disk; without it, a rename may be lost."""
-    with opened(path, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
-        os.fsync(descriptor)
+    if system.syncs_names:
+        with opened(path, os.O_RDONLY | DIRECTORY) as descriptor:
+            system.fsync(descriptor)
 
 
 def make_directory(path: Path, mode: int = DIRECTORY_MODE) -> None:
@@ -176,8 +182,9 @@ def make_inner_directory(path: Path) -> None:
     if not exists(path):
         made = _name_to_make(path)
         made.mkdir(mode=DIRECTORY_MODE)
-        with opened(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
-            give_to_owner(descriptor, path, DIRECTORY_MODE, SHARED_DIRECTORY_MODE)
+        if system.has_owners:
+            with opened(made, os.O_RDONLY | DIRECTORY | system.no_links) as descriptor:
+                give_to_owner(descriptor, path, DIRECTORY_MODE, SHARED_DIRECTORY_MODE)
         if made != path:
             made.rename(path)
     elif path.is_symlink() or not path.is_dir():
@@ -206,7 +213,7 @@ def temporary_beside(path: Path) -> Path:
 
 def publish(temporary: Path, final: Path) -> None:
     """Give a complete and synced file its final name, atomically and durably."""
-    temporary.rename(final)
+    system.replace(temporary, final)
     sync_directory(final.parent)
 
 
@@ -231,8 +238,8 @@ def removed_on_failure(temporary: Path) -> Generator[None]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file that may be gone already."""
-    path.unlink(missing_ok=True)
+    """Remove a file that may be gone already. One that cannot go while it is in use may stay (Windows)."""
+    system.remove(path)
 
 
 def allocate(descriptor: int, offset: int, size: int, directory: Path) -> None:
@@ -246,7 +253,7 @@ def allocate(descriptor: int, offset: int, size: int, directory: Path) -> None:
     """
     if free_bytes(directory) < size + BLOCK_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.posix_fallocate(descriptor, offset, size)
+    system.posix_fallocate(descriptor, offset, size)
 
 
 def fill_with_zeros(descriptor: int, offset: int, size: int) -> None:
@@ -256,7 +263,7 @@ def fill_with_zeros(descriptor: int, offset: int, size: int) -> None:
     many pages, it takes a fifth of that, including these writes. A short write does no harm.
     """
     for start in range(offset, offset + size, _ZEROS_BYTES):
-        os.pwrite(descriptor, bytes(min(_ZEROS_BYTES, offset + size - start)), start)
+        system.pwrite(descriptor, bytes(min(_ZEROS_BYTES, offset + size - start)), start)
 
 
 def map_window(descriptor: int, offset: int, size: int) -> mmap.mmap:

@@ -30,7 +30,7 @@ def mapped_to_read(path: Path) -> bytes | mmap.mmap:
     with _filesystem.opened(path) as descriptor:
         size = os.fstat(descriptor).st_size
         for offset in range(0, size, _CHUNK_BYTES):
-            os.pread(descriptor, _CHUNK_BYTES, offset)
+            _filesystem.read_at(descriptor, _CHUNK_BYTES, offset)
         return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) if size else b""
 
 

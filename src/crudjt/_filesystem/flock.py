@@ -1,33 +1,21 @@
-"""Locks between processes. Not on Windows, where a client of a server imports the rest of the package."""
+"""Locks between processes: flock, or what a system has in its place."""
 
-import fcntl
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from crudjt import _filesystem
+from crudjt._platform import system
 
-
-def lock(descriptor: int, *, exclusive: bool, wait: bool = False) -> bool:
-    """Take or convert an flock; return whether it succeeded. It ends with the last copy of the descriptor."""
-    operation = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB)
-    try:
-        fcntl.flock(descriptor, operation)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def unlock(descriptor: int) -> None:
-    """Release an flock, in every process that shares the descriptor."""
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
+lock = system.lock
+unlock = system.unlock
 
 
 @contextmanager
 def alone_in(directory: Path) -> Generator[None]:
-    """Run a block in one process at a time, by an flock on a directory."""
-    with _filesystem.opened(directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+    """Run a block in one process at a time, by the lock of a directory."""
+    with _filesystem.opened(directory, os.O_RDONLY | _filesystem.DIRECTORY) as descriptor:
         lock(descriptor, exclusive=True, wait=True)
         try:
             yield

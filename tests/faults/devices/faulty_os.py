@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from crudjt import _filesystem
+from crudjt._platform import system
 
-CALLS = ("open", "pwrite", "ftruncate", "fdatasync", "fsync", "posix_fallocate", "statvfs")
+CALLS = ("open", "pwrite", "ftruncate", "fdatasync", "fsync", "posix_fallocate", "free_bytes")
 PATH_CALLS = ("rename", "unlink", "mkdir")
 
 
@@ -30,7 +31,7 @@ class FaultyOs:
         self._error = error
 
     def __getattr__(self, name: str) -> Any:
-        function = getattr(os, name)
+        function = getattr(system, name)
         return self.counted(name, function) if name in CALLS else function
 
     def counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +53,7 @@ def refusing(number: int, error: int) -> Iterator[FaultyOs]:
     """Refuse the `number`-th call of a block."""
     faulty = FaultyOs(number, error)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_filesystem, "os", faulty)
+        patch.setattr(_filesystem, "system", faulty)
         patch.setattr(_filesystem, "map_window", faulty.counted("map_window", _filesystem.map_window))
         for name in PATH_CALLS:
             patch.setattr(Path, name, faulty.counted(name, getattr(Path, name)))

@@ -18,6 +18,7 @@ import pytest
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine.layout import CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.view import View
+from crudjt._platform import system
 
 UNTRUSTED = {VIEW_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE}
 
@@ -145,13 +146,13 @@ def parent(name: str) -> str:
 
 
 class RecordingOs:
-    """The module `os` as `crudjt._filesystem` sees it."""
+    """The operating system as `crudjt._filesystem` sees it."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
+        return getattr(system, name)
 
     def open(self, path: Path, flags: int, mode: int = 0o777) -> int:
         existed = path.exists()
@@ -257,7 +258,7 @@ def recording(root: Path) -> Iterator[Recorder]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_filesystem, "map_window", recorded_map)
-        patch.setattr(_filesystem, "os", RecordingOs(recorder))
+        patch.setattr(_filesystem, "system", RecordingOs(recorder))
         patch.setattr(Path, "rename", recorded_rename)
         patch.setattr(Path, "unlink", recorded_unlink)
         patch.setattr(Path, "mkdir", recorded_mkdir)

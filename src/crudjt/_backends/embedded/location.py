@@ -11,6 +11,7 @@ from crudjt._core.options import Options
 from crudjt._secret_keys import secret_keys_of_environment
 from crudjt.errors import StoreInaccessible
 
+_SYSTEMS = {"linux", "darwin", "win32"}
 _ELSEWHERE = "the location of a server, such as 'grpc://HOST:PORT' or 'valkey://HOST:PORT'"
 
 
@@ -35,11 +36,13 @@ def parse(location: Path, options: Mapping[str, Any]) -> Embedded:
 
     Raises:
         InvalidParameter: an option, or the environment in its place, is not usable.
-        StoreInaccessible: this is not Linux.
+        StoreInaccessible: this system has no store in a directory.
 
     """
-    if sys.platform != "linux":
-        raise StoreInaccessible(location, f"a store in a directory needs Linux, not {sys.platform}; open {_ELSEWHERE}")
+    if sys.platform not in _SYSTEMS:
+        raise StoreInaccessible(
+            location, f"a store in a directory needs Linux, macOS or Windows, not {sys.platform}; open {_ELSEWHERE}"
+        )
     given = dict(options)
     secret_key = given.pop("secret_key", None)
     checked = Options(**given)

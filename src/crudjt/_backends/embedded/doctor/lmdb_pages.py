@@ -83,7 +83,7 @@ class Tree:
         """Return the kind of a page, 0 if it is damaged, and its nodes."""
         size = self._page_bytes
         self._read(size)
-        page = os.pread(self._descriptor, size, number * size) if number < self._pages else b""
+        page = _filesystem.read_at(self._descriptor, size, number * size) if number < self._pages else b""
         if len(page) < size:
             return 0, []
         found, _, flags, lower, _ = _PAGE_HEAD.unpack_from(page)
@@ -122,7 +122,7 @@ class Tree:
         if not 0 < size <= room:
             return b""
         self._read(size)
-        content = os.pread(self._descriptor, _PAGE_HEAD.size + size, number * self._page_bytes)
+        content = _filesystem.read_at(self._descriptor, _PAGE_HEAD.size + size, number * self._page_bytes)
         found, _, flags, _, _ = _PAGE_HEAD.unpack_from(content)
         return content[_PAGE_HEAD.size :] if found == number and flags & _KINDS == _OVERFLOW else b""
 

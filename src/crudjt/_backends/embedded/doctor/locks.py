@@ -56,7 +56,7 @@ def maintenance_waits(directory: Path) -> Generator[None]:
     """Keep other processes from compacting, which removes files, during a block."""
     with ExitStack() as stack:
         if (directory / BASE_DIRECTORY).is_dir():
-            _wait_for_lock(stack, directory / BASE_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY, exclusive=False)
+            _wait_for_lock(stack, directory / BASE_DIRECTORY, os.O_RDONLY | _filesystem.DIRECTORY, exclusive=False)
         yield
 
 

@@ -18,6 +18,7 @@ from crudjt._backends.embedded.engine.own_maps import map_ahead
 from crudjt._backends.embedded.engine.sweep import Reclaimer, sweep
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.options import Options
+from crudjt._filesystem import host
 from crudjt.errors import StoreClosed, StoreError, StoreFailed
 
 _READER_CHECK_SECONDS = 10.0
@@ -105,14 +106,14 @@ class _ClockWatch:
 
     def steady(self, now_ns: int) -> bool:
         """Begin a round; return False for some rounds after the clock was set."""
-        offset = now_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        offset = now_ns - host.boot_clock_ns()
         self._steady_rounds = 0 if self._moved_to(offset) else self._steady_rounds + 1
         self._offset = offset
         return self._steady_rounds >= _STEADY_ROUNDS
 
     def is_steady(self, now_ns: int) -> bool:
         """Return whether the clock was set neither in the last rounds nor since."""
-        offset = now_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        offset = now_ns - host.boot_clock_ns()
         return self._steady_rounds >= _STEADY_ROUNDS and not self._moved_to(offset)
 
     def _moved_to(self, offset: int) -> bool:

@@ -17,6 +17,7 @@ without it as well:
 - WORD_ALLOCATED, WORD_LOG_ALLOCATED: they describe files, are raised after these have grown, and lowered before they
   are cut;
 - the inodes of segments: that of a segment which no commit has made the current one is not looked at;
+- WORD_WRITING: set before the transaction and cleared after it, both under a lock of its own;
 - WORD_FAILED where a move begins: a process that meets MOVING looks for the note, and goes on where there is none;
 - WORD_ATTENTION: raised only where the room was found for transactions that need no look, whether this one is among
   them or not; near max_size, where a transaction may be refused, it is not raised at all.
@@ -52,6 +53,8 @@ WORD_SYNCING = 14  # not 0 while a process syncs the log; one that dies in it le
 
 WORD_HASH = 15  # what HASH_OF_THIS_PYTHON is to the processes that have the store open
 
+WORD_WRITING = 32  # not 0 while a process is in a write transaction; used where locks are not robust (writer_guard.py)
+
 # The slot of transaction T begins at word SLOT_WORDS[T % 2]: the transaction's id, then a LogEnd, then Python's hash of
 # these five as a tuple, by which a reader without the write lock knows that they belong together.
 SLOT_WORDS = (16, 24)
@@ -81,6 +84,7 @@ OTHER_PID_NAMESPACE = (
 )
 DISK_FAILED = 1  # a sync or a truncation failed
 FILES_REPLACED = 2
+WRITER_DIED = 4  # and has left the write lock locked
 MOVING = 3  # the note of a move may be in the view: a transaction looks, and stops where it does not know of moves
 
 

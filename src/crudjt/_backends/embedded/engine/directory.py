@@ -1,20 +1,26 @@
 """Checks of a directory before it is used as a store, and the errors that name its owner and the remedy."""
 
-import os
 import stat
 from pathlib import Path
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
-from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
+from crudjt._backends.embedded.engine.layout import (
+    BASE_DIRECTORY,
+    CONTROL_FILE,
+    STORE_LOCK_FILE,
+    VIEW_DIRECTORY,
+    WRITER_LOCK_FILE,
+)
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
-from crudjt._backends.embedded.engine.os_errors import inaccessible, user_name
+from crudjt._backends.embedded.engine.os_errors import inaccessible
 from crudjt._backends.embedded.engine.segment import segment_numbers
 from crudjt._filesystem import host, ownership
+from crudjt._platform import system
 from crudjt.errors import StoreInaccessible
 
 _INNER_DIRECTORIES = (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY)
-_OWN_NAMES = {STORE_LOCK_FILE, CONTROL_FILE, manifest.NAME, *_INNER_DIRECTORIES, "lost+found"}
+_OWN_NAMES = {STORE_LOCK_FILE, WRITER_LOCK_FILE, CONTROL_FILE, manifest.NAME, *_INNER_DIRECTORIES, "lost+found"}
 
 
 def holds_store(directory: Path) -> bool:
@@ -91,7 +97,9 @@ def refuse_shared(directory: Path) -> None:
         StoreInaccessible: it is such a directory.
 
     """
-    status, user = directory.stat(), os.geteuid()
+    if not system.has_owners:
+        return
+    status, user = directory.stat(), system.effective_user()
     mode = f"{stat.S_IMODE(status.st_mode):04o}"
     otherwise = "to use it all the same, open it with allow_shared_directory (--allow-shared-directory)"
     if status.st_mode & stat.S_IWOTH:
@@ -103,21 +111,12 @@ def refuse_shared(directory: Path) -> None:
     if status.st_mode & stat.S_IWGRP and not shared:
         raise StoreInaccessible(
             directory,
-            f"its group {_group(status.st_gid)} can write to it (mode {mode}); run chmod g-w, or share the store with "
-            f"the group: chmod g+s; {otherwise}",
+            f"its group {system.group_name(status.st_gid)} can write to it (mode {mode}); run chmod g-w, or share the "
+            f"store with the group: chmod g+s; {otherwise}",
         )
     if user != 0 and status.st_uid not in {user, 0} and not shared:
         raise StoreInaccessible(
             directory,
-            f"belongs to {user_name(status.st_uid)}, and this process runs as {user_name(user)}; run it as the "
-            f"owner, or share the directory with a group: chmod 2770; {otherwise}",
+            f"belongs to {system.user_name(status.st_uid)}, and this process runs as {system.user_name(user)}; run it "
+            f"as the owner, or share the directory with a group: chmod 2770; {otherwise}",
         )
-
-
-def _group(number: int) -> str:
-    import grp  # noqa: PLC0415 - not on Windows, where the shell command is a client of servers
-
-    try:
-        return f"{grp.getgrgid(number).gr_name} (gid {number})"
-    except KeyError:
-        return f"gid {number}"

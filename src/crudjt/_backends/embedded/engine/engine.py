@@ -14,6 +14,7 @@ from typing import Any, overload
 
 import msgspec
 
+from crudjt import _filesystem
 from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.control_block import (
     CACHE_WORDS_MASK,
@@ -29,6 +30,7 @@ from crudjt._backends.embedded.engine.control_block import (
     unpack_last,
     unpack_state,
 )
+from crudjt._backends.embedded.engine.layout import WRITER_LOCK_FILE
 from crudjt._backends.embedded.engine.lmdb_errors import MAX_SIZE_REACHED
 from crudjt._backends.embedded.engine.log import LiveLog
 from crudjt._backends.embedded.engine.mmap_writer import RESERVE_BYTES
@@ -47,12 +49,17 @@ from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import LMDB_LOCK_FILE, SEGMENT_KEY, SizeReached, Snapshot, ViewError
 from crudjt._backends.embedded.engine.view_changes import end_filed, put_new
 from crudjt._backends.embedded.engine.write_lock import WriteLock, watch
+from crudjt._backends.embedded.engine.writer_guard import WriterGuard
 from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Reader, Result
 from crudjt._core.gil import free_in_batches
 from crudjt._core.moves import NOTE_KEY
 from crudjt._core.process_guard import own_memory, renew
 from crudjt._core.record import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
+from crudjt._filesystem import host
 from crudjt.errors import StoreError, StoreFailed, StoreFull
+
+# Reasons of a failure after which nothing is left to sync, or the next opening does it.
+_NO_SYNC = {control_block.DISK_FAILED, control_block.WRITER_DIED}
 
 
 class Engine(OpenDirectory):
@@ -66,6 +73,9 @@ class Engine(OpenDirectory):
         self.write_lock = WriteLock(self.view.directory / LMDB_LOCK_FILE)
         self._watched = self.write_lock.watched
         self.check_files = OpenFiles(directory, lock, self.control, self.log_end, self._refuse).check
+        # Opened once: to close a descriptor of a file drops the process's locks on it.
+        robust = host.has_robust_locks()
+        self._guarded = None if robust else _filesystem.open_file(directory / WRITER_LOCK_FILE, os.O_RDWR | os.O_CREAT)
         self._make_locks()
 
     @property
@@ -314,7 +324,7 @@ class Engine(OpenDirectory):
         return (
             lock.found
             and not lock.word[0]
-            and not self._writing.locked()
+            and not self._threads.locked()
             and not self.words[WORD_SYNCING]
             and self._view is not None
             and bool(own_memory[0])
@@ -346,23 +356,34 @@ class Engine(OpenDirectory):
 
     def _make_locks(self) -> None:
         """Make the locks between the threads of this process."""
-        self._writing = threading.Lock()
+        self._threads = threading.Lock()
+        self._writing = self._threads if self._guarded is None else self._guard(self._guarded)
         self.copying = threading.Lock()  # held while a snapshot is copied
         self._syncing = threading.Lock()
+
+    def _guard(self, descriptor: int) -> WriterGuard:
+        def died() -> None:
+            self.control.fail(control_block.WRITER_DIED)
+            self._refuse()
+
+        return WriterGuard(self._threads, descriptor, self.words, died)
 
     def close(self) -> None:
         """Sync and close. Other processes are not touched."""
         if not own_memory[0]:
             renew()
         try:
-            if self._view is not None and self.words[control_block.WORD_FAILED] != control_block.DISK_FAILED:
+            if self._view is not None and self.words[control_block.WORD_FAILED] not in _NO_SYNC:
                 self.sync()
         finally:
             self._begin_no_more()
             # LMDB does not wait for the threads that are in it: closing under a write kills the process.
-            with self.copying, self._writing, self._syncing:
+            with self.copying, self._threads, self._syncing:
                 self._close_view()
                 self._log.close()
+                self._close_control()
+            if self._guarded is not None:
+                os.close(self._guarded)
             os.close(self._lock)
 
     def leave_to_parent(self) -> None:

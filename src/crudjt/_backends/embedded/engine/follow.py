@@ -165,7 +165,7 @@ class _OpenSegment:
         self._path = segment_path(log, number)
         self._descriptor = _filesystem.open_file(self._path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
-        self.header = decode_header(self._path, os.pread(self._descriptor, HEADER_BLOCK_BYTES, 0))
+        self.header = decode_header(self._path, _filesystem.read_at(self._descriptor, HEADER_BLOCK_BYTES, 0))
 
     @property
     def size(self) -> int:
@@ -175,10 +175,10 @@ class _OpenSegment:
     def entries(self, offset: int, end: int) -> Iterator[Entry]:
         """Yield the entries between two offsets, with offsets of the file."""
         while offset < end:
-            chunk = os.pread(self._descriptor, min(_CHUNK_BYTES, end - offset), offset)
+            chunk = _filesystem.read_at(self._descriptor, min(_CHUNK_BYTES, end - offset), offset)
             whole = entry_bytes(chunk, 0)
             if whole > len(chunk):  # a large transaction
-                chunk = os.pread(self._descriptor, min(whole, end - offset), offset)
+                chunk = _filesystem.read_at(self._descriptor, min(whole, end - offset), offset)
             at = 0
             while at < len(chunk) and (not at or at + entry_bytes(chunk, at) <= len(chunk)):
                 found = decode_entry(chunk, at, self.header.crc_salt)

@@ -9,7 +9,6 @@ LMDB 1.0 (format 3) has a head of 24 bytes. Its files are recognised, and not re
 """
 
 import mmap
-import os
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
@@ -41,7 +40,7 @@ def read_metas(descriptor: int) -> list[Meta]:
     """Return the intact states of a tree file, the newest first."""
     found: list[Meta] = []
     for offset in (0, *_PAGE_SIZES):
-        page = os.pread(descriptor, PAGE_HEAD_BYTES + _META.size, offset)
+        page = _filesystem.read_at(descriptor, PAGE_HEAD_BYTES + _META.size, offset)
         if len(page) < PAGE_HEAD_BYTES + _META.size or not page.startswith(_MAGIC, PAGE_HEAD_BYTES):
             continue
         fields = _META.unpack_from(page, PAGE_HEAD_BYTES)
@@ -66,7 +65,7 @@ def refuse_other_format(path: Path) -> None:
     if not _filesystem.is_regular(path):
         return
     with _filesystem.opened(path) as descriptor:
-        head = os.pread(descriptor, _NEWER_PAGE_HEAD_BYTES + len(_MAGIC), 0)
+        head = _filesystem.read_at(descriptor, _NEWER_PAGE_HEAD_BYTES + len(_MAGIC), 0)
     if head.startswith(_MAGIC, _NEWER_PAGE_HEAD_BYTES):
         raise StoreInaccessible(
             path,

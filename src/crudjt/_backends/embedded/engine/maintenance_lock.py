@@ -17,7 +17,7 @@ def exclusively(engine: Engine) -> Generator[bool]:
     An `OSError` in the block is raised as a `StoreError`.
     """
     try:
-        with _filesystem.opened(engine.base_directory, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+        with _filesystem.opened(engine.base_directory, os.O_RDONLY | _filesystem.DIRECTORY) as descriptor:
             try:
                 yield flock.lock(descriptor, exclusive=True)
             finally:

@@ -15,7 +15,13 @@ import msgspec
 
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import manifest
-from crudjt._backends.embedded.engine.control_block import OTHER_PID_NAMESPACE, WORD_PID_NAMESPACE, ControlBlock
+from crudjt._backends.embedded.engine.control_block import (
+    OTHER_PID_NAMESPACE,
+    WORD_FAILED,
+    WORD_PID_NAMESPACE,
+    WRITER_DIED,
+    ControlBlock,
+)
 from crudjt._backends.embedded.engine.directory import prepare_directory
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
@@ -49,12 +55,6 @@ def open_engine(directory: Path, options: Options) -> Engine:
     """
     if options.clock() < 0:
         raise StoreInaccessible(directory, "the clock of this system shows a time before 1970; set it")
-    if not host.has_robust_locks():
-        raise StoreInaccessible(
-            directory,
-            "this kernel does not release the locks of a process that is killed, as under emulation by qemu-user, so "
-            "others could wait for ever; use an image for the processor of this host, or a server: 'grpc://…'",
-        )
     try:
         prepare_directory(directory, create=options.create, allow_shared=options.allow_shared_directory)
         lock = _filesystem.open_file(directory / STORE_LOCK_FILE, os.O_RDWR | os.O_CREAT)
@@ -93,8 +93,11 @@ def _make_ready(directory: Path, lock: int, max_size: int | None) -> Manifest:
                 reason = OTHER_PID_NAMESPACE
             elif _usable(directory):
                 return found
-            elif _disk_failed(directory):
-                reason = "the disk failed, or files were replaced; close the store in every process to recover it"
+            elif control is not None and control.failed:
+                reason = (
+                    "the disk failed, files were replaced, or a writer was killed; close the store in every process to "
+                    "recover it"
+                )
             else:
                 reason = (
                     "its view is gone, or of another version of crudjt; close the store in every process to recover it"
@@ -123,7 +126,7 @@ def _usable(directory: Path) -> bool:
 
 def _disk_failed(directory: Path) -> bool:
     control = _control(directory)
-    return control is not None and control.failed
+    return control is not None and control.failed and control.words[WORD_FAILED] != WRITER_DIED
 
 
 def _control(directory: Path) -> ControlBlock | None:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from crudjt import _filesystem
+from crudjt._platform import system
 from crudjt.errors import StoreBusy, StoreError, StoreFailed, StoreFull, StoreInaccessible
 
 DISK_FULL = "the disk is full"
@@ -34,6 +35,8 @@ def inaccessible(error: PermissionError, directory: Path) -> StoreInaccessible:
     """Return the error for a file that this process may not use. It names the owner and the remedy."""
     path = Path(error.filename or directory)
     what = f"no permission to use {path}"
+    if not system.has_owners:
+        return StoreInaccessible(directory, f"{what}: its permissions refuse it, or another program has it open")
     try:
         owner = path.lstat().st_uid
     except OSError:
@@ -41,24 +44,14 @@ def inaccessible(error: PermissionError, directory: Path) -> StoreInaccessible:
         try:
             owner = path.lstat().st_uid
         except OSError:
-            return StoreInaccessible(directory, f"{what}, as {user_name(os.geteuid())}")
-    user = os.geteuid()
+            return StoreInaccessible(directory, f"{what}, as {system.user_name(system.effective_user())}")
+    user = system.effective_user()
     if owner == user:
         return StoreInaccessible(
-            directory, f"{what}, although it belongs to {user_name(user)}; look at its mode and above"
+            directory, f"{what}, although it belongs to {system.user_name(user)}; look at its mode and above"
         )
     return StoreInaccessible(
         directory,
-        f"{what}, since {path.name} belongs to {user_name(owner)} and this process runs as {user_name(user)}; run it "
-        "as the owner of the store, or give the store to one user: chown -R",
+        f"{what}, since {path.name} belongs to {system.user_name(owner)} and this process runs as "
+        f"{system.user_name(user)}; run it as the owner of the store, or give the store to one user: chown -R",
     )
-
-
-def user_name(number: int) -> str:
-    """Return the name of a user, if it has one, and its number."""
-    import pwd  # noqa: PLC0415 - not on Windows, where the shell command is a client of servers
-
-    try:
-        return f"{pwd.getpwuid(number).pw_name} (uid {number})"
-    except KeyError:
-        return f"uid {number}"

@@ -5,6 +5,7 @@ reads of a million sessions did. The kernel maps what is in memory much faster, 
 """
 
 import ctypes
+import functools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,8 +19,13 @@ _MADV_POPULATE_READ = 22  # Linux 5.14; missing from the module mmap
 _AUXILIARY = Struct("@LL")  # what the kernel tells a process at its start: pairs of kind and value
 _AT_PAGESZ = 6
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _resident = re.compile(rb"\x01+", re.DOTALL)
+
+
+@functools.cache
+def c_library() -> ctypes.CDLL:
+    """Return the C library of this process, where a system has one to ask (not Windows)."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def mapped(file: Path) -> Iterator[int]:
@@ -58,10 +64,11 @@ def _page_bytes() -> int:
 def _map_resident(address: int, length: int, page_bytes: int) -> bool:
     """Map those pages that are in memory; return whether the kernel did."""
     pages = ctypes.create_string_buffer(-(-length // page_bytes))
-    if _libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(length), pages):
+    libc = c_library()
+    if libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(length), pages):
         return False
     for run in _resident.finditer(pages.raw):
         first, count = address + run.start() * page_bytes, len(run[0]) * page_bytes
-        if _libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(count), _MADV_POPULATE_READ):
+        if libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(count), _MADV_POPULATE_READ):
             return False
     return True

@@ -12,14 +12,17 @@ from crudjt._backends.embedded.engine.lmdb_errors import translated
 from crudjt._backends.embedded.engine.view import NoFreeSlot, Snapshot, View, ViewError
 from crudjt._core.moves import NOTE_KEY, unpack_note
 from crudjt._core.process_guard import guard, own_memory, renew
+from crudjt._platform import system
 from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreMoved
 
 Item = TypeVar("Item")
 
 _DISK_FAILED = "the disk failed earlier; close the store in every process and reopen it"
 _FAILURES = {
+    control_block.WRITER_DIED: "a process was killed while it wrote, and its lock stays locked on this system; close "
+    "the store in every process and reopen it: nothing is lost",
     control_block.FILES_REPLACED: "files of the store were replaced or removed while it was open, so what was written "
-    "since is lost; close the store in every process, then put the files in place, and reopen it"
+    "since is lost; close the store in every process, then put the files in place, and reopen it",
 }
 _SLOT_TRIES = 100_000  # each is lost only to two commits within a microsecond
 
@@ -156,6 +159,11 @@ class OpenDirectory:
     def _begin_no_more(self) -> None:
         """Make every later attempt to begin a transaction raise `StoreClosed`."""
         self.begin = _refuse_closed
+
+    def _close_control(self) -> None:
+        """Unmap the control block where nothing could remove it else, this process's next opening included."""
+        if not system.removes_mapped_files:
+            self.control.close()
 
     def _close_view(self) -> None:
         """Close the view. No thread may be using it."""

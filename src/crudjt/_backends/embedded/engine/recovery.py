@@ -232,6 +232,7 @@ def _settle_tail(log: Path, reader: SegmentReader, end: int, *, doubtful: bool) 
         _filesystem.replace_file(kept, tail)
         logger.warning("log segment %s: a torn tail of %d bytes was cut off at offset %d and kept as %s",
                        reader.path.name, len(tail), end, kept.name)  # fmt: skip
+    reader.close()
     writer = SegmentWriter(log, reader.header.number)
     writer.cut(end)
     if not doubtful:

@@ -12,7 +12,6 @@ kernel for a lock of the first would stop them all.
 import atexit
 import contextlib
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Generator
@@ -24,6 +23,7 @@ from crudjt._backends.embedded.engine.opening import open_engine
 from crudjt._backends.embedded.engine.sweep import Reclaimer
 from crudjt._core.options import Options
 from crudjt._core.process_guard import guard, own_memory, renew
+from crudjt._platform import system
 from crudjt.errors import CrudjtError
 
 logger = logging.getLogger("crudjt")
@@ -229,4 +229,4 @@ def _close_all() -> None:
 
 atexit.register(_close_all)
 # What a child has to do, it does at the first use of a store, however it was forked: see process_guard.
-os.register_at_fork(before=_registry.before_fork, after_in_parent=_registry.after_fork)
+system.at_fork(before=_registry.before_fork, after_in_parent=_registry.after_fork)

@@ -226,6 +226,11 @@ class SegmentReader:
         self.filled = max(_end_before_zeros(self.content), HEADER_BLOCK_BYTES)
         self.damage: Damage | None = None
 
+    def close(self) -> None:
+        """Unmap the file. Some systems cut no file that is mapped."""
+        if isinstance(self.content, mmap):
+            self.content.close()
+
     @property
     def synced_end(self) -> int:
         """The offset up to which the segment is known to have been on disk."""

@@ -37,7 +37,7 @@ class SegmentWriter:
         self.descriptor = _filesystem.open_file(path)
         self.close = weakref.finalize(self, os.close, self.descriptor)
         self.close.atexit = False  # the last sync of an interpreter that ends comes after such calls
-        self.header = decode_header(path, os.pread(self.descriptor, HEADER_BLOCK_BYTES, 0))
+        self.header = decode_header(path, _filesystem.read_at(self.descriptor, HEADER_BLOCK_BYTES, 0))
         self.crc_salt = self.header.crc_salt
 
     def append(self, entry: bytes, offset: int) -> None:

@@ -224,6 +224,7 @@ class View:
 
     def copy(self, target: int, snapshot: Snapshot) -> int:
         """Write a compact copy of a snapshot into a new descriptor; return its size. LMDB does not sync it."""
+        os.lseek(target, 0, os.SEEK_SET)  # where LMDB writes; not every system leaves that to `_filesystem`
         try:
             self.env.copyfd(target, compact=True, txn=snapshot)
         except lmdb.Error as error:

@@ -21,7 +21,7 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
-from crudjt._backends.embedded.engine.own_maps import mapped
+from crudjt._backends.embedded.engine.own_maps import c_library, mapped
 
 _OWNER_MASK = 0x3FFF_FFFF  # FUTEX_TID_MASK
 _MREMAP_MAYMOVE = 1
@@ -32,8 +32,6 @@ _WORDS = mmap.PAGESIZE // _WORD_BYTES
 # what LMDB notes of threads that read.
 _FIRST_WORD = 16
 _LOOKS = 4000  # some 150 microseconds: ten writes
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class WriteLock:
@@ -76,7 +74,7 @@ class WriteLock:
         if self.found:  # another thread may be looking at the word that would go
             return
         words = (ctypes.c_uint32 * _WORDS).from_address(_mapped_again(address))
-        weakref.finalize(self, _libc.munmap, ctypes.c_void_p(ctypes.addressof(words)), mmap.PAGESIZE)
+        weakref.finalize(self, c_library().munmap, ctypes.c_void_p(ctypes.addressof(words)), mmap.PAGESIZE)
         self.word = memoryview(words).cast("B").cast("I")[index : index + 1]
         self.found = True
         if len(os.sched_getaffinity(0)) > 1:  # else the holder cannot go on while this process watches
@@ -91,7 +89,7 @@ def watch(word: "memoryview[int]") -> None:
 
 
 def _mapped_again(address: int) -> int:
-    mremap = _libc.mremap
+    mremap = c_library().mremap
     mremap.restype = ctypes.c_void_p
     mapped: int | None = mremap(
         ctypes.c_void_p(address), ctypes.c_size_t(0), ctypes.c_size_t(mmap.PAGESIZE), _MREMAP_MAYMOVE

@@ -1,0 +1,67 @@
+"""Linux: its own calls, and what the kernel shows in /proc."""
+
+import ctypes
+import errno
+import functools
+import os
+import time
+from pathlib import Path
+
+from crudjt._platform.posix import Posix
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PID_NAMESPACE = Path("/proc/self/ns/pid")
+_MOUNTS = Path("/proc/self/mountinfo")
+_GET_ROBUST_LIST = {"aarch64": 100, "ppc64le": 299, "riscv64": 100, "s390x": 305, "x86_64": 274}  # system calls
+
+
+class Linux(Posix):
+    """Linux of any C library."""
+
+    preallocating_file_systems = frozenset({"ext2", "ext3", "ext4", "tmpfs", "xfs"})  # measured: docs/decisions.md
+    kernel_files = frozenset({str(_BOOT_ID), str(_MOUNTS)})
+
+    posix_fallocate = staticmethod(os.posix_fallocate)
+    fdatasync = staticmethod(os.fdatasync)
+
+    @staticmethod
+    def file_system(path: Path) -> str:
+        device = path.stat().st_dev
+        wanted = f"{os.major(device)}:{os.minor(device)}"
+        found = ""
+        for line in _MOUNTS.read_text().splitlines():
+            before, _, after = line.partition(" - ")
+            if before.split()[2] == wanted:
+                found = after.split()[0]
+        return found
+
+    @staticmethod
+    @functools.cache
+    def has_robust_locks() -> bool:
+        """Ask the kernel for its list of robust locks. Emulation by qemu-user has none."""
+        number = _GET_ROBUST_LIST.get(os.uname().machine)
+        if number is None:
+            return True
+        head, size = ctypes.c_void_p(), ctypes.c_size_t()
+        library = ctypes.CDLL(None, use_errno=True)
+        answer = library.syscall(number, 0, ctypes.byref(head), ctypes.byref(size))
+        return answer == 0 or ctypes.get_errno() != errno.ENOSYS
+
+    @staticmethod
+    def boot_id() -> str:
+        return _BOOT_ID.read_text().strip()
+
+    @staticmethod
+    def boot_time() -> int:
+        return round(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
+
+    @staticmethod
+    def boot_clock_ns() -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    @staticmethod
+    def pid_namespace() -> int:
+        try:
+            return _PID_NAMESPACE.stat().st_ino
+        except OSError:
+            return 0
