@@ -6,7 +6,6 @@ from pathlib import Path
 
 from tests.support.waiting import eventually
 
-_FORK = ctypes.PyDLL(None).fork
 _LOOKS = 3
 
 
@@ -18,7 +17,7 @@ def fork_below_python() -> int:
     should have few threads, which wake up seldom, and they have to sleep when it forks.
     """
     eventually(_other_threads_rest)
-    pid: int = _FORK()
+    pid: int = ctypes.PyDLL(None).fork()
     return pid
 
 

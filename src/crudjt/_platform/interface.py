@@ -1,4 +1,4 @@
-"""What a store in a directory needs of an operating system."""
+"""The interface of an operating system, as far as a store in a directory needs it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable

@@ -36,16 +36,8 @@ class Linux(Posix):
         return found
 
     @staticmethod
-    @functools.cache
     def has_robust_locks() -> bool:
-        """Ask the kernel for its list of robust locks. Emulation by qemu-user has none."""
-        number = _GET_ROBUST_LIST.get(os.uname().machine)
-        if number is None:
-            return True
-        head, size = ctypes.c_void_p(), ctypes.c_size_t()
-        library = ctypes.CDLL(None, use_errno=True)
-        answer = library.syscall(number, 0, ctypes.byref(head), ctypes.byref(size))
-        return answer == 0 or ctypes.get_errno() != errno.ENOSYS
+        return _lists_robust_locks()
 
     @staticmethod
     def boot_id() -> str:
@@ -65,3 +57,15 @@ class Linux(Posix):
             return _PID_NAMESPACE.stat().st_ino
         except OSError:
             return 0
+
+
+@functools.cache
+def _lists_robust_locks() -> bool:
+    """Ask the kernel for the list of this thread's robust locks. Emulation by qemu-user has none."""
+    number = _GET_ROBUST_LIST.get(os.uname().machine)
+    if number is None:
+        return True
+    head, size = ctypes.c_void_p(), ctypes.c_size_t()
+    library = ctypes.CDLL(None, use_errno=True)
+    answer = library.syscall(number, 0, ctypes.byref(head), ctypes.byref(size))
+    return answer == 0 or ctypes.get_errno() != errno.ENOSYS

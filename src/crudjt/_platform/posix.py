@@ -1,4 +1,4 @@
-"""What Linux and macOS have in common."""
+"""The part that Linux and macOS have in common."""
 
 import errno
 import fcntl
