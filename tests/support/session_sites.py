@@ -106,6 +106,7 @@ class Site(ABC):
         self.store = store
         self.cookie: str | None = None
         self.jobs: dict[str, Job] = {}
+        self.headers: dict[str, str] = {}
         self._numbers = itertools.count()
 
     def request(self, act: Act = nothing, **more: Any) -> Job:
@@ -113,7 +114,7 @@ class Site(ABC):
         job = Job(act, **more)
         number = str(next(self._numbers))
         self.jobs[number] = job
-        headers = {"x-job": number}
+        headers = {"x-job": number, **self.headers}
         if self.cookie is not None:
             headers["cookie"] = f"{self.cookie_name}={self.cookie}"
         self.answer = self.send(headers)
@@ -160,11 +161,12 @@ class Site(ABC):
 class FlaskSite(Site):
     adapter = crudjt.contrib.flask
 
-    def __init__(self, store: crudjt.Store, *, propagates: bool = False, max_sessions: int | None = None) -> None:
+    def __init__(self, store: crudjt.Store, *, propagates: bool = False, **settings: Any) -> None:
         super().__init__(store)
 
         app = flask.Flask(__name__)
-        app.config.update(CRUDJT_SUBJECT_KEY=USER, CRUDJT_MAX_SESSIONS=max_sessions, PROPAGATE_EXCEPTIONS=propagates)
+        app.config.update(CRUDJT_SUBJECT_KEY=USER, PROPAGATE_EXCEPTIONS=propagates)
+        app.config.update({f"CRUDJT_{name.upper()}": value for name, value in settings.items()})
         crudjt.contrib.flask.Sessions(app, store=store)
 
         @app.get("/")
@@ -221,13 +223,11 @@ class StarletteSite(AsgiSite):
 class FastApiSite(AsgiSite):
     adapter = crudjt.contrib.fastapi
 
-    def __init__(self, store: crudjt.Store, *, max_sessions: int | None = None) -> None:
+    def __init__(self, store: crudjt.Store, **settings: Any) -> None:
         super().__init__(store)
 
         app = fastapi.FastAPI()
-        app.add_middleware(
-            crudjt.contrib.fastapi.SessionMiddleware, store=store, subject_key=USER, max_sessions=max_sessions
-        )
+        app.add_middleware(crudjt.contrib.fastapi.SessionMiddleware, store=store, subject_key=USER, **settings)
 
         @app.get("/")
         async def view(request: fastapi.Request) -> fastapi.Response:
@@ -243,7 +243,7 @@ class FastApiSite(AsgiSite):
 class LitestarSite(AsgiSite):
     adapter = crudjt.contrib.litestar
 
-    def __init__(self, store: crudjt.Store, *, max_sessions: int | None = None) -> None:
+    def __init__(self, store: crudjt.Store, **settings: Any) -> None:
         super().__init__(store)
 
         middleware = crudjt.contrib.litestar.SessionMiddleware
@@ -258,7 +258,7 @@ class LitestarSite(AsgiSite):
 
         app = litestar.Litestar(
             [view],
-            middleware=[DefineMiddleware(middleware, store=store, subject_key=USER, max_sessions=max_sessions)],
+            middleware=[DefineMiddleware(middleware, store=store, subject_key=USER, **settings)],
             openapi_config=None,
             logging_config=None,
         )

@@ -19,6 +19,7 @@ MAX_DATA_BYTES = f"{PREFIX}MAX_DATA_BYTES"
 IDLE_TIMEOUT = f"{PREFIX}IDLE_TIMEOUT"
 ABSOLUTE_TIMEOUT = f"{PREFIX}ABSOLUTE_TIMEOUT"
 MAX_SESSIONS = f"{PREFIX}MAX_SESSIONS"
+RECORD_CLIENT = f"{PREFIX}RECORD_CLIENT"
 
 
 def open_configured(setting: Callable[[str], Any]) -> crudjt.Store:
@@ -75,7 +76,7 @@ def _parsed(setting: Callable[[str], Any]) -> opening.Parsed:
 
 def unknown(names: Iterable[str], *own: str) -> list[str]:
     """Return a text for each name that begins like ours and means nothing. `own` are those of one framework only."""
-    known = sorted({*OPEN, IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, MAX_SESSIONS, *own})
+    known = sorted({*OPEN, IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, MAX_SESSIONS, RECORD_CLIENT, *own})
     return [
         f"there is no setting {name}{_meant(name, known)}"
         for name in sorted(names)
@@ -118,3 +119,16 @@ def max_sessions(setting: Callable[[str], Any]) -> int | None:
             MAX_SESSIONS, f"{MAX_SESSIONS} must be a whole number, at least 1, or None, not {value!r}"
         )
     return value
+
+
+def record_client(setting: Callable[[str], Any]) -> bool:
+    """Return whether sessions note the clients that they begin for.
+
+    Raises:
+        InvalidParameter: it is no bool.
+
+    """
+    value = setting(RECORD_CLIENT)
+    if not isinstance(value, bool | None):
+        raise crudjt.InvalidParameter(RECORD_CLIENT, f"{RECORD_CLIENT} must be True or False, not {value!r}")
+    return bool(value)

@@ -11,6 +11,7 @@ import re
 import weakref
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ import crudjt
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
+from crudjt.contrib._sessions.clients import client
 from crudjt.contrib._sessions.core import Done, Held, Left, LifetimeOf, Phase, found, save
 from crudjt.contrib._sessions.lifetime import remaining, shortest
 from crudjt.contrib._sessions.markup import tagged, untagged
@@ -34,6 +36,7 @@ from crudjt.contrib._settings import (
     PREFIX,
     max_sessions,
     open_configured,
+    record_client,
     timeout,
     unknown,
 )
@@ -133,6 +136,7 @@ class Sessions(SessionInterface):
         for name in (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT):
             timeout(_settings(app).get, name)
         max_sessions(_settings(app).get)
+        record_client(_settings(app).get)
         store = self._store
         app.extensions[_LIMIT] = MAX_DATA_BYTES if store is None else None
         if store is None:
@@ -170,6 +174,8 @@ class Sessions(SessionInterface):
         held = found(token, session) if token else None
         data = untagged(session.data) if held is not None and session is not None else None
         opened = request.environ[_ENVIRON] = StoredSession(data, held, _settings(app)[SUBJECT_KEY])
+        if record_client(_settings(app).get):
+            opened.comes_from = partial(client, request.remote_addr, request.headers.get("User-Agent"))
         return opened
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:

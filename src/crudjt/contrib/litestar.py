@@ -84,7 +84,9 @@ class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
     async def load_from_connection(self, connection: Connection) -> BrowserSession:
         """Return the session that the cookie of a connection names, or an empty one."""
         sessions = self.config.sessions
-        return await sessions.load(connection.cookies.get(sessions.cookie.name), WatchedSession)
+        session = await sessions.load(connection.cookies.get(sessions.cookie.name), WatchedSession)
+        sessions.note_client(session, connection.scope)
+        return session
 
     async def store_in_message(self, scope_session: Any, message: Message, connection: Connection) -> None:
         """Store a session, and set or remove the cookie in the message that begins a response."""
@@ -123,6 +125,7 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
     partitioned: bool = False
     subject_key: str | None = ""
     max_sessions: int | None = None
+    record_client: bool = False
     scopes: Scopes = field(default_factory=lambda: {ScopeType.HTTP, ScopeType.WEBSOCKET})
     exclude: str | list[str] | None = None
     exclude_opt_key: str = "skip_session"
@@ -149,6 +152,7 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
             idle_timeout=self.idle_timeout,
             subject_key=self.subject_key,
             max_sessions=self.max_sessions,
+            record_client=self.record_client,
         )
 
     @property
@@ -179,6 +183,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
         partitioned: bool = False,
         subject_key: str | None = "",
         max_sessions: int | None = None,
+        record_client: bool = False,
         exclude: str | list[str] | None = None,
         exclude_opt_key: str = "skip_session",
     ) -> None:
@@ -198,6 +203,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
             partitioned: as there.
             subject_key: as there.
             max_sessions: as there.
+            record_client: as there.
             exclude: patterns of paths without sessions.
             exclude_opt_key: the option of a handler that has no session.
 
@@ -219,6 +225,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
                     partitioned=partitioned,
                     subject_key=subject_key,
                     max_sessions=max_sessions,
+                    record_client=record_client,
                     exclude=exclude,
                     exclude_opt_key=exclude_opt_key,
                 )

@@ -334,6 +334,7 @@ def test_the_check_finds_a_missing_key(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CRUDJT_IDLE_TIMEOUT", "1h", "crudjt.E002"),
         ("CRUDJT_ABSOLUTE_TIMEOUT", 0, "crudjt.E002"),
         ("CRUDJT_MAX_SESSIONS", "3", "crudjt.E003"),
+        ("CRUDJT_RECORD_CLIENT", "yes", "crudjt.E004"),
         ("CRUDJT_LOCATOIN", "sessions", "crudjt.W001"),
         ("SESSION_ENGINE", "django.contrib.sessions.backends.signed_cookies", "crudjt.W002"),
     ],

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import crudjt
@@ -15,6 +16,7 @@ from crudjt.contrib._device_bound.settings import PATH
 from crudjt.contrib._sessions.asynchronous import run
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
+from crudjt.contrib._sessions.clients import client_of_scope
 from crudjt.contrib._sessions.cookie import Cookie, SameSite, check_seconds
 from crudjt.contrib._sessions.core import Held, Phase, found, save
 from crudjt.contrib._sessions.current import enter, leave
@@ -50,6 +52,7 @@ class Sessions:
         max_sessions: int | None,
         device_bound: bool = False,
         device_bound_path: str = PATH,
+        record_client: bool = False,
     ) -> None:
         """Take the parameters of `SessionMiddleware`, which explains them.
 
@@ -76,6 +79,7 @@ class Sessions:
         self._subject_key = subject_key or None
         self._max_sessions = max_sessions
         self._idle_timeout = idle_timeout
+        self.record_client = record_client
         self._kept = Lifetime()
         self._warned = not cookie.https_only
 
@@ -92,6 +96,11 @@ class Sessions:
         held = found(token, session)
         data = session.data if held is not None and session is not None else None
         return kind(data, held, self._subject_key)
+
+    def note_client(self, session: BrowserSession, scope: Any) -> None:
+        """Let the session know its client, if that is to be recorded."""
+        if self.record_client:
+            session.comes_from = partial(client_of_scope, scope.get("client"), scope["headers"])
 
     async def save(self, session: BrowserSession, phase: Phase) -> str | None:
         """Store what was changed; return the cookie to set, ``None`` for no change.
@@ -165,6 +174,7 @@ class SessionMiddleware:
         max_sessions: int | None = None,
         device_bound: bool = False,
         device_bound_path: str = PATH,
+        record_client: bool = False,
     ) -> None:
         """Wrap an application.
 
@@ -186,6 +196,7 @@ class SessionMiddleware:
             max_sessions: how many sessions a user may have; a login ends the oldest beyond it. ``None``: any number.
             device_bound: whether a login offers the browser to bind its session to the device. Experimental.
             device_bound_path: what the two paths begin with at which browsers prove that they are on the device.
+            record_client: whether sessions note the address and the user agent of their clients, for `Session.client`.
 
         Raises:
             InvalidParameter: a parameter cannot be used.
@@ -209,6 +220,7 @@ class SessionMiddleware:
             max_sessions=max_sessions,
             device_bound=device_bound,
             device_bound_path=device_bound_path,
+            record_client=record_client,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - one call is quicker
@@ -233,6 +245,7 @@ class SessionMiddleware:
                 return
             if verdict is Verdict.EMPTY:
                 session, held = sessions.empty(BrowserSession), None
+        sessions.note_client(session, scope)
         scope["session"] = session
         failed = False
 

@@ -1,8 +1,9 @@
 """The session of a browser as an application sees it: a dict that notes logins, logouts and rotations."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from crudjt._core.details import Client
 from crudjt._core.session import Session
 from crudjt.contrib._device_bound.binding import binding_of
 from crudjt.contrib._sessions.calls import Data
@@ -31,6 +32,7 @@ class BrowserSession(dict[str, Any], Lasting):
     # Defaults of the class: that is quicker than to set them in each session.
     accessed: bool = False
     modified: bool = False
+    comes_from: Callable[[], Client | None] | None = None  # for the adapters: the client, where it is to be noted
     _dirty = False  # as `modified`, but since it was last stored
     _login = False
     _rotates = False
@@ -242,6 +244,7 @@ class BrowserSession(dict[str, Any], Lasting):
             sets=self._dirty,
             max_sessions=max_sessions,
             binds=binds and self._subject is not None,
+            client=self.comes_from() if self.comes_from is not None else None,
         )
 
     def seal(self) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from crudjt._core.details import Client
 from crudjt._core.validation import KEEP, KeepType
 
 Data = dict[Any, Any]
@@ -21,11 +22,14 @@ class Create(NamedTuple):
     subject: str | None
     lifetime: Lifetime
     max_sessions: int | None = None
+    client: Client | None = None
 
     def on(self, store: Any) -> Any:
         """Call the store."""
         ttl, idle = self.lifetime
-        return store.create(self.data, ttl, idle=idle, subject=self.subject, max_sessions=self.max_sessions)
+        return store.create(
+            self.data, ttl, idle=idle, subject=self.subject, max_sessions=self.max_sessions, client=self.client
+        )
 
 
 class Update(NamedTuple):
@@ -72,6 +76,7 @@ class Rotate(NamedTuple):
     lifetime: Lifetime
     if_version: int | None
     max_sessions: int | None = None
+    client: Client | KeepType | None = KEEP
 
     def on(self, store: Any) -> Any:
         """Call the store."""
@@ -84,6 +89,7 @@ class Rotate(NamedTuple):
             idle=idle,
             if_version=self.if_version,
             max_sessions=self.max_sessions,
+            client=self.client,
         )
 
 

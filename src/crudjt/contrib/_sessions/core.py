@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from crudjt._core.codec import unpack
+from crudjt._core.details import Client
 from crudjt._core.session import Session
 from crudjt._core.validation import KEEP, KeepType
 from crudjt.contrib._device_bound.binding import Binding, binding_of, offered, rebound
@@ -112,6 +113,7 @@ class Left(msgspec.Struct, frozen=True):
         keeps_empty: a session without data and subject is stored all the same; otherwise it ends, or does not begin.
         max_sessions: how many sessions a user may have after a login, which ends the oldest; ``None`` for any number.
         binds: if the session gets a new token, it is offered to the device of the browser.
+        client: the client to note where a session begins or gets a new token; ``None`` to note none.
 
     """
 
@@ -127,6 +129,7 @@ class Left(msgspec.Struct, frozen=True):
     keeps_empty: bool = False
     max_sessions: int | None = None
     binds: bool = False
+    client: Client | None = None
 
     @property
     def room(self) -> int | None:
@@ -190,7 +193,7 @@ def _begin(left: Left, data: Data, *, otherwise: Literal["keep", "forget"] = "ke
         logger.warning("session data was set after the response had begun; no cookie can be sent, so it is not stored")
         return Done(otherwise, None, merged)
     stored, after = storable(data)
-    token = yield Create(stored, left.subject, lifetime, left.room)
+    token = yield Create(stored, left.subject, lifetime, left.room, left.client)
     return Done("set", Held(token, None, left.subject, 1, after, None, binding_of(data)), merged)
 
 
@@ -210,7 +213,7 @@ def _replace(held: Held, left: Left) -> Steps:
     data = offered(left.data, left.binds)
     stored, after = storable(data)
     try:
-        token = yield Rotate(held.token, stored, left.subject, lifetime, None, left.room)
+        token = yield Rotate(held.token, stored, left.subject, lifetime, None, left.room, left.client)
     except CrudjtError:  # data that is refused, or a full disk: the logout holds all the same
         yield Delete(held.token)
         raise
@@ -238,7 +241,8 @@ def _rotate(held: Held, left: Left) -> Steps:
     def rotation(wanted: Data, stored: Data, version: int) -> Call:
         lifetime = left.lifetime(wanted, None if left.login else held) if left.login or changed else Lifetime()
         data, expected = (stored, version) if changed else (None, None)
-        return Rotate(held.token, data, subject, lifetime, expected, left.room if left.login else None)
+        client = KEEP if left.client is None else left.client
+        return Rotate(held.token, data, subject, lifetime, expected, left.room if left.login else None, client)
 
     token, wanted, after, version = yield from _merged(held, left, (data, stored, after), rotation, adapted)
     if token is None:

@@ -5,16 +5,18 @@ from typing import Any
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
 
+from crudjt import Client
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import subject_of
+from crudjt.contrib._sessions.clients import client
 from crudjt.contrib._sessions.core import Done, Left, Phase, Steps, found, save
 from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
 from crudjt.contrib._settings import MAX_DATA_BYTES
 from crudjt.contrib.django._async_backend import MISSING
 from crudjt.contrib.django._expiry import LastingSession
-from crudjt.contrib.django._middleware import BEGINS, ENDS, LOGINS, called_by, note_current
-from crudjt.contrib.django._store import get_store, max_sessions_of_user
+from crudjt.contrib.django._middleware import ENDS, LOGINS, begun_request, called_by
+from crudjt.contrib.django._store import get_store, max_sessions_of_user, records_client
 
 _LOGIN_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
 
@@ -33,8 +35,7 @@ class SessionStore(LastingSession):
     def __init__(self, session_key: str | None = None) -> None:
         """Take the key of a cookie."""
         super().__init__(session_key)
-        if called_by(BEGINS):
-            note_current(self)
+        self._request = begun_request(self)
 
     @property
     def id(self) -> str | None:
@@ -250,7 +251,13 @@ class SessionStore(LastingSession):
             sets=self._modified,
             keeps_empty=True,
             max_sessions=max_sessions_of_user(),
+            client=self._client(),
         )
+
+    def _client(self) -> Client | None:
+        """Return the client to note, as Django and its middleware give it."""
+        request = self._request() if self._request is not None and records_client() else None
+        return None if request is None else client(request.META.get("REMOTE_ADDR"), request.META.get("HTTP_USER_AGENT"))
 
     def _run(self, steps: Steps) -> Done:
         done = sync.run(get_store(), steps, MAX_DATA_BYTES)

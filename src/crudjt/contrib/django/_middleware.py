@@ -1,6 +1,7 @@
 """Hooks that Django lacks: the session of the current request, when its response begins, and when a login does."""
 
 import inspect
+import weakref
 from collections.abc import Collection
 from contextvars import ContextVar
 from types import CodeType
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING
 from django.contrib import auth
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.signals import request_finished
+from django.http import HttpRequest
 
 if TYPE_CHECKING:
     from crudjt.contrib.django._backend import SessionStore
 
-BEGINS = frozenset({SessionMiddleware.process_request.__code__})
-"""The code that opens the session of a request."""
+_BEGINS = SessionMiddleware.process_request.__code__
 
 ENDS = frozenset({SessionMiddleware.process_response.__code__})
 """The code that saves it as the response begins."""
@@ -25,9 +26,18 @@ LOGINS = frozenset(getattr(auth, name).__code__ for name in ("login", "alogin") 
 _current: ContextVar["SessionStore | None"] = ContextVar("crudjt_session", default=None)
 
 
-def note_current(session: "SessionStore") -> None:
-    """Note the session of the request that begins."""
+def begun_request(session: "SessionStore") -> "weakref.ref[HttpRequest] | None":
+    """Note the session of the request that begins; return the request, ``None`` if no request begins.
+
+    Call it in the constructor of the session only: Django's middleware gives it a key, but not the request.
+    """
+    frame = inspect.currentframe()
+    caller = frame.f_back.f_back if frame is not None and frame.f_back is not None else None
+    if caller is None or caller.f_code is not _BEGINS:
+        return None
     _current.set(session)
+    request = caller.f_locals.get("request")
+    return weakref.ref(request) if isinstance(request, HttpRequest) else None
 
 
 def current_session() -> "SessionStore":

@@ -16,7 +16,17 @@ from django.core.signals import setting_changed
 
 import crudjt
 from crudjt._core.process_guard import guard, own_memory, renew
-from crudjt.contrib._settings import MAX_DATA_BYTES, MAX_SESSIONS, OPEN, PREFIX, max_sessions, open_configured, timeout
+from crudjt.contrib._settings import (
+    MAX_DATA_BYTES,
+    MAX_SESSIONS,
+    OPEN,
+    PREFIX,
+    RECORD_CLIENT,
+    max_sessions,
+    open_configured,
+    record_client,
+    timeout,
+)
 
 LOCATION = f"{PREFIX}LOCATION"
 
@@ -46,6 +56,7 @@ _open: list[crudjt.Store] = []
 _tests_of_open = [0]  # what `tests` returned when the store was opened
 _timeouts: dict[str, float | None] = {}  # those that were looked up
 _max_sessions: dict[str, int | None] = {}  # as well
+_records_client: dict[str, bool] = {}  # as well
 _overrides = [0]  # how many tests in force have set the location
 
 
@@ -79,6 +90,20 @@ def max_sessions_of_user() -> int | None:
         return _max_sessions[MAX_SESSIONS]
     except KeyError:
         value = _max_sessions[MAX_SESSIONS] = max_sessions(setting)
+        return value
+
+
+def records_client() -> bool:
+    """Return whether sessions note the clients that they begin for. It is looked up once, as the timeouts are.
+
+    Raises:
+        InvalidParameter: it is no bool.
+
+    """
+    try:
+        return _records_client[RECORD_CLIENT]
+    except KeyError:
+        value = _records_client[RECORD_CLIENT] = record_client(setting)
         return value
 
 
@@ -164,6 +189,7 @@ def _forget(*, setting: str, enter: bool, **_: object) -> None:
     """Close the store when a test overrides its settings; the next call opens the one that they describe then."""
     _timeouts.pop(setting, None)
     _max_sessions.pop(setting, None)
+    _records_client.pop(setting, None)
     if setting in OPEN:
         with _opening:
             _overrides[0] += (1 if enter else -1) if setting == LOCATION else 0

@@ -15,6 +15,7 @@ from crudjt.contrib._settings import (
     location,
     max_sessions,
     open_existing,
+    record_client,
     timeout,
     unknown,
 )
@@ -27,8 +28,9 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
     """Report settings that are missing, wrong or misspelled. No value is in a message, and no store is made.
 
     E001: no store can be opened with the settings, for instance because there is no secret key. E002: a timeout is not
-    a number of seconds. E003: the number of sessions of a user is no whole number. W001: a name begins with
-    ``CRUDJT_`` and means nothing. W002: this is not the session engine.
+    a number of seconds. E003: the number of sessions of a user is no whole number. E004: `CRUDJT_RECORD_CLIENT` is
+    neither true nor false. W001: a name begins with ``CRUDJT_`` and means nothing. W002: this is not the session
+    engine.
     """
     found: list[CheckMessage] = []
     try:
@@ -43,6 +45,10 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         max_sessions(setting)
     except crudjt.InvalidParameter as error:
         found.append(Error(str(error), id="crudjt.E003"))
+    try:
+        record_client(setting)
+    except crudjt.InvalidParameter as error:
+        found.append(Error(str(error), id="crudjt.E004"))
     found += [Warning(f"{problem[0].upper()}{problem[1:]}", id="crudjt.W001") for problem in unknown(dir(settings))]
     if settings.SESSION_ENGINE != ENGINE:
         found.append(Warning("The session engine is another", hint=f"SESSION_ENGINE = {ENGINE!r}", id="crudjt.W002"))
