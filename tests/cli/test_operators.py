@@ -52,6 +52,26 @@ def test_a_session_is_shown_and_ended_by_its_handle(command: Command, live: crud
         assert "this handle is unknown" in result.stderr
 
 
+def test_the_client_is_listed_by_its_address_and_shown_with_its_agent(command: Command, live: crudjt.Store) -> None:
+    session = read(live, live.create({}, client=crudjt.Client("192.0.2.1", "Firefox/131")))
+    live.create({})
+    assert [line.split("\t")[-1] for line in command("list").stdout.splitlines()] == ["-", "192.0.2.1"]
+    assert command("show", session.id).stdout.splitlines()[-1] == "client: 192.0.2.1, Firefox/131"
+
+
+def test_what_users_and_clients_sent_cannot_control_the_terminal(command: Command, live: crudjt.Store) -> None:
+    hostile = "\x1b[2J\t\n\x9b"
+    live.create({hostile: hostile}, subject=hostile, client=crudjt.Client("192.0.2.1", hostile))
+    [line] = command("list", "--data").stdout.splitlines()
+    handle, subject, *_ = line.split("\t")
+    assert subject == r"\x1b[2J\t\n\x9b"
+    shown = command("show", handle, "--data").stdout
+    printed = [line, shown, command("events").stdout, command("top", "--times", "1", "--interval", "0.01").stdout]
+    printed.append(command("sessions", hostile).stdout)
+    assert all(each.isprintable() or each in "\t\n" for text in printed for each in text)
+    assert len(shown.splitlines()) == 10
+
+
 @pytest.mark.parametrize("name", ["show", "end", "list"])
 def test_a_token_in_the_place_of_a_handle_is_not_repeated(command: Command, live: crudjt.Store, name: str) -> None:
     token = live.create({})
@@ -252,6 +272,6 @@ def test_top_shows_counters_and_what_happens_in_a_second(command: Command, live:
     assert document["a_second"]["begun"] > 1
     assert document["a_second"]["ended"] == 0
     text = command("top", "--times", "1", "--interval", "0.01").stdout
-    assert "newest sessions" in text
+    assert "NEWEST SESSIONS" in text
     assert "\x1b" not in text
     assert "secret" not in text

@@ -3,10 +3,6 @@
 import contextlib
 import fcntl
 import os
-import pty
-import re
-import select
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,33 +13,7 @@ from crudjt._backends.embedded.doctor.check import examine
 from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt.cli.progress import progress
 from tests.cli.shell import Shell
-
-_PATIENCE_SECONDS = 30.0
-
-
-class Terminal:
-    """A terminal that is read from the other end."""
-
-    def __init__(self) -> None:
-        self.reading, self.writing = pty.openpty()
-        self.text = ""
-
-    def wait_for(self, pattern: str) -> None:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not re.search(pattern, self.text):
-            readable, _, _ = select.select([self.reading], [], [], deadline - time.monotonic())
-            assert readable, f"{pattern} is not in {self.text!r}"
-            self.text += os.read(self.reading, 4096).decode()
-
-    @contextlib.contextmanager
-    def as_standard_error(self) -> Iterator[None]:
-        """Make it the standard error output of this process."""
-        with os.fdopen(os.dup(self.writing), "w") as stream, contextlib.redirect_stderr(stream):
-            yield
-
-    def close(self) -> None:
-        os.close(self.reading)
-        os.close(self.writing)
+from tests.cli.terminal import Terminal
 
 
 @pytest.fixture

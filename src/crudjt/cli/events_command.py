@@ -6,6 +6,7 @@ import msgspec
 from crudjt._core.events import OLDEST, Event
 from crudjt.cli.context import Settings
 from crudjt.cli.options import json_option
+from crudjt.cli.terminal import printable
 
 
 @click.command()
@@ -27,4 +28,4 @@ def _line(event: Event) -> str:
     moment = "-" if event.time is None else str(msgspec.to_builtins(event.time))
     if event.time is not None and not event.exact:
         moment = f">={moment}"
-    return "\t".join((moment, event.kind, event.id or "-", event.subject or "-"))
+    return "\t".join((moment, event.kind, event.id or "-", printable(event.subject or "-")))

@@ -51,7 +51,7 @@ def list_sessions(
 ) -> None:
     """List the live sessions, newest first.
 
-    One a line, with tabs between: handle, subject, creation, last use, end.
+    One a line, with tabs between: handle, subject, creation, last use, end, address of the client.
     """
     created_before = None if older_than is None else datetime.now(timezone.utc) - timedelta(seconds=older_than)
     with settings.open() as store, progress("Listing"):

@@ -1,5 +1,6 @@
 """Print results as JSON or text."""
 
+import sys
 from typing import Any
 
 import msgspec
@@ -9,12 +10,15 @@ from crudjt._core.session import Session
 from crudjt.cli import json_values
 from crudjt.cli.context import Settings
 from crudjt.cli.errors import NoSuchSession
+from crudjt.cli.terminal import painted, printable
 
 
 def show_listed(settings: Settings, session: Session, *, data: bool) -> None:
     """Print one session for an operator, as columns with tabs between."""
     seen, end = session.last_seen or "-", session.expires_at or "never"
-    columns = [session.id, session.subject or "-", *map(msgspec.to_builtins, (session.created_at, seen, end))]
+    times = map(msgspec.to_builtins, (session.created_at, seen, end))
+    address = "-" if session.client is None else session.client.address or "-"
+    columns = [session.id, printable(session.subject or "-"), *times, printable(address)]
     if data:
         columns.append(_data(session))
     settings.show(document(session, data=data), "\t".join(columns))
@@ -25,12 +29,12 @@ def show_properties(settings: Settings, session: Session, *, data: bool) -> None
     properties = document(session, data=data)
     absent = {"subject": "none", "expires_at": "never", "expires_in": "never", "reads_left": "unlimited"}
     lines = [
-        f"{name}: {absent.get(name, 'unknown') if value is None else msgspec.to_builtins(value)}"
+        f"{name}: {absent.get(name, 'unknown') if value is None else printable(str(msgspec.to_builtins(value)))}"
         for name, value in properties.items()
         if name not in {"data", "client"}
     ]
     if session.client is not None:
-        lines.append(f"client: {', '.join(filter(None, (session.client.address, session.client.agent)))}")
+        lines.append(f"client: {printable(', '.join(filter(None, (session.client.address, session.client.agent))))}")
     if data:
         lines.append(f"data: {_data(session)}")
     settings.show(properties, "\n".join(lines))
@@ -64,7 +68,10 @@ def show_report(settings: Settings, report: Report) -> None:
         {"healthy": each.healthy, "path": str(each.path), "offset": each.offset, "text": each.text}
         for each in report.findings
     ]
-    lines = (f"{'ok' if each.healthy else 'FAULT'}\t{each.text}" for each in report.findings)
+    lines = (
+        f"{'ok' if each.healthy else painted('FAULT', sys.stdout, fg='red', bold=True)}\t{each.text}"
+        for each in report.findings
+    )
     settings.show({"healthy": report.healthy, "findings": findings}, "\n".join(lines))
 
 
@@ -95,4 +102,4 @@ def _details(session: Session) -> dict[str, Any]:
 
 
 def _data(session: Session) -> str:
-    return msgspec.json.encode(json_values.to_json(session.data)).decode()
+    return printable(msgspec.json.encode(json_values.to_json(session.data)).decode())

@@ -6,20 +6,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from typing import Any
 
 import click
-import msgspec
 
-from crudjt._core.session import Session
 from crudjt.base import Store
 from crudjt.cli.context import Settings
+from crudjt.cli.keyboard import keyboard
 from crudjt.cli.options import duration_option, json_option
+from crudjt.cli.top_screen import screen
 from crudjt.errors import StoreClosed, StoreError
 
-_NEWEST = 15  # sessions that are shown
-_CLEAR = "\x1b[H\x1b[J"
+_NEWEST = 50  # sessions that may be shown
 _KINDS = ("begun", "rotated", "changed", "ended", "expired")
 
 
@@ -55,38 +53,23 @@ class _Rates:
 
 @click.command()
 @duration_option("--interval", 1.0, "How long each look takes; else 1s.")
-@click.option("--times", metavar="NUMBER", type=click.IntRange(1), help="End after so many looks; else with Ctrl-C.")
+@click.option("--times", metavar="NUMBER", type=click.IntRange(1), help="End after so many looks; else with q.")
 @json_option
 @click.pass_obj
 def top(settings: Settings, interval: float, times: int | None) -> None:
     """Show what the store does, live in the terminal.
 
-    Live sessions, how many begin and end in a second, the log and its sync, and the newest sessions. The rates and the
-    newest sessions are there for a store in a directory and a server of one.
+    Live sessions, how many begin and end in a second, the log and its sync, and the newest sessions; until you press q.
+    The rates and the newest sessions are there for a store in a directory and a server of one.
     """
-    with settings.open() as store:
+    live = not settings.json and sys.stdout.isatty()
+    with settings.open() as store, keyboard() as keys:
         rates = _Rates(store)
         looks = 0
-        while times is None or looks < times:
-            time.sleep(interval)
-            counters: dict[str, Any] = msgspec.to_builtins(store.stats().counters())
+        while (times is None or looks < times) and not keys.pressed("q", interval):
+            counters = store.stats().counters()
             a_second = rates.take()
             newest = store.list(limit=_NEWEST).sessions if rates.known else ()
-            text = _screen(store.location, counters, a_second, newest)
-            settings.show({**counters, "a_second": a_second}, _CLEAR + text if sys.stdout.isatty() else text)
+            document = {**counters, "a_second": a_second}
+            settings.show(document, screen(store.location, counters, a_second, newest, live=live))
             looks += 1
-
-
-def _screen(
-    location: str, counters: dict[str, Any], a_second: dict[str, float | None], newest: tuple[Session, ...]
-) -> str:
-    now = msgspec.to_builtins(datetime.now(timezone.utc).replace(microsecond=0))
-    lines = [f"{location}  {now}", ""]
-    lines += [f"{name + ' a second':<24}{'-' if rate is None else rate}" for name, rate in a_second.items()]
-    lines += [f"{name:<24}{'-' if value is None else value}" for name, value in counters.items()]
-    if newest:
-        lines += ["", "newest sessions"]
-        lines += [
-            "  ".join((each.id, str(msgspec.to_builtins(each.created_at)), each.subject or "-")) for each in newest
-        ]
-    return "\n".join(lines)
