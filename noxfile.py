@@ -71,7 +71,7 @@ def dependencies(session: nox.Session) -> None:
 @nox.session(name="oldest")
 def oldest_frameworks(session: nox.Session) -> None:
     """Run the tests of the adapters with the oldest frameworks that are allowed."""
-    frameworks = [each for extra in ("django", "flask", "litestar", "starlette") for each in oldest(extra)]
+    frameworks = [each for extra in ("flask", "litestar", "rest-framework", "starlette") for each in oldest(extra)]
     session.install("-e", ".[grpc,valkey]", *WEB_TESTS, "fastapi", *frameworks)
     session.run("python", "-m", "pytest", *OLD, "tests/frameworks")
 
@@ -86,7 +86,7 @@ def fastapi(session: nox.Session) -> None:
 @nox.session
 def django(session: nox.Session) -> None:
     """Run the tests of Django with the one that gets fixes longest."""
-    session.install("-e", ".[grpc,valkey]", *WEB_TESTS, "django==5.2.*")
+    session.install("-e", ".[grpc,valkey]", *WEB_TESTS, "django==5.2.*", "djangorestframework")
     session.run("python", "-m", "pytest", *OLD, "tests/frameworks/django")
 
 

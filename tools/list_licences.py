@@ -62,7 +62,7 @@ def direct() -> Iterator[tuple[Requirement, str]]:
     """Yield each requirement of crudjt, and the extra that has it, or "" for the core."""
     for text in metadata.requires(DISTRIBUTION) or []:
         requirement = Requirement(text)
-        extra = re.search(r"extra == ['\"](\w+)['\"]", str(requirement.marker or ""))
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", str(requirement.marker or ""))
         yield requirement, extra[1] if extra else ""
 
 

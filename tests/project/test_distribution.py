@@ -38,6 +38,7 @@ WITHOUT_EXTRAS = {
     "import crudjt.contrib.flask": "flask",
     "import crudjt.contrib.litestar": "litestar",
     "import crudjt.contrib.opentelemetry": "otel",
+    "import crudjt.contrib.rest_framework": "rest-framework",
     "import crudjt.contrib.starlette": "starlette",
 }
 PYTEST = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments", "exceptiongroup", "tomli")
@@ -78,7 +79,7 @@ def test_every_extra_that_a_file_names_exists() -> None:
     section = (
         (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
     )
-    extras = set(re.findall(r"^(\w+) = \[", section, re.MULTILINE))
+    extras = set(re.findall(r"^([\w-]+) = \[", section, re.MULTILINE))
     named = {extra.strip() for _, text in texts() for group in WITH_EXTRAS.findall(text) for extra in group.split(",")}
     assert {"grpc", "metrics", "django", "flask", "starlette", "fastapi", "litestar"} <= named <= extras
 

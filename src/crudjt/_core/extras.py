@@ -5,7 +5,19 @@ from typing import Literal, NamedTuple
 
 from crudjt.errors import MissingDependency
 
-Extra = Literal["grpc", "metrics", "django", "fastapi", "flask", "litestar", "starlette", "valkey", "admin", "otel"]
+Extra = Literal[
+    "grpc",
+    "metrics",
+    "django",
+    "fastapi",
+    "flask",
+    "litestar",
+    "rest-framework",
+    "starlette",
+    "valkey",
+    "admin",
+    "otel",
+]
 
 
 class _Requirement(NamedTuple):
@@ -20,6 +32,7 @@ _REQUIREMENTS: dict[Extra, _Requirement] = {
     "fastapi": _Requirement("FastAPI", ("fastapi",)),
     "flask": _Requirement("Flask", ("flask",)),
     "litestar": _Requirement("Litestar", ("litestar",)),
+    "rest-framework": _Requirement("Django REST framework", ("django", "rest_framework")),
     "starlette": _Requirement("Starlette", ("starlette",)),
     "valkey": _Requirement("valkey-py", ("valkey", "libvalkey")),
     "otel": _Requirement("OpenTelemetry's API", ("opentelemetry.metrics",)),

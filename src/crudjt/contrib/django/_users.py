@@ -19,12 +19,12 @@ def session_of(request: HttpRequest) -> SessionStore:
 
 def sessions_of(user: Any) -> list[crudjt.Session]:
     """Return the live sessions of a user, or of a user's primary key: handles and data, never keys."""
-    return sync.sessions_of(get_store(), _subject(user))
+    return sync.sessions_of(get_store(), subject_of_user(user))
 
 
 def end_session(user: Any, handle: str) -> bool:
     """End one session of a user by its handle; return whether the user had it. Sessions of other users stay."""
-    return sync.end_session(get_store(), _subject(user), handle)
+    return sync.end_session(get_store(), subject_of_user(user), handle)
 
 
 def revoke_user(user: Any, keep_current: bool = False) -> int:
@@ -39,10 +39,10 @@ def revoke_user(user: Any, keep_current: bool = False) -> int:
 
     """
     keep = current_session().session_key if keep_current else None
-    return get_store().revoke(_subject(user), keep=keep)
+    return get_store().revoke(subject_of_user(user), keep=keep)
 
 
-def _subject(user: Any) -> str:
+def subject_of_user(user: Any) -> str:
     """Return what Django's `login` keeps of a user in the session."""
     if isinstance(user, Model):
         model: Any = user

@@ -1,0 +1,65 @@
+"""`TokenAuthentication`: API tokens in the header ``Authorization``."""
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from crudjt.contrib.api_tokens import ApiToken
+from crudjt.contrib.rest_framework._settings import token_settings
+from crudjt.contrib.rest_framework._tokens import api_tokens
+
+
+class TokenAuthentication(BaseAuthentication):
+    """Takes ``Authorization: Token …``; ``request.user`` is the user then, and ``request.auth`` an `ApiToken`.
+
+    A request with another scheme, or without the header, is left to other authentication classes.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Any, ApiToken] | None:
+        """Return the user and the token of a request, ``None`` if it presents none.
+
+        Raises:
+            AuthenticationFailed: the token is malformed, unknown, expired or ended, or its user is not active.
+
+        """
+        scheme, *parts = get_authorization_header(request).split() or [b""]
+        if scheme.lower() != self.authenticate_header(request).lower().encode():
+            return None
+        if not parts:
+            raise AuthenticationFailed("Invalid token header. No credentials provided.")
+        if len(parts) > 1:
+            raise AuthenticationFailed("Invalid token header. Token string should not contain spaces.")
+        return self.authenticate_credentials(parts[0].decode("latin-1"))
+
+    def authenticate_credentials(self, text: str) -> tuple[Any, ApiToken]:
+        """Return the user and the token of a text.
+
+        Raises:
+            AuthenticationFailed: as for `authenticate`.
+
+        """
+        token = api_tokens().read(text)
+        if token is None:
+            raise AuthenticationFailed("Invalid token.")
+        user = _user(token.subject)
+        if user is None or not user.is_active:
+            raise AuthenticationFailed("User inactive or deleted.")
+        return user, token
+
+    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - of the base class
+        """Return the scheme, which a 401 names."""
+        scheme: str = token_settings.AUTH_HEADER_PREFIX
+        return scheme
+
+
+def _user(subject: str) -> Any:
+    """Return the user of a primary key as text, ``None`` if there is none."""
+    model: Any = get_user_model()
+    try:
+        return model._default_manager.get(pk=model._meta.pk.to_python(subject))  # noqa: SLF001 - Django documents both
+    except (model.DoesNotExist, ValidationError):  # the model of users may have been replaced
+        return None
