@@ -1,7 +1,8 @@
 """API tokens for Django REST framework, as users of django-rest-knox know them, in the store of Django's settings.
 
-Put ``crudjt.contrib.rest_framework.TokenAuthentication`` into ``DEFAULT_AUTHENTICATION_CLASSES``. The settings are in the
-dict ``REST_CRUDJT``: ``REST_CRUDJT = {"TOKEN_PREFIX": "myapp"}``. The views to log in and out are in ``crudjt.contrib.rest_framework.urls``.
+Put ``crudjt.contrib.rest_framework.TokenAuthentication`` into ``DEFAULT_AUTHENTICATION_CLASSES``. The settings are in
+the dict ``REST_CRUDJT``: ``REST_CRUDJT = {"TOKEN_PREFIX": "myapp"}``. The views to log in and out are in
+``crudjt.contrib.rest_framework.urls``.
 """
 
 from crudjt._core.extras import require_extra
