@@ -25,10 +25,11 @@ from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.clients import client
-from crudjt.contrib._sessions.core import Done, Held, Left, LifetimeOf, Phase, found, save
+from crudjt.contrib._sessions.core import save
 from crudjt.contrib._sessions.lifetime import remaining, shortest
 from crudjt.contrib._sessions.markup import tagged, untagged
 from crudjt.contrib._sessions.reserved import LIFETIME
+from crudjt.contrib._sessions.states import Done, Held, Left, LifetimeOf, Phase, found
 from crudjt.contrib._settings import (
     ABSOLUTE_TIMEOUT,
     IDLE_TIMEOUT,

@@ -31,10 +31,9 @@ from litestar.types import ASGIApp, Empty, Message, Receive, Scope, Scopes, Send
 import crudjt
 from crudjt import AsyncStore
 from crudjt._core.type_guards import is_mapping
-from crudjt.contrib._sessions.asgi import TWO_WEEKS, WITH_HEADERS, Sessions, add_headers, phase_of
+from crudjt.contrib._sessions.asgi import TWO_WEEKS, Sessions
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.cookie import Cookie, SameSite
-from crudjt.contrib._sessions.core import Phase
 from crudjt.contrib._sessions.current import (
     end_session,
     enter,
@@ -44,6 +43,8 @@ from crudjt.contrib._sessions.current import (
     sessions_of,
     still_alive,
 )
+from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
+from crudjt.contrib._sessions.states import Phase
 from crudjt.contrib._sessions.watched import WatchedSession
 
 __all__ = [

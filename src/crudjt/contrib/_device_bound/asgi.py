@@ -12,7 +12,7 @@ from crudjt.contrib._device_bound.endpoints import answer, seconds
 from crudjt.contrib._device_bound.settings import DeviceBound
 from crudjt.contrib._sessions.asynchronous import run
 from crudjt.contrib._sessions.cookie import Cookie
-from crudjt.contrib._sessions.core import Held, found
+from crudjt.contrib._sessions.states import Held, found
 from crudjt.errors import CrudjtError
 
 logger = logging.getLogger("crudjt.contrib")

@@ -15,7 +15,7 @@ from crudjt.contrib._device_bound.proofs import BadProof, Proof
 from crudjt.contrib._device_bound.settings import DeviceBound
 from crudjt.contrib._device_bound.tickets import is_challenge, new_cookie
 from crudjt.contrib._sessions.calls import Call, Lifetime, Peek, Update
-from crudjt.contrib._sessions.core import Held
+from crudjt.contrib._sessions.states import Held
 
 logger = logging.getLogger("crudjt.contrib")
 

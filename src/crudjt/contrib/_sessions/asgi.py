@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import crudjt
 from crudjt import AsyncStore
@@ -18,10 +18,12 @@ from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.clients import client_of_scope
 from crudjt.contrib._sessions.cookie import Cookie, SameSite, check_seconds
-from crudjt.contrib._sessions.core import Held, Phase, found, save
+from crudjt.contrib._sessions.core import save
 from crudjt.contrib._sessions.current import enter, leave
+from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
 from crudjt.contrib._sessions.lifetime import remaining
 from crudjt.contrib._sessions.reserved import LIFETIME
+from crudjt.contrib._sessions.states import Held, Phase, found
 
 logger = logging.getLogger("crudjt.contrib")
 
@@ -34,9 +36,6 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 AnySession = TypeVar("AnySession", bound=BrowserSession)
 
 TWO_WEEKS = 14 * 24 * 60 * 60
-
-WITH_HEADERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
-"""The messages that may set a cookie."""
 
 
 class Sessions:
@@ -273,31 +272,3 @@ class SessionMiddleware:
                 await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS)
         finally:
             leave(entered)
-
-
-def phase_of(message: Mapping[str, Any]) -> Phase:
-    """Return what a message that begins a response says of the request."""
-    return Phase.FAILED if message.get("status", 200) >= 500 else Phase.BEFORE_HEADERS  # noqa: PLR2004 - server errors
-
-
-def add_headers(message: Any, cookie: str | None) -> None:
-    """Add the cookie to the message that begins a response, and say that the response depends on it."""
-    given = message.setdefault("headers", [])
-    if not isinstance(given, list):
-        given = message["headers"] = list(given)
-    headers = cast("list[tuple[bytes, bytes]]", given)
-    last, varies, cached = -1, b"", False
-    for at, (name, value) in enumerate(headers):
-        kind = name.lower()
-        if kind == b"vary":
-            last, varies = at, varies + b"," + value
-        elif kind == b"cache-control":
-            cached = True
-    if last < 0:
-        headers.append((b"vary", b"Cookie"))
-    elif not {b"cookie", b"*"} & {each.strip().lower() for each in varies.split(b",")}:
-        headers[last] = (b"vary", headers[last][1] + b", Cookie")
-    if cookie is not None:
-        headers.append((b"set-cookie", cookie.encode("latin-1")))
-        if not cached:
-            headers.append((b"cache-control", b"no-store"))

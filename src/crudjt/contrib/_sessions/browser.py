@@ -7,10 +7,10 @@ from crudjt._core.details import Client
 from crudjt._core.session import Session
 from crudjt.contrib._device_bound.binding import binding_of
 from crudjt.contrib._sessions.calls import Data
-from crudjt.contrib._sessions.core import Done, Held, Left, LifetimeOf, Phase
 from crudjt.contrib._sessions.lifetime import Lasting
 from crudjt.contrib._sessions.merge import adopt, merge, packed, packed_data
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
+from crudjt.contrib._sessions.states import Done, Held, Left, LifetimeOf, Phase
 
 _MISSING: Any = object()
 

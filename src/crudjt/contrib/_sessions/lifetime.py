@@ -7,8 +7,8 @@ from typing import Any
 
 import crudjt
 from crudjt._core.validation import MAX_SECONDS, Duration
-from crudjt.contrib._sessions.core import Held
 from crudjt.contrib._sessions.reserved import LIFETIME
+from crudjt.contrib._sessions.states import Held
 
 _SOON = 0.001  # seconds: a limit has to be above 0
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

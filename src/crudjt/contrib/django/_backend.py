@@ -9,9 +9,10 @@ from crudjt import Client
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import subject_of
 from crudjt.contrib._sessions.clients import client
-from crudjt.contrib._sessions.core import Done, Left, Phase, Steps, found, save
+from crudjt.contrib._sessions.core import Steps, save
 from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
+from crudjt.contrib._sessions.states import Done, Left, Phase, found
 from crudjt.contrib._settings import MAX_DATA_BYTES
 from crudjt.contrib.django._async_backend import MISSING
 from crudjt.contrib.django._expiry import LastingSession

@@ -8,9 +8,9 @@ from typing import Any
 from django.utils import timezone
 
 from crudjt.contrib._sessions.calls import Lifetime
-from crudjt.contrib._sessions.core import Held
 from crudjt.contrib._sessions.lifetime import Lasting, remaining, shortest
 from crudjt.contrib._sessions.reserved import LIFETIME
+from crudjt.contrib._sessions.states import Held
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT
 from crudjt.contrib.django._async_backend import AsyncSessionBase
 from crudjt.contrib.django._store import timeout_of
