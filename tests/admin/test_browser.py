@@ -22,6 +22,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), 
 INSTALLATION_SECONDS = 120
 MILLISECONDS = 20_000
 SUBJECTS = ("alice@example.org", "bob", "Zoë Übermut", None)
+AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"
 SERIOUS = {"serious", "critical"}
 
 
@@ -58,7 +59,9 @@ def running(
     with crudjt.open(location, secret_key=secret_key, **options) as store:
         for number in range(12):
             subject = SUBJECTS[number % len(SUBJECTS)]
-            store.create({"cart": list(range(number))}, ttl=86_400, idle=3600 if subject else None, subject=subject)
+            client = crudjt.Client(f"203.0.113.{number}", AGENT) if subject else None
+            idle = 3600 if subject else None
+            store.create({"cart": list(range(number))}, ttl=86_400, idle=idle, subject=subject, client=client)
         with admin(location, secret_key, "--show-data", before=before) as command:
             yield command, store
 

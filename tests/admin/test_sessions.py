@@ -42,6 +42,24 @@ def test_a_bad_address_is_refused_in_words(client: TestClient) -> None:
     assert "It has ended" in missing.text
 
 
+def test_a_session_has_its_client_where_it_was_recorded_and_no_log_has_it(
+    client: TestClient, store: crudjt.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.create({}, subject="ada", client=crudjt.Client("203.0.113.7", "<b>Firefox</b>"))
+    with caplog.at_level(logging.DEBUG):
+        text = client.get("/sessions").text
+        assert ">203.0.113.7<" in text
+        assert "not recorded" in text  # the operator's own
+        handle = next(store.sessions("ada")).id
+        text = client.get(f"/sessions/{handle}").text
+        assert "203.0.113.7" in text
+        assert "&lt;b&gt;Firefox" in text
+        client.post(f"/sessions/{handle}/end")
+    assert store.find(handle) is None
+    assert "203.0.113.7" not in caplog.text
+    assert "Firefox" not in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["handle", "HANDLE", "token"])
 def test_a_handle_or_a_token_leads_to_its_session(client: TestClient, store: crudjt.Store, kind: str) -> None:
     token = store.create({"secret": "of-the-data"}, subject="Zoë <b>", max_reads=3, idle=600)

@@ -34,6 +34,8 @@ class Row(NamedTuple):
     last_seen: Moment | None
     ends: Moment | None
     reads_left: str
+    address: str | None
+    agent: str | None
 
 
 def rows(sessions: Iterable[Session]) -> list[Row]:
@@ -44,6 +46,7 @@ def rows(sessions: Iterable[Session]) -> list[Row]:
 
 def row(session: Session, now: datetime) -> Row:
     """Return a session for a page."""
+    client = session.client
     return Row(
         session.id,
         session.subject,
@@ -52,6 +55,8 @@ def row(session: Session, now: datetime) -> Row:
         moment(session.last_seen, now),
         moment(session.expires_at, now),
         "any number" if session.reads_left is None else f"{session.reads_left:,}",
+        None if client is None else client.address,
+        None if client is None else client.agent,
     )
 
 
