@@ -7,7 +7,7 @@ import pytest
 from crudjt._backends.valkey.requests import Ask
 from crudjt._backends.valkey.steps.recent import Met, Recent
 from crudjt._core.validation import KEEP
-from crudjt.errors import VersionConflict
+from crudjt.errors import StoreCorrupt, VersionConflict
 from crudjt.testing import FakeClock
 from tests.support.modelled_servers import ModelledServers
 from tests.unit.test_valkey_steps import NEW_LIMITS, Store, alive
@@ -77,6 +77,33 @@ def test_changes_of_a_session_that_was_just_read_are_one_request_each(
     assert len(trips(store)) == 1
     assert (alive(store, new).data, alive(store, new).subject) == ({"n": 2}, subject)
     assert store.peek(token) is None
+
+
+def test_a_session_that_was_created_here_is_changed_by_one_request(store: Store) -> None:
+    token = store.create_here({"n": 0}, subject="ada", ttl=60)
+    trips(store)
+    assert update(store, token, {"n": 1}, if_version=1)
+    assert len(trips(store)) == 1
+    assert (alive(store, token).data, alive(store, token).subject) == ({"n": 1}, "ada")
+
+
+def test_a_read_of_what_was_created_here_finds_out_what_has_become_of_it(store: Store, other: Store) -> None:
+    token = store.create_here({"n": 0})
+    assert read(store, token).data == {"n": 0}
+    assert update(other, token, {"n": 1})
+    assert read(store, token).data == {"n": 1}
+    other.servers.run(other.operations.delete(token))
+    assert read(store, token) is None
+
+
+@pytest.mark.parametrize("at", [4, 64, 100], ids=["header", "nonce", "ciphertext"])
+def test_a_record_that_was_tampered_with_since_it_was_met_is_damaged(store: Store, at: int) -> None:
+    token = store.create_here({"n": 0})
+    assert read(store, token).data == {"n": 0}
+    [(key, record)] = store.servers.keys.items()
+    store.servers.keys[key] = record[:at] + bytes([record[at] ^ 1]) + record[at + 1 :]
+    with pytest.raises(StoreCorrupt):
+        read(store, token)
 
 
 def test_counted_reads_are_one_request_each_after_the_first(store: Store) -> None:
@@ -165,7 +192,7 @@ def test_memory_is_bounded_and_the_newest_sessions_are_kept() -> None:
         recent.note(str(number), Met(b"", b"", bytes(MIB), None, None, b"", 0))
     kept = [number for number in range(100) if recent.get(str(number)) is not None]
     assert kept == list(range(100 - len(kept), 100))
-    assert 1 <= len(kept) <= 4
+    assert 1 <= len(kept) <= 8
 
 
 def test_a_session_that_grows_counts_as_much_as_it_takes() -> None:
@@ -174,4 +201,4 @@ def test_a_session_that_grows_counts_as_much_as_it_takes() -> None:
         for number in range(64):
             recent.note(str(number), Met(b"", b"", bytes(size), None, None, b"", 0))
     kept = [number for number in range(64) if (met := recent.get(str(number))) is not None and met.packed]
-    assert len(kept) <= 4
+    assert len(kept) <= 8

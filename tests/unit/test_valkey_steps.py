@@ -34,13 +34,21 @@ class Store:
     def __init__(self, servers: ModelledServers, clock: FakeClock, replicas: tuple[int, int] = (0, 0)) -> None:
         sessions = Sessions(Keyring([bytes(range(32)), bytes(range(1, 33))], b"salt"), Placement(bytes(32)), damaged)
         self.servers = servers
-        self.operations = Operations(
-            Records("model", Layout("test"), sessions, clock, Durability(*replicas)), 64 * 1024
+        self.operations, self._elsewhere = (
+            Operations(Records("model", Layout("test"), sessions, clock, Durability(*replicas)), 64 * 1024)
+            for _ in range(2)
         )
 
     def create(self, data: Any = None, *, subject: str | None = None, **limits: Any) -> str:
+        """Create a session as another process does, so that this one has not met it."""
+        return self._created(self._elsewhere, data, subject, limits)
+
+    def create_here(self, data: Any = None, *, subject: str | None = None, **limits: Any) -> str:
+        return self._created(self.operations, data, subject, limits)
+
+    def _created(self, operations: Operations, data: Any, subject: str | None, limits: dict[str, Any]) -> str:
         given = {"ttl": None, "max_reads": None, "idle": None, **limits}
-        return self.servers.run(self.operations.create(data or {}, subject=subject, **given))
+        return self.servers.run(operations.create(data or {}, subject=subject, **given))
 
     def peek(self, token: str | None) -> Session | None:
         return None if token is None else self.servers.run(self.operations.peek(token))

@@ -10,12 +10,14 @@ from typing import TypeVar
 
 from crudjt._backends.valkey.requests import Steps
 from crudjt._backends.valkey.steps.fetched import Conflict, Fetched, Outcome, as_found, as_met
+from crudjt._backends.valkey.steps.recent import Met
 from crudjt._backends.valkey.steps.records import MAX_CHANGES, MAX_ROUNDS, Records, in_places
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.details import Details, NewDetails
 from crudjt._core.gil import in_batches
 from crudjt._core.moves import Marked
+from crudjt._core.record import HEADER_BYTES
 from crudjt._core.tokens import PLACE, random_place
 from crudjt._core.validation import KeepType, NewLimits, StoredLimits
 from crudjt.errors import StoreError, VersionConflict
@@ -34,6 +36,8 @@ def create(
         token, change = records.sessions.insert(packed, subject, limits, now_ns, details)
         outcome = yield from records.commit_one(change, None, now_ns // NS_PER_MS, records.durability.changes)
         if not isinstance(outcome, Conflict):  # else 48 random bits were equal to others of the same nanosecond
+            _, id_, record = change
+            records.recent.note(token, Met(record, record[:HEADER_BYTES], packed, subject, details, id_, 0))
             return token
     raise records.busy()
 
@@ -76,7 +80,7 @@ def change(
         except VersionConflict:
             changes = ()
         if changes:
-            outcome = yield from records.commit_one(changes[0], met.head + met.nonce, now_ms, replicas)
+            outcome = yield from records.commit_one(changes[0], met.record, now_ms, replicas)
             if not isinstance(outcome, Conflict):
                 records.recent.note(token, met.replaced(changes[0][2], packed))
                 return True

@@ -25,8 +25,8 @@ class Fetched:
 
 
 def as_met(met: Met) -> Fetched:
-    """Return as much of the record of a session that this process has met as a commit compares."""
-    return Fetched({SESSION + met.id: met.head + met.nonce})
+    """Return the record of a session as this process has met it."""
+    return Fetched({SESSION + met.id: met.record})
 
 
 class Refused(Exception):

@@ -5,15 +5,15 @@ from collections.abc import Container, Iterable, Sequence
 from itertools import chain
 
 from crudjt._backends.valkey.requests import Steps
-from crudjt._backends.valkey.steps.fetched import Conflict, Done, Fetched, Outcome, as_found
+from crudjt._backends.valkey.steps.fetched import Conflict, Done, Fetched, Outcome, as_found, as_met
 from crudjt._backends.valkey.steps.recent import Met
 from crudjt._backends.valkey.steps.records import MAX_ROUNDS, Records, in_places
 from crudjt._core.changes import DELETE, REPLACE, SESSION, Change
-from crudjt._core.clock import NS_PER_MS
+from crudjt._core.clock import NS_PER_MS, Clock
 from crudjt._core.codec import unpack
 from crudjt._core.gil import in_batches
 from crudjt._core.lookup import Found
-from crudjt._core.record import LIMITS, NO_LIMITS_BYTES, NONCE, Header, has_expired, reads_left_of, unpack_header
+from crudjt._core.record import LIMITS, NO_LIMITS_BYTES, Header, has_expired, reads_left_of, unpack_header
 from crudjt._core.session import Envelope, Session
 from crudjt._core.tokens import PLACE
 from crudjt.errors import StoreFull
@@ -39,10 +39,11 @@ def read(records: Records, token: str) -> Steps[Session | None]:
     Where this process has met a session just now that counts its reads, it need not be fetched: see `Recent`.
     """
     met = records.recent.get(token)
-    ids = [] if met is None else [met.id]
-    if met is None or not _has_reads_left(met, records.clock() // NS_PER_MS):
-        ids, first = (records.ids_of(token), 0) if met is None else ([met.id], met.key)
-        met = _opened(records, ids, (yield from records.fetch(ids)), first) if ids else None
+    ids, first = (records.ids_of(token), 0) if met is None else ([met.id], met.key)
+    if ids and (met is None or not _has_reads_left(met, records.clock)):
+        fetched = yield from records.fetch(ids)
+        if met is None or fetched.records[SESSION + met.id] != met.record:
+            met = _opened(records, ids, fetched, first)
     for _ in range(MAX_ROUNDS):
         if met is None:
             records.recent.forget(token)
@@ -64,8 +65,8 @@ def read(records: Records, token: str) -> Steps[Session | None]:
     raise records.busy()
 
 
-def _has_reads_left(met: Met, now_ms: int) -> bool:
-    return reads_left_of(met.head) > 0 and not has_expired(met.head, now_ms)
+def _has_reads_left(met: Met, clock: Clock) -> bool:
+    return reads_left_of(met.head) > 0 and not has_expired(met.head, clock() // NS_PER_MS)
 
 
 def _opened(records: Records, ids: Sequence[bytes], fetched: Fetched, first: int = 0) -> Met | None:
@@ -76,7 +77,7 @@ def _opened(records: Records, ids: Sequence[bytes], fetched: Fetched, first: int
         if record is not None:
             key = sessions.keyring.newest_first[number]
             head, packed, subject, details = sessions.opened(key, id_, record)
-            return Met(head, record[NONCE], packed, subject, details, id_, number)
+            return Met(record, head, packed, subject, details, id_, number)
     return None
 
 
@@ -88,13 +89,12 @@ def _commit_read(records: Records, token: str, met: Met, header: Header, now_ns:
     """Commit what a read changes; return its result, and what came of the commit."""
     found = Found(records.sessions.keyring.newest_first[met.key], met.id, met.head, header)
     session, change = records.sessions.taken(found, met.packed, met.subject, met.details, now_ns)
-    start, now_ms, replicas = met.head + met.nonce, now_ns // NS_PER_MS, _replicas(records, [change])
+    now_ms, replicas = now_ns // NS_PER_MS, _replicas(records, [change])
     if header.reads_left:
-        outcome = yield from records.commit_one(change, start, now_ms, replicas)
+        outcome = yield from records.commit_one(change, met.record, now_ms, replicas)
     else:
-        fetched = Fetched({SESSION + met.id: start})
         try:
-            (outcome,) = yield from records.commit([[change]], fetched, now_ms, replicas, may_be_twice=True)
+            (outcome,) = yield from records.commit([[change]], as_met(met), now_ms, replicas, may_be_twice=True)
         except StoreFull:  # the idle deadline stays as it was: that is no reason to refuse the read
             return session, Done([True], repeated=False)
     if isinstance(outcome, Done) and change[0] == REPLACE:

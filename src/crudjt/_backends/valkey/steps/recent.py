@@ -5,10 +5,10 @@ from typing import Final
 import msgspec
 
 from crudjt._core.details import Details
-from crudjt._core.record import HEADER_BYTES, NONCE
+from crudjt._core.record import HEADER_BYTES
 
-_MAX_BYTES = 2**21  # that are kept, twice
-_OVERHEAD_BYTES = 600  # of an entry, besides the data
+_MAX_BYTES = 2**23  # that are kept, twice
+_OVERHEAD_BYTES = 800  # of an entry, besides its data, which it holds packed and as it is stored
 _HOLDS: Final = memoryview(b"\0")
 
 
@@ -16,8 +16,8 @@ class Met(msgspec.Struct, gc=False):
     """A session as this process has read or made it; a `Known` of the decisions, which always holds.
 
     Attributes:
+        record: as the servers have it, with the nonce that a commit compares.
         head: the header's bytes.
-        nonce: what a commit compares.
         packed: its data.
         subject: its owner.
         details: its details.
@@ -26,8 +26,8 @@ class Met(msgspec.Struct, gc=False):
 
     """
 
+    record: bytes
     head: bytes
-    nonce: bytes
     packed: bytes
     subject: str | None
     details: Details | None
@@ -41,14 +41,15 @@ class Met(msgspec.Struct, gc=False):
     def replaced(self, record: bytes, packed: bytes | None) -> "Met":
         """Return the session with another record, and other data unless it is ``None``."""
         kept = self.packed if packed is None else packed
-        return Met(record[:HEADER_BYTES], record[NONCE], kept, self.subject, self.details, self.id, self.key)
+        return Met(record, record[:HEADER_BYTES], kept, self.subject, self.details, self.id, self.key)
 
 
 class Recent:
     """Sessions by token. Other processes may have changed or ended them since.
 
-    So no call is answered from here. A change that rests on such a session compares nonces, as all changes do: if the
-    record has changed, nothing is changed, and what is there now comes back.
+    So no call is answered from here. A read fetches the record, and need not decrypt it if it is byte for byte the one
+    that is known. A change that rests on such a session compares nonces, as all changes do: if the record has changed,
+    nothing is changed, and what is there now comes back.
 
     They are forgotten by halves: one takes new sessions until it is full, and then replaces the other. Threads share
     it: what is lost in a race between them is fetched.
@@ -71,9 +72,9 @@ class Recent:
     def note(self, token: str, met: Met) -> None:
         """Keep a session that was read or made."""
         known = self._now.get(token)
-        self._free -= len(met.packed) + (_OVERHEAD_BYTES if known is None else -len(known.packed))
+        self._free -= 2 * len(met.packed) + (_OVERHEAD_BYTES if known is None else -2 * len(known.packed))
         if self._free < 0:
-            self._before, self._now, self._free = self._now, {}, _MAX_BYTES - len(met.packed) - _OVERHEAD_BYTES
+            self._before, self._now, self._free = self._now, {}, _MAX_BYTES - 2 * len(met.packed) - _OVERHEAD_BYTES
         self._now[token] = met
 
     def forget(self, token: str) -> None:
@@ -81,4 +82,4 @@ class Recent:
         self._before.pop(token, None)
         known = self._now.pop(token, None)
         if known is not None:
-            self._free += len(known.packed) + _OVERHEAD_BYTES
+            self._free += 2 * len(known.packed) + _OVERHEAD_BYTES
