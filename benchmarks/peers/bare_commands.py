@@ -1,8 +1,8 @@
 """The floor of a store on servers: the commands alone, with valkey-py's clients, as they come.
 
 A create is one EVALSHA of the script that ours runs, with a record that was sealed before; a read one GET; an update
-one EVALSHA that compares the nonce and replaces the record; a hundred reads are a pipeline. Nothing is packed, sealed,
-decided or asked again.
+one EVALSHA of the script of ours that compares the nonce and replaces the record; a hundred reads are a pipeline.
+Nothing is packed, sealed, decided or asked again.
 """
 
 import os
@@ -15,7 +15,8 @@ from valkey.cluster import ValkeyCluster
 from benchmarks.payloads import Data
 from benchmarks.peers.interface import Engine, Place, as_is
 from crudjt._backends.valkey.layout import Layout
-from crudjt._backends.valkey.scripts import COMMIT
+from crudjt._backends.valkey.scripts import INSERT_ONE, REPLACE_ONE
+from crudjt._core.tokens import PLACE
 
 _NONCE = os.urandom(24)
 _SEALED_BYTES = 16  # besides the data
@@ -25,9 +26,10 @@ def open_commands(place: Place) -> Engine:
     """Connect to the servers."""
     client: Any = (ValkeyCluster if place.clustered else Valkey)(host="127.0.0.1", port=place.port)
     client.ping()
-    client.script_load(COMMIT.text)  # to every primary
-    session = Layout("bare").session
-    sha, execute = COMMIT.sha, client.execute_command
+    for script in (INSERT_ONE, REPLACE_ONE):
+        client.script_load(script.text)  # to every primary
+    layout = Layout("bare")
+    session, epoch, execute = layout.session, layout.epoch, client.execute_command
     ids: dict[str, bytes] = {}
     record = b""
 
@@ -40,8 +42,7 @@ def open_commands(place: Place) -> Engine:
 
     def create(data: Data) -> str:
         id_ = os.urandom(16)
-        key = session(id_)
-        execute("EVALSHA", sha, 2, key, key, 1, 0, b"I", b"", record_of(data), b"", b"+inf", id_)
+        execute("EVALSHA", INSERT_ONE.sha, 2, session(id_), epoch(id_[PLACE]), record_of(data))
         token = id_.hex()
         ids[token] = id_
         return token
@@ -50,9 +51,7 @@ def open_commands(place: Place) -> Engine:
         return execute("GET", session(ids[token]))
 
     def update(token: str, data: Data) -> bool:
-        id_ = ids[token]
-        key = session(id_)
-        execute("EVALSHA", sha, 2, key, key, 1, 0, b"R", _NONCE, record_of(data), b"", b"+inf", id_)
+        execute("EVALSHA", REPLACE_ONE.sha, 1, session(ids[token]), _NONCE, record_of(data))
         return True
 
     def read_many(tokens: list[str]) -> list[Any]:

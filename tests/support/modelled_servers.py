@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any, cast
 
-from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply, Result, Steps, Value
-from crudjt._backends.valkey.scripts import COMMIT, EXCHANGE, FIELDS, LOOK, REPLACE_ONE
+from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply, Result, Script, Steps, Value
+from crudjt._backends.valkey.scripts import COMMIT, EXCHANGE, FIELDS, INSERT_ONE, LOOK, REPLACE_ONE
 from crudjt._core.record import NONCE
 from crudjt.errors import StoreError
 
@@ -73,12 +73,14 @@ class ModelledServers:
             return [NODE]
         if ask.script is COMMIT:
             return self._commit(ask.args)
-        if ask.script is REPLACE_ONE:
-            return self._replace_one(*ask.args)
-        if ask.script is EXCHANGE:
-            return self._exchange(*ask.args)
-        if ask.script is LOOK:
-            return self._look(*ask.args)
+        if ask.script is not None:
+            scripts: dict[Script, Callable[..., Value]] = {
+                REPLACE_ONE: self._replace_one,
+                INSERT_ONE: self._insert_one,
+                EXCHANGE: self._exchange,
+                LOOK: self._look,
+            }
+            return scripts[ask.script](*ask.args)
         name, *arguments = ask.args
         commands: dict[bytes, Callable[..., Value]] = {
             b"GET": self._get,
@@ -134,11 +136,19 @@ class ModelledServers:
         self.keys[key] = changed
         return 1
 
-    def _replace_one(self, _count: Any, key: Any, nonce: Any, record: Any, _px: Any) -> Value:
+    def _replace_one(self, _count: Any, key: Any, nonce: Any, record: Any, *_px: Any) -> Value:
         if self.keys.get(key, b"")[NONCE] != nonce:
             return cast("Value", [1, self.keys.get(key)])
         self.keys[key] = record
         return b"1"
+
+    def _insert_one(self, _count: Any, key: Any, epoch: Any, record: Any, *_px: Any) -> Value:
+        if self.keys.get(epoch):
+            return cast("Value", [0, None])
+        if key in self.keys:
+            return cast("Value", [1, self.keys[key]])
+        self.keys[key] = record
+        return b"0"
 
     def _set_index(self, key: bytes, members: dict[bytes, float]) -> None:
         if members:

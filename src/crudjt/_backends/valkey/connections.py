@@ -12,13 +12,13 @@ from typing import Any
 
 from crudjt._backends.valkey.failures import LinkBroken, LinkTimedOut, Unreachable
 from crudjt._backends.valkey.inspection import Inspector
-from crudjt._backends.valkey.link import Link
+from crudjt._backends.valkey.link import MIN_LIMIT, Link
 from crudjt._backends.valkey.location import Servers
 from crudjt._backends.valkey.packing import pack
 from crudjt._backends.valkey.pool import Pool
 from crudjt._backends.valkey.requests import Ask, Node, Reply, Result, Steps
 from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step
-from crudjt._backends.valkey.shortcut import MIN_LIMIT, Shortcut
+from crudjt._backends.valkey.shortcut import Attempt, Shortcut
 from crudjt._backends.valkey.tls import Tls
 from crudjt._backends.valkey.topology import Topology
 from crudjt._core import process_guard
@@ -46,11 +46,16 @@ class Connections:
             process_guard.renew()
         timeout = self.servers.timeout if limit is None else limit
         try:
+            take = self._shortcut.take
             asks = next(steps)
             deadline = time.monotonic() + timeout  # from here: a large call takes its time to seal its records
             while True:
                 try:
-                    replies, lost = self._replies(asks, deadline)
+                    attempt = take(self._pool, asks, deadline)
+                    if type(attempt) is list:
+                        replies, lost = attempt, False
+                    else:
+                        replies, lost = self._replies(asks, attempt, deadline)
                 except StoreError as error:  # noqa: PERF203 - the operation decides what follows
                     deadline = time.monotonic() + timeout
                     asks = steps.throw(error)
@@ -77,11 +82,8 @@ class Connections:
         if self.inspector is not None:
             self.inspector.leave_to_parent()
 
-    def _replies(self, asks: Sequence[Ask], deadline: float) -> tuple[list[Reply], bool]:
-        """Return the replies to requests that go together, and whether one is `LOST`."""
-        attempt = self._shortcut.take(self._pool, asks, deadline)
-        if isinstance(attempt, list):
-            return attempt, False
+    def _replies(self, asks: Sequence[Ask], attempt: Attempt | None, deadline: float) -> tuple[list[Reply], bool]:
+        """Return the replies to requests that go together, and whether one is `LOST`, after an attempt at them."""
         step = Step(asks, self.topology, self.servers.location)
         if attempt is not None:
             self._take(step, *attempt)
@@ -139,7 +141,7 @@ class Connections:
             return
         sent.append((batch, link))
         try:
-            link.send(pack(batch.commands), max(deadline - time.monotonic(), MIN_LIMIT))
+            link.send(pack(batch.commands), deadline - time.monotonic())
         except LinkBroken:
             sent.pop()
             link.close()

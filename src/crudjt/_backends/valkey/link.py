@@ -21,6 +21,8 @@ from crudjt._backends.valkey.replies import ErrorReply
 from crudjt._backends.valkey.reply_reader import INCOMPLETE, READ_BYTES, ProtocolError, reply_reader
 from crudjt._backends.valkey.requests import Node
 
+MIN_LIMIT = 0.001  # seconds that a connection is given, however late it is
+
 _TOLERANCE = 0.1  # of a time limit: to set it costs a system call
 
 
@@ -75,7 +77,7 @@ class Link:
 
     """
 
-    __slots__ = ("_connection", "_feed", "_gets", "_limit", "_recv", "_sendall", "_socket", "used_at")
+    __slots__ = ("_connection", "_feed", "_gets", "_least", "_most", "_recv", "_sendall", "_socket", "used_at")
 
     def __init__(self, servers: Servers, node: Node, limit: float, context: ssl.SSLContext | None) -> None:
         """Connect within `limit` seconds, and have the server answer once; without a context there is no TLS.
@@ -87,7 +89,7 @@ class Link:
         """
         refuse_plaintext(servers, node)
         self.used_at = time.monotonic()
-        self._limit = limit
+        self._least = self._most = 0.0  # seconds, between which the time limit is left as it is
         self._connection = _connection(servers, node, limit, context)
         try:
             self._connection.connect()
@@ -109,15 +111,16 @@ class Link:
         self._feed, self._gets = reader.feed, reader.gets
 
     def send(self, packed: bytes, limit: float) -> None:
-        """Send packed commands, for whose replies `receive` waits `limit` seconds each.
+        """Send packed commands, for whose replies `receive` waits about `limit` seconds each, at least `MIN_LIMIT`.
 
         Raises:
             LinkBroken: they may have been sent.
 
         """
         try:
-            if abs(limit - self._limit) > _TOLERANCE * self._limit:
-                self._limit = limit
+            if not self._least < limit < self._most:
+                limit = max(limit, MIN_LIMIT)
+                self._least, self._most = limit * (1 - _TOLERANCE), limit * (1 + _TOLERANCE)
                 self._socket.settimeout(limit)
             self._sendall(packed)
         except TimeoutError as error:
@@ -150,7 +153,7 @@ class Link:
 
     def has_ended(self) -> bool:
         """Return whether the server closed the connection, which nothing is expected from."""
-        self._limit = 0.0  # to be set again: `can_read` changes that of the socket
+        self._most = 0.0  # to be set again: `can_read` changes that of the socket
         try:
             return bool(self._connection.can_read())
         except ValkeyError:

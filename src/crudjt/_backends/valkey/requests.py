@@ -28,7 +28,7 @@ class Script:
         """Take the source."""
         self.text = text.encode()
         self.sha = sha1(self.text, usedforsecurity=False).hexdigest().encode()
-        self.packed_name = b"$7\r\nEVALSHA\r\n$%d\r\n%b\r\n" % (len(self.sha), self.sha)
+        self.packed_name = b"$7\r\nEVALSHA\r\n$%d\r\n%b" % (len(self.sha), self.sha)
 
 
 class Node(NamedTuple):

@@ -64,12 +64,23 @@ return table.concat(found)                                   -- for each change:
 
 REPLACE_ONE = Script("""\
 -- Do what `COMMIT` does where it replaces one session whose deadline stays, so that no index changes.
--- KEYS[1] the session. ARGV: nonce it rests on, record, px ('' = none).
+-- KEYS[1] the session. ARGV: nonce it rests on, record; px where it expires.
 if redis.call('GETRANGE', KEYS[1], 64, 87) ~= ARGV[1] then return {1, redis.call('GET', KEYS[1])} end
-if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+if ARGV[3] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) else redis.call('SET', KEYS[1], ARGV[2]) end
 return '1'
 """)
 """Nearly all updates and counted reads; it takes the server and the client half of the time of `COMMIT`."""
+
+INSERT_ONE = Script("""\
+-- Do what `COMMIT` does where it inserts one session that has no subject.
+-- KEYS: the session; the epoch of its place. ARGV: record; px where it expires.
+if redis.call('GETRANGE', KEYS[2], 0, 0) ~= '' then return {0, false} end
+local inserted
+if ARGV[2] then inserted = redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX')
+else inserted = redis.call('SET', KEYS[1], ARGV[1], 'NX') end
+if not inserted then return {1, redis.call('GET', KEYS[1])} end
+return '0'
+""")
 
 LOOK = Script("""\
 -- Return the first bytes of a session, its score in an index and how long the index lives, as of one time.

@@ -23,8 +23,6 @@ _VALUES = {bytes, type(None)}  # types of the value of a key
 _NOT_REPEATED = False
 _new_reply = partial(tuple.__new__, Reply)  # pyright: ignore[reportUnknownMemberType] # a third of the time of `Reply`
 
-MIN_LIMIT = 0.001  # seconds that a connection is given, however late it is
-
 
 class Attempt(NamedTuple):
     """A request that was sent, with what came of it: a step must go on from there."""
@@ -61,17 +59,20 @@ class Shortcut:
 
     def _one(self, pool: Pool, ask: Ask, now: float, deadline: float) -> list[Reply] | Attempt | None:
         """Return the reply to a request."""
-        node = None if ask.key is None or ask.node is not None else self._topology.owner(ask.key)
+        key, _, _, replicas, _, node = ask
+        if key is None or node is not None:
+            return None
+        node = self._topology.owner(key)
         link = None if node is None else pool.take_recent(node, now)
         if node is None or link is None:
             return None
         packed, count = pack_one(ask), 1
-        if ask.replicas:
-            packed, count = packed + pack((wait_for(ask.replicas, deadline - now),)), 2
+        if replicas:
+            packed, count = packed + pack((wait_for(replicas, deadline - now),)), 2
         values: list[Any] = []
         error: LinkBroken | None = None
         try:
-            link.send(packed, max(deadline - now, MIN_LIMIT))
+            link.send(packed, deadline - now)
             link.receive(count, values)
         except LinkBroken as broken:
             error = broken
@@ -81,14 +82,14 @@ class Shortcut:
             raise
         else:
             pool.put(node, link)
-            value, acknowledged = values[0], values[1] if ask.replicas else 0
-            if not (isinstance(value, ErrorReply) or isinstance(acknowledged, ErrorReply)):
-                return [Reply(value, acknowledged)]
+            value, acknowledged = values[0], values[1] if replicas else 0
+            if not isinstance(value, ErrorReply) and (not replicas or not isinstance(acknowledged, ErrorReply)):
+                return [_new_reply((value, acknowledged, _NOT_REPEATED))]
         commands, positions = [command_of(ask)], [0]
-        if ask.replicas:
-            commands.append(wait_for(ask.replicas, deadline - now))
+        if replicas:
+            commands.append(wait_for(replicas, deadline - now))
             positions.append(DRIVERS_OWN)
-        return Attempt(Batch(node, commands, positions, ask.replicas), values, error)
+        return Attempt(Batch(node, commands, positions, replicas), values, error)
 
     def _values(self, pool: Pool, gets: Gets, now: float, deadline: float) -> list[Reply] | Attempt | None:
         """Return the values of keys: each primary is sent its requests before a reply is waited for."""
@@ -99,7 +100,7 @@ class Shortcut:
         trip = None
         try:
             for trip in trips:
-                trip.link.send(pack_gets(trip.keys), max(deadline - now, MIN_LIMIT))
+                trip.link.send(pack_gets(trip.keys), deadline - now)
             for trip in trips:
                 received: list[Any] = []
                 trip.link.receive(len(trip.keys), received)

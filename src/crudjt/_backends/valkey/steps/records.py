@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.manifest import AT_REST, moved, read_manifest
 from crudjt._backends.valkey.requests import LOST, Ask, Gets, Reply, Steps
-from crudjt._backends.valkey.scripts import COMMIT, REPLACE_ONE
+from crudjt._backends.valkey.scripts import COMMIT, INSERT_ONE, REPLACE_ONE
 from crudjt._backends.valkey.steps.fetched import Conflict, Done, Fetched, Outcome, Refused, outcome_of
 from crudjt._backends.valkey.steps.recent import Recent
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change
@@ -58,10 +58,12 @@ class SealedRecords:
         """Fetch the records of sessions."""
         ids = list(ids)
         if len(ids) == 1:
-            key = self.layout.session(ids[0])
-            replies = yield [Ask(key, (b"GET", key))]
-        else:
-            replies = yield Gets(self.layout.sessions(ids), self.layout.tag)
+            key, reader_key = self.layout.session(ids[0]), SESSION + ids[0]
+            ((value, _, _),) = yield (Ask(key, (b"GET", key)),)
+            if value and value[0] == MARK_FORMAT:
+                value = yield from self.met(ids[0], value)
+            return Fetched({reader_key: value})
+        replies = yield Gets(self.layout.sessions(ids), self.layout.tag)
         records: dict[bytes, Any] = {SESSION + id_: reply[0] for id_, reply in zip(ids, replies, strict=True)}
         for key, value in records.items():
             if value and value[0] == MARK_FORMAT:
@@ -102,10 +104,15 @@ class SealedRecords:
     def commit_one(self, change: Change, there: bytes | None, now_ms: int, replicas: int) -> Steps[Outcome]:
         """Commit a single change as `commit` does, in the shortest way; `there` is the record it rests on."""
         kind, id_, record = change
-        if kind == REPLACE and there and (expires := record[EXPIRES]) == there[EXPIRES]:
+        expires = record[EXPIRES]
+        px = () if expires == _NEVER else (b"%d" % lifetime(record, now_ms)[0],)
+        if kind == REPLACE and there and expires == there[EXPIRES]:
             key = self.layout.session(id_)
-            px = b"" if expires == _NEVER else lifetime(record, now_ms)[0]
-            request = Ask(key, (b"1", key, there[NONCE], record, px), REPLACE_ONE, replicas, False)  # noqa: FBT003 - as fast as can be
+            request = Ask(key, (b"1", key, there[NONCE], record, *px), REPLACE_ONE, replicas, False)  # noqa: FBT003 - as fast as can be
+        elif kind == INSERT and record[SUBJECT_TAG] == NO_SUBJECT and record[0] != MARK_FORMAT:
+            key = self.layout.session(id_)
+            args = (b"2", key, self.layout.epoch(id_[PLACE]), record, *px)
+            request = Ask(key, args, INSERT_ONE, replicas, False)  # noqa: FBT003 - as above
         else:
             request = self._request((change,), Fetched({SESSION + id_: there}), now_ms, replicas)
         replies = yield (request,)
