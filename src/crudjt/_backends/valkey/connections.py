@@ -52,7 +52,7 @@ class Connections:
             while True:
                 try:
                     attempt = take(self._pool, asks, deadline)
-                    if type(attempt) is list:
+                    if isinstance(attempt, list):
                         replies, lost = attempt, False
                     else:
                         replies, lost = self._replies(asks, attempt, deadline)

@@ -59,7 +59,8 @@ class SealedRecords:
         ids = list(ids)
         if len(ids) == 1:
             key, reader_key = self.layout.session(ids[0]), SESSION + ids[0]
-            ((value, _, _),) = yield (Ask(key, (b"GET", key)),)
+            (reply,) = yield (Ask(key, (b"GET", key)),)
+            value: Any = reply.value
             if value and value[0] == MARK_FORMAT:
                 value = yield from self.met(ids[0], value)
             return Fetched({reader_key: value})
@@ -105,7 +106,7 @@ class SealedRecords:
         """Commit a single change as `commit` does, in the shortest way; `there` is the record it rests on."""
         kind, id_, record = change
         expires = record[EXPIRES]
-        px = () if expires == _NEVER else (b"%d" % lifetime(record, now_ms)[0],)
+        px = () if expires == _NEVER else (str(lifetime(record, now_ms)[0]).encode(),)
         if kind == REPLACE and there and expires == there[EXPIRES]:
             key = self.layout.session(id_)
             request = Ask(key, (b"1", key, there[NONCE], record, *px), REPLACE_ONE, replicas, False)  # noqa: FBT003 - as fast as can be
