@@ -40,6 +40,10 @@ def read(store: Store, token: str) -> Any:
     return store.servers.run(store.operations.read(token))
 
 
+def read_two(store: Store, token: str) -> Any:
+    return store.servers.run(store.operations.read_many([token, token]))
+
+
 def update(store: Store, token: str, data: dict[str, Any], if_version: int | None = None) -> bool:
     return store.servers.run(store.operations.update(token, data, *NEW_LIMITS, if_version))
 
@@ -96,14 +100,23 @@ def test_a_read_of_what_was_created_here_finds_out_what_has_become_of_it(store: 
     assert read(store, token) is None
 
 
+def test_reads_of_many_find_out_what_has_become_of_those_that_are_known(store: Store, other: Store) -> None:
+    tokens = [store.create_here({"n": number}) for number in range(3)] + [store.create({"n": 3}), "malformed"]
+    assert update(other, tokens[1], {"n": 9})
+    other.servers.run(other.operations.delete(tokens[2]))
+    found = store.servers.run(store.operations.read_many(tokens))
+    assert [session and session.data for session in found] == [{"n": 0}, {"n": 9}, None, {"n": 3}, None]
+
+
 @pytest.mark.parametrize("at", [4, 64, 100], ids=["header", "nonce", "ciphertext"])
 def test_a_record_that_was_tampered_with_since_it_was_met_is_damaged(store: Store, at: int) -> None:
     token = store.create_here({"n": 0})
     assert read(store, token).data == {"n": 0}
     [(key, record)] = store.servers.keys.items()
     store.servers.keys[key] = record[:at] + bytes([record[at] ^ 1]) + record[at + 1 :]
-    with pytest.raises(StoreCorrupt):
-        read(store, token)
+    for call in (read, read_two):
+        with pytest.raises(StoreCorrupt):
+            call(store, token)
 
 
 def test_counted_reads_are_one_request_each_after_the_first(store: Store) -> None:

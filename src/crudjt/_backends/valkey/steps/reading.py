@@ -106,9 +106,11 @@ def _commit_read(records: Records, token: str, met: Met, header: Header, now_ns:
 
 def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | None]]:
     """Return the results of `read` in order. Each place is read as of one time, and the places one after another."""
-    candidates = records.ids_of_many(tokens)
+    known = list(map(records.recent.get, tokens))
+    unknown = iter(records.ids_of_many([token for token, met in zip(tokens, known, strict=True) if met is None]))
+    candidates = [next(unknown) if met is None else (met.id,) for met in known]
     fetched = yield from records.fetch(dict.fromkeys(chain.from_iterable(candidates)))
-    results = _unchanged(records, candidates, fetched)
+    results = _unchanged(records, candidates, known, fetched)
     pending = [at for at, session in enumerate(results) if session is None]  # positions of tokens
     for _ in range(MAX_ROUNDS):
         now_ns = records.clock()
@@ -138,25 +140,31 @@ def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | N
     return results
 
 
-def _unchanged(records: Records, candidates: Sequence[Sequence[bytes]], fetched: Fetched) -> list[Session | None]:
+def _unchanged(
+    records: Records, candidates: Sequence[Sequence[bytes]], known: Sequence[Met | None], fetched: Fetched
+) -> list[Session | None]:
     """Return the sessions that a read does not change; ``None`` for others, and where there is none.
 
     Args:
         records: the records of the store.
-        candidates: for each token, the ids that it has under each key.
+        candidates: for each token, the ids that it has under each key; the right one where the session is known.
+        known: for each token, the session as this process has met it.
         fetched: what is there.
 
     """
     found: list[Session | None] = []
     keys, opened, record_of = records.sessions.keyring.newest_first, records.sessions.opened, fetched.records.get
-    for ids in in_batches(candidates):
+    for ids, met in in_batches(zip(candidates, known, strict=True)):
         session = None
-        for key, id_ in zip(keys, ids, strict=False):  # a malformed token has none
+        for key, id_ in zip(keys[met.key :] if met else keys, ids, strict=False):  # a malformed token has none
             record = record_of(SESSION + id_)
             if record is not None:
                 now_ns = 0 if record[LIMITS] == NO_LIMITS_BYTES else records.clock()
                 if not now_ns or not records.sessions.header(id_, record).due(now_ns // NS_PER_MS):
-                    head, packed, subject, details = opened(key, id_, record)
+                    if met is not None and record == met.record:
+                        head, packed, subject, details = met.head, met.packed, met.subject, met.details
+                    else:
+                        head, packed, subject, details = opened(key, id_, record)
                     session = Session(unpack(packed), None, Envelope(id_, head, subject, details), now_ns)
                 break
         found.append(session)
