@@ -6,15 +6,22 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import fastapi
+import flask
+import litestar
 import starlette.requests
 import starlette.responses
+from litestar.config.csrf import CSRFConfig
+from litestar.middleware import DefineMiddleware
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
+from werkzeug.test import Client
 
 import crudjt
 import crudjt.contrib.fastapi
+import crudjt.contrib.flask
+import crudjt.contrib.litestar
 import crudjt.contrib.starlette
 from tests.support.loops import Loop
 
@@ -110,11 +117,10 @@ class AsgiDeviceSite(DeviceSite):
 
     async def ask(self, method: str, target: str, headers: dict[str, str], kind: str = "http") -> Reply:
         path, _, query = target.partition("?")
-        scope = {
+        scope: dict[str, Any] = {
             "type": kind,
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
-            "method": method,
             "scheme": "https" if kind == "http" else "wss",
             "path": path,
             "raw_path": path.encode(),
@@ -125,6 +131,8 @@ class AsgiDeviceSite(DeviceSite):
             "client": ("127.0.0.1", 1),
             "extensions": {},
         }
+        if kind == "http":
+            scope["method"] = method
         sent: list[Any] = []
         first = "http.request" if kind == "http" else "websocket.connect"
         messages = iter([{"type": first, "body": b"", "more_body": False}])
@@ -197,7 +205,67 @@ class FastApiDeviceSite(AsgiDeviceSite):
             return repr(sorted(session.data))
 
 
+class LitestarDeviceSite(AsgiDeviceSite):
+    name = "litestar"
+
+    def __init__(self, store: crudjt.Store, **settings: Any) -> None:
+        super().__init__()
+
+        async def view(request: litestar.Request[Any, Any, Any]) -> litestar.Response[str]:
+            session = crudjt.contrib.litestar.session_of(request)
+            done = act(session, USER, request.url.path, request.url.query)
+            return litestar.Response(done, media_type="text/html", status_code=200)
+
+        async def socket(socket: litestar.WebSocket[Any, Any, Any]) -> None:
+            await socket.accept()
+            await socket.close()
+
+        given: dict[str, Any] = {"subject_key": USER, "device_bound": True} | settings
+        handlers: list[Any] = [
+            *(litestar.route(path, http_method=["GET", "POST"], exclude_from_csrf=True)(view) for path in PATHS),
+            litestar.websocket("/socket")(socket),
+        ]
+        self.app = litestar.Litestar(
+            handlers,
+            middleware=[DefineMiddleware(crudjt.contrib.litestar.SessionMiddleware, store=store, **given)],
+            plugins=[crudjt.contrib.litestar.DeviceBoundPaths()],
+            csrf_config=CSRFConfig("secret"),
+            openapi_config=None,
+            logging_config=None,
+        )
+
+
+class WsgiDeviceSite(DeviceSite):
+    """An application that is called on the thread of the test."""
+
+    is_asgi = False
+
+    def call(self, method: str, target: str, headers: dict[str, str]) -> Reply:
+        client = Client(self.app, use_cookies=False)
+        answer = client.open(target, method=method, headers=headers, base_url="https://testserver")
+        return Reply(answer.status_code, list(answer.headers), answer.get_data())
+
+
+class FlaskDeviceSite(WsgiDeviceSite):
+    name = "flask"
+
+    def __init__(self, store: crudjt.Store, **settings: Any) -> None:
+        app = self.app = flask.Flask(__name__)
+        app.config.update({"CRUDJT_SUBJECT_KEY": USER, "CRUDJT_DEVICE_BOUND": True} | settings)
+        crudjt.contrib.flask.Sessions(app, store=store)
+
+        def view() -> flask.Response:
+            session = crudjt.contrib.flask.current_session()
+            done = act(session, USER, flask.request.path, flask.request.query_string.decode())
+            return flask.Response(done)
+
+        for path in PATHS:
+            app.add_url_rule(path, path, view, methods=["GET", "POST"])
+
+
 DEVICE_SITES: dict[str, Callable[..., DeviceSite]] = {
     "starlette": StarletteDeviceSite,
     "fastapi": FastApiDeviceSite,
+    "flask": FlaskDeviceSite,
+    "litestar": LitestarDeviceSite,
 }

@@ -1,7 +1,7 @@
 """Settings of a framework whose names begin with ``CRUDJT_``: an open store from them, and no misspelled name."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import crudjt
 from crudjt import opening
 from crudjt._registry import backend_of
+from crudjt.contrib._device_bound.settings import PATH, DeviceBound
 
 PREFIX = "CRUDJT_"
 
@@ -20,6 +21,8 @@ IDLE_TIMEOUT = f"{PREFIX}IDLE_TIMEOUT"
 ABSOLUTE_TIMEOUT = f"{PREFIX}ABSOLUTE_TIMEOUT"
 MAX_SESSIONS = f"{PREFIX}MAX_SESSIONS"
 RECORD_CLIENT = f"{PREFIX}RECORD_CLIENT"
+DEVICE_BOUND = f"{PREFIX}DEVICE_BOUND"
+DEVICE_BOUND_PATH = f"{PREFIX}DEVICE_BOUND_PATH"
 
 
 def open_configured(setting: Callable[[str], Any]) -> crudjt.Store:
@@ -76,7 +79,8 @@ def _parsed(setting: Callable[[str], Any]) -> opening.Parsed:
 
 def unknown(names: Iterable[str], *own: str) -> list[str]:
     """Return a text for each name that begins like ours and means nothing. `own` are those of one framework only."""
-    known = sorted({*OPEN, IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, MAX_SESSIONS, RECORD_CLIENT, *own})
+    ours = (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, MAX_SESSIONS, RECORD_CLIENT, DEVICE_BOUND, DEVICE_BOUND_PATH)
+    known = sorted({*OPEN, *ours, *own})
     return [
         f"there is no setting {name}{_meant(name, known)}"
         for name in sorted(names)
@@ -102,6 +106,32 @@ def timeout(setting: Callable[[str], Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise crudjt.InvalidParameter(name, f"{name} must be seconds, above 0, or None, not {value!r}")
     return float(value)
+
+
+def device_bound(
+    setting: Callable[[str], Any], cookie_name: str, same_site: str, names: Mapping[str, str]
+) -> DeviceBound:
+    """Return the settings of device bound sessions.
+
+    Args:
+        setting: returns the value of a setting.
+        cookie_name: the name of the session cookie.
+        same_site: of the session cookie.
+        names: the framework's names of settings, by those of the ASGI adapters.
+
+    Raises:
+        InvalidParameter: one cannot be used.
+
+    """
+    named = {"device_bound": DEVICE_BOUND, "device_bound_path": DEVICE_BOUND_PATH, **names}
+    offers, path = setting(DEVICE_BOUND), setting(DEVICE_BOUND_PATH)
+    return DeviceBound(
+        False if offers is None else offers,
+        PATH if path is None else path,
+        cookie_name=cookie_name,
+        same_site=same_site,
+        names=named.__getitem__,
+    )
 
 
 def max_sessions(setting: Callable[[str], Any]) -> int | None:

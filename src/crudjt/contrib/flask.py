@@ -21,6 +21,10 @@ from flask.sessions import SessionInterface, SessionMixin
 from msgspec.structs import replace
 
 import crudjt
+from crudjt.contrib._device_bound.answers import Answer
+from crudjt.contrib._device_bound.blocking import Asked, asked, decide, owned, response_headers, unavailable
+from crudjt.contrib._device_bound.decisions import Verdict
+from crudjt.contrib._device_bound.settings import DeviceBound
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
@@ -35,6 +39,7 @@ from crudjt.contrib._settings import (
     IDLE_TIMEOUT,
     MAX_DATA_BYTES,
     PREFIX,
+    device_bound,
     max_sessions,
     open_configured,
     record_client,
@@ -51,7 +56,16 @@ if tuple(map(int, re.findall(r"\d+", version("flask"))[:3])) < (3, 1, 3):
 EXTENSION = "crudjt"
 COOKIE_SECURE = f"{PREFIX}COOKIE_SECURE"
 SUBJECT_KEY = f"{PREFIX}SUBJECT_KEY"
+_DEVICE = "crudjt.device"
+_DEVICE_NAMES = {
+    "https_only": COOKIE_SECURE,
+    "domain": "SESSION_COOKIE_DOMAIN",
+    "path": "SESSION_COOKIE_PATH",
+    "partitioned": "SESSION_COOKIE_PARTITIONED",
+    "max_age": "PERMANENT_SESSION_LIFETIME",
+}
 _ENVIRON = "crudjt.session"
+_ANSWER = "crudjt.answer"  # to a request that no view serves
 _LIMIT = "crudjt.limit"  # what sets the largest data: a setting, or None where the application opened the store
 
 
@@ -138,6 +152,7 @@ class Sessions(SessionInterface):
             timeout(_settings(app).get, name)
         max_sessions(_settings(app).get)
         record_client(_settings(app).get)
+        app.extensions[_DEVICE] = self._device(app)
         store = self._store
         app.extensions[_LIMIT] = MAX_DATA_BYTES if store is None else None
         if store is None:
@@ -145,6 +160,7 @@ class Sessions(SessionInterface):
             self._opened.add(store)
         app.extensions[EXTENSION] = store
         app.session_interface = self
+        app.before_request_funcs.setdefault(None, []).insert(0, _answer_for_device)  # before CSRF checks and guards
         app.teardown_request(_save_late)
 
     def close(self) -> None:
@@ -171,8 +187,20 @@ class Sessions(SessionInterface):
     def open_session(self, app: Flask, request: Request) -> StoredSession:
         """Return the session of the cookie, an empty one if it names none that is alive."""
         token = request.cookies.get(self.get_cookie_name(app))
-        session = _store_of(app).read(token) if token else None
+        device: DeviceBound = app.extensions[_DEVICE]
+        try:
+            session = _store_of(app).read(token) if token else None
+        except crudjt.CrudjtError as error:
+            if not (device.offers and owned(device, _asked(device, request))):
+                raise
+            session, request.environ[_ANSWER] = None, unavailable(error)
         held = found(token, session) if token else None
+        if device.offers or (held is not None and held.device is not None):
+            decided = decide(device, _store_of(app), _asked(device, request), held)
+            if isinstance(decided, Answer):
+                request.environ.setdefault(_ANSWER, decided)
+            if decided is not Verdict.SERVE:
+                held = None
         data = untagged(session.data) if held is not None and session is not None else None
         opened = request.environ[_ENVIRON] = StoredSession(data, held, _settings(app)[SUBJECT_KEY])
         if record_client(_settings(app).get):
@@ -185,11 +213,13 @@ class Sessions(SessionInterface):
         refreshes = self.should_set_cookie(app, session)
         if session.accessed or refreshes:
             response.vary.add("Cookie")
+        before = session.held
         failed = session.failed = response.status_code >= 500  # noqa: PLR2004 - server errors
         done = _saved(app, session, Phase.FAILED if failed else Phase.BEFORE_HEADERS)
         held = done.held
         if done.cookie == "forget":
             response.delete_cookie(self.get_cookie_name(app), **self._cookie(app))
+            self._add_device_headers(app, response, before, None)
         elif held is not None and (done.cookie == "set" or (refreshes and not failed and not done.lost)):
             if done.cookie == "set":
                 response.headers.setdefault("Cache-Control", "no-store")  # no cache may keep this token
@@ -199,6 +229,28 @@ class Sessions(SessionInterface):
                 expires=self.get_expiration_time(app, session),
                 **self._cookie(app),
             )
+            self._add_device_headers(app, response, before, held)
+
+    def _add_device_headers(self, app: Flask, response: Response, before: Held | None, after: Held | None) -> None:
+        device: DeviceBound = app.extensions[_DEVICE]
+        for name, value in response_headers(device, _store_of(app), request.root_path, before, after):
+            response.headers.add(name, value)
+
+    def _device(self, app: Flask) -> DeviceBound:
+        device = device_bound(
+            _settings(app).get,
+            self.get_cookie_name(app),
+            self.get_cookie_samesite(app) or "Lax",
+            _DEVICE_NAMES,
+        )
+        device.require_usable(
+            secure=self.get_cookie_secure(app),
+            domain=self.get_cookie_domain(app),
+            path=self.get_cookie_path(app),
+            partitioned=self.get_cookie_partitioned(app),
+            lifetime=app.permanent_session_lifetime.total_seconds(),
+        )
+        return device
 
     def _cookie(self, app: Flask) -> dict[str, Any]:
         return {
@@ -252,6 +304,17 @@ def _store_of(app: Flask) -> crudjt.Store:
     return store
 
 
+def _asked(device: DeviceBound, request: Request) -> Asked:
+    cookie = request.cookies.get(device.cookie_name)
+    return asked(request.method, request.root_path, request.path, request.headers.get, cookie)
+
+
+def _answer_for_device() -> Response | None:
+    """Answer a request that no view is to serve: to a path of the device, or without its proof."""
+    answer: Answer | None = request.environ.pop(_ANSWER, None)
+    return None if answer is None else Response(answer.body, answer.status, answer.all_headers())
+
+
 def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
     """Store a session; one that was not looked at cannot have changed."""
     held: Held | None = session.held
@@ -261,7 +324,11 @@ def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
     touches = session.modified and phase is Phase.BEFORE_HEADERS
     allowed = max_sessions(_settings(app).get)
     left = session.left(
-        lambda data, of: _lifetime(app, session, data, of), phase, touches=touches, max_sessions=allowed
+        lambda data, of: _lifetime(app, session, data, of),
+        phase,
+        touches=touches,
+        max_sessions=allowed,
+        binds=app.extensions[_DEVICE].offers,
     )
     done = sync.run(_store_of(app), save(held, left), app.extensions[_LIMIT])
     session.take(done)

@@ -20,17 +20,23 @@ from crudjt._core.extras import require_extra
 require_extra("litestar")
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from litestar import post
+from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
+from litestar.exceptions import NotFoundException
 from litestar.middleware import DefineMiddleware
 from litestar.middleware.session import base
+from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp, Empty, Message, Receive, Scope, Scopes, Send
 
 import crudjt
 from crudjt import AsyncStore
 from crudjt._core.type_guards import is_mapping
+from crudjt.contrib._device_bound.settings import PATH, DeviceBound
+from crudjt.contrib._sessions import asgi
 from crudjt.contrib._sessions.asgi import TWO_WEEKS, Sessions
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.cookie import Cookie, SameSite
@@ -49,6 +55,7 @@ from crudjt.contrib._sessions.watched import WatchedSession
 
 __all__ = [
     "BrowserSession",
+    "DeviceBoundPaths",
     "SessionBackend",
     "SessionConfig",
     "SessionMiddleware",
@@ -96,12 +103,14 @@ class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
             session = await self.load_from_connection(connection)
             _replace(session, scope_session)
         accessed = session.accessed  # before it is stored, which looks at it too
-        sessions = self.config.sessions
+        sessions, before = self.config.sessions, session.held
         cookie = None if session.seal_if_stored() else await sessions.save(session, phase_of(message))
         if cookie or accessed:
             add_headers(message, cookie)
         if cookie:
             scope: Any = connection.scope
+            given: Any = message
+            given["headers"] += await sessions.device.headers(sessions.store, scope, before, session.held)
             self.config.sessions.warn_if_insecure(scope.get("scheme"))
 
 
@@ -127,6 +136,8 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
     subject_key: str | None = ""
     max_sessions: int | None = None
     record_client: bool = False
+    device_bound: bool = False
+    device_bound_path: str = PATH
     scopes: Scopes = field(default_factory=lambda: {ScopeType.HTTP, ScopeType.WEBSOCKET})
     exclude: str | list[str] | None = None
     exclude_opt_key: str = "skip_session"
@@ -154,6 +165,8 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
             subject_key=self.subject_key,
             max_sessions=self.max_sessions,
             record_client=self.record_client,
+            device_bound=self.device_bound,
+            device_bound_path=self.device_bound_path,
         )
 
     @property
@@ -185,6 +198,8 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
         subject_key: str | None = "",
         max_sessions: int | None = None,
         record_client: bool = False,
+        device_bound: bool = False,
+        device_bound_path: str = PATH,
         exclude: str | list[str] | None = None,
         exclude_opt_key: str = "skip_session",
     ) -> None:
@@ -205,6 +220,8 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
             subject_key: as there.
             max_sessions: as there.
             record_client: as there.
+            device_bound: as there. It needs the plugin `DeviceBoundPaths` too.
+            device_bound_path: as there.
             exclude: patterns of paths without sessions.
             exclude_opt_key: the option of a handler that has no session.
 
@@ -227,17 +244,29 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
                     subject_key=subject_key,
                     max_sessions=max_sessions,
                     record_client=record_client,
+                    device_bound=device_bound,
+                    device_bound_path=device_bound_path,
                     exclude=exclude,
                     exclude_opt_key=exclude_opt_key,
                 )
             )
         super().__init__(app, backend)
+        self._has_paths = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         sessions = self.backend.config.sessions
+        values: Any = scope
+        if sessions.device.offers:
+            self._require_paths(scope)
+            if sessions.device.answers(values):
+                await sessions.device.answer(sessions.store, values, send)
+                return
         connection: Connection = ASGIConnection(scope, receive, send)
-        session = await self.backend.load_from_connection(connection)
+        loaded = await self.backend.load_from_connection(connection)
+        session = await sessions.admitted(loaded, values, cast("asgi.Receive", receive), cast("asgi.Send", send))
+        if session is None:
+            return
         scope["session"] = session
         scope["state"][_LOADED] = session
         connection._connection_state.session_id = session.id  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - as Litestar's own middleware
@@ -264,6 +293,34 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
                 await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS)
         finally:
             leave(token)
+
+    def _require_paths(self, scope: Scope) -> None:
+        if not self._has_paths:
+            self._has_paths = self.backend.config.sessions.device.is_routed(
+                {route.path for route in scope["litestar_app"].routes}
+            )
+
+
+class DeviceBoundPaths(InitPlugin):
+    """Adds the two paths at which browsers prove that they are on the device; the session middleware answers them.
+
+    Litestar runs a middleware for the paths of handlers only: ``Litestar(plugins=[DeviceBoundPaths()], …)``.
+    """
+
+    def __init__(self, path: str = PATH) -> None:
+        """Take the `device_bound_path` of the session middleware."""
+        self._path = path
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Add the handlers."""
+        settings = DeviceBound(offers=True, path=self._path, cookie_name="", same_site="")
+        for path in (settings.registration, settings.refresh):
+            app_config.route_handlers.append(post(path, include_in_schema=False)(_without_middleware))
+        return app_config
+
+
+async def _without_middleware() -> None:
+    raise NotFoundException
 
 
 _LOADED = "crudjt_session"

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from contextlib import closing
 
 import pytest
 from cryptography.hazmat.primitives import hmac
@@ -14,7 +14,13 @@ import crudjt
 from crudjt.contrib._device_bound.binding import binding_of
 from crudjt.contrib._device_bound.tickets import new_challenge, new_cookie
 from crudjt.testing import FakeClock
-from tests.support.device_sites import DeviceSite, FastApiDeviceSite
+from tests.support.device_sites import (
+    AsgiDeviceSite,
+    DeviceSite,
+    FastApiDeviceSite,
+    LitestarDeviceSite,
+    StarletteDeviceSite,
+)
 from tests.support.devices import DeviceBrowser, encoded, jwk, proof, signature
 
 OTHER = ec.generate_private_key(ec.SECP256R1())
@@ -230,14 +236,16 @@ def test_a_refresh_for_another_session_ends_that_alone(browser: DeviceBrowser) -
     assert browser.refresh().status == 200
 
 
-def test_a_websocket_without_proof_is_refused(browser: DeviceBrowser, clock: FakeClock) -> None:
-    site: Any = browser.site
-    if not hasattr(site, "websocket"):
-        pytest.skip("no websockets")
-    clock.advance(60)
-    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-    assert site.websocket({"cookie": cookie}).status == 101
-    assert site.websocket({"cookie": f"session={browser.token}"}).status == 403
+@pytest.mark.parametrize("kind", [StarletteDeviceSite, LitestarDeviceSite])
+def test_a_websocket_without_proof_is_refused(
+    kind: Callable[[crudjt.Store], AsgiDeviceSite], store: crudjt.Store, clock: FakeClock
+) -> None:
+    with closing(kind(store)) as site:
+        browser = DeviceBrowser(site).log_in()
+        clock.advance(60)
+        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        assert site.websocket({"cookie": cookie}).status == 101
+        assert site.websocket({"cookie": f"session={browser.token}"}).status == 403
 
 
 def test_a_bound_session_is_no_bearer_token(store: crudjt.Store) -> None:

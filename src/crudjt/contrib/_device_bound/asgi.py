@@ -1,7 +1,7 @@
 """Device bound sessions for ASGI: steps of the session middleware before the application, and at its response."""
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Container, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
@@ -48,6 +48,20 @@ class DeviceGate:
     def answers(self, scope: _Scope) -> bool:
         """Return whether a request is not for the application where sessions are offered to devices."""
         return self._owned(scope)
+
+    def is_routed(self, paths: Container[str]) -> bool:
+        """Return ``True`` if a framework passes on requests to the paths.
+
+        Raises:
+            RuntimeError: it does not.
+
+        """
+        if self._settings.registration in paths and self._settings.refresh in paths:
+            return True
+        raise RuntimeError(
+            f"device_bound=True needs handlers at {self._settings.registration} and {self._settings.refresh}: "
+            f"add plugins=[DeviceBoundPaths({self._settings.path!r})] to the application"
+        )
 
     async def answer(self, store: AsyncStore, scope: _Scope, send: _Send) -> None:
         """Answer a request to one of the paths."""

@@ -20,7 +20,15 @@ _HOST = "__Host-"
 class DeviceBound:
     """The settings of device bound sessions. The check and the paths are in place also where none is offered."""
 
-    def __init__(self, offers: bool, path: str, *, cookie_name: str, same_site: str) -> None:
+    def __init__(
+        self,
+        offers: bool,
+        path: str,
+        *,
+        cookie_name: str,
+        same_site: str,
+        names: Callable[[str], str] = lambda name: name,
+    ) -> None:
         """Take the settings.
 
         Args:
@@ -28,17 +36,20 @@ class DeviceBound:
             path: what the paths of registration and refresh begin with.
             cookie_name: the name of the session cookie.
             same_site: of the session cookie.
+            names: returns the framework's name of a setting of the ASGI adapters.
 
         Raises:
             InvalidParameter: a setting cannot be used.
 
         """
-        if type(offers) is not bool:
-            raise InvalidType("device_bound", f"device_bound must be True or False, not {type(offers).__name__}")
+        self._names = names
+        given: object = offers
+        if not isinstance(given, bool):
+            name = names("device_bound")
+            raise InvalidType(name, f"{name} must be True or False, not {type(given).__name__}")
         if not isinstance(path, str) or not _PATH.fullmatch(path):
-            raise InvalidParameter(
-                "device_bound_path", f"device_bound_path must be a path without '/' at its end, such as {PATH!r}"
-            )
+            name = names("device_bound_path")
+            raise InvalidParameter(name, f"{name} must be a path without '/' at its end, such as {PATH!r}")
         self.offers = offers
         self.path = path
         self.registration = f"{path}/register"
@@ -62,7 +73,6 @@ class DeviceBound:
 
     def require_usable(
         self,
-        names: Callable[[str], str],
         *,
         secure: bool,
         domain: str | None,
@@ -73,7 +83,6 @@ class DeviceBound:
         """Raise `InvalidParameter` if device bound sessions are offered beside settings that they do not go with.
 
         Args:
-            names: returns the framework's name of a setting.
             secure: whether the session cookie is for TLS only.
             domain: of the session cookie.
             path: of the session cookie.
@@ -95,5 +104,5 @@ class DeviceBound:
         }
         for parameter, (is_wrong, text) in wrong.items():
             if is_wrong:
-                name = names(parameter)
-                raise InvalidParameter(name, f"{name} {text} (with {names('device_bound')})")
+                name = self._names(parameter)
+                raise InvalidParameter(name, f"{name} {text} (with {self._names('device_bound')})")

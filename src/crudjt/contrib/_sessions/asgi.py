@@ -101,6 +101,17 @@ class Sessions:
         if self.record_client:
             session.comes_from = partial(client_of_scope, scope.get("client"), scope["headers"])
 
+    async def admitted(self, session: AnySession, scope: Scope, receive: Receive, send: Send) -> AnySession | None:
+        """Return the session that a request gets, by the proof of its device; ``None`` if the request was answered."""
+        held = session.held
+        if held is None or held.device is None:
+            return session
+        verdict = await self.device.verdict(self.store, scope, receive, send, held)
+        if verdict is Verdict.EMPTY:
+            session = self.empty(type(session))
+            self.note_client(session, scope)
+        return None if verdict is None else session
+
     async def save(self, session: BrowserSession, phase: Phase) -> str | None:
         """Store what was changed; return the cookie to set, ``None`` for no change.
 
@@ -237,13 +248,12 @@ class SessionMiddleware:
             session = sessions.opened(token, await sessions.store.read(token), BrowserSession)
         else:
             session = sessions.empty(BrowserSession)
-        held = session.held
-        if held is not None and held.device is not None:
-            verdict = await device.verdict(sessions.store, scope, receive, send, held)
-            if verdict is None:
+        if session.held is not None and session.held.device is not None:
+            admitted = await sessions.admitted(session, scope, receive, send)
+            if admitted is None:
                 return
-            if verdict is Verdict.EMPTY:
-                session, held = sessions.empty(BrowserSession), None
+            session = admitted
+        held = session.held
         sessions.note_client(session, scope)
         scope["session"] = session
         failed = False

@@ -62,7 +62,6 @@ class Cookie:
         """
         bound = DeviceBound(offers, path, cookie_name=self.name, same_site=self._same_site)
         bound.require_usable(
-            lambda name: name,
             secure=self.https_only,
             domain=self._domain,
             path=self._path,
