@@ -3,6 +3,7 @@
 `nox --list` shows the sessions; `nox -s NAME` runs one. Each makes environments of its own, under `.nox`.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -66,6 +67,19 @@ def dependencies(session: nox.Session) -> None:
     servers = [*oldest("grpc"), *oldest("valkey")]
     session.install("-e", ".[grpc,valkey]", "hypothesis", "pytest", "pytest-timeout", "pytest-xdist", *core, *servers)
     session.run("python", "-m", "pytest", *OLD, "tests/contract", "-k", "embedded and not model")
+
+
+@nox.session
+def portable(session: nox.Session) -> None:
+    """Run the contract and the processes as on macOS, over an LMDB that is compiled with the locks of macOS."""
+    session.install(*PINNED, "requirements/test.txt")
+    session.install("--no-deps", "-e", ".")
+    compiled = ("--force-reinstall", "--no-deps", "--no-cache-dir", "--no-binary", "lmdb", "lmdb")
+    session.install(*compiled, env={"CFLAGS": "-DMDB_USE_POSIX_SEM=1"})
+    tests = ["tests/contract", "tests/concurrency/test_races.py", "tests/durability/test_writer_guard.py"]
+    chosen = session.posargs or [*tests, "-k", "(embedded and not model) or races or guard"]
+    places = [str(Path("tests", "support", "portable").resolve()), str(Path("src").resolve())]
+    session.run("python", "-m", "pytest", "-q", "-n", "2", *chosen, env={"PYTHONPATH": os.pathsep.join(places)})
 
 
 @nox.session(name="oldest")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crudjt._core.keyring import decode_secret_keys
 from crudjt._filesystem import ownership
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 from crudjt.errors import InvalidParameter
 
 SECRET_KEY_VARIABLE = "CRUDJT_SECRET_KEY"  # noqa: S105 - the name of a variable

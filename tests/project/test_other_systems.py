@@ -120,6 +120,6 @@ def test_a_directory_is_refused_with_what_works_where_no_store_can_be(
 @pytest.mark.slow
 def test_only_the_server_needs_posix_and_the_shell_command_works() -> None:
     *modules, stats, health, serve = printed(EVERYTHING + SHELL, KNOW_THEIR_SYSTEMS)
-    others = [name for name in modules if not name.startswith("crudjt._platform.")]
+    others = [name for name in modules if not name.startswith("crudjt._filesystem.platform.")]
     assert others == ["crudjt.cli.server_commands", "crudjt.server"]
     assert (stats, health, serve) == ("3", "1", "2")

@@ -167,8 +167,6 @@ def _serve_store(pipe: Connection, path: Path | str, secret_key: str, options: d
 class Fork:
     """A forked copy of this process that runs one function and leaves by ``os._exit``."""
 
-    _fork = staticmethod(os.fork)
-
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self._reaped = False
         self._reading, writing = os.pipe()
@@ -176,6 +174,9 @@ class Fork:
         if not self.pid:
             _live_as_child(writing, function, arguments)
         os.close(writing)
+
+    def _fork(self) -> int:
+        return os.fork()
 
     def wait(self, seconds: float = PATIENCE) -> Ended:
         """Return how it ended. One that does not end in time is killed, and a failure of it is raised here."""
@@ -219,7 +220,8 @@ class Fork:
 class ForkBelowPython(Fork):
     """The same by fork(2) itself, as C code forks: no hook of Python is called."""
 
-    _fork = staticmethod(fork_below_python)
+    def _fork(self) -> int:
+        return fork_below_python()
 
 
 @contextmanager

@@ -4,13 +4,20 @@ Test modules import what POSIX has and Windows has not. Here they find something
 skipped.
 """
 
+import asyncio
+import concurrent.futures
+import multiprocessing.connection
 import os
+import random
 import signal
 import sys
 from types import ModuleType
 from typing import Any, NoReturn
 
 import pytest
+
+LOOKED = (asyncio, concurrent.futures, multiprocessing.connection, random)
+"""Modules that look for what POSIX has when they are imported, and are to find Windows."""
 
 _MODULES = ("fcntl", "grp", "pwd", "resource", "termios", "pty", "tty")
 _FUNCTIONS = (

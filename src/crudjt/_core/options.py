@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from crudjt._core.clock import Clock, system_clock
-from crudjt._platform import system
 from crudjt.errors import InvalidParameter, InvalidType
 
 Durability = Literal["interval", "replicated", "full"]
@@ -12,7 +11,6 @@ Durability = Literal["interval", "replicated", "full"]
 
 _OF_A_DIRECTORY = ("interval", "full")
 
-DEFAULT_MAX_SIZE = system.default_max_size
 MIN_MAX_SIZE = 1024**2
 DEFAULT_MAX_DATA_BYTES = 64 * 1024
 DEFAULT_MAX_CACHE_BYTES = 32 * 1024**2

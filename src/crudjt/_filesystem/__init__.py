@@ -1,7 +1,7 @@
 """Every file operation that durability rests on.
 
 Nothing else in the engine writes to disk on its own, except LMDB to the view, which is never trusted across a boot.
-Tests put faults in here. What differs between systems is in `crudjt._platform`.
+Tests put faults in here. What differs between systems is in `crudjt._filesystem.platform`.
 """
 
 import errno
@@ -22,7 +22,7 @@ from crudjt._filesystem.ownership import (
     give_to_owner,
     is_for_others,
 )
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 
 BLOCK_BYTES = 4096  # in which file systems give out space
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crudjt import _filesystem
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 
 lock = system.lock
 unlock = system.unlock

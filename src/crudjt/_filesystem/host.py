@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 
+DEFAULT_MAX_SIZE = system.default_max_size
 KERNEL_FILES = system.kernel_files
 PREALLOCATING_FILE_SYSTEMS = system.preallocating_file_systems
 # lmdb.h: "Do not use LMDB databases on remote filesystems". flock and coherent shared mappings are at stake.

@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700

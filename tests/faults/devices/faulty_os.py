@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crudjt import _filesystem
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 
 CALLS = ("open", "pwrite", "ftruncate", "fdatasync", "fsync", "posix_fallocate", "free_bytes")
 PATH_CALLS = ("rename", "unlink", "mkdir")

@@ -18,7 +18,7 @@ import pytest
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine.layout import CONTROL_FILE, STORE_LOCK_FILE, VIEW_DIRECTORY
 from crudjt._backends.embedded.engine.view import View
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 
 UNTRUSTED = {VIEW_DIRECTORY, CONTROL_FILE, STORE_LOCK_FILE}
 

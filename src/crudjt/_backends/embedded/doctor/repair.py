@@ -33,11 +33,11 @@ from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import MAP_TO_SIZE, View, ViewError
 from crudjt._core.changes import DELETE, SESSION
 from crudjt._core.moves import NOTE_ID, header_of
-from crudjt._core.options import DEFAULT_MAX_SIZE
 from crudjt._core.record import DamagedRecord
 from crudjt._core.report import Finding, Report
 from crudjt._core.tokens import ID_BYTES
 from crudjt._filesystem import contents, host
+from crudjt._filesystem.host import DEFAULT_MAX_SIZE
 from crudjt.errors import StoreCorrupt, StoreFull
 
 _SCRATCH = "repair.tmp"

@@ -24,8 +24,8 @@ from crudjt._backends.embedded.engine.view import Snapshot, View
 from crudjt._backends.embedded.engine.view_changes import put_new
 from crudjt._core.changes import INSERT, SESSION
 from crudjt._core.moves import Arrival, Identity
-from crudjt._core.options import DEFAULT_MAX_SIZE
 from crudjt._filesystem import contents
+from crudjt._filesystem.host import DEFAULT_MAX_SIZE
 from crudjt.errors import StoreCorrupt, StoreInaccessible
 
 _FIRST_SEGMENT = 1

@@ -16,7 +16,7 @@ from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.os_errors import inaccessible
 from crudjt._backends.embedded.engine.segment import segment_numbers
 from crudjt._filesystem import host, ownership
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 from crudjt.errors import StoreInaccessible
 
 _INNER_DIRECTORIES = (VIEW_DIRECTORY, LOG_DIRECTORY, BASE_DIRECTORY)

@@ -33,8 +33,9 @@ from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.recovery import rebuild
 from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
 from crudjt._backends.embedded.engine.view import ViewError
-from crudjt._core.options import DEFAULT_MAX_SIZE, Options
+from crudjt._core.options import Options
 from crudjt._filesystem import flock, host
+from crudjt._filesystem.host import DEFAULT_MAX_SIZE
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreFailed, StoreInaccessible
 
 _WAIT_SECONDS = 10.0

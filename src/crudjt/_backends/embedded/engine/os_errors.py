@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from crudjt import _filesystem
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 from crudjt.errors import StoreBusy, StoreError, StoreFailed, StoreFull, StoreInaccessible
 
 DISK_FULL = "the disk is full"

@@ -12,7 +12,7 @@ from crudjt._backends.embedded.engine.lmdb_errors import translated
 from crudjt._backends.embedded.engine.view import NoFreeSlot, Snapshot, View, ViewError
 from crudjt._core.moves import NOTE_KEY, unpack_note
 from crudjt._core.process_guard import guard, own_memory, renew
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreMoved
 
 Item = TypeVar("Item")

@@ -23,7 +23,7 @@ from crudjt._backends.embedded.engine.opening import open_engine
 from crudjt._backends.embedded.engine.sweep import Reclaimer
 from crudjt._core.options import Options
 from crudjt._core.process_guard import guard, own_memory, renew
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 from crudjt.errors import CrudjtError
 
 logger = logging.getLogger("crudjt")

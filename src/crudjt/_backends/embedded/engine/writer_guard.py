@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from crudjt._backends.embedded.engine.control_block import WORD_WRITING
-from crudjt._platform import system
+from crudjt._filesystem.platform import system
 
 
 class WriterGuard:

@@ -8,7 +8,7 @@ import pwd
 import time
 from pathlib import Path
 
-from crudjt._platform.interface import System
+from crudjt._filesystem.platform.interface import System
 
 
 class Posix(System):

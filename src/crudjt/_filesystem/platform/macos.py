@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from struct import Struct
 
-from crudjt._platform.posix import Posix
-from crudjt._platform.zeros import write_zeros
+from crudjt._filesystem.platform.posix import Posix
+from crudjt._filesystem.platform.zeros import write_zeros
 
 assert sys.platform == "darwin"
 

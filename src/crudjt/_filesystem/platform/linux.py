@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from crudjt._platform.posix import Posix
+from crudjt._filesystem.platform.posix import Posix
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_NAMESPACE = Path("/proc/self/ns/pid")

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from crudjt._platform.interface import System
-from crudjt._platform.zeros import write_zeros
+from crudjt._filesystem.platform.interface import System
+from crudjt._filesystem.platform.zeros import write_zeros
 
 assert sys.platform == "win32"
 
