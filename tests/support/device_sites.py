@@ -1,7 +1,9 @@
 """One application for each framework whose sessions may be bound to a device, to be called or served."""
 
+import asyncio
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -10,6 +12,10 @@ import flask
 import litestar
 import starlette.requests
 import starlette.responses
+from django.contrib.auth import SESSION_KEY
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.test import override_settings
 from litestar.config.csrf import CSRFConfig
 from litestar.middleware import DefineMiddleware
 from starlette.applications import Starlette
@@ -19,6 +25,7 @@ from starlette.websockets import WebSocket
 from werkzeug.test import Client
 
 import crudjt
+import crudjt.contrib.django
 import crudjt.contrib.fastapi
 import crudjt.contrib.flask
 import crudjt.contrib.litestar
@@ -66,7 +73,7 @@ def act(session: Any, key: str, path: str, query: str) -> str:
     elif path == "/clear-and-put":
         session.clear()
         session.update(given)
-    keys = sorted(each for each in session.keys() if not each.startswith("_auth"))  # noqa: SIM118
+    keys = sorted(each for each in session.keys() if each != key)  # noqa: SIM118
     user = session.get(key)
     return json.dumps({"user": user, "bound": session.device_bound, "keys": keys, "repr": repr(session)})
 
@@ -108,8 +115,6 @@ class AsgiDeviceSite(DeviceSite):
         """Make the same request many times at once."""
 
         async def all_of_them() -> list[Reply]:
-            import asyncio  # noqa: PLC0415 - here alone
-
             return await asyncio.gather(*(self.ask(method, target, headers) for _ in range(count)))
 
         replies: list[Reply] = self._loop.run(all_of_them())
@@ -138,7 +143,10 @@ class AsgiDeviceSite(DeviceSite):
         messages = iter([{"type": first, "body": b"", "more_body": False}])
 
         async def receive() -> Any:
-            return next(messages, {"type": "http.disconnect" if kind == "http" else "websocket.disconnect"})
+            message = next(messages, None)
+            if message is None:
+                await asyncio.Event().wait()  # the client stays connected
+            return message
 
         async def send(message: Any) -> None:
             sent.append(message)
@@ -263,7 +271,57 @@ class FlaskDeviceSite(WsgiDeviceSite):
             app.add_url_rule(path, path, view, methods=["GET", "POST"])
 
 
+DJANGO_SETTINGS: dict[str, Any] = {
+    "CRUDJT_DEVICE_BOUND": True,
+    "MIDDLEWARE": [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "crudjt.contrib.django.DeviceBoundMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ],
+    "ROOT_URLCONF": "tests.support.device_urls",
+    "SESSION_COOKIE_SECURE": True,
+    "ALLOWED_HOSTS": ["testserver", "localhost"],
+}
+
+
+class DjangoDeviceSite(WsgiDeviceSite):
+    name = "django"
+    key = SESSION_KEY
+    session_cookie = "sessionid"
+
+    def __init__(self, store: crudjt.Store, **settings: Any) -> None:
+        self._while_open = ExitStack()
+        self._while_open.enter_context(override_settings(**DJANGO_SETTINGS | settings))
+        self._while_open.enter_context(crudjt.contrib.django.use_store(store))
+        self.app = self._handler()
+
+    def _handler(self) -> Any:
+        return WSGIHandler()
+
+    def close(self) -> None:
+        super().close()
+        self._while_open.close()
+
+
+class DjangoAsyncDeviceSite(DjangoDeviceSite, AsgiDeviceSite):
+    name = "django-async"
+    is_asgi = True
+
+    def __init__(self, store: crudjt.Store, **settings: Any) -> None:
+        AsgiDeviceSite.__init__(self)
+        DjangoDeviceSite.__init__(self, store, **settings)
+
+    def _handler(self) -> Any:
+        return ASGIHandler()
+
+    def call(self, method: str, target: str, headers: dict[str, str]) -> Reply:
+        return AsgiDeviceSite.call(self, method, target, headers)
+
+
 DEVICE_SITES: dict[str, Callable[..., DeviceSite]] = {
+    "django": DjangoDeviceSite,
+    "django-async": DjangoAsyncDeviceSite,
     "starlette": StarletteDeviceSite,
     "fastapi": FastApiDeviceSite,
     "flask": FlaskDeviceSite,

@@ -8,8 +8,11 @@ import crudjt
 from tests.support.device_sites import DEVICE_SITES, DeviceSite
 from tests.support.devices import DeviceBrowser
 
+QUICK = "starlette"  # the others run the same core: their drivers are tested in the whole suite
+_SITES = [pytest.param(name, marks=[] if name == QUICK else [pytest.mark.slow]) for name in sorted(DEVICE_SITES)]
 
-@pytest.fixture(params=sorted(DEVICE_SITES))
+
+@pytest.fixture(params=_SITES)
 def site(request: pytest.FixtureRequest, store: crudjt.Store) -> Iterator[DeviceSite]:
     site = DEVICE_SITES[request.param](store)
     yield site

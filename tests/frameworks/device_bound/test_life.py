@@ -29,7 +29,8 @@ def test_a_login_offers_and_a_device_is_registered_once(site: DeviceSite, store:
     assert answer.json["refresh_url"] == "/-/device/refresh"
     assert "Max-Age=600" in answer.cookies[0]
     assert len(browser.bound or "") == 54
-    assert browser.get().json == {"user": "ada", "bound": True, "keys": [site.key], "repr": browser.get().json["repr"]}
+    shown = browser.get().json
+    assert (shown["user"], shown["bound"], shown["keys"]) == ("ada", True, [])
     assert versions(store, browser) == before + 1
     assert browser.get().header("secure-session-registration") is None
 
@@ -107,7 +108,7 @@ def test_the_application_neither_sees_nor_clears_the_binding(
     clock.advance(60)
     browser.get("/put?cart=1")
     shown = browser.get("/replace").json
-    assert shown["keys"] == [browser.site.key]
+    assert shown["keys"] == []
     assert "device" not in shown["repr"].replace("device_sites", "")
     assert browser.without_proof().get().json["user"] is None
     assert browser.get().json["bound"] is True

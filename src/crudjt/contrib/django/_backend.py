@@ -1,23 +1,27 @@
 """`SessionStore`: what Django's session framework requires of a session engine."""
 
+import logging
 from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
 
-from crudjt import Client
+from crudjt import Client, Session
+from crudjt.contrib._device_bound.binding import binding_of
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.browser import subject_of
 from crudjt.contrib._sessions.clients import client
 from crudjt.contrib._sessions.core import Steps, save
 from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
-from crudjt.contrib._sessions.states import Done, Left, Phase, found
+from crudjt.contrib._sessions.states import Done, Held, Left, Phase, found
 from crudjt.contrib._settings import MAX_DATA_BYTES
 from crudjt.contrib.django._async_backend import MISSING
 from crudjt.contrib.django._expiry import LastingSession
 from crudjt.contrib.django._middleware import ENDS, LOGINS, begun_request, called_by
-from crudjt.contrib.django._store import get_store, max_sessions_of_user, records_client
+from crudjt.contrib.django._store import get_store, max_sessions_of_user, offers_devices, records_client
+
+logger = logging.getLogger("crudjt.contrib")
 
 _LOGIN_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
 
@@ -31,6 +35,8 @@ class SessionStore(LastingSession):
 
     _session_cache: dict[str, Any]
     _begun = False
+    _ahead: tuple[Held | None, Session | None] | None = None  # what was read to check it
+    _proven = False
     _before_login: dict[str, Any] | None = None  # the keys of the login that is being set, as they were
 
     def __init__(self, session_key: str | None = None) -> None:
@@ -54,6 +60,13 @@ class SessionStore(LastingSession):
     def handle(self) -> str | None:
         """An older name of `id`."""
         return self.id
+
+    @property
+    def device_bound(self) -> bool:
+        """Whether the session is of use only with the key of the browser's device; see `docs/device-bound.md`."""
+        self.keys()  # loads it
+        binding = binding_of(self._hidden)
+        return binding is not None and binding.registered
 
     def rotate(self) -> None:
         """Give the session a new key, as `cycle_key`; the old key is dead. Call it when rights change."""
@@ -116,15 +129,26 @@ class SessionStore(LastingSession):
     # The store
 
     def load(self) -> dict[str, Any]:
-        """Return the data; an unknown key is forgotten, so that it is never adopted."""
-        key = self.session_key
-        session = get_store().read(key) if key else None
-        self._held = found(key, session) if key else None
-        if self._held is None or session is None:
+        """Return the data; an unknown key is forgotten, so that it is never adopted.
+
+        So is that of a session which is bound to a device, unless `DeviceBoundMiddleware` has seen its proof.
+        """
+        held, session = self._ahead or self._looked_up()
+        self._ahead = None
+        if held is not None and held.device is not None and held.device.registered and not self._proven:
+            logger.warning("bound session used without proof, and not served: %s", held.id)
+            held = None
+        self._held = held
+        if held is None or session is None:
             self._session_key = None
             return {}
         visible, self._hidden = split(session.data)
         return visible
+
+    def _looked_up(self) -> tuple[Held | None, Session | None]:
+        key = self.session_key
+        session = get_store().read(key) if key else None
+        return found(key, session) if key else None, session
 
     def exists(self, session_key: str | None) -> bool:
         """Return whether a key names a live session."""
@@ -195,6 +219,31 @@ class SessionStore(LastingSession):
         """Remove expired sessions from the store. It does so by itself once a day; they are never served."""
         get_store().sweep()
 
+    # For DeviceBoundMiddleware
+
+    def read_ahead(self) -> Held | None:
+        """Read the session of the key, but do not load it yet."""
+        self._ahead = self._looked_up()
+        return self._ahead[0]
+
+    def admit(self) -> None:
+        """Note that the request has proven that it comes from the device, or that it need not."""
+        self._proven = True
+
+    @property
+    def held(self) -> Held | None:
+        """The session as it is stored, if it was loaded."""
+        return self._held
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the request has looked at the session."""
+        return hasattr(self, "_session_cache")
+
+    def take_request(self, other: "SessionStore") -> None:
+        """Take the place of another session of the same request."""
+        self._request = other._request  # noqa: SLF001 - of this class
+
     # The rules
 
     def _set(self, key: str, value: Any, *, more_follows: bool) -> None:
@@ -253,6 +302,7 @@ class SessionStore(LastingSession):
             keeps_empty=True,
             max_sessions=max_sessions_of_user(),
             client=self._client(),
+            binds=offers_devices() and subject is not None,
         )
 
     def _client(self) -> Client | None:

@@ -40,6 +40,12 @@ def begun_request(session: "SessionStore") -> "weakref.ref[HttpRequest] | None":
     return weakref.ref(request) if isinstance(request, HttpRequest) else None
 
 
+def note_current(session: "SessionStore", instead_of: "SessionStore") -> None:
+    """Note the session that takes the place of the one with which a request has begun."""
+    session.take_request(instead_of)
+    _current.set(session)
+
+
 def current_session() -> "SessionStore":
     """Return the session of the request that is being served.
 

@@ -17,6 +17,7 @@ from django.core.signals import setting_changed
 import crudjt
 from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt.contrib._settings import (
+    DEVICE_BOUND,
     MAX_DATA_BYTES,
     MAX_SESSIONS,
     OPEN,
@@ -57,6 +58,7 @@ _tests_of_open = [0]  # what `tests` returned when the store was opened
 _timeouts: dict[str, float | None] = {}  # those that were looked up
 _max_sessions: dict[str, int | None] = {}  # as well
 _records_client: dict[str, bool] = {}  # as well
+_offers_devices: dict[str, bool] = {}  # as well
 _overrides = [0]  # how many tests in force have set the location
 
 
@@ -104,6 +106,15 @@ def records_client() -> bool:
         return _records_client[RECORD_CLIENT]
     except KeyError:
         value = _records_client[RECORD_CLIENT] = record_client(setting)
+        return value
+
+
+def offers_devices() -> bool:
+    """Return whether a login offers the browser to bind its session. It is looked up once, as the timeouts are."""
+    try:
+        return _offers_devices[DEVICE_BOUND]
+    except KeyError:
+        value = _offers_devices[DEVICE_BOUND] = setting(DEVICE_BOUND) is True
         return value
 
 
@@ -190,6 +201,7 @@ def _forget(*, setting: str, enter: bool, **_: object) -> None:
     _timeouts.pop(setting, None)
     _max_sessions.pop(setting, None)
     _records_client.pop(setting, None)
+    _offers_devices.pop(setting, None)
     if setting in OPEN:
         with _opening:
             _overrides[0] += (1 if enter else -1) if setting == LOCATION else 0

@@ -19,9 +19,12 @@ from crudjt.contrib._settings import (
     timeout,
     unknown,
 )
+from crudjt.contrib.django._device_bound import usable_settings
 from crudjt.contrib.django._store import setting, tests
 
 ENGINE = "crudjt.contrib.django"
+_OPENING = "django.contrib.sessions.middleware.SessionMiddleware"
+_CHECKING = "crudjt.contrib.django.DeviceBoundMiddleware"
 
 
 def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
@@ -29,7 +32,8 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
 
     E001: no store can be opened with the settings, for instance because there is no secret key. E002: a timeout is not
     a number of seconds. E003: the number of sessions of a user is no whole number. E004: `CRUDJT_RECORD_CLIENT` is
-    neither true nor false. W001: a name begins with ``CRUDJT_`` and means nothing. W002: this is not the session
+    neither true nor false. E005: device bound sessions do not go with other settings, or their middleware is not in its
+    place. W001: a name begins with ``CRUDJT_`` and means nothing. W002: this is not the session
     engine.
     """
     found: list[CheckMessage] = []
@@ -49,6 +53,7 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         record_client(setting)
     except crudjt.InvalidParameter as error:
         found.append(Error(str(error), id="crudjt.E004"))
+    found += _wrong_device_bound()
     found += [Warning(f"{problem[0].upper()}{problem[1:]}", id="crudjt.W001") for problem in unknown(dir(settings))]
     if settings.SESSION_ENGINE != ENGINE:
         found.append(Warning("The session engine is another", hint=f"SESSION_ENGINE = {ENGINE!r}", id="crudjt.W002"))
@@ -97,6 +102,20 @@ def _opened() -> list[CheckMessage]:
         hint = "If the application runs as another user or on another machine, run this check there."
         return [Warning(f"The store could not be opened: {error}", hint=hint, id="crudjt.W003")]
     return []
+
+
+def _wrong_device_bound() -> list[CheckMessage]:
+    try:
+        offers = usable_settings().offers
+    except crudjt.InvalidParameter as error:
+        return [Error(str(error), id="crudjt.E005")]
+    listed = list(settings.MIDDLEWARE)
+    at = listed.index(_CHECKING) if _CHECKING in listed else -1
+    is_in_place = listed[at - 1] == _OPENING if _OPENING in listed and at > 0 else at > 0
+    if is_in_place or not (offers or at >= 0):
+        return []
+    hint = f"List {_CHECKING!r} in MIDDLEWARE, right after {_OPENING!r}."
+    return [Error("Device bound sessions need their middleware in its place", hint=hint, id="crudjt.E005")]
 
 
 def _wrong_timeout(name: str) -> Error | None:
