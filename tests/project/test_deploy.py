@@ -13,9 +13,18 @@ MANIFESTS = [path.read_text() for path in sorted((ROOT / "deploy" / "kubernetes"
 WORKFLOWS = [path.read_text() for path in sorted((ROOT / ".github" / "workflows").iterdir())]
 
 
-def test_the_unit_of_the_documents_is_the_one_in_the_repository() -> None:
-    (unit,) = blocks((ROOT / "docs" / "server.md").read_text(), "ini")
-    assert unit == (ROOT / "deploy" / "systemd" / "crudjt.service").read_text()
+@pytest.mark.parametrize(("page", "unit"), [("server", "crudjt"), ("deployment", "application")])
+def test_the_unit_of_the_documents_is_the_one_in_the_repository(page: str, unit: str) -> None:
+    (shown,) = blocks((ROOT / "docs" / f"{page}.md").read_text(), "ini")
+    assert shown == (ROOT / "deploy" / "systemd" / f"{unit}.service").read_text()
+
+
+def test_each_way_to_deploy_names_what_runs_it() -> None:
+    rows = re.findall(
+        r"^\| .* \| `((?:tests|docs)/[\w/.]+)` \|$", (ROOT / "docs" / "deployment.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) > 6
+    assert [row for row in rows if not (ROOT / row).exists()] == []
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS)
