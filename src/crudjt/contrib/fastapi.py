@@ -38,7 +38,15 @@ from crudjt.contrib._device_bound.binding import is_bound
 from crudjt.contrib._purposes import is_login
 from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
-from crudjt.contrib._sessions.current import end_session, enter, revoke_user, session_in, sessions_of, still_alive
+from crudjt.contrib._sessions.current import (
+    end_session,
+    enter_bearer,
+    revoke_user,
+    session_in,
+    sessions_of,
+    still_alive,
+)
+from crudjt.contrib._sessions.hooks import SessionEvent
 from crudjt.contrib._sessions.reserved import listed
 
 __all__ = [
@@ -47,6 +55,7 @@ __all__ = [
     "CurrentSession",
     "CurrentStore",
     "RequiredSession",
+    "SessionEvent",
     "SessionMiddleware",
     "bearer_token",
     "current_session",
@@ -133,7 +142,7 @@ async def current_session(
     if live is not None and model is not None:
         live = model.session(live)
     if token is not None:
-        enter(store, bearer=token if live is not None else None)
+        enter_bearer(store, token if live is not None else None)
     return live
 
 

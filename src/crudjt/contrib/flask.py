@@ -11,29 +11,30 @@ import re
 import weakref
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from importlib.metadata import version
 from typing import Any, cast
 
 from flask import Flask, Request, Response, current_app, request
-from flask import session as flask_session
 from flask.sessions import SessionInterface, SessionMixin
 from msgspec.structs import replace
 
 import crudjt
+from crudjt import Client
 from crudjt.contrib._device_bound.answers import Answer
 from crudjt.contrib._device_bound.blocking import Asked, asked, decide, owned, response_headers, unavailable
 from crudjt.contrib._device_bound.decisions import Verdict
 from crudjt.contrib._device_bound.settings import DeviceBound
 from crudjt.contrib._sessions import sync
-from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.clients import client
 from crudjt.contrib._sessions.core import save
+from crudjt.contrib._sessions.flask_session import EXTENSION, StoredSession, current_session, current_store, store_of
+from crudjt.contrib._sessions.flask_signals import are_heard, send, session_begun, session_ended
+from crudjt.contrib._sessions.hooks import Why, tell
 from crudjt.contrib._sessions.lifetime import remaining, shortest
 from crudjt.contrib._sessions.markup import tagged, untagged
 from crudjt.contrib._sessions.reserved import LIFETIME
-from crudjt.contrib._sessions.states import Done, Held, Left, LifetimeOf, Phase, found
+from crudjt.contrib._sessions.states import Done, Held, Phase, found
 from crudjt.contrib._settings import (
     ABSOLUTE_TIMEOUT,
     IDLE_TIMEOUT,
@@ -53,7 +54,18 @@ if tuple(map(int, re.findall(r"\d+", version("flask"))[:3])) < (3, 1, 3):
         "pip install --upgrade 'flask>=3.1.3'"
     )
 
-EXTENSION = "crudjt"
+__all__ = [
+    "Sessions",
+    "StoredSession",
+    "current_session",
+    "current_store",
+    "end_session",
+    "revoke_user",
+    "session_begun",
+    "session_ended",
+    "sessions_of",
+]
+
 COOKIE_SECURE = f"{PREFIX}COOKIE_SECURE"
 SUBJECT_KEY = f"{PREFIX}SUBJECT_KEY"
 _DEVICE = "crudjt.device"
@@ -67,57 +79,6 @@ _DEVICE_NAMES = {
 _ENVIRON = "crudjt.session"
 _ANSWER = "crudjt.answer"  # to a request that no view serves
 _LIMIT = "crudjt.limit"  # what sets the largest data: a setting, or None where the application opened the store
-
-
-class StoredSession(BrowserSession, SessionMixin):
-    """`flask.session`: a dict, as always. It is stored if a request changed it, also deep inside its values.
-
-    Attributes:
-        modified: whether keys were set or removed. Set it to renew the lifetime of a session that is unchanged.
-
-    """
-
-    accessed = False
-    modified = False
-
-    failed = False
-    """Whether the answer is an error of the server: what was changed is not stored."""
-
-    @property
-    def new(self) -> bool:  # type: ignore[override] # a plain attribute there
-        """Whether it is not stored yet."""
-        return self.held is None
-
-    @property
-    def id(self) -> str | None:
-        """The handle, as `Session.id`: no token. ``None`` until it is stored, and from a login until the response."""
-        held = self._current()
-        if held is None or held.id is not None:
-            return None if held is None else held.id
-        session = current_store().peek(held.token)
-        return None if session is None else session.id
-
-    @property
-    def handle(self) -> str | None:
-        """An older name of `id`."""
-        return self.id
-
-    def left(
-        self,
-        lifetime: LifetimeOf,
-        phase: Phase,
-        *,
-        touches: bool = False,
-        max_sessions: int | None = None,
-        binds: bool = False,
-    ) -> Left:
-        """Return what the request leaves, as it is stored."""
-        left = super().left(lifetime, phase, touches=touches, max_sessions=max_sessions, binds=binds)
-        return replace(left, data=tagged(left.data))
-
-    def take(self, done: Done) -> None:
-        """Take over what was stored."""
-        super().take(done if done.merged is None else replace(done, merged=untagged(done.merged)))
 
 
 class Sessions(SessionInterface):
@@ -189,22 +150,20 @@ class Sessions(SessionInterface):
         token = request.cookies.get(self.get_cookie_name(app))
         device: DeviceBound = app.extensions[_DEVICE]
         try:
-            session = _store_of(app).read(token) if token else None
+            session = store_of(app).read(token) if token else None
         except crudjt.CrudjtError as error:
             if not (device.offers and owned(device, _asked(device, request))):
                 raise
             session, request.environ[_ANSWER] = None, unavailable(error)
         held = found(token, session) if token else None
         if device.offers or (held is not None and held.device is not None):
-            decided = decide(device, _store_of(app), _asked(device, request), held)
+            decided = decide(device, store_of(app), _asked(device, request), held)
             if isinstance(decided, Answer):
                 request.environ.setdefault(_ANSWER, decided)
             if decided is not Verdict.SERVE:
                 held = None
         data = untagged(session.data) if held is not None and session is not None else None
         opened = request.environ[_ENVIRON] = StoredSession(data, held, _settings(app)[SUBJECT_KEY])
-        if record_client(_settings(app).get):
-            opened.comes_from = partial(client, request.remote_addr, request.headers.get("User-Agent"))
         return opened
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -233,7 +192,7 @@ class Sessions(SessionInterface):
 
     def _add_device_headers(self, app: Flask, response: Response, before: Held | None, after: Held | None) -> None:
         device: DeviceBound = app.extensions[_DEVICE]
-        for name, value in response_headers(device, _store_of(app), request.root_path, before, after):
+        for name, value in response_headers(device, store_of(app), request.root_path, before, after):
             response.headers.add(name, value)
 
     def _device(self, app: Flask) -> DeviceBound:
@@ -263,17 +222,6 @@ class Sessions(SessionInterface):
         }
 
 
-def current_session() -> StoredSession:
-    """Return `flask.session` by its own type, for type checkers."""
-    _store_of(current_app)
-    return cast(StoredSession, flask_session)
-
-
-def current_store() -> crudjt.Store:
-    """Return the store of the current application."""
-    return _store_of(current_app)
-
-
 def sessions_of(user: object) -> list[crudjt.Session]:
     """Return the live sessions of a user's id: handles and data, never tokens."""
     return sync.sessions_of(current_store(), str(user))
@@ -281,7 +229,10 @@ def sessions_of(user: object) -> list[crudjt.Session]:
 
 def end_session(user: object, handle: str) -> bool:
     """End one session of a user's id by its handle; return whether the user had it. Sessions of other users stay."""
-    return sync.end_session(current_store(), str(user), handle)
+    ended = sync.end_session(current_store(), str(user), handle)
+    if ended:
+        _tell_ended(handle, str(user), "ended")
+    return ended
 
 
 def revoke_user(user: object, keep_current: bool = False) -> int:
@@ -293,15 +244,22 @@ def revoke_user(user: object, keep_current: bool = False) -> int:
 
     """
     held = current_session().held if keep_current else None
-    return current_store().revoke(str(user), keep=None if held is None else held.token)
+    keep = None if held is None else held.token
+    return sync.revoke(current_store(), str(user), keep, _tell_ended if are_heard() else None)
 
 
-def _store_of(app: Flask) -> crudjt.Store:
-    try:
-        store: crudjt.Store = app.extensions[EXTENSION]
-    except KeyError:
-        raise RuntimeError("the application has no sessions of crudjt: call Sessions(app) first") from None
-    return store
+def _tell_begun(session_id: str, subject: str | None, why: Why) -> None:
+    send(session_begun, _application(), session_id, subject, why)
+
+
+def _tell_ended(session_id: str, subject: str | None, why: Why) -> None:
+    send(session_ended, _application(), session_id, subject, why)
+
+
+def _application() -> Flask:
+    proxy: Any = current_app
+    app: Flask = proxy._get_current_object()  # noqa: SLF001 - Flask documents it
+    return app
 
 
 def _asked(device: DeviceBound, request: Request) -> Asked:
@@ -322,17 +280,24 @@ def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
         session.seal()
         return Done("keep", held)
     touches = session.modified and phase is Phase.BEFORE_HEADERS
-    allowed = max_sessions(_settings(app).get)
     left = session.left(
         lambda data, of: _lifetime(app, session, data, of),
         phase,
         touches=touches,
-        max_sessions=allowed,
+        max_sessions=max_sessions(_settings(app).get),
         binds=app.extensions[_DEVICE].offers,
+        client=_client() if record_client(_settings(app).get) else None,
     )
-    done = sync.run(_store_of(app), save(held, left), app.extensions[_LIMIT])
+    left = replace(left, data=tagged(left.data))
+    done = sync.run(store_of(app), save(held, left), app.extensions[_LIMIT])
     session.take(done)
+    if are_heard():
+        session.identify(tell(store_of(app), held, left, done, _tell_begun, _tell_ended))
     return done
+
+
+def _client() -> Client | None:
+    return client(request.remote_addr, request.headers.get("User-Agent"))
 
 
 def _save_late(error: BaseException | None) -> None:

@@ -50,6 +50,7 @@ from crudjt.contrib._sessions.current import (
     still_alive,
 )
 from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
+from crudjt.contrib._sessions.hooks import Hook, SessionEvent
 from crudjt.contrib._sessions.states import Phase
 from crudjt.contrib._sessions.watched import WatchedSession
 
@@ -58,6 +59,7 @@ __all__ = [
     "DeviceBoundPaths",
     "SessionBackend",
     "SessionConfig",
+    "SessionEvent",
     "SessionMiddleware",
     "end_session",
     "revoke_user",
@@ -92,9 +94,7 @@ class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
     async def load_from_connection(self, connection: Connection) -> BrowserSession:
         """Return the session that the cookie of a connection names, or an empty one."""
         sessions = self.config.sessions
-        session = await sessions.load(connection.cookies.get(sessions.cookie.name), WatchedSession)
-        sessions.note_client(session, connection.scope)
-        return session
+        return await sessions.load(connection.cookies.get(sessions.cookie.name), WatchedSession)
 
     async def store_in_message(self, scope_session: Any, message: Message, connection: Connection) -> None:
         """Store a session, and set or remove the cookie in the message that begins a response."""
@@ -104,11 +104,11 @@ class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
             _replace(session, scope_session)
         accessed = session.accessed  # before it is stored, which looks at it too
         sessions, before = self.config.sessions, session.held
-        cookie = None if session.seal_if_stored() else await sessions.save(session, phase_of(message))
+        scope: Any = connection.scope
+        cookie = None if session.seal_if_stored() else await sessions.save(session, phase_of(message), scope)
         if cookie or accessed:
             add_headers(message, cookie)
         if cookie:
-            scope: Any = connection.scope
             given: Any = message
             given["headers"] += await sessions.device.headers(sessions.store, scope, before, session.held)
             self.config.sessions.warn_if_insecure(scope.get("scheme"))
@@ -138,6 +138,8 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
     record_client: bool = False
     device_bound: bool = False
     device_bound_path: str = PATH
+    on_session_begun: Hook | None = None
+    on_session_ended: Hook | None = None
     scopes: Scopes = field(default_factory=lambda: {ScopeType.HTTP, ScopeType.WEBSOCKET})
     exclude: str | list[str] | None = None
     exclude_opt_key: str = "skip_session"
@@ -167,6 +169,8 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
             record_client=self.record_client,
             device_bound=self.device_bound,
             device_bound_path=self.device_bound_path,
+            on_session_begun=self.on_session_begun,
+            on_session_ended=self.on_session_ended,
         )
 
     @property
@@ -200,6 +204,8 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
         record_client: bool = False,
         device_bound: bool = False,
         device_bound_path: str = PATH,
+        on_session_begun: Hook | None = None,
+        on_session_ended: Hook | None = None,
         exclude: str | list[str] | None = None,
         exclude_opt_key: str = "skip_session",
     ) -> None:
@@ -222,6 +228,8 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
             record_client: as there.
             device_bound: as there. It needs the plugin `DeviceBoundPaths` too.
             device_bound_path: as there.
+            on_session_begun: as there.
+            on_session_ended: as there.
             exclude: patterns of paths without sessions.
             exclude_opt_key: the option of a handler that has no session.
 
@@ -246,6 +254,8 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
                     record_client=record_client,
                     device_bound=device_bound,
                     device_bound_path=device_bound_path,
+                    on_session_begun=on_session_begun,
+                    on_session_ended=on_session_ended,
                     exclude=exclude,
                     exclude_opt_key=exclude_opt_key,
                 )
@@ -280,17 +290,17 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
                 await self.backend.store_in_message(session, message, connection)
             await send(message)
 
-        token = enter(sessions.store, session)
+        token = enter(sessions.store, session, hooks=sessions.hooks, scope=scope)
         try:
             await self.app(scope, receive, send_with_cookie)
         except BaseException as error:
             _take_over(scope)
-            await sessions.end(session, error)
+            await sessions.end(session, error, scope)
             raise
         else:
             _take_over(scope)
             if not session.is_stored:
-                await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS)
+                await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS, scope)
         finally:
             leave(token)
 

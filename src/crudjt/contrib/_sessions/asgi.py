@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from functools import partial
 from typing import Any, TypeVar
 
 import crudjt
@@ -21,6 +20,7 @@ from crudjt.contrib._sessions.cookie import Cookie, SameSite, check_seconds
 from crudjt.contrib._sessions.core import save
 from crudjt.contrib._sessions.current import enter, leave
 from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
+from crudjt.contrib._sessions.hooks import Hook, Hooks
 from crudjt.contrib._sessions.lifetime import remaining
 from crudjt.contrib._sessions.reserved import LIFETIME
 from crudjt.contrib._sessions.states import Held, Phase, found
@@ -52,6 +52,8 @@ class Sessions:
         device_bound: bool = False,
         device_bound_path: str = PATH,
         record_client: bool = False,
+        on_session_begun: Hook | None = None,
+        on_session_ended: Hook | None = None,
     ) -> None:
         """Take the parameters of `SessionMiddleware`, which explains them.
 
@@ -78,7 +80,8 @@ class Sessions:
         self._subject_key = subject_key or None
         self._max_sessions = max_sessions
         self._idle_timeout = idle_timeout
-        self.record_client = record_client
+        self._record_client = record_client
+        self.hooks = Hooks(on_session_begun, on_session_ended)
         self._kept = Lifetime()
         self._warned = not cookie.https_only
 
@@ -96,11 +99,6 @@ class Sessions:
         data = session.data if held is not None and session is not None else None
         return kind(data, held, self._subject_key)
 
-    def note_client(self, session: BrowserSession, scope: Any) -> None:
-        """Let the session know its client, if that is to be recorded."""
-        if self.record_client:
-            session.comes_from = partial(client_of_scope, scope.get("client"), scope["headers"])
-
     async def admitted(self, session: AnySession, scope: Scope, receive: Receive, send: Send) -> AnySession | None:
         """Return the session that a request gets, by the proof of its device; ``None`` if the request was answered."""
         held = session.held
@@ -109,23 +107,26 @@ class Sessions:
         verdict = await self.device.verdict(self.store, scope, receive, send, held)
         if verdict is Verdict.EMPTY:
             session = self.empty(type(session))
-            self.note_client(session, scope)
         return None if verdict is None else session
 
-    async def save(self, session: BrowserSession, phase: Phase) -> str | None:
+    async def save(self, session: BrowserSession, phase: Phase, scope: Any) -> str | None:
         """Store what was changed; return the cookie to set, ``None`` for no change.
 
         Most requests leave nothing to store: call `session.seal_if_stored` first.
         """
         relimits = session.relimits
+        found = session.held
         left = session.left(
             self._chosen if relimits else self._lifetime,
             phase,
             max_sessions=self._max_sessions,
             binds=self.device.offers,
+            client=client_of_scope(scope) if self._record_client else None,
         )
-        done = await run(self.store, save(session.held, left))
+        done = await run(self.store, save(found, left))
         session.take(done)
+        if self.hooks:
+            session.identify(await self.hooks.saved(self.store, scope, found, left, done))
         held = done.held
         if done.cookie == "forget" or held is None:
             return self.cookie.forget() if done.cookie == "forget" else None
@@ -135,16 +136,16 @@ class Sessions:
         lifetime = self.cookie.max_age if chosen is None else chosen or None
         return self.cookie.set(held.token, lifetime if held.read is None else remaining(lifetime, held))
 
-    async def end(self, session: BrowserSession, error: BaseException) -> None:
+    async def end(self, session: BrowserSession, error: BaseException, scope: Any) -> None:
         """Carry out the logout of a request that failed, if there was one, even if the request is cancelled.
 
         A websocket whose client has left, which Starlette and Litestar raise in the handler, has not failed.
         """
         if type(error).__name__ == "WebSocketDisconnect":
-            await self.save(session, Phase.AFTER_HEADERS)
+            await self.save(session, Phase.AFTER_HEADERS, scope)
             return
         if session.ends and session.held is not None:
-            await finish(self.save(session, Phase.FAILED))
+            await finish(self.save(session, Phase.FAILED, scope))
 
     def warn_if_insecure(self, scheme: str | None) -> None:
         """Warn once that a cookie for TLS is sent over plain HTTP, so that clients do not send it back."""
@@ -185,6 +186,8 @@ class SessionMiddleware:
         device_bound: bool = False,
         device_bound_path: str = PATH,
         record_client: bool = False,
+        on_session_begun: Hook | None = None,
+        on_session_ended: Hook | None = None,
     ) -> None:
         """Wrap an application.
 
@@ -207,6 +210,9 @@ class SessionMiddleware:
             device_bound: whether a login offers the browser to bind its session to the device. Experimental.
             device_bound_path: what the two paths begin with at which browsers prove that they are on the device.
             record_client: whether sessions note the address and the user agent of their clients, for `Session.client`.
+            on_session_begun: is called with a `SessionEvent` when a session has begun, or has a new token. It may be a
+                coroutine function. If it raises, that is logged.
+            on_session_ended: likewise, when a session was ended by a request. That one has expired is not noticed.
 
         Raises:
             InvalidParameter: a parameter cannot be used.
@@ -231,6 +237,8 @@ class SessionMiddleware:
             device_bound=device_bound,
             device_bound_path=device_bound_path,
             record_client=record_client,
+            on_session_begun=on_session_begun,
+            on_session_ended=on_session_ended,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - one call is quicker
@@ -254,7 +262,6 @@ class SessionMiddleware:
                 return
             session = admitted
         held = session.held
-        sessions.note_client(session, scope)
         scope["session"] = session
         failed = False
 
@@ -263,7 +270,7 @@ class SessionMiddleware:
             if message["type"] in WITH_HEADERS:
                 phase = phase_of(message)
                 failed = phase is Phase.FAILED
-                cookie = None if session.seal_if_stored() else await sessions.save(session, phase)
+                cookie = None if session.seal_if_stored() else await sessions.save(session, phase, scope)
                 if cookie or session.accessed:
                     add_headers(message, cookie)
                 if cookie:
@@ -271,14 +278,14 @@ class SessionMiddleware:
                     sessions.warn_if_insecure(scope.get("scheme"))
             await send(message)
 
-        entered = enter(sessions.store, session)
+        entered = enter(sessions.store, session, hooks=sessions.hooks, scope=scope)
         try:
             await self.app(scope, receive, send_with_cookie)
         except BaseException as error:
-            await sessions.end(session, error)
+            await sessions.end(session, error, scope)
             raise
         else:
             if not session.is_stored:
-                await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS)
+                await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS, scope)
         finally:
             leave(entered)

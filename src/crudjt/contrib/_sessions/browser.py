@@ -1,6 +1,6 @@
 """The session of a browser as an application sees it: a dict that notes logins, logouts and rotations."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from crudjt._core.details import Client
@@ -10,14 +10,9 @@ from crudjt.contrib._sessions.calls import Data
 from crudjt.contrib._sessions.lifetime import Lasting
 from crudjt.contrib._sessions.merge import adopt, merge, packed, packed_data
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
-from crudjt.contrib._sessions.states import Done, Held, Left, LifetimeOf, Phase
+from crudjt.contrib._sessions.states import Done, Held, Left, LifetimeOf, Phase, subject_of
 
 _MISSING: Any = object()
-
-
-def subject_of(value: Any) -> str | None:
-    """Return the subject for a user's id, ``None`` for no user."""
-    return None if value is None or value == "" else str(value)
 
 
 class BrowserSession(dict[str, Any], Lasting):
@@ -32,7 +27,6 @@ class BrowserSession(dict[str, Any], Lasting):
     # Defaults of the class: that is quicker than to set them in each session.
     accessed: bool = False
     modified: bool = False
-    comes_from: Callable[[], Client | None] | None = None  # for the adapters: the client, where it is to be noted
     _dirty = False  # as `modified`, but since it was last stored
     _login = False
     _rotates = False
@@ -229,6 +223,7 @@ class BrowserSession(dict[str, Any], Lasting):
         touches: bool = False,
         max_sessions: int | None = None,
         binds: bool = False,
+        client: Client | None = None,
     ) -> Left:
         """Return what the request leaves, for `core.save`."""
         self._begun = True
@@ -244,7 +239,7 @@ class BrowserSession(dict[str, Any], Lasting):
             sets=self._dirty,
             max_sessions=max_sessions,
             binds=binds and self._subject is not None,
-            client=self.comes_from() if self.comes_from is not None else None,
+            client=client,
         )
 
     def seal(self) -> None:
@@ -282,6 +277,10 @@ class BrowserSession(dict[str, Any], Lasting):
     def _adopt(self, merged: Data) -> None:
         visible, self._hidden = split(merged)
         adopt(self, visible)
+
+    def identify(self, done: Done) -> None:
+        """Take over the handle of a session that has begun, which had to be looked up."""
+        self._held = done.held
 
     def _current(self) -> Held | None:
         return None if self._login or self._rotates or self._ends else self._held

@@ -1,6 +1,7 @@
 """The client of a request, for `record_client`: as the framework gives it, shortened to what a session holds."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 from crudjt import Client
 from crudjt._core.details import MAX_ADDRESS, MAX_AGENT
@@ -13,9 +14,10 @@ def client(address: str | None, agent: str | None) -> Client | None:
     return Client(_storable(address, MAX_ADDRESS), _storable(agent, MAX_AGENT))
 
 
-def client_of_scope(peer: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]) -> Client | None:
+def client_of_scope(scope: Mapping[str, Any]) -> Client | None:
     """Return the client of an ASGI request, of ``scope["client"]``: servers put there what trusted proxies say."""
-    agent = next((value.decode("latin-1") for name, value in headers if name == b"user-agent"), None)
+    peer = scope.get("client")
+    agent = next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"user-agent"), None)
     return client(peer[0] if peer else None, agent)
 
 

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable, Generator
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from crudjt._core.validation import KEEP, KeepType
 from crudjt.contrib._device_bound.binding import binding_of, offered, rebound
 from crudjt.contrib._sessions.calls import Call, Create, Data, Delete, Lifetime, Peek, Rotate, Touch, Update
@@ -62,8 +64,8 @@ def _begin(left: Left, data: Data, *, otherwise: Literal["keep", "forget"] = "ke
 
 
 def _end(held: Held) -> Steps:
-    yield Delete(held.token)
-    return Done("forget", None)
+    alive = yield Delete(held.token)
+    return Done("forget", None, gone=not alive)
 
 
 def _replace(held: Held, left: Left) -> Steps:
@@ -82,7 +84,7 @@ def _replace(held: Held, left: Left) -> Steps:
         yield Delete(held.token)
         raise
     if token is None:
-        return (yield from _begin(left, left.data))
+        return replace((yield from _begin(left, left.data)), gone=True)
     now = Held(token, None, left.subject, held.version + 1, after, None, binding_of(data))
     return Done("set", now, None if data is left.data else data)
 
@@ -170,6 +172,6 @@ def _merged(
 def _ended_elsewhere(held: Held, left: Left) -> Steps:
     """Begin a session if this request logs in, with its own keys alone: what has ended does not return."""
     if left.login and left.phase is Phase.BEFORE_HEADERS:
-        return (yield from _begin(left, own(held.before, left.data)))
+        return replace((yield from _begin(left, own(held.before, left.data))), gone=True)
     logger.info("a session was ended while a request of it was running; what the request changed is not stored")
     return Done("keep", held, lost=True)

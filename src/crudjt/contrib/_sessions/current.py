@@ -8,6 +8,7 @@ import crudjt
 from crudjt import AsyncStore
 from crudjt._core.validation import is_handle
 from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.hooks import Hooks
 from crudjt.contrib._sessions.reserved import listed
 
 
@@ -17,16 +18,30 @@ class _Request(NamedTuple):
     store: AsyncStore
     session: BrowserSession | None
     bearer: str | None
+    hooks: Hooks | None
+    scope: Any
 
 
-_Noted = tuple[AsyncStore, BrowserSession | None, str | None]
+_Noted = tuple[AsyncStore, BrowserSession | None, str | None, Hooks | None, Any]
 
 _request: ContextVar[_Noted] = ContextVar("crudjt_request")
 
 
-def enter(store: AsyncStore, session: BrowserSession | None = None, bearer: str | None = None) -> Token[_Noted]:
+def enter(
+    store: AsyncStore,
+    session: BrowserSession | None = None,
+    bearer: str | None = None,
+    hooks: Hooks | None = None,
+    scope: Any = None,
+) -> Token[_Noted]:
     """Note what the current request works with, for the functions below: the session of a cookie, or a bearer token."""
-    return _request.set((store, session, bearer))
+    return _request.set((store, session, bearer, hooks, scope))
+
+
+def enter_bearer(store: AsyncStore, bearer: str | None) -> None:
+    """Note that the rest of the current request works with a bearer token, or with none that is alive."""
+    *_, hooks, scope = _request.get((store, None, None, None, None))
+    _request.set((store, None, bearer, hooks, scope))
 
 
 def leave(token: Token[_Noted]) -> None:
@@ -55,8 +70,11 @@ async def sessions_of(user: object) -> list[crudjt.Session]:
 
 async def end_session(user: object, handle: str) -> bool:
     """End one session of a user's id by its handle; return whether the user had it. Sessions of other users stay."""
-    store = _current().store
-    return is_handle(handle) and await store.revoke_id(handle, subject=str(user))
+    request = _current()
+    ended = is_handle(handle) and await request.store.revoke_id(handle, subject=str(user))
+    if ended and request.hooks:
+        await request.hooks.end(request.scope, handle, str(user), "ended")
+    return ended
 
 
 async def revoke_user(user: object, keep_current: bool = False) -> int:
@@ -70,7 +88,16 @@ async def revoke_user(user: object, keep_current: bool = False) -> int:
     request = _current()
     held = None if request.session is None else request.session.held
     token = request.bearer if held is None else held.token
-    return await request.store.revoke(str(user), keep=token if keep_current else None)
+    keep = token if keep_current else None
+    if not request.hooks:
+        return await request.store.revoke(str(user), keep=keep)
+    kept = None if keep is None else await request.store.peek(keep)
+    handles = [session.id async for session in request.store.sessions(str(user))]
+    count = await request.store.revoke(str(user), keep=keep)
+    for handle in handles:
+        if kept is None or handle != kept.id:
+            await request.hooks.end(request.scope, handle, str(user), "revoked")
+    return count
 
 
 async def still_alive(*, touch: bool = True) -> bool:

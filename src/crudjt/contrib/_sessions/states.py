@@ -140,6 +140,7 @@ class Done(msgspec.Struct, frozen=True):
         held: the session as it is stored now; ``None`` if there is none.
         merged: data to take over into the request's own; ``None`` if that is what is stored.
         lost: the session was ended elsewhere, so nothing was written.
+        gone: the session that was found had been ended elsewhere.
 
     """
 
@@ -147,3 +148,9 @@ class Done(msgspec.Struct, frozen=True):
     held: Held | None
     merged: Data | None = None
     lost: bool = False
+    gone: bool = False
+
+
+def subject_of(value: Any) -> str | None:
+    """Return the subject for a user's id, ``None`` for no user."""
+    return None if value is None or value == "" else str(value)

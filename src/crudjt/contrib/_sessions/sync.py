@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import crudjt
 from crudjt._core.validation import is_handle
 from crudjt.contrib._sessions.calls import Call
+from crudjt.contrib._sessions.hooks import Tell
 from crudjt.contrib._sessions.reserved import listed
 from crudjt.errors import DataTooLarge, VersionConflict
 
@@ -44,6 +45,19 @@ def run(store: crudjt.Store, steps: Generator[Call, Any, Result], limit: str | N
 def sessions_of(store: crudjt.Store, subject: str) -> list[crudjt.Session]:
     """Return the live sessions of a subject."""
     return [listed(session) for session in store.sessions(subject)]
+
+
+def revoke(store: crudjt.Store, subject: str, keep: str | None, tell_ended: Tell | None) -> int:
+    """End the sessions of a subject, except that of a token; tell which, and return how many."""
+    if tell_ended is None:
+        return store.revoke(subject, keep=keep)
+    kept = None if keep is None else store.peek(keep)
+    handles = [session.id for session in store.sessions(subject)]
+    count = store.revoke(subject, keep=keep)
+    for handle in handles:
+        if kept is None or handle != kept.id:
+            tell_ended(handle, subject, "revoked")
+    return count
 
 
 def end_session(store: crudjt.Store, subject: str, handle: str) -> bool:

@@ -5,21 +5,23 @@ from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
+from django.http import HttpRequest
 
 from crudjt import Client, Session
 from crudjt.contrib._device_bound.binding import binding_of
 from crudjt.contrib._sessions import sync
-from crudjt.contrib._sessions.browser import subject_of
 from crudjt.contrib._sessions.clients import client
-from crudjt.contrib._sessions.core import Steps, save
+from crudjt.contrib._sessions.core import save
+from crudjt.contrib._sessions.hooks import Why, tell
 from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
-from crudjt.contrib._sessions.states import Done, Held, Left, Phase, found
+from crudjt.contrib._sessions.states import Done, Held, Left, Phase, found, subject_of
 from crudjt.contrib._settings import MAX_DATA_BYTES
 from crudjt.contrib.django._async_backend import MISSING
 from crudjt.contrib.django._expiry import LastingSession
 from crudjt.contrib.django._middleware import ENDS, LOGINS, begun_request, called_by
 from crudjt.contrib.django._store import get_store, max_sessions_of_user, offers_devices, records_client
+from crudjt.contrib.django.signals import session_begun, session_ended, teller
 
 logger = logging.getLogger("crudjt.contrib")
 
@@ -116,7 +118,8 @@ class SessionStore(LastingSession):
         """End the session: log out."""
         super().clear()
         self._hidden = {}
-        self.delete()
+        if self.session_key is not None:
+            self._end(self.session_key, "logout")
         self._session_key = None
         self._held = self._before_login = None
 
@@ -157,7 +160,7 @@ class SessionStore(LastingSession):
     def create(self) -> None:
         """Store the data as a new session, under a new key."""
         self._session_key = self._held = None  # so that nothing is loaded, and no key is taken over
-        self._run(save(None, self._left()))
+        self._run(None, self._left())
         self._modified = True
 
     def save(self, must_create: bool = False) -> None:
@@ -174,7 +177,7 @@ class SessionStore(LastingSession):
             self._log_in()
         if must_create or self.session_key is None:
             if self._begun and not called_by(ENDS):
-                self._run(save(None, self._left(Phase.AFTER_HEADERS)))
+                self._run(None, self._left(Phase.AFTER_HEADERS))
             else:
                 self.create()
             return
@@ -184,7 +187,7 @@ class SessionStore(LastingSession):
         if held.read is None and not self._has_changed():  # stored by this request, with its limits
             alive = self.exists(held.token)
         else:
-            alive = not self._run(save(held, self._left(touches=True))).lost
+            alive = not self._run(held, self._left(touches=True)).lost
         if not alive:
             raise UpdateError
 
@@ -192,7 +195,7 @@ class SessionStore(LastingSession):
         """End the session of a key, or this one."""
         key = self.session_key if session_key is None else session_key
         if key is not None:
-            get_store().delete(key)
+            self._end(key, "ended")
 
     def cycle_key(self) -> None:
         """Give the session a new key and keep its data; the old key is dead from then on.
@@ -211,7 +214,7 @@ class SessionStore(LastingSession):
         if held is None:
             self.create()
             return
-        self._run(save(held, self._left(rotates=True)))
+        self._run(held, self._left(rotates=True))
         self._modified = True
 
     @classmethod
@@ -269,7 +272,7 @@ class SessionStore(LastingSession):
         """Move the session to a new key that belongs to a user, at once: the key is final when `login` returns."""
         before, self._before_login = self._before_login or {}, None
         try:
-            self._run(save(self._held, self._left(login=True)))
+            self._run(self._held, self._left(login=True))
         except BaseException:
             for key in _LOGIN_KEYS:
                 self._session.pop(key, None)
@@ -305,13 +308,23 @@ class SessionStore(LastingSession):
             binds=offers_devices() and subject is not None,
         )
 
+    def _end(self, key: str, why: Why) -> None:
+        tell_ended = teller(session_ended, SessionStore, self.request)
+        session = get_store().peek(key) if tell_ended else None
+        if get_store().delete(key) and tell_ended and session is not None:
+            tell_ended(session.id, session.subject, why)
+
+    def request(self) -> HttpRequest | None:
+        """Return the request that the session was opened for, ``None`` outside of one."""
+        return None if self._request is None else self._request()
+
     def _client(self) -> Client | None:
         """Return the client to note, as Django and its middleware give it."""
-        request = self._request() if self._request is not None and records_client() else None
+        request = self.request() if records_client() else None
         return None if request is None else client(request.META.get("REMOTE_ADDR"), request.META.get("HTTP_USER_AGENT"))
 
-    def _run(self, steps: Steps) -> Done:
-        done = sync.run(get_store(), steps, MAX_DATA_BYTES)
+    def _run(self, found: Held | None, left: Left) -> Done:
+        done = sync.run(get_store(), save(found, left), MAX_DATA_BYTES)
         held = self._held = done.held
         self._relimits = False
         if held is not None:
@@ -321,6 +334,10 @@ class SessionStore(LastingSession):
             adopt(self._session, visible)
         if self._expired:
             self.delete()
+        tell_begun = teller(session_begun, SessionStore, self.request)
+        tell_ended = teller(session_ended, SessionStore, self.request)
+        if tell_begun or tell_ended:
+            self._held = tell(get_store(), found, left, done, tell_begun, tell_ended).held
         return done
 
     def _require_headers(self) -> None:

@@ -59,6 +59,12 @@ def current_session() -> "SessionStore":
     return session
 
 
+def current_request() -> HttpRequest | None:
+    """Return the request that is being served, ``None`` outside of one."""
+    session = _current.get()
+    return None if session is None else session.request()
+
+
 def _forget(**_: object) -> None:
     _current.set(None)
 

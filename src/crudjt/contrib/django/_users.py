@@ -8,8 +8,9 @@ from django.http import HttpRequest
 import crudjt
 from crudjt.contrib._sessions import sync
 from crudjt.contrib.django._backend import SessionStore
-from crudjt.contrib.django._middleware import current_session
+from crudjt.contrib.django._middleware import current_request, current_session
 from crudjt.contrib.django._store import get_store
+from crudjt.contrib.django.signals import session_ended, teller
 
 
 def session_of(request: HttpRequest) -> SessionStore:
@@ -24,7 +25,12 @@ def sessions_of(user: Any) -> list[crudjt.Session]:
 
 def end_session(user: Any, handle: str) -> bool:
     """End one session of a user by its handle; return whether the user had it. Sessions of other users stay."""
-    return sync.end_session(get_store(), subject_of_user(user), handle)
+    subject = subject_of_user(user)
+    ended = sync.end_session(get_store(), subject, handle)
+    tell_ended = teller(session_ended, SessionStore, current_request)
+    if ended and tell_ended:
+        tell_ended(handle, subject, "ended")
+    return ended
 
 
 def revoke_user(user: Any, keep_current: bool = False) -> int:
@@ -39,7 +45,8 @@ def revoke_user(user: Any, keep_current: bool = False) -> int:
 
     """
     keep = current_session().session_key if keep_current else None
-    return get_store().revoke(subject_of_user(user), keep=keep)
+    tell_ended = teller(session_ended, SessionStore, current_request)
+    return sync.revoke(get_store(), subject_of_user(user), keep, tell_ended)
 
 
 def subject_of_user(user: Any) -> str:
