@@ -401,6 +401,20 @@ def test_a_user_sees_own_sessions_and_ends_one_but_none_of_another(site: Site) -
     assert not alive(site, here)
 
 
+def test_the_list_of_devices_marks_this_one_and_puts_it_first(site: Site, clock: FakeClock) -> None:
+    here = logged_in(site)
+    for _ in range(2):
+        clock.advance(60)
+        site.cookie = None
+        site.request(site.log_in("ada"))
+    site.cookie = here
+    devices = site.request(lambda _session: site.adapter.devices_of("ada")).result
+    assert [device.here for device in devices] == [True, False, False]
+    assert devices[0].id == site.request(lambda session: session.id).result
+    assert [(device.begun - devices[0].begun).total_seconds() for device in devices] == [0, 120, 60]
+    assert repr(devices[0]) == f"<Device {devices[0].id}>"
+
+
 @pytest.mark.parametrize("keep_current", [False, True])
 def test_a_user_is_logged_out_everywhere_but_here_if_wished(site: Site, keep_current: bool) -> None:
     there = logged_in(site)

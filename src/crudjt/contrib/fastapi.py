@@ -39,6 +39,7 @@ from crudjt.contrib._purposes import is_login
 from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.current import (
+    devices_of,
     end_session,
     enter_bearer,
     revoke_user,
@@ -46,6 +47,7 @@ from crudjt.contrib._sessions.current import (
     sessions_of,
     still_alive,
 )
+from crudjt.contrib._sessions.devices import Device
 from crudjt.contrib._sessions.hooks import SessionEvent
 from crudjt.contrib._sessions.reserved import listed
 
@@ -54,12 +56,14 @@ __all__ = [
     "BrowserSession",
     "CurrentSession",
     "CurrentStore",
+    "Device",
     "RequiredSession",
     "SessionEvent",
     "SessionMiddleware",
     "bearer_token",
     "current_session",
     "current_store",
+    "devices_of",
     "end_session",
     "require_session",
     "revoke_user",

@@ -28,9 +28,11 @@ from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.clients import client
 from crudjt.contrib._sessions.core import save
+from crudjt.contrib._sessions.devices import Device
 from crudjt.contrib._sessions.flask_session import EXTENSION, StoredSession, current_session, current_store, store_of
-from crudjt.contrib._sessions.flask_signals import are_heard, send, session_begun, session_ended
-from crudjt.contrib._sessions.hooks import Why, tell
+from crudjt.contrib._sessions.flask_signals import are_heard, session_begun, session_ended, tell_begun, tell_ended
+from crudjt.contrib._sessions.flask_users import devices_of, end_session, revoke_user, sessions_of
+from crudjt.contrib._sessions.hooks import tell
 from crudjt.contrib._sessions.lifetime import remaining, shortest
 from crudjt.contrib._sessions.markup import tagged, untagged
 from crudjt.contrib._sessions.reserved import LIFETIME
@@ -55,10 +57,12 @@ if tuple(map(int, re.findall(r"\d+", version("flask"))[:3])) < (3, 1, 3):
     )
 
 __all__ = [
+    "Device",
     "Sessions",
     "StoredSession",
     "current_session",
     "current_store",
+    "devices_of",
     "end_session",
     "revoke_user",
     "session_begun",
@@ -222,46 +226,6 @@ class Sessions(SessionInterface):
         }
 
 
-def sessions_of(user: object) -> list[crudjt.Session]:
-    """Return the live sessions of a user's id: handles and data, never tokens."""
-    return sync.sessions_of(current_store(), str(user))
-
-
-def end_session(user: object, handle: str) -> bool:
-    """End one session of a user's id by its handle; return whether the user had it. Sessions of other users stay."""
-    ended = sync.end_session(current_store(), str(user), handle)
-    if ended:
-        _tell_ended(handle, str(user), "ended")
-    return ended
-
-
-def revoke_user(user: object, keep_current: bool = False) -> int:
-    """Log a user out everywhere; return how many sessions have ended. It holds in every process from the next request.
-
-    Args:
-        user: the user's id.
-        keep_current: whether the session of the current request stays.
-
-    """
-    held = current_session().held if keep_current else None
-    keep = None if held is None else held.token
-    return sync.revoke(current_store(), str(user), keep, _tell_ended if are_heard() else None)
-
-
-def _tell_begun(session_id: str, subject: str | None, why: Why) -> None:
-    send(session_begun, _application(), session_id, subject, why)
-
-
-def _tell_ended(session_id: str, subject: str | None, why: Why) -> None:
-    send(session_ended, _application(), session_id, subject, why)
-
-
-def _application() -> Flask:
-    proxy: Any = current_app
-    app: Flask = proxy._get_current_object()  # noqa: SLF001 - Flask documents it
-    return app
-
-
 def _asked(device: DeviceBound, request: Request) -> Asked:
     cookie = request.cookies.get(device.cookie_name)
     return asked(request.method, request.root_path, request.path, request.headers.get, cookie)
@@ -292,7 +256,7 @@ def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
     done = sync.run(store_of(app), save(held, left), app.extensions[_LIMIT])
     session.take(done)
     if are_heard():
-        session.identify(tell(store_of(app), held, left, done, _tell_begun, _tell_ended))
+        session.identify(tell(store_of(app), held, left, done, tell_begun, tell_ended))
     return done
 
 

@@ -41,6 +41,7 @@ from crudjt.contrib._sessions.asgi import TWO_WEEKS, Sessions
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.cookie import Cookie, SameSite
 from crudjt.contrib._sessions.current import (
+    devices_of,
     end_session,
     enter,
     leave,
@@ -49,6 +50,7 @@ from crudjt.contrib._sessions.current import (
     sessions_of,
     still_alive,
 )
+from crudjt.contrib._sessions.devices import Device
 from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
 from crudjt.contrib._sessions.hooks import Hook, SessionEvent
 from crudjt.contrib._sessions.states import Phase
@@ -56,11 +58,13 @@ from crudjt.contrib._sessions.watched import WatchedSession
 
 __all__ = [
     "BrowserSession",
+    "Device",
     "DeviceBoundPaths",
     "SessionBackend",
     "SessionConfig",
     "SessionEvent",
     "SessionMiddleware",
+    "devices_of",
     "end_session",
     "revoke_user",
     "session_of",

@@ -22,13 +22,16 @@ from starlette.requests import HTTPConnection
 
 from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
-from crudjt.contrib._sessions.current import end_session, revoke_user, session_in, sessions_of, still_alive
+from crudjt.contrib._sessions.current import devices_of, end_session, revoke_user, session_in, sessions_of, still_alive
+from crudjt.contrib._sessions.devices import Device
 from crudjt.contrib._sessions.hooks import SessionEvent
 
 __all__ = [
     "BrowserSession",
+    "Device",
     "SessionEvent",
     "SessionMiddleware",
+    "devices_of",
     "end_session",
     "revoke_user",
     "session_of",

@@ -8,6 +8,7 @@ import crudjt
 from crudjt import AsyncStore
 from crudjt._core.validation import is_handle
 from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.devices import Device, devices
 from crudjt.contrib._sessions.hooks import Hooks
 from crudjt.contrib._sessions.reserved import listed
 
@@ -66,6 +67,22 @@ async def sessions_of(user: object) -> list[crudjt.Session]:
 
     """
     return [listed(session) async for session in _current().store.sessions(str(user))]
+
+
+async def devices_of(user: object) -> list[Device]:
+    """Return the sessions of a user's id for the page "your sessions": that of the request first, then the last used.
+
+    Raises:
+        RuntimeError: no request is being served.
+
+    """
+    request = _current()
+    held = None if request.session is None else request.session.held
+    if held is not None and held.id is not None:
+        return devices(await sessions_of(user), held.id)
+    token = request.bearer if held is None else held.token
+    read = None if token is None else await request.store.peek(token)
+    return devices(await sessions_of(user), None if read is None else read.id)
 
 
 async def end_session(user: object, handle: str) -> bool:

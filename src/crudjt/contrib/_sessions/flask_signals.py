@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from blinker import Namespace, Signal
-from flask import Flask
+from flask import Flask, current_app
 
 from crudjt.contrib._sessions.hooks import Why
 
@@ -24,7 +24,23 @@ def are_heard() -> bool:
     return bool(session_begun.receivers or session_ended.receivers)
 
 
-def send(signal: Signal, app: Flask, session_id: str, subject: str | None, why: Why) -> None:
+def tell_begun(session_id: str, subject: str | None, why: Why) -> None:
+    """Send `session_begun`."""
+    _send(session_begun, _application(), session_id, subject, why)
+
+
+def tell_ended(session_id: str, subject: str | None, why: Why) -> None:
+    """Send `session_ended`."""
+    _send(session_ended, _application(), session_id, subject, why)
+
+
+def _application() -> Flask:
+    proxy: Any = current_app
+    app: Flask = proxy._get_current_object()  # noqa: SLF001 - Flask documents it
+    return app
+
+
+def _send(signal: Signal, app: Flask, session_id: str, subject: str | None, why: Why) -> None:
     """Call the receivers. One that raises is logged: the session is stored already."""
     for receiver in signal.receivers_for(app):
         call: Any = receiver

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 
 import crudjt
 from crudjt.contrib._sessions import sync
+from crudjt.contrib._sessions.devices import Device, devices
 from crudjt.contrib.django._backend import SessionStore
 from crudjt.contrib.django._middleware import current_request, current_session
 from crudjt.contrib.django._store import get_store
@@ -21,6 +22,16 @@ def session_of(request: HttpRequest) -> SessionStore:
 def sessions_of(user: Any) -> list[crudjt.Session]:
     """Return the live sessions of a user, or of a user's primary key: handles and data, never keys."""
     return sync.sessions_of(get_store(), subject_of_user(user))
+
+
+def devices_of(user: Any) -> list[Device]:
+    """Return the sessions of a user for the page "your sessions": that of the request first, then those last used.
+
+    Raises:
+        RuntimeError: no request is being served.
+
+    """
+    return devices(sessions_of(user), current_session().id)
 
 
 def end_session(user: Any, handle: str) -> bool:
