@@ -40,6 +40,9 @@ QUIET = 3600.0  # a sync interval at which the background thread never comes
 
 Result = TypeVar("Result")
 
+# A forked process has what its test has patched. Fork only while this process has no store open, so no threads.
+fork = multiprocessing.get_context("fork")
+
 
 class Machine:
     """The operating system as the store sees it."""
@@ -243,8 +246,6 @@ def exit_code_of_child(function: Callable[..., object], *arguments: Any) -> int 
 
 
 def _run_child(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, int | None]:
-    # A forked process has what its test has patched. Fork only while this process has no store open, so no threads.
-    fork = multiprocessing.get_context("fork")
     receiving, sending = fork.Pipe(duplex=False)
     process = fork.Process(target=_report, args=(sending, function, arguments))
     process.start()

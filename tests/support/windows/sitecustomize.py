@@ -1,7 +1,7 @@
-"""A plugin of pytest for Windows: ``-p tests.support.windows``.
+"""Lets the tests be imported on Windows: ``PYTHONPATH=tests/support/windows;src``.
 
-Test modules import what POSIX has and Windows has not. Here they find something in its place: a test that uses it is
-skipped.
+They import what POSIX has and Windows has not. In every process they find something in its place: a test that uses it
+is skipped.
 """
 
 import asyncio
@@ -14,8 +14,6 @@ import sys
 from types import ModuleType
 from typing import Any, NoReturn
 
-import pytest
-
 LOOKED = (asyncio, concurrent.futures, multiprocessing.connection, random)
 """Modules that look for what POSIX has when they are imported, and are to find Windows."""
 
@@ -25,7 +23,7 @@ _FUNCTIONS = (
     "getuid", "killpg", "mkfifo", "pread", "pwrite", "sched_getaffinity", "setsid", "setuid", "statvfs",
 )  # fmt: skip
 _FLAGS = ("O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")
-_SIGNALS = {"SIGKILL": 9, "SIGSTOP": 19, "SIGCONT": 18, "SIGUSR1": 10, "SIGHUP": 1, "SIGALRM": 14, "SIGCHLD": 17}
+_SIGNALS = {"SIGKILL": 9, "SIGSTOP": 19, "SIGCONT": 18, "SIGUSR1": 10, "SIGHUP": 1}
 
 
 class _Missing(ModuleType):
@@ -37,19 +35,22 @@ class _Missing(ModuleType):
 
 def _missing(name: str) -> Any:
     def skip(*_: object, **__: object) -> NoReturn:
+        import pytest  # noqa: PLC0415 - not in processes that are no tests
+
         pytest.skip(f"Windows has no {name}")
 
     return skip
 
 
-def pytest_load_initial_conftests() -> None:
-    """Put something in the place of what is missing. The patches stay for the whole run."""
-    patch = pytest.MonkeyPatch()
-    for name in _MODULES:
-        patch.setitem(sys.modules, name, _Missing(name))
-    for name in _FUNCTIONS:
-        patch.setattr(os, name, _missing(f"os.{name}"), raising=False)
-    for name in _FLAGS:
-        patch.setattr(os, name, 0, raising=False)
-    for name, number in _SIGNALS.items():  # a process that gets any of them is ended
-        patch.setattr(signal, name, number, raising=False)
+_get_context: Any = multiprocessing.get_context
+
+for each in _MODULES:
+    sys.modules[each] = _Missing(each)
+for each in _FUNCTIONS:
+    setattr(os, each, _missing(f"os.{each}"))
+for each in _FLAGS:
+    setattr(os, each, 0)
+for each, number in _SIGNALS.items():  # a process that gets any of them is ended
+    setattr(signal, each, number)
+_context: Any = multiprocessing
+_context.get_context = lambda method=None: _Missing("fork") if method == "fork" else _get_context(method)
