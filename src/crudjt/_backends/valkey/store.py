@@ -34,7 +34,7 @@ def open_on_servers(settings: Settings) -> "ValkeyStore":
 
 
 class ValkeyStore(Store):
-    """A store on Valkey or Redis servers. Processes of many hosts share it; each keeps nothing of what it holds.
+    """A store on Valkey or Redis servers. Processes of many hosts share it; none answers a call from memory.
 
     A call whose reply is lost is carried out again only where that cannot be seen, and raises `StoreUnavailable`
     otherwise. A forked child makes its own connections.
