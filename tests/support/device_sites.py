@@ -18,6 +18,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.test import override_settings
 from litestar.config.csrf import CSRFConfig
 from litestar.middleware import DefineMiddleware
+from starlette._utils import get_route_path
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route, WebSocketRoute
@@ -180,7 +181,9 @@ class StarletteDeviceSite(AsgiDeviceSite):
 
         async def view(request: starlette.requests.Request) -> starlette.responses.Response:
             session = crudjt.contrib.starlette.session_of(request)
-            return starlette.responses.HTMLResponse(act(session, USER, request.url.path, request.url.query))
+            return starlette.responses.HTMLResponse(
+                act(session, USER, get_route_path(request.scope), request.url.query)
+            )
 
         given: dict[str, Any] = {"subject_key": USER, "device_bound": True} | settings
         self.app = Starlette(

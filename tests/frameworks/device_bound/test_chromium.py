@@ -58,7 +58,7 @@ class Tab:
         return response.json()
 
     def cookies(self) -> dict[str, str]:
-        return {each["name"]: each["value"] for each in self.context.cookies(self.url)}  # type: ignore[typeddict-item]
+        return {each["name"]: each["value"] for each in self.context.cookies(self.url)}
 
     def log_in(self, user: str = "ada") -> None:
         """Log in, and wait until the session is bound."""
