@@ -37,6 +37,7 @@ settings.configure(
     CRUDJT_LOCATION=DIRECTORY / "sessions",
     CRUDJT_IDLE_TIMEOUT=30 * 60,
     CRUDJT_ABSOLUTE_TIMEOUT=12 * 3600,
+    CRUDJT_RECORD_CLIENT=True,  # so that users recognise their sessions: say so in your privacy notice
     CRUDJT_DURABILITY="full",  # a logout survives a power failure
 )
 application = get_wsgi_application()
@@ -51,7 +52,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie  # noqa: E402
 from django.views.decorators.http import require_GET, require_POST  # noqa: E402
 
 import crudjt  # noqa: E402
-from crudjt.contrib.django import end_session, revoke_user, session_of, sessions_of  # noqa: E402
+from crudjt.contrib.django import devices_of, end_session, revoke_user  # noqa: E402
 
 User: Any = get_user_model()
 # A store of its own: the token of a link is no session, and that of a session no link.
@@ -65,10 +66,9 @@ def show(request: HttpRequest) -> HttpResponse:
     """Show who is logged in, and where else."""
     if not request.user.is_authenticated:
         return HttpResponse(status=401)
-    here = session_of(request).id
     devices = [
-        {"handle": each.id, "device": each.data["device"], "since": str(each.created_at), "here": each.id == here}
-        for each in sessions_of(request.user)
+        {"handle": each.id, "device": each.agent, "since": str(each.begun), "here": each.here}
+        for each in devices_of(request.user)
     ]
     return JsonResponse({"user": request.user.get_username(), "sessions": devices})
 
@@ -90,7 +90,6 @@ def log_in(request: HttpRequest) -> HttpResponse:
     if user is None:
         return HttpResponse(status=403)
     login(request, user)
-    request.session["device"] = request.headers.get("User-Agent", "")[:100]
     return HttpResponse("hello\n")
 
 

@@ -17,12 +17,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from accounts import Accounts, send_mail
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel
 
 import crudjt.aio
 from crudjt.aio import AsyncStore
-from crudjt.contrib.fastapi import CurrentStore, RequiredSession, end_session, revoke_user, sessions_of, use_store
+from crudjt.contrib.fastapi import (
+    CurrentStore,
+    RequiredSession,
+    client_of,
+    devices_of,
+    end_session,
+    revoke_user,
+    use_store,
+)
 
 SESSION_SECONDS = 12 * 3600
 IDLE_SECONDS = 30 * 60
@@ -68,8 +76,8 @@ async def show(session: RequiredSession) -> dict[str, Any]:
     """Show who is logged in, and where else."""
     name = str(session.subject)
     devices = [
-        {"handle": each.id, "device": each.data["device"], "since": each.created_at, "here": each.id == session.id}
-        for each in await sessions_of(name)
+        {"handle": each.id, "device": each.agent, "since": each.begun, "here": each.here}
+        for each in await devices_of(name)
     ]
     return {"user": name, "sessions": devices, "worker": os.getpid()}
 
@@ -83,13 +91,12 @@ async def register(body: Login, accounts: Users) -> str:
 
 
 @api.post("/login")
-async def login(
-    body: Login, accounts: Users, store: CurrentStore, user_agent: Annotated[str, Header()] = ""
-) -> dict[str, str]:
+async def login(body: Login, request: Request, accounts: Users, store: CurrentStore) -> dict[str, str]:
     """Log in: each login is a session of its own."""
     if not await to_thread(accounts.knows, body.user, body.password):
         raise HTTPException(403)
-    token = await store.create({"device": user_agent[:100]}, ttl=SESSION_SECONDS, idle=IDLE_SECONDS, subject=body.user)
+    client = client_of(request)  # so that users recognise their sessions: say so in your privacy notice
+    token = await store.create({}, ttl=SESSION_SECONDS, idle=IDLE_SECONDS, subject=body.user, client=client)
     return {"token": token}
 
 

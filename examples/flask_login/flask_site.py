@@ -18,7 +18,7 @@ from flask import Flask, abort, current_app, request, session
 from werkzeug.security import check_password_hash, generate_password_hash
 
 import crudjt
-from crudjt.contrib.flask import Sessions, current_session, end_session, revoke_user, sessions_of
+from crudjt.contrib.flask import Sessions, devices_of, end_session, revoke_user
 
 USER = "user"
 NOBODY = generate_password_hash("")  # is compared with where there is no such user, so that both take as long
@@ -33,6 +33,7 @@ def create_app(directory: str) -> Flask:
         CRUDJT_SUBJECT_KEY=USER,
         CRUDJT_IDLE_TIMEOUT=30 * 60,
         CRUDJT_ABSOLUTE_TIMEOUT=12 * 3600,
+        CRUDJT_RECORD_CLIENT=True,  # so that users recognise their sessions: say so in your privacy notice
         CRUDJT_DURABILITY="full",  # a logout survives a power failure
         SESSION_COOKIE_SAMESITE="Strict",
         USERS=Path(directory) / "users.db",
@@ -74,10 +75,9 @@ def user() -> str:
 
 def show() -> dict[str, Any]:
     """Show who is logged in, and where else."""
-    here = current_session().id
     devices = [
-        {"handle": each.id, "device": each.data["device"], "since": str(each.created_at), "here": each.id == here}
-        for each in sessions_of(user())
+        {"handle": each.id, "device": each.agent, "since": str(each.begun), "here": each.here}
+        for each in devices_of(user())
     ]
     return {"user": user(), "sessions": devices}
 
@@ -97,7 +97,7 @@ def login() -> str:
         row = database.execute("SELECT password FROM users WHERE name = ?", (name,)).fetchone()
     if not check_password_hash(row[0] if row else NOBODY, request.form["password"]) or row is None:
         abort(403)
-    session.update({USER: name, "device": request.user_agent.string[:100]})
+    session[USER] = name
     return "hello\n"
 
 

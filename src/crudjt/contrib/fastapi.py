@@ -38,6 +38,7 @@ from crudjt.contrib._device_bound.binding import is_bound
 from crudjt.contrib._purposes import is_login
 from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.clients import client_of_scope
 from crudjt.contrib._sessions.current import (
     devices_of,
     end_session,
@@ -61,6 +62,7 @@ __all__ = [
     "SessionEvent",
     "SessionMiddleware",
     "bearer_token",
+    "client_of",
     "current_session",
     "current_store",
     "devices_of",
@@ -121,6 +123,14 @@ def session_of(connection: HTTPConnection) -> BrowserSession:
 
     """
     return session_in(connection.scope)
+
+
+def client_of(connection: HTTPConnection) -> crudjt.Client | None:
+    """Return the client of a request, for ``store.create(…, client=client_of(request))``; ``None`` if none is known.
+
+    The address is `request.client.host`: the server puts the client's there if it trusts the proxy. Both are shortened.
+    """
+    return client_of_scope(connection.scope)
 
 
 async def bearer_token(

@@ -1,15 +1,15 @@
 """The list "your sessions": where a user is logged in, for a page that shows and ends it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-import msgspec
 
 from crudjt import Session
 
 
-class Device(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, repr=False)  # as answers of FastAPI and Flask can be
+class Device:
     """A session of a user, as a page shows it. Address and user agent come from the client: escape them in HTML.
 
     Attributes:
