@@ -6,7 +6,8 @@ COPY . .
 # On Alpine lmdb has no wheel, and is compiled.
 RUN if command -v apk >/dev/null; then apk add --no-cache build-base patch; fi \
     && python -m venv /opt/crudjt \
-    && /opt/crudjt/bin/pip install --no-cache-dir '.[grpc,metrics,valkey]' \
+    && /opt/crudjt/bin/pip install --no-cache-dir --require-hashes -r requirements/server.txt \
+    && /opt/crudjt/bin/pip install --no-cache-dir --no-deps . \
     && /opt/crudjt/bin/pip uninstall --yes pip
 
 FROM ${BASE}

@@ -46,7 +46,8 @@ def lock(session: nox.Session) -> None:
     compile_all += ["--no-annotate", "--custom-compile-command", "nox -s lock", "--no-emit-package", "crudjt-store"]
     checkout = Path(session.create_tmp(), "checkout.in")
     checkout.write_text(f"-e {Path.cwd()}\n")  # for the extras that the groups name
-    for name, groups in {"test": ["test"], "docs": ["docs"], "checks": ["lint", "release", "tools"]}.items():
+    files = {"test": ["test"], "docs": ["docs"], "checks": ["lint", "release", "tools"], "server": ["server"]}
+    for name, groups in files.items():
         named = [part for group in groups for part in ("--group", group)]
         same = [] if name == "test" else ["-c", "requirements/test.txt"]
         target = ["-o", f"requirements/{name}.txt"]
@@ -136,6 +137,24 @@ def package(session: nox.Session) -> None:
     session.run("crudjt", "--version")
     code = "import crudjt, tempfile as t; s = crudjt.open(t.mkdtemp(), secret_key=crudjt.generate_secret_key())"
     session.run("python", "-c", f"{code}; print(s.read(s.create({{'user': 7}})).data)")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style of all code, and which modules import which, as `.ci/run` does."""
+    session.install(*PINNED, "requirements/checks.txt")
+    session.install("--no-deps", "-e", ".")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-logo")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of all code, as `.ci/run` does."""
+    install_tests(session)
+    session.install(*PINNED, "requirements/checks.txt")
+    session.run("bash", "tools/check-types", "python", external=True)
 
 
 @nox.session
