@@ -7,11 +7,13 @@ from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 import crudjt
 from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib.django import use_store
 from crudjt.testing import FakeClock
-from tests.support.session_sites import Act, DjangoSite, FlaskSite, Site
+from tests.support.session_sites import SITES, Act, DjangoSite, FlaskSite, Site
 
 DAY = 86_400
 LIFETIME = timedelta(days=60)  # longer than the default of any framework
@@ -165,9 +167,34 @@ def test_a_lifetime_that_is_no_duration_is_refused_at_the_call() -> None:
     session = BrowserSession()
     with pytest.raises(crudjt.InvalidType, match="lifetime must be a timedelta"):
         session.lifetime = "30 days"  # type: ignore[assignment] # pyright: ignore[reportAttributeAccessIssue] # meant
+    with pytest.raises(crudjt.InvalidParameter, match="idle_timeout must be 1 to"):
+        session.idle_timeout = 0
     for wrong in (-1, float("nan"), timedelta(days=-1)):
         with pytest.raises(crudjt.InvalidParameter, match="lifetime must be 0 to"):
             session.lifetime = wrong
+
+
+@pytest.mark.parametrize("name", sorted(SITES))
+def test_an_idle_timeout_holds_unless_the_session_has_one_of_its_own(
+    name: str, store: crudjt.Store, clock: FakeClock
+) -> None:
+    settings: dict[str, Any] = {} if name == "django" else {"idle_timeout": 1800}
+    with override_settings(CRUDJT_IDLE_TIMEOUT=1800), use_store(store):
+        site = SITES[name](store, **settings)
+
+        def remember_idle(session: Any) -> None:
+            session.idle_timeout = session.lifetime
+
+        end = remembered(site).created_at + LIFETIME
+        ask(site, remember_idle)
+        for _ in range(3):
+            clock.advance(15 * DAY)
+            assert ask(site, lambda session: session.idle_timeout) == LIFETIME
+        ask(site, lambda session: session.update({"a": 1}))
+        assert stored(site).expires_at == end
+        ask(site, lambda session: setattr(session, "idle_timeout", None))
+        clock.advance(1801)
+        assert site.data() == {}
 
 
 @pytest.mark.parametrize("site", ["django"], indirect=True)

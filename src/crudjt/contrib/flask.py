@@ -33,7 +33,7 @@ from crudjt.contrib._sessions.flask_session import EXTENSION, StoredSession, cur
 from crudjt.contrib._sessions.flask_signals import are_heard, session_begun, session_ended, tell_begun, tell_ended
 from crudjt.contrib._sessions.flask_users import devices_of, end_session, revoke_user, sessions_of
 from crudjt.contrib._sessions.hooks import tell
-from crudjt.contrib._sessions.lifetime import remaining, shortest
+from crudjt.contrib._sessions.lifetime import idle_timeout, remaining, shortest
 from crudjt.contrib._sessions.markup import tagged, untagged
 from crudjt.contrib._sessions.reserved import LIFETIME
 from crudjt.contrib._sessions.states import Done, Held, Phase, found
@@ -279,11 +279,13 @@ def _settings(app: Flask) -> dict[str, Any]:
 
 def _lifetime(app: Flask, session: StoredSession, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
     """Return how long a session lives: as chosen, or as Flask's own, which slide only if they are permanent."""
-    if session.keeps_end(data, held):
-        return Lifetime()
+    default, absolute = timeout(_settings(app).get, IDLE_TIMEOUT), timeout(_settings(app).get, ABSOLUTE_TIMEOUT)
+    kept = session.kept(data, held, default)
+    if kept is not None:
+        return kept
+    idle = idle_timeout(data, default)
     chosen = data.get(LIFETIME)
     lifetime = app.permanent_session_lifetime.total_seconds()
-    idle, absolute = timeout(_settings(app).get, IDLE_TIMEOUT), timeout(_settings(app).get, ABSOLUTE_TIMEOUT)
     if chosen:
         return Lifetime(shortest(remaining(chosen, held), remaining(absolute, held)), idle)
     if chosen is None and data.get("_permanent") and app.config["SESSION_REFRESH_EACH_REQUEST"]:

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any, TypeVar
 
 import crudjt
 from crudjt import AsyncStore
 from crudjt._core.event_loops import finish
-from crudjt._core.validation import session_limit
+from crudjt._core.validation import KEEP, session_limit
 from crudjt.aio import wrap
 from crudjt.contrib._device_bound.asgi import DeviceGate
 from crudjt.contrib._device_bound.decisions import Verdict
@@ -21,8 +22,8 @@ from crudjt.contrib._sessions.core import save
 from crudjt.contrib._sessions.current import enter, leave
 from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
 from crudjt.contrib._sessions.hooks import Hook, Hooks
-from crudjt.contrib._sessions.lifetime import remaining
-from crudjt.contrib._sessions.reserved import LIFETIME
+from crudjt.contrib._sessions.lifetime import idle_timeout, remaining
+from crudjt.contrib._sessions.reserved import IDLE_TIMEOUT, LIFETIME
 from crudjt.contrib._sessions.states import Held, Phase, found
 
 logger = logging.getLogger("crudjt.contrib")
@@ -114,10 +115,10 @@ class Sessions:
 
         Most requests leave nothing to store: call `session.seal_if_stored` first.
         """
-        relimits = session.relimits
+        chosen = session.chosen
         found = session.held
         left = session.left(
-            self._chosen if relimits else self._lifetime,
+            partial(self._lifetime, chosen),
             phase,
             max_sessions=self._max_sessions,
             binds=self.device.offers,
@@ -130,10 +131,10 @@ class Sessions:
         held = done.held
         if done.cookie == "forget" or held is None:
             return self.cookie.forget() if done.cookie == "forget" else None
-        if done.cookie == "keep" and (not relimits or done.lost or phase is not Phase.BEFORE_HEADERS):
+        if done.cookie == "keep" and (LIFETIME not in chosen or done.lost or phase is not Phase.BEFORE_HEADERS):
             return None
-        chosen = session.hidden(LIFETIME)
-        lifetime = self.cookie.max_age if chosen is None else chosen or None
+        own = session.hidden(LIFETIME)
+        lifetime = self.cookie.max_age if own is None else own or None
         return self.cookie.set(held.token, lifetime if held.read is None else remaining(lifetime, held))
 
     async def end(self, session: BrowserSession, error: BaseException, scope: Any) -> None:
@@ -156,13 +157,15 @@ class Sessions:
                 "In tests use base_url='https://…'; behind a proxy pass on X-Forwarded-Proto"
             )
 
-    def _lifetime(self, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
-        return self._kept if held is not None else self._chosen(data, held)
-
-    def _chosen(self, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
-        """Return the limits of a session that begins, or whose lifetime was set by this request."""
+    def _lifetime(self, chosen: frozenset[str], data: Mapping[Any, Any], held: Held | None) -> Lifetime:
+        """Return all limits of a session that begins, and for another one those that this request has chosen."""
+        if held is not None and not chosen:
+            return self._kept
         ttl = data.get(LIFETIME) or self.cookie.max_age
-        return Lifetime(ttl, self._idle_timeout) if held is None else Lifetime(remaining(ttl, held))
+        idle = idle_timeout(data, self._idle_timeout)
+        if held is None:
+            return Lifetime(ttl, idle)
+        return Lifetime(remaining(ttl, held) if LIFETIME in chosen else KEEP, idle if IDLE_TIMEOUT in chosen else KEEP)
 
 
 class SessionMiddleware:

@@ -257,14 +257,15 @@ class BrowserSession(dict[str, Any], Lasting):
         """Take over what was stored."""
         self._held = done.held
         self._dirty = False
-        self._login = self._rotates = self._ends = self._relimits = False
+        self._login = self._rotates = self._ends = False
+        self._chosen = frozenset()
         if done.merged is not None:
             self._adopt(done.merged)
 
     @property
-    def relimits(self) -> bool:
-        """Whether the request has chosen a lifetime that is not stored yet."""
-        return self._relimits
+    def chosen(self) -> frozenset[str]:
+        """The keys of the limits that the request has chosen, and that are not stored yet."""
+        return self._chosen
 
     def hide(self, key: str, value: Any) -> None:
         """Keep a value under a reserved key until the session ends; ``None`` removes it."""

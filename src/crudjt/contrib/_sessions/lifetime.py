@@ -1,4 +1,4 @@
-"""The lifetime that an application chooses for one session, as for "remember me"."""
+"""The lifetime and the idle timeout that an application chooses for one session, as for "remember me"."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -7,7 +7,8 @@ from typing import Any
 
 import crudjt
 from crudjt._core.validation import MAX_SECONDS, Duration
-from crudjt.contrib._sessions.reserved import LIFETIME
+from crudjt.contrib._sessions.calls import Lifetime
+from crudjt.contrib._sessions.reserved import IDLE_TIMEOUT, LIFETIME
 from crudjt.contrib._sessions.states import Held
 
 _SOON = 0.001  # seconds: a limit has to be above 0
@@ -15,10 +16,10 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Lasting:
-    """A session with values under reserved keys, one of which is its lifetime."""
+    """A session with values under reserved keys, two of which are limits that the application has chosen."""
 
     _hidden: Mapping[str, Any] = _NOTHING  # replaced as a whole
-    _relimits = False
+    _chosen: frozenset[str] = frozenset()  # the keys of the limits that this request has set
 
     @property
     def lifetime(self) -> timedelta | None:
@@ -26,20 +27,35 @@ class Lasting:
 
         Set it after the login, as a `timedelta` or in seconds. The cookie lives as long. Neither later requests nor
         `rotate` move the end; another login begins the same lifetime again. 0 makes a cookie that goes with the
-        browser, and leaves the default to the store. An idle timeout holds all the same.
+        browser, and leaves the default to the store. An idle timeout holds all the same: see `idle_timeout`.
 
         Raises:
             InvalidParameter: it is negative, or more than 1000 years.
             InvalidType: it is no duration.
 
         """
-        seconds = self.hidden(LIFETIME)
-        return None if seconds is None else timedelta(seconds=seconds)
+        return self._limit(LIFETIME)
 
     @lifetime.setter
     def lifetime(self, lifetime: Duration | None) -> None:
-        self.hide(LIFETIME, _seconds(lifetime))
-        self._relimits = True
+        self._choose(LIFETIME, _seconds("lifetime", lifetime, 0))
+
+    @property
+    def idle_timeout(self) -> timedelta | None:
+        """The time without a request after which the session ends, as chosen; ``None`` for the default.
+
+        Where that is shorter than the `lifetime` of users who are remembered, set it to the same.
+
+        Raises:
+            InvalidParameter: it is less than a second, or more than 1000 years.
+            InvalidType: it is no duration.
+
+        """
+        return self._limit(IDLE_TIMEOUT)
+
+    @idle_timeout.setter
+    def idle_timeout(self, idle_timeout: Duration | None) -> None:
+        self._choose(IDLE_TIMEOUT, _seconds("idle_timeout", idle_timeout, 1))
 
     def hidden(self, key: str) -> Any:
         """Return the value of a reserved key, ``None`` if it has none."""
@@ -50,9 +66,31 @@ class Lasting:
         others = {each: kept for each, kept in self._hidden.items() if each != key}
         self._hidden = others if value is None else {**others, key: value}
 
-    def keeps_end(self, data: Mapping[Any, Any], held: Held | None) -> bool:
-        """Return whether data that is about to be stored leaves a chosen end of the session where it is."""
-        return held is not None and not self._relimits and bool(data.get(LIFETIME))
+    def kept(self, data: Mapping[Any, Any], held: Held | None, idle: float | None) -> Lifetime | None:
+        """Return limits that leave a chosen end where it is; ``None`` if there is none, or this request has set it.
+
+        Args:
+            data: what is about to be stored.
+            held: the session that it belongs to, ``None`` for one that begins.
+            idle: the default for its idle timeout.
+
+        """
+        if held is None or LIFETIME in self._chosen or not data.get(LIFETIME):
+            return None
+        return Lifetime(idle=idle_timeout(data, idle)) if IDLE_TIMEOUT in self._chosen else Lifetime()
+
+    def _limit(self, key: str) -> timedelta | None:
+        seconds = self.hidden(key)
+        return None if seconds is None else timedelta(seconds=seconds)
+
+    def _choose(self, key: str, seconds: float | None) -> None:
+        self.hide(key, seconds)
+        self._chosen |= {key}
+
+
+def idle_timeout(data: Mapping[Any, Any], default: float | None) -> float | None:
+    """Return the idle timeout of a session with this data, in seconds."""
+    return data.get(IDLE_TIMEOUT) or default
 
 
 def remaining(absolute: float | None, held: Held | None) -> float | None:
@@ -65,17 +103,17 @@ def shortest(*durations: float | None) -> float | None:
     return min((each for each in durations if each is not None), default=None)
 
 
-def _seconds(lifetime: object) -> float | None:
-    if isinstance(lifetime, timedelta):
-        lifetime = lifetime.total_seconds()
-    if lifetime is None:
+def _seconds(parameter: str, duration: object, least: int) -> float | None:
+    if isinstance(duration, timedelta):
+        duration = duration.total_seconds()
+    if duration is None:
         return None
-    if isinstance(lifetime, bool) or not isinstance(lifetime, int | float):
+    if isinstance(duration, bool) or not isinstance(duration, int | float):
         raise crudjt.InvalidType(
-            "lifetime", f"lifetime must be a timedelta, seconds or None, not {type(lifetime).__name__}"
+            parameter, f"{parameter} must be a timedelta, seconds or None, not {type(duration).__name__}"
         )
-    if not 0 <= lifetime <= MAX_SECONDS:
+    if not least <= duration <= MAX_SECONDS:
         raise crudjt.InvalidParameter(
-            "lifetime", f"lifetime must be 0 to {MAX_SECONDS} seconds (1000 years), not {lifetime!r}"
+            parameter, f"{parameter} must be {least} to {MAX_SECONDS} seconds (1000 years), not {duration!r}"
         )
-    return float(lifetime)
+    return float(duration)

@@ -17,7 +17,10 @@ LIFETIME = "_crudjt_lifetime"
 DEVICE = "_crudjt_device"
 """The binding of a session to a device, as `_device_bound.binding` packs it."""
 
-KEYS = frozenset({LIFETIME, DEVICE})
+IDLE_TIMEOUT = "_crudjt_idle_timeout"
+"""The seconds without a request after which it ends, likewise."""
+
+KEYS = frozenset({LIFETIME, IDLE_TIMEOUT, DEVICE})
 """All reserved keys. A module that keeps a value for itself adds its key here."""
 
 

@@ -326,7 +326,7 @@ class SessionStore(LastingSession):
     def _run(self, found: Held | None, left: Left) -> Done:
         done = sync.run(get_store(), save(found, left), MAX_DATA_BYTES)
         held = self._held = done.held
-        self._relimits = False
+        self._chosen = frozenset()
         if held is not None:
             self._session_key = held.token
         if done.merged is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from crudjt.contrib._sessions.calls import Lifetime
-from crudjt.contrib._sessions.lifetime import Lasting, remaining, shortest
+from crudjt.contrib._sessions.lifetime import Lasting, idle_timeout, remaining, shortest
 from crudjt.contrib._sessions.reserved import LIFETIME
 from crudjt.contrib._sessions.states import Held
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT
@@ -88,8 +88,9 @@ class LastingSession(Lasting, AsyncSessionBase):
     def _lifetime(self, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
         """Return Django's limits and ours; an expiry that has passed ends the session once it is saved."""
         self._expired = False
-        if self.keeps_end(data, held):
-            return Lifetime()
+        kept = self.kept(data, held, timeout_of(IDLE_TIMEOUT))
+        if kept is not None:
+            return kept
         lifetime = remaining(data.get(LIFETIME) or None, held)
         if lifetime is None:
             expiry = data.get(_EXPIRY)
@@ -97,4 +98,5 @@ class LastingSession(Lasting, AsyncSessionBase):
             age = self.get_expiry_age(expiry=expiry) if expiry else self.get_session_cookie_age()
             self._expired = age <= 0
             lifetime = max(age, 1)
-        return Lifetime(shortest(lifetime, remaining(timeout_of(ABSOLUTE_TIMEOUT), held)), timeout_of(IDLE_TIMEOUT))
+        ttl = shortest(lifetime, remaining(timeout_of(ABSOLUTE_TIMEOUT), held))
+        return Lifetime(ttl, idle_timeout(data, timeout_of(IDLE_TIMEOUT)))
