@@ -41,8 +41,8 @@ def test_each_kind_of_damage_is_named_and_its_remedy_helps(
     ask("ZADD", index, "+inf", b"a ghost")
     code, printed = doctor()
     assert code == 1
-    assert "FAULT\t2 sessions that the index of the subject lacks" in printed
-    assert "FAULT\t1 entry of indexes without a session of the subject; run: crudjt doctor --repair" in printed
+    assert "FAULT\t2 sessions that an index of subject or label lacks" in printed
+    assert "FAULT\t1 entry of indexes without a session of the subject or label; run: crudjt doctor --repair" in printed
     assert "mended 3 entries of indexes" in doctor("--repair")[1]
     assert doctor()[0] == 0
 

@@ -23,6 +23,7 @@ class Known:
     reads_left: int | None
     expires: int | None = None
     version: int = 1
+    labels: tuple[str, ...] = ()
 
     def alive(self, now: int) -> bool:
         return self.expires is None or now < self.expires
@@ -103,6 +104,7 @@ class Model:
         subject: str | KeepType | None,
         ttl: int | KeepType | None,
         idle: int | KeepType | None,
+        labels: tuple[str, ...] | KeepType,
     ) -> None:
         """Move a session to its new token and change what is given, as update and touch do."""
         found = self.change(token, now, data, ttl, idle, KEEP)
@@ -110,6 +112,7 @@ class Model:
         if new is not None:
             assert new not in self.sessions
             known = self.sessions.pop(token)
+            known = known if labels is KEEP else replace(known, labels=labels)
             self.sessions[new] = known if subject is KEEP else replace(known, subject=subject, created=now)
 
     @staticmethod
@@ -125,6 +128,10 @@ class Model:
 
     def of_subject(self, subject: str) -> list[str]:
         return [token for token, known in self.sessions.items() if known.subject == subject]
+
+    def of_label(self, label: str, subject: str | None) -> list[str]:
+        named = [token for token, known in self.sessions.items() if label in known.labels]
+        return named if subject is None else [token for token in named if self.sessions[token].subject == subject]
 
     def sweep(self, now: int) -> int:
         expired = [token for token, known in self.sessions.items() if not known.alive(now)]

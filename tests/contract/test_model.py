@@ -33,6 +33,7 @@ DATA = st.dictionaries(st.sampled_from("abc"), st.integers(0, 9) | st.lists(st.i
 DURATIONS = st.sampled_from([1, 30, 100, 1000, 2500])
 COUNTS = st.integers(1, 3)
 SUBJECTS = st.sampled_from(["x", "y"])
+LABELS: st.SearchStrategy[tuple[str, ...]] = st.sampled_from([(), ("l",), ("l", "x")])
 STEPS = st.sampled_from([1, 3, 10, 29, 30, 90, 99, 100, 1000])
 
 
@@ -86,6 +87,7 @@ class StoresAgainstModel(RuleBasedStateMachine):
             return
         assert session.data == known.data
         assert session.subject == known.subject
+        assert session.labels == known.labels
         assert session.version == known.version
         assert session.reads_left == known.reads_left
         assert round(session.created_at.timestamp() * 1000) == known.created
@@ -106,9 +108,12 @@ class StoresAgainstModel(RuleBasedStateMachine):
         max_reads: int | None,
         idle: int | None,
         subject: str | None,
+        labels: tuple[str, ...] = (),
     ) -> str:
-        token = self.stores[which].create(data, seconds(ttl), max_reads, idle=seconds(idle), subject=subject)
-        self.model.create(token, self.now, Known(data, subject, self.now, ttl and self.now + ttl, idle, max_reads))
+        about: Any = {"subject": subject, "labels": labels}
+        token = self.stores[which].create(data, seconds(ttl), max_reads, idle=seconds(idle), **about)
+        known = Known(data, subject, self.now, ttl and self.now + ttl, idle, max_reads, labels=labels)
+        self.model.create(token, self.now, known)
         return token
 
     @rule(
@@ -119,6 +124,7 @@ class StoresAgainstModel(RuleBasedStateMachine):
         max_reads=limit(COUNTS),
         idle=limit(DURATIONS),
         subject=limit(SUBJECTS),
+        labels=LABELS,
     )
     def create_one(
         self,
@@ -128,8 +134,9 @@ class StoresAgainstModel(RuleBasedStateMachine):
         max_reads: int | None,
         idle: int | None,
         subject: str | None,
+        labels: tuple[str, ...],
     ) -> str:
-        return self.create(which, data, ttl, max_reads, idle, subject)
+        return self.create(which, data, ttl, max_reads, idle, subject, labels)
 
     @rule(target=tokens, which=WHICH, data=st.lists(DATA, max_size=3), ttl=limit(DURATIONS), subject=limit(SUBJECTS))
     def create_many(self, which: int, data: list[dict[str, Any]], ttl: int | None, subject: str | None) -> Any:
@@ -228,6 +235,7 @@ class StoresAgainstModel(RuleBasedStateMachine):
         subject=st.just(KEEP) | limit(SUBJECTS),
         ttl=st.just(KEEP) | new_limit(DURATIONS),
         idle=st.just(KEEP) | new_limit(DURATIONS),
+        labels=st.just(KEEP) | LABELS,
     )
     def rotate(
         self,
@@ -237,9 +245,11 @@ class StoresAgainstModel(RuleBasedStateMachine):
         subject: str | KeepType | None,
         ttl: int | KeepType | None,
         idle: int | KeepType | None,
+        labels: tuple[str, ...] | KeepType,
     ) -> Any:
-        new = self.stores[which].rotate(token, data=data, subject=subject, ttl=seconds(ttl), idle=seconds(idle))
-        self.model.rotate(token, new, self.now, data, subject, ttl, idle)
+        changes: Any = {"data": data, "subject": subject, "labels": labels}
+        new = self.stores[which].rotate(token, **changes, ttl=seconds(ttl), idle=seconds(idle))
+        self.model.rotate(token, new, self.now, data, subject, ttl, idle, labels)
         return multiple() if new is None else new
 
     # Ending
@@ -266,6 +276,12 @@ class StoresAgainstModel(RuleBasedStateMachine):
     def revoke_but_one(self, which: int, subject: str, keep: str) -> None:
         ending = [token for token in self.model.of_subject(subject) if token != keep]
         assert self.stores[which].revoke(subject, keep=keep) == self.model.remove(ending, self.now)
+
+    @rule(which=WHICH, label=st.sampled_from(["x", "l"]), subject=limit(SUBJECTS))
+    def revoke_label(self, which: int, label: str, subject: str | None) -> None:
+        """A subject may have the name of a label."""
+        ending = self.model.of_label(label, subject)
+        assert self.stores[which].revoke(subject, label=label) == self.model.remove(ending, self.now)
 
     # Time, and the store itself
 

@@ -1,6 +1,6 @@
 """Sessions move back from servers to a directory, and between stores of one kind, while they are in use."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import crudjt
-from crudjt import opening
+from crudjt import KEEP, KeepType, opening
 from crudjt._backends.embedded.doctor.check import examine
 from crudjt._backends.moving import mover
 from crudjt._backends.moving.ports import Destination, Source
@@ -18,7 +18,7 @@ from crudjt._backends.valkey import examine as examine_servers
 from crudjt._core.moves import is_record
 from crudjt._core.stages import Staged
 from crudjt.testing import FakeClock
-from tests.moving.test_move import CALLS
+from tests.moving.test_move import CALLS, ENDINGS
 from tests.support.stores import read
 from tests.support.valkey_stores import SINGLE, ServerPool, namespace
 
@@ -116,7 +116,7 @@ def test_each_call_answers_as_ever_at_each_step_of_a_move(
     stage: str, store: MovingStore, both: Both, secret_key: str, tmp_path: Path
 ) -> None:
     source, destination = both
-    tokens = {name: store.create({"n": 1}, subject=name) for name in CALLS}
+    tokens = {name: store.create({"n": 1}, subject=name, labels=_labels(name)) for name in CALLS}
     if stage == "begun":
         _begin(both)
     elif stage != "before":
@@ -132,14 +132,19 @@ def test_each_call_answers_as_ever_at_each_step_of_a_move(
         for name in ("list", "count"):  # these are about all subjects, and asked above
             assert store.count(name) == len(list(store.list(subject=name))) == 1
         for name, call in ((name, call) for name, call in CALLS.items() if name not in ("list", "count")):
-            expected = call(_of_subject(alone, name), alone.create({"n": 1}, subject=name))
+            token = alone.create({"n": 1}, subject=name, labels=_labels(name))
+            expected = call(_of_subject(alone, name), token)
             assert call(_of_subject(store, name), tokens[name]) == expected
     mover.move(*both)
     for name, token in tokens.items():
-        gone = name in ("rotate", "delete", "revoke", "revoke_id", "delete_many")
+        gone = name in ("rotate", *ENDINGS)
         assert (store.read(token) is None) == gone
         ended = not list(store.sessions(name))
         assert ended == (gone and name != "rotate")
+
+
+def _labels(subject: str) -> tuple[str, str]:
+    return f"l {subject}", f"m {subject}"
 
 
 def _of_subject(store: crudjt.Store, subject: str) -> Any:
@@ -154,11 +159,23 @@ class _OfSubject:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
-        if name in ("sessions", "revoke"):
+        if name == "revoke":
+            return self._revoke
+        if name == "rotate":
+            return self._rotate
+        if name == "sessions":
             return lambda _anna, **options: method(self._subject, **options)
         if name == "revoke_id":
             return lambda id_, **_anna: method(id_, subject=self._subject)
         return method
+
+    def _revoke(self, anna: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        named = label and f"{label} {self._subject}"
+        return self._store.revoke(anna and self._subject, keep=keep, label=named)
+
+    def _rotate(self, token: str, labels: Iterable[str] | KeepType = KEEP) -> str | None:
+        named = labels if labels is KEEP else [f"{label} {self._subject}" for label in labels]
+        return self._store.rotate(token, labels=named)
 
 
 def test_sessions_are_made_and_rotated_at_the_destination_once_a_move_has_begun(store: MovingStore, both: Both) -> None:

@@ -80,7 +80,8 @@ def test_a_move_takes_every_session_with_its_token_data_and_limits(
     store: MovingStore, both: tuple[Source, Destination], url: str, secret_key: str, clock: FakeClock
 ) -> None:
     plain = store.create({"n": 1})
-    owned = store.create({"n": 2}, ttl=60, max_reads=3, idle=30, subject="anna")
+    about: dict[str, Any] = {"labels": ("sid:1", "x"), "client": crudjt.Client("192.0.2.1"), "bound_to": "A" * 43}
+    owned = store.create({"n": 2}, ttl=60, max_reads=3, idle=30, subject="anna", **about)
     assert read(store, owned).reads_left == 2
     before = store.peek(owned)
     progress = mover.move(*both)
@@ -89,13 +90,13 @@ def test_a_move_takes_every_session_with_its_token_data_and_limits(
     after = store.peek(owned)
     assert before is not None
     assert after is not None
-    for name in ("id", "data", "version", "created_at", "expires_at", "reads_left", "subject", "last_seen"):
+    for name in ("id", "data", "version", "created_at", "expires_at", "reads_left", "subject", "last_seen", *about):
         assert getattr(after, name) == getattr(before, name)
     with crudjt.open(url, secret_key=secret_key, clock=clock, **SINGLE) as alone:
         assert read(alone, plain).data == {"n": 1}
         assert read(alone, owned).data == {"n": 2}
         assert [session.data for session in alone.sessions("anna")] == [{"n": 2}]
-        assert alone.revoke("anna") == 1
+        assert alone.revoke("anna", label="sid:1") == 1
 
 
 CALLS: dict[str, Callable[[crudjt.Store, str], Any]] = {
@@ -108,6 +109,8 @@ CALLS: dict[str, Callable[[crudjt.Store, str], Any]] = {
     "sessions": lambda store, _token: [session.data for session in store.sessions("anna")],
     "revoke": lambda store, _token: store.revoke("anna"),
     "revoke all but it": lambda store, token: store.revoke("anna", keep=token),
+    "revoke by label": lambda store, _token: (store.revoke(label="m"), store.revoke("anna", label="l")),
+    "revoke after new labels": lambda store, token: (store.rotate(token, labels=("n",)), store.revoke(label="n"))[1],
     "revoke_id": lambda store, _token: store.revoke_id(next(store.sessions("anna")).id, subject="anna"),
     "read_many": lambda store, token: [
         session and session.data for session in store.read_many([token, "A" * 22, token])
@@ -121,6 +124,9 @@ CALLS: dict[str, Callable[[crudjt.Store, str], Any]] = {
 }
 
 
+ENDINGS = ("delete", "revoke", "revoke by label", "revoke after new labels", "revoke_id", "delete_many")
+
+
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("stage", ["before", "begun", "marked", "published", "cleared"])
 def test_each_call_answers_as_ever_at_each_step_of_a_move(
@@ -132,8 +138,8 @@ def test_each_call_answers_as_ever_at_each_step_of_a_move(
     tmp_path: Path,
 ) -> None:
     with crudjt.open(tmp_path / "alone", secret_key=secret_key) as alone:
-        expected = call(alone, alone.create({"n": 1}, subject="anna"))
-    token = store.create({"n": 1}, subject="anna")
+        expected = call(alone, alone.create({"n": 1}, subject="anna", labels=("l", "m")))
+    token = store.create({"n": 1}, subject="anna", labels=("l", "m"))
     if stage == "begun":
         _begin(both)
     elif stage != "before":
@@ -148,7 +154,7 @@ def test_each_call_answers_as_ever_at_each_step_of_a_move(
     mover.move(*both)
     assert store.read(token) is None or call not in (CALLS["rotate"], CALLS["delete"], CALLS["revoke"])
     ended = not list(store.sessions("anna"))
-    assert ended == (call in [CALLS[name] for name in ("delete", "revoke", "revoke_id", "delete_many")])
+    assert ended == (call in [CALLS[name] for name in ENDINGS])
 
 
 def test_sessions_are_made_at_the_destination_once_a_move_has_begun(

@@ -13,6 +13,7 @@ from crudjt._backends.embedded.doctor.repair import repair
 from crudjt._backends.embedded.engine import compaction, manifest
 from crudjt._backends.embedded.moving import EmbeddedSource
 from crudjt._core import moves
+from crudjt._core.labels import Named
 from crudjt._core.moves import Marked, OtherMove, is_mark
 from tests.support.stores import read
 
@@ -116,7 +117,7 @@ def test_a_source_serves_records_and_raises_at_marks(open_source: OpenSource) ->
     assert source.read("A" * 22) is None
     marks = {id_: caught.value.mark}
     assert source.sessions_and_marks("anna") == ([], marks)
-    assert source.revoke_and_marks("anna", None) == (0, marks)
+    assert source.revoke_and_marks(Named("anna", None), None) == (0, marks)
 
 
 def test_sessions_beside_marks_go_on(open_source: OpenSource) -> None:
@@ -130,7 +131,7 @@ def test_sessions_beside_marks_go_on(open_source: OpenSource) -> None:
     found, marks = source.sessions_and_marks("anna")
     assert sorted(session.data["n"] for session in found) == [3, 4]
     assert marks.keys() == {id_}
-    assert source.revoke_and_marks("anna", kept) == (1, marks)
+    assert source.revoke_and_marks(Named("anna", None), kept) == (1, marks)
     assert source.read(other) is None
     assert read(source, kept).data == {"n": 4}
     assert source.rotate(kept) is not None

@@ -87,8 +87,8 @@ def test_the_methods_of_a_typed_store_are_called_as_those_of_store(kind: type) -
 
 def test_the_public_attributes_of_a_session_are_these() -> None:
     assert {name for name in dir(crudjt.Session) if not name.startswith("_")} == {
-        "bound_to", "client", "created_at", "data", "expires_at", "expires_in", "id", "last_seen", "reads_left",
-        "subject", "version",
+        "bound_to", "client", "created_at", "data", "expires_at", "expires_in", "id", "labels", "last_seen",
+        "reads_left", "subject", "version",
     }  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def test_the_public_face_of_the_admin_page_is_this() -> None:
 def test_the_functions_for_backends_are_these() -> None:
     assert {name for name in crudjt.base.__all__ if callable(getattr(crudjt.base, name)) and name.islower()} == {
         "changed_details", "changed_limits", "checked_handle", "checked_listing", "checked_subject", "checked_version",
-        "list_of_tokens", "new_limits", "new_session", "pack", "session_limit", "token_block", "unpack",
+        "list_of_tokens", "named", "new_limits", "new_session", "pack", "session_limit", "token_block", "unpack",
     }  # fmt: skip
 
 

@@ -49,8 +49,10 @@ class DelegatingStore(crudjt.Store):
         when_full: WhenFull = "end_oldest",
         client: crudjt.Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         room: Any = {"max_sessions": max_sessions, "when_full": when_full, "client": client, "bound_to": bound_to}
+        room["labels"] = labels
         return self._target.create(data, ttl, max_reads, idle=idle, subject=subject, **room)
 
     def read(self, token: str) -> crudjt.Session | None:
@@ -89,8 +91,10 @@ class DelegatingStore(crudjt.Store):
         when_full: WhenFull = "end_oldest",
         client: crudjt.Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         room: Any = {"max_sessions": max_sessions, "when_full": when_full, "client": client, "bound_to": bound_to}
+        room["labels"] = labels
         changes: Any = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
         return self._target.rotate(token, **changes, if_version=if_version, **room)
 
@@ -100,8 +104,8 @@ class DelegatingStore(crudjt.Store):
     def sessions(self, subject: str) -> Iterator[crudjt.Session]:
         return self._target.sessions(subject)
 
-    def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        return self._target.revoke(subject, keep=keep)
+    def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        return self._target.revoke(subject, keep=keep, label=label)
 
     def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         return self._target.revoke_id(id, subject=subject)

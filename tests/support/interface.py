@@ -8,7 +8,7 @@ from typing import Any
 SIGNATURES = {
     "create": (
         "(self, data, ttl=None, max_reads=None, *, idle=None, subject=None, max_sessions=None, "
-        "when_full='end_oldest', client=None, bound_to=None)"
+        "when_full='end_oldest', client=None, bound_to=None, labels=())"
     ),
     "read": "(self, token)",
     "peek": "(self, token)",
@@ -16,11 +16,11 @@ SIGNATURES = {
     "touch": "(self, token, ttl=KEEP, *, idle=KEEP)",
     "rotate": (
         "(self, token, *, data=None, subject=KEEP, ttl=KEEP, idle=KEEP, if_version=None, max_sessions=None, "
-        "when_full='end_oldest', client=KEEP, bound_to=KEEP)"
+        "when_full='end_oldest', client=KEEP, bound_to=KEEP, labels=KEEP)"
     ),
     "delete": "(self, token)",
     "sessions": "(self, subject)",
-    "revoke": "(self, subject, *, keep=None)",
+    "revoke": "(self, subject=None, *, keep=None, label=None)",
     "revoke_id": "(self, id, *, subject=None)",
     "create_many": "(self, data, ttl=None, max_reads=None, *, idle=None, subject=None)",
     "read_many": "(self, tokens)",

@@ -5,7 +5,7 @@ from hashlib import sha1
 from typing import Any, cast
 
 from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply, Result, Script, Steps, Value
-from crudjt._backends.valkey.scripts import COMMIT, EXCHANGE, FIELDS, INSERT_ONE, LOOK, REPLACE_ONE
+from crudjt._backends.valkey.scripts import COMMIT, EXCHANGE, FIELDS, FILE, INSERT_ONE, LOOK, REPLACE_ONE
 from crudjt._core.record import NONCE
 from crudjt.errors import StoreError
 
@@ -78,6 +78,7 @@ class ModelledServers:
                 REPLACE_ONE: self._replace_one,
                 INSERT_ONE: self._insert_one,
                 EXCHANGE: self._exchange,
+                FILE: self._file,
                 LOOK: self._look,
             }
             return scripts[ask.script](*ask.args)
@@ -88,6 +89,7 @@ class ModelledServers:
             b"ZRANGE": self._members,
             b"ZREMRANGEBYSCORE": self._remove_members,
             b"ZREM": self._remove_member,
+            b"ZSCORE": self._score,
             b"SCAN": self._scan,
             b"SET": self._set_new,
         }
@@ -99,8 +101,10 @@ class ModelledServers:
     def _get_range(self, key: Any, first: Any, last: Any) -> Value:
         return self.keys.get(key, b"")[first : last + 1]
 
-    def _members(self, key: Any, first: Any, last: Any) -> Value:
+    def _members(self, key: Any, first: Any, last: Any, with_scores: Any = None) -> Value:
         members = sorted(self.indexes.get(key, {}).items(), key=lambda each: (each[1], each[0]))
+        if with_scores:
+            return cast("Value", [text for member, score in members for text in (member, str(score).encode())])
         return cast("Value", [member for member, _ in members[first : None if last == -1 else last + 1]])
 
     def _remove_members(self, key: Any, _first: Any, last: Any) -> Value:
@@ -109,10 +113,20 @@ class ModelledServers:
         self._set_index(key, kept)
         return len(members) - len(kept)
 
-    def _remove_member(self, key: Any, member: Any) -> Value:
+    def _remove_member(self, key: Any, *removed: Any) -> Value:
         members = self.indexes.get(key, {})
-        self._set_index(key, {other: score for other, score in members.items() if other != member})
-        return int(member in members)
+        kept = {other: score for other, score in members.items() if other not in removed}
+        self._set_index(key, kept)
+        return len(members) - len(kept)
+
+    def _score(self, key: Any, member: Any) -> Value:
+        score = self.indexes.get(key, {}).get(member)
+        return None if score is None else str(score).encode()
+
+    def _file(self, _count: Any, key: Any, _now: Any, score: Any, id_: Any) -> Value:
+        members = self.indexes.setdefault(key, {})
+        members[id_] = max(members.get(id_, float("-inf")), float(score))
+        return 1
 
     def _look(self, _count: Any, session: Any, index: Any, id_: Any) -> Value:
         score = self.indexes.get(index, {}).get(id_)

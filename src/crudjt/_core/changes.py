@@ -14,6 +14,7 @@ INSERT, REPLACE, DELETE = 1, 2, 3  # as in the log, docs/format.md
 
 SESSION = b"t"  # before an id: the key of a record
 SUBJECT = b"s"  # before a subject tag and an id: the key of an index entry
+LABEL = b"l"  # before a label tag and an id: likewise
 
 Change = tuple[int, bytes, bytes]
 """One step of a transaction: kind, id, and the new record, or for a delete the one that goes."""

@@ -4,6 +4,7 @@ They are sealed in the record, as a MessagePack map between subject and data (``
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +15,8 @@ from crudjt.errors import InvalidParameter, InvalidType
 MAX_ADDRESS = 64
 MAX_AGENT = 256
 """Characters of a client's address, and of its user agent."""
+MAX_LABELS = 8
+MAX_LABEL_BYTES = 256
 
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")  # 256 bits: the last character has two zeros
 
@@ -45,6 +48,7 @@ class _Map(msgspec.Struct, omit_defaults=True):
     address: str | None = None
     agent: str | None = None
     bound_to: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -56,10 +60,12 @@ class Details(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         packed: the map.
+        tags: the keyed hashes of its labels, one after the other; empty until a session has them.
 
     """
 
     packed: bytes
+    tags: bytes = b""
 
     @property
     def client(self) -> Client | None:
@@ -72,6 +78,11 @@ class Details(msgspec.Struct, frozen=True, gc=False):
         """The thumbprint of a key."""
         return _decode(self.packed).bound_to
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels."""
+        return _decode(self.packed).labels
+
 
 _NONE = Details(_encode(_Map()))
 
@@ -81,12 +92,13 @@ class NewDetails(NamedTuple):
 
     client: Client | KeepType | None
     bound_to: str | KeepType | None
+    labels: tuple[str, ...] | KeepType
 
 
-NO_NEW_DETAILS = NewDetails(KEEP, KEEP)
+NO_NEW_DETAILS = NewDetails(KEEP, KEEP, KEEP)
 
 
-def pack_details(client: Client | None, bound_to: str | None) -> Details | None:
+def pack_details(client: Client | None, bound_to: str | None, labels: Iterable[str] = ()) -> Details | None:
     """Return checked details as they are stored; ``None`` where there are none.
 
     Raises:
@@ -99,18 +111,21 @@ def pack_details(client: Client | None, bound_to: str | None) -> Details | None:
         stored.address, stored.agent = client.address, client.agent
     if bound_to is not None:
         stored.bound_to = checked_thumbprint(bound_to)
+    stored.labels = checked_labels(labels)
     return None if stored == _Map() else Details(_encode(stored))
 
 
-def changed_details(client: Client | KeepType | None, bound_to: str | KeepType | None) -> NewDetails:
+def changed_details(
+    client: Client | KeepType | None, bound_to: str | KeepType | None, labels: Iterable[str] | KeepType
+) -> NewDetails:
     """Return checked changes of a session's details."""
-    if client is bound_to is KEEP:
+    if client is bound_to is labels is KEEP:
         return NO_NEW_DETAILS
     if client is not KEEP and client is not None:
         checked_client(client)
     if bound_to is not KEEP and bound_to is not None:
         checked_thumbprint(bound_to)
-    return NewDetails(client, bound_to)
+    return NewDetails(client, bound_to, labels if labels is KEEP else checked_labels(labels))
 
 
 def with_new(details: Details | None, new: NewDetails) -> Details | None:
@@ -119,7 +134,9 @@ def with_new(details: Details | None, new: NewDetails) -> Details | None:
         return details
     kept = details or _NONE
     return pack_details(
-        kept.client if new.client is KEEP else new.client, kept.bound_to if new.bound_to is KEEP else new.bound_to
+        kept.client if new.client is KEEP else new.client,
+        kept.bound_to if new.bound_to is KEEP else new.bound_to,
+        kept.labels if new.labels is KEEP else new.labels,
     )
 
 
@@ -156,3 +173,31 @@ def checked_thumbprint(bound_to: object) -> str:
             "bound_to must be a JWK thumbprint of SHA-256 (RFC 7638): 43 characters of URL-safe Base64",
         )
     return bound_to
+
+
+def checked_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return valid labels, each once. None of them is in an error."""
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise InvalidType("labels", f"labels must be an iterable of str, not {type(labels).__name__}")
+    given: Iterable[object] = labels
+    found = tuple(dict.fromkeys(checked_label(label, "labels") for label in given))
+    if len(found) > MAX_LABELS:
+        raise InvalidParameter("labels", f"labels must be at most {MAX_LABELS}, not {len(found)}")
+    return found
+
+
+def checked_label(label: object, parameter: str = "label") -> str:
+    """Return a valid label. Its text is never in an error."""
+    if not isinstance(label, str):
+        raise InvalidType(parameter, f"{parameter}: a label must be a str, not {type(label).__name__}")
+    try:
+        size = len(label.encode())
+    except UnicodeEncodeError:
+        raise InvalidParameter(
+            parameter, f"{parameter}: a label must be valid Unicode, without a lone surrogate"
+        ) from None
+    if not 1 <= size <= MAX_LABEL_BYTES:
+        raise InvalidParameter(
+            parameter, f"{parameter}: a label must take from 1 to {MAX_LABEL_BYTES} bytes in UTF-8, and takes {size}"
+        )
+    return label

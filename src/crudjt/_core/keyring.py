@@ -19,7 +19,7 @@ from crudjt._core.xaes import XAES256GCM
 from crudjt.errors import InvalidParameter, InvalidType
 
 SECRET_KEY_SIZES = (32, 48, 64)
-SUBJECT_TAG_BYTES = 16
+TAG_BYTES = 16
 FINGERPRINT_BYTES = 8
 PLACEMENT_KEY_BYTES = 32
 
@@ -42,12 +42,17 @@ class Key:
         self.cipher = XAES256GCM(derive("record", 32))
         self.fingerprint = derive("fingerprint", FINGERPRINT_BYTES).hex()
         self._subject_hash = hmac_sha256(derive("subject", 32))
+        self._label_hash = hmac_sha256(derive("label", 32))
         self._placement_subkey = derive("placement", 32)
         self._salt = salt
 
     def subject_tag(self, subject: str) -> bytes:
         """Return the keyed hash under which the sessions of a subject are indexed."""
-        return self._subject_hash(subject.encode())[:SUBJECT_TAG_BYTES]
+        return self._subject_hash(subject.encode())[:TAG_BYTES]
+
+    def label_tag(self, label: str) -> bytes:
+        """Return the keyed hash under which the sessions of a label are indexed."""
+        return self._label_hash(label.encode())[:TAG_BYTES]
 
     def seal_placement_key(self, placement_key: bytes) -> str:
         """Encrypt the placement key of the store for the manifest; return hexadecimal text."""

@@ -13,6 +13,7 @@ from crudjt._core.record import (
     DamagedRecord,
     has_expired,
     is_created_before,
+    label_tags,
     reads_left_of,
     split_payload,
     unseal,
@@ -122,7 +123,7 @@ def opened_session(keyring: Keyring, id_: bytes, record: bytes, now_ns: int, *, 
             head, payload = unseal(key.cipher, id_, record)
         except DamagedRecord:
             continue
-        packed, subject, details = split_payload(head[FLAGS_OFFSET], payload)
+        packed, subject, details = split_payload(head[FLAGS_OFFSET], payload, label_tags(record))
         envelope, reads_left = Envelope(id_, head, subject, details), reads_left_of(head) or None
         if not data:
             return SessionWithoutData({}, reads_left, envelope, now_ns)

@@ -19,6 +19,7 @@ from crudjt._core.record import (
     DamagedRecord,
     Header,
     UnknownFlags,
+    label_tags,
     read_header,
     split_payload,
     unseal,
@@ -128,7 +129,7 @@ class Finder:
             raise StoreFormatError(self._damaged(id_).path, record[FLAGS_OFFSET], KNOWN_FLAGS) from None
         except DamagedRecord:
             raise self._damaged(id_) from None
-        return head, *split_payload(head[FLAGS_OFFSET], payload)
+        return head, *split_payload(head[FLAGS_OFFSET], payload, label_tags(record))
 
     def open(self, found: Found) -> tuple[bytes, str | None, Details | None]:
         """Return the packed data, the subject and the details of a session."""

@@ -26,7 +26,15 @@ from typing import NamedTuple
 import msgspec
 
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Reader
-from crudjt._core.record import HEADER_BYTES, MIN_RECORD_BYTES, RECORD_FORMAT, Header, read_header
+from crudjt._core.record import (
+    HEADER_BYTES,
+    MIN_RECORD_BYTES,
+    NONCE,
+    RECORD_FORMAT,
+    Header,
+    label_tags,
+    read_header,
+)
 from crudjt._core.tokens import ID_BYTES
 
 MARK_FORMAT = 2
@@ -166,8 +174,9 @@ def unpack_note(value: bytes) -> Note:
 
 
 def mark_of(record: bytes) -> bytes:
-    """Return the mark for a record: its header, by which the index and the log know its subject."""
-    return bytes([MARK_FORMAT]) + record[1:HEADER_BYTES] + AFTER_HEADER
+    """Return the mark for a record: its header and label tags, by which indexes and log know it."""
+    at = NONCE.stop - HEADER_BYTES  # where the label tags lie, if there are any
+    return bytes([MARK_FORMAT]) + record[1:HEADER_BYTES] + AFTER_HEADER[:at] + label_tags(record) + AFTER_HEADER[at:]
 
 
 def is_mark(value: bytes) -> bool:

@@ -13,18 +13,23 @@ from crudjt._core.counting import Counter, IndexReader
 from crudjt._core.details import NO_NEW_DETAILS, Details, NewDetails, with_new
 from crudjt._core.gil import in_batches, in_slices
 from crudjt._core.keyring import Key, Keyring, Placement
+from crudjt._core.labels import Tags, tagged
 from crudjt._core.lookup import DamageError, Found, opens
 from crudjt._core.record import (
+    FLAGS_OFFSET,
+    HAS_LABELS,
+    HEADER_BYTES,
     LIMITS,
     MIN_RECORD_BYTES,
     NO_LIMITS_BYTES,
     NO_SUBJECT,
     RECORD_FORMAT,
     START_OF_NEW,
-    TAG_OFFSET,
     Header,
     deadline,
+    ending_head,
     has_expired,
+    head_of_subject,
     join_payload,
     pack_header,
     pack_unlimited_header,
@@ -79,6 +84,7 @@ class Sessions(Counter):
             expires = deadline(now_ms, hard_expiry, idle)
             head = pack_header(RECORD_FORMAT, flags, 0, 1, now_ms, expires, hard_expiry, idle, max_reads, tag)
         if details is not None:
+            details = tagged(details, key)
             head = with_details(head, details)
             record = seal_session(key.cipher, id_, head, data, subject, details)
             return key.tokens.token(id_), (INSERT, id_, record)
@@ -150,7 +156,7 @@ class Sessions(Counter):
         head = with_state(record, expires, reads_left or 0)
         session = Session(unpack(packed), reads_left, Envelope(id_, head, subject, details), now_ns)
         if reads_left == 0:
-            return session, (DELETE, id_, head)
+            return session, (DELETE, id_, ending_head(head, details))
         return session, (REPLACE, id_, seal_session(key.cipher, id_, head, packed, subject, details))
 
     def change(
@@ -239,7 +245,7 @@ class Sessions(Counter):
             head = with_subject_tag(head, newest.subject_tag(owner))
         new = new_id(now_ns, place)
         if details is not None or new_details is not NO_NEW_DETAILS:
-            details = with_new(details, new_details)
+            old, details = ending_head(old, details), tagged(with_new(details, new_details), newest)
             head = with_details(head, details)
             record = seal_session(newest.cipher, new, head, data, owner, details)
             return newest.tokens.token(new), ((DELETE, id_, old), (INSERT, new, record))
@@ -325,14 +331,16 @@ class Sessions(Counter):
         return header.alive(now_ms), [(DELETE, id_, record)]
 
     def remove_filed(
-        self, reader: Reader, key: Key, tag: bytes, ids: Sequence[bytes], now_ms: int
+        self, reader: Reader, key: Key, wanted: Tags, ids: Sequence[bytes], now_ms: int
     ) -> tuple[int, list[Change]]:
-        """End sessions of a subject, filed under a tag; the result counts those that were alive.
+        """End sessions that are filed under the tag of a subject, of a label, or of both; count those that were alive.
 
         A damaged record goes too, and counts, since it may be of a session that is alive.
         """
         alive, changes = 0, list[Change]()
-        head = bytes(TAG_OFFSET) + tag
+        if wanted.label is not None:
+            return self._remove_labelled(reader, key, wanted, ids, now_ms)
+        head, labelled = head_of_subject(wanted.subject or NO_SUBJECT)
         get = reader.get
         for some in in_slices(ids):
             for id_ in some:
@@ -342,8 +350,22 @@ class Sessions(Counter):
                     is_whole = len(record) >= MIN_RECORD_BYTES
                     if is_whole and 0 < unpack_expires(record)[0] <= now_ms and opens(key, id_, record):
                         alive -= 1
-                    changes.append((DELETE, id_, head))
+                    has_labels = is_whole and record[FLAGS_OFFSET] >= HAS_LABELS
+                    changes.append((DELETE, id_, labelled if has_labels else head))
         return alive + len(changes), changes
+
+    def _remove_labelled(
+        self, reader: Reader, key: Key, wanted: Tags, ids: Sequence[bytes], now_ms: int
+    ) -> tuple[int, list[Change]]:
+        alive, changes = 0, list[Change]()
+        for id_ in in_batches(ids):
+            record = reader.get(SESSION + id_)
+            if record is None or (not wanted.fits(record) and opens(key, id_, record)):
+                continue
+            is_whole = len(record) >= MIN_RECORD_BYTES
+            alive += not (is_whole and has_expired(record, now_ms) and opens(key, id_, record))
+            changes.append((DELETE, id_, record.ljust(HEADER_BYTES, b"\0")))
+        return alive, changes
 
     def is_placed(self, id_: bytes, record: bytes) -> bool:
         """Tell whether an id names the place of its session's subject, and one of our keys opens the record."""

@@ -4,8 +4,9 @@ A record is a header in the clear and a sealed payload (``docs/format.md``):
 
     offset  size  field
          0     1  format, 1
-         1     1  flags: 1 = the payload starts with a subject, 2 = it has details before the data
-         2     2  zero
+         1     1  flags: 1 = the payload starts with a subject, 2 = it has details before the data, 4 = there are labels
+         2     1  number of labels
+         3     1  zero
          4     4  version, from 1, raised by each update
          8     8  created, milliseconds since 1970
         16     8  expires: the deadline in force, 0 = never
@@ -14,11 +15,12 @@ A record is a header in the clear and a sealed payload (``docs/format.md``):
         40     8  reads left, 0 = unlimited
         48    16  subject tag, zeros without a subject
         64    24  nonce
-        88     n  sealed payload: [subject length (2), subject,] [details length (2), details,] data as MessagePack
-    88 + n    16  tag
+        88   16l  label tags, one for each label
+    88+16l     n  sealed payload: [subject length (2), subject,] [details length (2), details,] data as MessagePack
+  88+16l+n    16  tag
 
-All integers are little-endian. The id and the header are associated data: a record that was moved to another id, or
-whose limits were changed on disk, does not open.
+All integers are little-endian. The id, the header and the label tags are associated data: a record that was moved to
+another id, or whose limits were changed on disk, does not open.
 """
 
 from struct import Struct
@@ -27,13 +29,15 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from msgspec.structs import replace
 
-from crudjt._core.details import Details
+from crudjt._core.details import MAX_LABELS, Details
 from crudjt._core.validation import KEEP, NewLimits
-from crudjt._core.xaes import OVERHEAD_BYTES, XAES256GCM
+from crudjt._core.xaes import NONCE_BYTES, OVERHEAD_BYTES, XAES256GCM
 
 RECORD_FORMAT = 1
 NO_SUBJECT = bytes(16)
 FLAGS_OFFSET = 1
+LABELS_OFFSET = 2
+LABEL_TAG_BYTES = 16
 TAG_OFFSET = 48
 _EXPIRES_OFFSET = 16
 _HARD_EXPIRY_OFFSET = 24
@@ -51,11 +55,12 @@ NONCE = slice(64, 88)
 _HEADER = Struct("<BBHIQQQQQ16s")
 HEADER_BYTES = 64
 MIN_RECORD_BYTES = HEADER_BYTES + OVERHEAD_BYTES
-HAS_SUBJECT, HAS_DETAILS = 1, 2
-KNOWN_FLAGS = HAS_SUBJECT | HAS_DETAILS
+HAS_SUBJECT, HAS_DETAILS, HAS_LABELS = 1, 2, 4  # a record with labels has details: the labels are among them
+KNOWN_FLAGS = HAS_SUBJECT | HAS_DETAILS | HAS_LABELS
 _FLAGS = tuple(bytes([flags]) for flags in range(KNOWN_FLAGS + 1))
 _MAX_VERSION = 2**32 - 1
 _LENGTH_BYTES = 2
+_NO_NONCE = bytes(NONCE_BYTES)
 
 assert _HEADER.size == HEADER_BYTES
 
@@ -230,9 +235,36 @@ def with_subject_tag(head: bytes, tag: bytes) -> bytes:
 
 
 def with_details(head: bytes, details: Details | None) -> bytes:
-    """Return a header's bytes with the flag of details, or without it."""
-    flags = head[FLAGS_OFFSET] & HAS_SUBJECT | (HAS_DETAILS if details is not None else 0)
-    return head[:FLAGS_OFFSET] + _FLAGS[flags] + head[FLAGS_OFFSET + 1 :]
+    """Return a header's bytes with the flags of details and the number of labels, or without them."""
+    flags, labels = head[FLAGS_OFFSET] & HAS_SUBJECT, 0
+    if details is not None:
+        labels = len(details.tags) // LABEL_TAG_BYTES
+        flags |= HAS_DETAILS | (HAS_LABELS if labels else 0)
+    return head[:FLAGS_OFFSET] + bytes((flags, labels)) + head[LABELS_OFFSET + 1 :]
+
+
+def label_tags(record: bytes) -> bytes:
+    """Return the label tags of a record, or of a mark in its place, which are not authenticated yet."""
+    if len(record) < HEADER_BYTES or not record[FLAGS_OFFSET] & HAS_LABELS:
+        return b""
+    return record[NONCE.stop : NONCE.stop + LABEL_TAG_BYTES * record[LABELS_OFFSET]]
+
+
+def each_label_tag(record: bytes) -> list[bytes]:
+    """Return the label tags of a record, or of a mark, one by one."""
+    tags = label_tags(record)
+    return [tags[at : at + LABEL_TAG_BYTES] for at in range(0, len(tags), LABEL_TAG_BYTES)]
+
+
+def ending_head(head: bytes, details: Details | None) -> bytes:
+    """Return the start of the record of a session that ends, by which its index entries are found."""
+    return head if details is None or not details.tags else head + _NO_NONCE + details.tags
+
+
+def head_of_subject(tag: bytes) -> tuple[bytes, bytes]:
+    """Return headers of sessions that end, of which only the subject tag is known: without labels, and with some."""
+    flags = bytes((RECORD_FORMAT, HAS_SUBJECT)), bytes((RECORD_FORMAT, HAS_SUBJECT | HAS_LABELS, MAX_LABELS))
+    return flags[0].ljust(TAG_OFFSET, b"\0") + tag, flags[1].ljust(TAG_OFFSET, b"\0") + tag
 
 
 def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]:
@@ -245,9 +277,15 @@ def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]
     """
     if len(record) < MIN_RECORD_BYTES or record[0] != RECORD_FORMAT:
         raise DamagedRecord
-    head = record[:HEADER_BYTES]
+    head, tags = record[:HEADER_BYTES], label_tags(record)
     try:
-        payload = cipher.open(record, HEADER_BYTES, id_ + head)
+        if tags:
+            sealed = record[NONCE] + record[NONCE.stop + len(tags) :]
+            if len(sealed) < OVERHEAD_BYTES:
+                raise DamagedRecord
+            payload = cipher.open(sealed, 0, id_ + head + tags)
+        else:
+            payload = cipher.open(record, HEADER_BYTES, id_ + head)
     except InvalidTag:
         raise DamagedRecord from None
     if head[FLAGS_OFFSET] > KNOWN_FLAGS:
@@ -255,20 +293,25 @@ def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]
     return head, payload
 
 
-def seal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes) -> bytes:
-    """Return the record to store, from a header's bytes and a payload."""
-    return cipher.seal(payload, id_ + head, head)
+def seal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes, tags: bytes = b"") -> bytes:
+    """Return the record to store, from a header's bytes, a payload and label tags."""
+    if not tags:
+        return cipher.seal(payload, id_ + head, head)
+    sealed = cipher.seal(payload, id_ + head + tags)
+    return head + sealed[:NONCE_BYTES] + tags + sealed[NONCE_BYTES:]
 
 
 def seal_session(
     cipher: XAES256GCM, id_: bytes, head: bytes, data: bytes, subject: str | None, details: Details | None
 ) -> bytes:
     """Return the record to store, from the parts of a session; the header's flags say which of them it has."""
+    tags = b""
     if details is not None:
+        tags = details.tags
         data = len(details.packed).to_bytes(_LENGTH_BYTES, "little") + details.packed + data
     if subject is not None:
         data = join_payload(data, subject)[1]
-    return seal(cipher, id_, head, data)
+    return seal(cipher, id_, head, data, tags)
 
 
 def join_payload(data: bytes, subject: str | None) -> tuple[int, bytes]:
@@ -279,8 +322,8 @@ def join_payload(data: bytes, subject: str | None) -> tuple[int, bytes]:
     return HAS_SUBJECT, len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded + data
 
 
-def split_payload(flags: int, payload: bytes) -> tuple[bytes, str | None, Details | None]:
-    """Return packed data, subject and details."""
+def split_payload(flags: int, payload: bytes, tags: bytes = b"") -> tuple[bytes, str | None, Details | None]:
+    """Return packed data, subject and details, with label tags."""
     subject = None
     if flags & HAS_SUBJECT:
         end = _LENGTH_BYTES + int.from_bytes(payload[:_LENGTH_BYTES], "little")
@@ -288,4 +331,4 @@ def split_payload(flags: int, payload: bytes) -> tuple[bytes, str | None, Detail
     if not flags & HAS_DETAILS:
         return payload, subject, None
     end = _LENGTH_BYTES + int.from_bytes(payload[:_LENGTH_BYTES], "little")
-    return payload[end:], subject, Details(payload[_LENGTH_BYTES:end])
+    return payload[end:], subject, Details(payload[_LENGTH_BYTES:end], tags)

@@ -1,6 +1,7 @@
 """`Session`: the session of a token, as it was when read."""
 
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -74,6 +75,12 @@ class Session(msgspec.Struct, Generic[Data], frozen=True, eq=False, gc=False):
         """The thumbprint of the key that the session is bound to, as given to `create` or `rotate`."""
         details = self._envelope.details
         return None if details is None else details.bound_to
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the session, as given to `create` or `rotate`, each once."""
+        details = self._envelope.details
+        return () if details is None else details.labels
 
     @property
     def version(self) -> int:
@@ -169,6 +176,7 @@ def new_session(
     last_seen_ms: int | None = None,
     client: Client | None = None,
     bound_to: str | None = None,
+    labels: Iterable[str] = (),
 ) -> Session:
     """Return a session for a backend that keeps no records.
 
@@ -184,11 +192,14 @@ def new_session(
         last_seen_ms: when it was last used, in milliseconds since 1970 UTC; ``None`` if it has no idle timeout.
         client: its client.
         bound_to: the thumbprint of the key that it is bound to.
+        labels: its labels.
 
     """
     idle = 0 if last_seen_ms is None else expires_ms - last_seen_ms
     header = Header(RECORD_FORMAT, 0, 0, version, created_ms, expires_ms, 0, idle, reads_left or 0, NO_SUBJECT)
-    details = None if client is None and bound_to is None else pack_details(client, bound_to)
+    details = None
+    if client is not None or bound_to is not None or labels:
+        details = pack_details(client, bound_to, labels)
     envelope = Envelope(id, header.packed(), subject, details)
     if data is None:
         return SessionWithoutData({}, reads_left, envelope, now_ns)

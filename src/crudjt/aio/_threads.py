@@ -50,9 +50,10 @@ class ThreadedAsyncStore(AsyncStore):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         room: dict[str, Any] = {"max_sessions": max_sessions, "when_full": when_full}
-        room.update(client=client, bound_to=bound_to)
+        room.update(client=client, bound_to=bound_to, labels=labels)
         return await self._run(self._store.create, data, ttl, max_reads, idle=idle, subject=subject, **room)
 
     async def read(self, token: str) -> Session | None:
@@ -91,10 +92,11 @@ class ThreadedAsyncStore(AsyncStore):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         changes: dict[str, Any] = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
         room: dict[str, Any] = {"max_sessions": max_sessions, "when_full": when_full}
-        room.update(client=client, bound_to=bound_to)
+        room.update(client=client, bound_to=bound_to, labels=labels)
         return await self._run(self._store.rotate, token, if_version=if_version, **changes, **room)
 
     async def delete(self, token: str) -> bool:
@@ -108,8 +110,8 @@ class ThreadedAsyncStore(AsyncStore):
         async for session in self._threads.iterate(found):
             yield session
 
-    async def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        return await self._run(self._store.revoke, subject, keep=keep)
+    async def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        return await self._run(self._store.revoke, subject, keep=keep, label=label)
 
     async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         return await self._run(self._store.revoke_id, id, subject=subject)

@@ -7,6 +7,7 @@ every backend does it.
 
 from crudjt._core.codec import pack, unpack
 from crudjt._core.details import Client, NewDetails, changed_details
+from crudjt._core.labels import Named, named
 from crudjt._core.listing import Page, checked_listing
 from crudjt._core.session import new_session
 from crudjt._core.tokens import token_block
@@ -34,6 +35,7 @@ __all__ = [
     "AsyncTypedStore",
     "Client",
     "Duration",
+    "Named",
     "NewDetails",
     "NewLimits",
     "Page",
@@ -50,6 +52,7 @@ __all__ = [
     "checked_subject",
     "checked_version",
     "list_of_tokens",
+    "named",
     "new_limits",
     "new_session",
     "pack",

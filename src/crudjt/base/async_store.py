@@ -60,6 +60,7 @@ class AsyncStore(ABC):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         """Create a session and return its token; see `Store.create`."""
 
@@ -104,6 +105,7 @@ class AsyncStore(ABC):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         """Move a live session to a new token and return it, or ``None``; see `Store.rotate`."""
 
@@ -118,8 +120,8 @@ class AsyncStore(ABC):
         """Yield the live sessions of a subject, as an asynchronous iterator; see `Store.sessions`."""
 
     @abstractmethod
-    async def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        """End every session of a subject, except that of the token `keep`; see `Store.revoke`."""
+    async def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        """End the sessions of a subject, or with a label, but that of the token `keep`; see `Store.revoke`."""
 
     @abstractmethod
     async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is

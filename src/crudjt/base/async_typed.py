@@ -37,6 +37,7 @@ class AsyncTypedStore(Generic[Data]):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         """Create a session and return its token; see `Store.create`."""
         return await self._store.create(
@@ -49,6 +50,7 @@ class AsyncTypedStore(Generic[Data]):
             when_full=when_full,
             client=client,
             bound_to=bound_to,
+            labels=labels,
         )
 
     async def read(self, token: str) -> Session[Data] | None:
@@ -87,6 +89,7 @@ class AsyncTypedStore(Generic[Data]):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         """Move a live session to a new token and return it; see `Store.rotate`."""
         packed = None if data is None else self._model.packed(data)
@@ -101,6 +104,7 @@ class AsyncTypedStore(Generic[Data]):
             when_full=when_full,
             client=client,
             bound_to=bound_to,
+            labels=labels,
         )
 
     async def delete(self, token: str) -> bool:

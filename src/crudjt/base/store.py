@@ -67,6 +67,7 @@ class Store(ABC):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         """Create a session and return its token: 22 random URL-safe characters.
 
@@ -85,6 +86,8 @@ class Store(ABC):
                 life of the session. A `Client` without address and agent is as ``None``.
             bound_to: the JWK thumbprint (RFC 7638, SHA-256) of the key that the caller has to prove, for
                 `Session.bound_to`. The store keeps it; whoever reads the session checks the proof.
+            labels: texts that `revoke` finds the session by, such as ``"sid:…"`` of an identity provider: at most 8, of
+                1 to 256 bytes each.
 
         Raises:
             InvalidParameter: a parameter is out of range; `DataTooLarge` if it is the size of `data`.
@@ -156,6 +159,7 @@ class Store(ABC):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         """Move a live session to a new token and return it; ``None`` if there is no such session.
 
@@ -178,6 +182,7 @@ class Store(ABC):
             when_full: as in `create`.
             client: the new client, ``None`` for none; `KEEP` keeps it, as `update` and `touch` do.
             bound_to: the new thumbprint of a key, likewise.
+            labels: the new labels in place of all that it has, likewise; ``()`` for none.
 
         Raises:
             VersionConflict: the session has been updated since `if_version`.
@@ -200,11 +205,22 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        """End every session of a subject, except that of the token `keep`; return how many were alive.
+    def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        """End the sessions of a subject, those with a label, or those of a subject that have a label.
 
-        When it returns, no session of the subject that existed before the call is alive in any process. A large number
-        of sessions takes several transactions.
+        Returns how many were alive. When it returns, no session that is named and existed before the call is alive in
+        any process. A large number of sessions takes several transactions. In servers the sessions of a label and its
+        index lie at different places: a failover that loses acknowledged writes of one of them may leave sessions that
+        `label` does not find, until ``crudjt doctor --repair`` has filed them again.
+
+        Args:
+            subject: the owner; ``None`` for any and none.
+            keep: the token of a session that goes on.
+            label: one of `Session.labels`; ``None`` for sessions with any labels and none.
+
+        Raises:
+            InvalidParameter: neither a subject nor a label is given, or one is out of range.
+
         """
 
     @abstractmethod

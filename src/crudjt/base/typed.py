@@ -42,6 +42,7 @@ class TypedStore(Generic[Data]):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         """Create a session and return its token; see `Store.create`."""
         return self._store.create(
@@ -54,6 +55,7 @@ class TypedStore(Generic[Data]):
             when_full=when_full,
             client=client,
             bound_to=bound_to,
+            labels=labels,
         )
 
     def read(self, token: str) -> Session[Data] | None:
@@ -90,6 +92,7 @@ class TypedStore(Generic[Data]):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         """Move a live session to a new token and return it; see `Store.rotate`."""
         packed = None if data is None else self._model.packed(data)
@@ -104,6 +107,7 @@ class TypedStore(Generic[Data]):
             when_full=when_full,
             client=client,
             bound_to=bound_to,
+            labels=labels,
         )
 
     def delete(self, token: str) -> bool:

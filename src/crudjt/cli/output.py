@@ -97,6 +97,7 @@ def _details(session: Session) -> dict[str, Any]:
     details = {
         "client": None if client is None else {"address": client.address, "agent": client.agent},
         "bound_to": session.bound_to,
+        "labels": session.labels,
     }
     return {name: value for name, value in details.items() if value}
 

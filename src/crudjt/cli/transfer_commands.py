@@ -39,15 +39,16 @@ class _Line(msgspec.Struct, frozen=True):
     reads_left: int | None = None
     client: Client | None = None
     bound_to: str | None = None
+    labels: tuple[str, ...] = ()
 
     def limits(self) -> tuple[float | None, int | None, float | None, str | None]:
         """Return ttl, max_reads, idle and subject."""
         ttl = self.expires_in if self.ttl is None else self.ttl
         return ttl, self.reads_left if self.max_reads is None else self.max_reads, self.idle, self.subject
 
-    def details(self) -> tuple[Client | None, str | None]:
-        """Return client and thumbprint of a key."""
-        return self.client, self.bound_to
+    def details(self) -> tuple[Client | None, str | None, tuple[str, ...]]:
+        """Return client, thumbprint of a key, and labels."""
+        return self.client, self.bound_to, self.labels
 
 
 @click.command()
@@ -75,8 +76,8 @@ def import_sessions(settings: Settings, file: BinaryIO) -> None:
     """Start a session for each line of a file, and print their tokens.
 
     FILE has a JSON object a line: "data", and if wanted "subject", "ttl", "idle" (seconds), "max_reads", "client"
-    ({"address", "agent"}) and "bound_to"; "-" is the standard input. All lines are checked before the first session is
-    made.
+    ({"address", "agent"}), "bound_to" and "labels"; "-" is the standard input. All lines are checked before the first
+    session is made.
     """
     max_data_bytes = Options().max_data_bytes
     with settings.open() as store, progress("Importing") as work:
@@ -124,9 +125,9 @@ def _created(
 ) -> Iterator[list[str]]:
     ttl, max_reads, idle, subject = limits
     if any(details):
-        client, bound_to = details
+        client, bound_to, labels = details
         for item in data:
-            more = {"idle": idle, "subject": subject, "client": client, "bound_to": bound_to}
+            more = {"idle": idle, "subject": subject, "client": client, "bound_to": bound_to, "labels": labels}
             yield [store.create(item, ttl, max_reads, **more)]
         return
     for start in range(0, len(data), _BATCH):

@@ -228,6 +228,29 @@ class StoreContract(ListingContract):
             assert store.peek(expired) is None
             assert store.peek(other) is not None
 
+    def test_labels_name_sessions_to_a_revocation(self) -> None:
+        """Alone or together with a subject; updates and rotations keep them, and a rotation may replace them."""
+        with self.open_store(FakeClock()) as store:
+            first = store.create({}, subject="alice", labels=("sid:1", "app"))
+            other, owned = store.create({}, labels=["app"]), store.create({}, subject="app")
+            assert alive(store.read(first)).labels == ("sid:1", "app")
+            assert alive(store.read(owned)).labels == ()
+            assert store.update(first, {"n": 1}) is True
+            token = store.rotate(first, subject="bob")
+            assert token is not None
+            assert [session.labels for session in store.sessions("bob")] == [("sid:1", "app")]
+            assert store.revoke("alice", label="app") == 0
+            assert store.revoke("bob", label="sid:1", keep=token) == 0
+            last = store.rotate(token, labels=("sid:2",))
+            assert last is not None
+            assert store.revoke(label="sid:1") == 0
+            assert store.revoke("bob", label="sid:2") == 1
+            assert store.revoke(label="app") == 1
+            assert (store.peek(last), store.peek(other)) == (None, None)
+            assert store.peek(owned) is not None
+            assert raised(InvalidParameter, lambda: store.create({}, labels=[""])).parameter == "labels"
+            raised(InvalidParameter, store.revoke)
+
     # Many sessions
 
     def test_many_sessions_are_created_read_and_ended_in_order(self) -> None:

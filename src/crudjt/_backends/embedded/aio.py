@@ -80,11 +80,12 @@ class AsyncEmbeddedStore(AsyncStore):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
-        if max_sessions is None and client is None and bound_to is None:
+        if max_sessions is None and client is None and bound_to is None and not labels:
             return await self._write(self._store.create, data, ttl, max_reads, idle=idle, subject=subject)
         more: dict[str, Any] = {"subject": subject, "max_sessions": max_sessions, "when_full": when_full}
-        more.update(client=client, bound_to=bound_to)
+        more.update(client=client, bound_to=bound_to, labels=labels)
         return await self._write(self._store.create, data, ttl, max_reads, idle=idle, **more)
 
     async def read(self, token: str) -> Session | None:
@@ -126,10 +127,12 @@ class AsyncEmbeddedStore(AsyncStore):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         changes: dict[str, Any] = {"data": data, "subject": subject, "ttl": ttl, "idle": idle}
-        if max_sessions is not None or client is not KEEP or bound_to is not KEEP:
-            changes.update(max_sessions=max_sessions, when_full=when_full, client=client, bound_to=bound_to)
+        if max_sessions is not None or client is not KEEP or bound_to is not KEEP or labels is not KEEP:
+            changes.update(max_sessions=max_sessions, when_full=when_full)
+            changes.update(client=client, bound_to=bound_to, labels=labels)
         elif self._at_once():
             return self._store.rotate(token, data=data, subject=subject, ttl=ttl, idle=idle, if_version=if_version)
         return await self._write(self._store.rotate, token, if_version=if_version, **changes)
@@ -143,8 +146,8 @@ class AsyncEmbeddedStore(AsyncStore):
         async for session in self._threads.iterate(self._store.sessions(subject)):
             yield session
 
-    async def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        return await self._threads.run_long(self._store.revoke, subject, keep=keep)
+    async def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        return await self._threads.run_long(self._store.revoke, subject, keep=keep, label=label)
 
     async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         return await self._write(self._store.revoke_id, id, subject=subject)

@@ -11,6 +11,7 @@ from crudjt._backends.embedded.location import Embedded
 from crudjt._backends.embedded.store import EmbeddedStore
 from crudjt._core.changes import SESSION, Change, Decision, Reader
 from crudjt._core.keyring import Key
+from crudjt._core.labels import Named, Tags
 from crudjt._core.listing import Listing, Page, page_of
 from crudjt._core.moves import LATEST_ID, Identity, Looked, Marked, Note, is_mark, is_record
 from crudjt._core.session import Session
@@ -124,12 +125,12 @@ class EmbeddedSource(EmbeddedStore):
         hiding = _Hiding(_Committed(self._here))
         return list(self._listed(subject, hiding.get)), hiding.marked
 
-    def revoke_and_marks(self, subject: str, keep: str | None) -> tuple[int, Mapping[bytes, bytes]]:
-        """End the sessions of a subject; return how many, and the marks of others, which go on, by id."""
+    def revoke_and_marks(self, names: Named, keep: str | None) -> tuple[int, Mapping[bytes, bytes]]:
+        """End the sessions that are named; return how many, and the marks of others, which go on, by id."""
         ended, marked = 0, dict[bytes, bytes]()
-        for key, tag, ids in self._to_end(subject, keep):
+        for key, tags, ids in self._to_end(names, keep):
             for start in range(0, len(ids), _BATCH):
-                ended += self._end_unmarked(key, tag, ids[start : start + _BATCH], marked)
+                ended += self._end_unmarked(key, tags, ids[start : start + _BATCH], marked)
         return ended, marked
 
     # Calls of operators, likewise
@@ -151,10 +152,10 @@ class EmbeddedSource(EmbeddedStore):
         marked = dict[bytes, bytes]()
         return count_alive(_without_marks(found, marked), self._now_ms()), marked
 
-    def _end_unmarked(self, key: Key, tag: bytes, ids: list[bytes], marked: dict[bytes, bytes]) -> int:
+    def _end_unmarked(self, key: Key, tags: Tags, ids: list[bytes], marked: dict[bytes, bytes]) -> int:
         def decide(reader: Reader, now_ms: int) -> tuple[int, Sequence[Change]]:
             hiding = _Hiding(reader)
-            result = self._sessions.remove_filed(hiding, key, tag, ids, now_ms)
+            result = self._sessions.remove_filed(hiding, key, tags, ids, now_ms)
             marked.update(hiding.marked)
             return result
 

@@ -21,7 +21,7 @@ from crudjt._backends.embedded.limited import within_limit
 from crudjt._backends.embedded.listing import count_alive, everything, filed_under, newest_first
 from crudjt._backends.embedded.read_cache import Cached, ReadCache
 from crudjt._backends.embedded.stats import read_stats
-from crudjt._core.changes import SESSION, SUBJECT, Change, Decision, Result
+from crudjt._core.changes import LABEL, SESSION, SUBJECT, Change, Decision, Result
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import pack, unpack
 from crudjt._core.details import Client, Details, changed_details, pack_details
@@ -29,6 +29,7 @@ from crudjt._core.events import Event, checked_position
 from crudjt._core.gil import in_batches
 from crudjt._core.key_uses import KeyUse, key_uses
 from crudjt._core.keyring import Key, Keyring
+from crudjt._core.labels import Named, Tags, named
 from crudjt._core.listing import Listing, Page, checked_listing, opened_session, page_of
 from crudjt._core.lookup import Found, Get
 from crudjt._core.operations import Sessions
@@ -146,6 +147,7 @@ class EmbeddedStore(Store):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         sessions = self._minting
         packed = pack(data, self._max_data_bytes)
@@ -154,7 +156,9 @@ class EmbeddedStore(Store):
         if subject is not None:
             checked_subject(subject)
         clock = self._clock
-        details = None if client is None and bound_to is None else pack_details(client, bound_to)
+        details = None
+        if client is not None or bound_to is not None or labels:
+            details = pack_details(client, bound_to, labels)
         if max_sessions is not None:
             limit = session_limit(max_sessions, when_full, subject)
             arguments = sessions.insert_within, packed, subject, limits, clock(), details, limit
@@ -293,13 +297,14 @@ class EmbeddedStore(Store):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         packed = None if data is None else pack(data, self._max_data_bytes)
         if subject is not KEEP and subject is not None:
             checked_subject(subject)
         if if_version is not None:
             checked_version(if_version)
-        limits, details = changed_limits(ttl, idle, KEEP), changed_details(client, bound_to)
+        limits, details = changed_limits(ttl, idle, KEEP), changed_details(client, bound_to, labels)
         known, now_ns = self._known(token), self._clock()
         if max_sessions is not None:
             limit = session_limit(max_sessions, when_full, subject)
@@ -326,9 +331,9 @@ class EmbeddedStore(Store):
         checked_subject(subject)
         yield from self._listed(subject, self._engine.get)
 
-    def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        found = self._to_end(subject, keep)
-        return sum(self._end(self._sessions.remove_filed, ids, key, tag) for key, tag, ids in found)
+    def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        found = self._to_end(named(subject, label), keep)
+        return sum(self._end(self._sessions.remove_filed, ids, key, tags) for key, tags, ids in found)
 
     def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         handle = checked_handle(id)
@@ -338,7 +343,7 @@ class EmbeddedStore(Store):
 
     def _listed(self, subject: str, get: Get) -> Iterator[Session]:
         """Yield the live sessions of a subject among the records that `get` returns."""
-        for key, _, ids in self._filed(subject):
+        for key, _, ids in self._filed(Named(subject, None)):
             for id_ in ids:
                 found = self._sessions.find_id(get, key, id_)
                 if found is not None:
@@ -347,35 +352,34 @@ class EmbeddedStore(Store):
                     if found.header.alive(now_ns // NS_PER_MS):
                         yield session
 
-    def _to_end(self, subject: str, keep: str | None) -> Iterator[tuple[Key, bytes, builtins.list[bytes]]]:
-        """Yield the ids of a subject for `revoke`, by key and tag; the caller ends each list before it takes the next.
+    def _to_end(self, names: Named, keep: str | None) -> Iterator[tuple[Key, Tags, builtins.list[bytes]]]:
+        """Yield ids for `revoke`, by key and tags; the caller ends each list before it takes the next.
 
         It looks again until there is nothing new: a session that is rotated in the scan may move to a scanned place.
         """
-        checked_subject(subject)
         block = None if keep is None else token_block(keep, "keep")
         tried = set[bytes]()
         while True:
             before = len(tried)
-            for key, tag, ids in self._filed(subject):
+            for key, tags, ids in self._filed(names):
                 kept = None if block is None else key.tokens.id(block)
                 new = [id_ for id_ in ids if id_ != kept and id_ not in tried]
                 if new:
-                    yield key, tag, new
+                    yield key, tags, new
                     tried.update(new)
             if len(tried) == before:
                 return
 
-    def _filed(self, subject: str) -> Iterator[tuple[Key, bytes, builtins.list[bytes]]]:
-        """Yield the ids of a subject, by key and tag; each list is read in one transaction.
+    def _filed(self, names: Named) -> Iterator[tuple[Key, Tags, builtins.list[bytes]]]:
+        """Yield the ids of a subject or a label, by key and tags; each list is read in one transaction.
 
         The newest key comes last: a rotate moves a session to it, which must not escape to a place that was looked at.
         """
         for key in reversed(self._sessions.keyring.newest_first):
-            tag = key.subject_tag(subject)
-            start = prefix = SUBJECT + tag
+            tags = names.tags(key)
+            start = prefix = SUBJECT + (tags.subject or b"") if tags.label is None else LABEL + tags.label
             while ids := self._engine.endings(prefix, start, _BATCH):
-                yield key, tag, ids
+                yield key, tags, ids
                 if len(ids) < _BATCH:
                     break
                 start = prefix + ids[-1] + b"\x00"
@@ -487,7 +491,7 @@ class EmbeddedStore(Store):
         return page_of(wishes, keyring, newest_first(self._engine.scan_back, get, keyring, wishes), self._clock())
 
     def _ids(self, subject: str) -> Iterator[bytes]:
-        return chain.from_iterable(ids for _, _, ids in self._filed(subject))
+        return chain.from_iterable(ids for _, _, ids in self._filed(Named(subject, None)))
 
     def asynchronous(self, *, writes: Writes = "auto") -> "AsyncEmbeddedStore":
         from crudjt._backends.embedded.aio import AsyncEmbeddedStore  # noqa: PLC0415 - asyncio takes long to import

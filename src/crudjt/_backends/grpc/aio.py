@@ -150,9 +150,10 @@ class AsyncRemoteStore(AsyncStore):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         return await self._ask(
-            requests.create(data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to)
+            requests.create(data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to, labels)
         )
 
     async def read(self, token: str) -> Session | None:
@@ -191,9 +192,12 @@ class AsyncRemoteStore(AsyncStore):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         return await self._ask(
-            requests.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to)
+            requests.rotate(
+                token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to, labels
+            )
         )
 
     async def delete(self, token: str) -> bool:
@@ -208,8 +212,8 @@ class AsyncRemoteStore(AsyncStore):
                 self._connection.require_open()
                 yield session
 
-    async def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        return await self._ask(requests.revoke(subject, keep))
+    async def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        return await self._ask(requests.revoke(subject, keep, label))
 
     async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         return await self._ask(requests.revoke_id(id, subject))

@@ -7,9 +7,10 @@ from typing import Any, Generic, TypeVar
 
 from crudjt._backends.grpc import responses
 from crudjt._core.codec import pack
-from crudjt._core.details import Client, checked_client, checked_thumbprint
+from crudjt._core.details import Client, checked_client, checked_labels, checked_thumbprint
 from crudjt._core.events import checked_position
 from crudjt._core.gil import in_batches
+from crudjt._core.labels import named
 from crudjt._core.listing import Page, checked_listing
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
@@ -68,6 +69,7 @@ def create(
     when_full: WhenFull,
     client: Client | None,
     bound_to: str | None,
+    labels: Iterable[str],
 ) -> Request[str]:
     """Return the request of `Store.create`."""
     packed = _pack(data)
@@ -77,6 +79,7 @@ def create(
         limits=_limits(ttl, idle, max_reads),
         client=None if client is None else _client(client),
         bound_to=None if bound_to is None else checked_thumbprint(bound_to),
+        labels=checked_labels(labels),
     )
     if max_sessions is not None:
         request.session_limit.CopyFrom(_session_limit(max_sessions, when_full, subject))
@@ -135,6 +138,7 @@ def rotate(
     when_full: WhenFull,
     client: Client | KeepType | None,
     bound_to: str | KeepType | None,
+    labels: Iterable[str] | KeepType,
 ) -> Request[str | None]:
     """Return the request of `Store.rotate`."""
     if if_version is not None:
@@ -148,6 +152,7 @@ def rotate(
         if_version=if_version,
         client=None if client is KEEP else pb.Client() if client is None else _client(client),
         bound_to=None if bound_to is KEEP else pb.KeyChange(value=bound_to and checked_thumbprint(bound_to)),
+        labels=None if labels is KEEP else pb.LabelsChange(values=checked_labels(labels)),
     )
     if max_sessions is not None:
         request.session_limit.CopyFrom(_session_limit(max_sessions, when_full, subject))
@@ -168,10 +173,11 @@ def sessions(subject: str) -> Request[list[pb.Session]]:
     return Request("Sessions", request, lambda parts: [each for part in parts for each in part.sessions], streams=True)
 
 
-def revoke(subject: str, keep: str | None) -> Request[int]:
+def revoke(subject: str | None, keep: str | None, label: str | None) -> Request[int]:
     """Return the request of `Store.revoke`."""
-    checked_subject(subject)
-    request = pb.RevokeRequest(subject=subject, keep=None if keep is None else _checked_token(keep, "keep"))
+    names = named(subject, label)
+    kept = None if keep is None else _checked_token(keep, "keep")
+    request = pb.RevokeRequest(subject=names.subject, keep=kept, label=names.label)
     return Request("Revoke", request, responses.ended)
 
 

@@ -86,6 +86,7 @@ def to_session(message: pb.Session) -> Session:
         last_seen_ms=message.last_seen_ms if message.HasField("last_seen_ms") else None,
         client=_client(message.client) if message.HasField("client") else None,
         bound_to=message.bound_to if message.HasField("bound_to") else None,
+        labels=message.labels,
     )
 
 

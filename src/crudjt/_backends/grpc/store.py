@@ -65,9 +65,10 @@ class RemoteStore(Store):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         return self._ask(
-            requests.create(data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to)
+            requests.create(data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to, labels)
         )
 
     def read(self, token: str) -> Session | None:
@@ -106,9 +107,12 @@ class RemoteStore(Store):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         return self._ask(
-            requests.rotate(token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to)
+            requests.rotate(
+                token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to, labels
+            )
         )
 
     def delete(self, token: str) -> bool:
@@ -122,8 +126,8 @@ class RemoteStore(Store):
             self._connection.require_open()
             yield responses.to_session(message)
 
-    def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        return self._ask(requests.revoke(subject, keep))
+    def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        return self._ask(requests.revoke(subject, keep, label))
 
     def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         return self._ask(requests.revoke_id(id, subject))

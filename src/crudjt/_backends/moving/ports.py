@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Protocol
 
+from crudjt._core.labels import Named
 from crudjt._core.listing import Listing, Page
 from crudjt._core.moves import Identity, Looked, Note
 from crudjt._core.session import Session
@@ -48,8 +49,8 @@ class Source(Protocol):
         """Return the live sessions of a subject, and the marks of others, by id."""
 
     @abstractmethod
-    def revoke_and_marks(self, subject: str, keep: str | None) -> tuple[int, Mapping[bytes, bytes]]:
-        """End the sessions of a subject; return how many, and the marks of others, by id."""
+    def revoke_and_marks(self, names: Named, keep: str | None) -> tuple[int, Mapping[bytes, bytes]]:
+        """End the sessions that are named; return how many, and the marks of others, by id."""
 
     @abstractmethod
     def page_and_marks(self, wishes: Listing) -> tuple[Page, Mapping[bytes, bytes]]:

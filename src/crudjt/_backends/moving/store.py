@@ -17,7 +17,8 @@ from crudjt._backends.moving import steps
 from crudjt._backends.moving.mover import check
 from crudjt._backends.moving.ports import Destination, Source
 from crudjt._backends.moving.steps import At, CallSteps, Outcome, Publish, StageNew, Swap
-from crudjt._core.details import Client
+from crudjt._core.details import Client, checked_labels
+from crudjt._core.labels import named
 from crudjt._core.listing import Page, checked_listing, joined
 from crudjt._core.moves import NO_EPOCH, Marked, Rotation, RotationRefused
 from crudjt._core.session import Session
@@ -71,10 +72,12 @@ class MovingStore(Store):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         if max_sessions is not None:
             self._make_room(subject, session_limit(max_sessions, when_full, subject))
         about: dict[str, Any] = {"subject": subject, "client": client, "bound_to": bound_to}
+        about["labels"] = checked_labels(labels)  # they may have to be read twice
         token: str = self._make(lambda store: store.create(data, ttl, max_reads, idle=idle, **about))
         return token
 
@@ -120,6 +123,7 @@ class MovingStore(Store):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         if max_sessions is not None:
             limit = session_limit(max_sessions, when_full, subject)
@@ -127,6 +131,7 @@ class MovingStore(Store):
             if session is not None:
                 self._make_room(session.subject if subject is KEEP else subject, limit, leaving=session.id)
         changes: dict[str, Any] = {"data": data, "subject": subject, "client": client, "bound_to": bound_to}
+        changes["labels"] = labels if labels is KEEP else checked_labels(labels)
         new: str | None = self._of_one(
             lambda store: store.rotate(token, **changes, ttl=ttl, idle=idle, if_version=if_version)
         )
@@ -149,9 +154,11 @@ class MovingStore(Store):
                 seen.add(session.id)
                 yield session
 
-    def revoke(self, subject: str, *, keep: str | None = None) -> int:
+    def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        names = named(subject, label)
         ended: int = self._of_subject(
-            lambda: self._source.revoke_and_marks(subject, keep), lambda store: store.revoke(subject, keep=keep)
+            lambda: self._source.revoke_and_marks(names, keep),
+            lambda store: store.revoke(subject, keep=keep, label=label),
         )
         return ended
 

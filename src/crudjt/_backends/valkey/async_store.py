@@ -68,9 +68,12 @@ class AsyncValkeyStore(AsyncStore):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         return await self._run(
-            self._operations.create(data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to)
+            self._operations.create(
+                data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to, labels
+            )
         )
 
     async def read(self, token: str) -> Session | None:
@@ -109,10 +112,11 @@ class AsyncValkeyStore(AsyncStore):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         return await self._run(
             self._operations.rotate(
-                token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to
+                token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to, labels
             )
         )
 
@@ -128,8 +132,8 @@ class AsyncValkeyStore(AsyncStore):
                 self._require_open()
                 yield session
 
-    async def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        return await self._run(self._operations.revoke(subject, keep), per_step=True)
+    async def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        return await self._run(self._operations.revoke(subject, keep, label), per_step=True)
 
     async def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         return await self._run(self._operations.revoke_id(id, subject))

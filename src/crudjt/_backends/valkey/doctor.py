@@ -127,10 +127,10 @@ def _describe(location: str, layout: Layout, found: Examination, findings: Findi
         f"{counts['expired entries']:,} of them for sessions that have expired",
     )
     if missing := len(found.missing):
-        text = "that the index of the subject lacks, or lists with another deadline: revoke may not end what is missing"
+        text = "that an index of subject or label lacks, or lists with another deadline: revoke may not end those"
         findings.fault(location, None, f"{counted(missing, 'session')} {text}; {_REPAIR}")
     if dangling := len(found.dangling):
-        text = f"{counted(dangling, 'entry', 'entries')} of indexes without a session of the subject"
+        text = f"{counted(dangling, 'entry', 'entries')} of indexes without a session of the subject or label"
         findings.fault(location, None, f"{text}; {_REPAIR}")
     if damaged := len(found.damaged):
         findings.fault(

@@ -2,6 +2,7 @@
 
     session   <namespace>:{ppp}s<id>    the record, as docs/format.md describes it; 16 bytes of id
     index     <namespace>:{ppp}u<tag>   sorted set of a subject's ids, by deadline in ms; 16 bytes of subject tag
+    label     <namespace>:{ppp}l<tag>   the same for a label; its place is the first two bytes of the tag
     stage     <namespace>:{ppp}m<id>    only while sessions are moved here: see move_scripts.py; 16 bytes of id
     epoch     <namespace>:{ppp}e        only once sessions are moved from here: see move_scripts.py
     manifest  <namespace>:{manifest}    JSON, see manifest.py
@@ -21,7 +22,7 @@ _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _PLACE_CHARACTERS = 3
 _TAG_BYTES = 16
 
-_KNOWN = re.compile(rb":\{(manifest\}|[A-Za-z0-9_-]{3}\}([sum].{16}|e)|[A-Za-z0-9_=-]{4}\}probe)\Z", re.DOTALL)
+_KNOWN = re.compile(rb":\{(manifest\}|[A-Za-z0-9_-]{3}\}([suml].{16}|e)|[A-Za-z0-9_=-]{4}\}probe)\Z", re.DOTALL)
 
 assert PLACE_BYTES * 8 <= _PLACE_CHARACTERS * 6
 
@@ -33,6 +34,7 @@ class Layout:
         manifest: the key of the manifest.
         all_sessions: pattern of the keys of sessions, for SCAN MATCH.
         all_indexes: pattern of the keys of indexes.
+        all_labels: pattern of the keys of labels' indexes.
         all_stages: pattern of the keys of stages.
         everything: pattern of all keys of the namespace.
         tag: where the hash tag of a session's key lies.
@@ -47,6 +49,7 @@ class Layout:
         any_place = self._start + b"?" * _PLACE_CHARACTERS + b"}"
         self.all_sessions = any_place + b"s*"
         self.all_indexes = any_place + b"u*"
+        self.all_labels = any_place + b"l*"
         self.all_stages = any_place + b"m*"
         self.everything = namespace.encode() + b":*"
 
@@ -78,6 +81,11 @@ class Layout:
         ppp = b2a_base64(place)[:_PLACE_CHARACTERS].translate(_TO_URL_SAFE)
         return b"%b%b}u%b" % (self._start, ppp, tag)
 
+    def label(self, tag: bytes) -> bytes:
+        """Return the key of the index of a label, from its tag. It lies elsewhere than its sessions."""
+        ppp = b2a_base64(tag[:PLACE_BYTES])[:_PLACE_CHARACTERS].translate(_TO_URL_SAFE)
+        return b"%b%b}l%b" % (self._start, ppp, tag)
+
     def id_of(self, key: bytes) -> bytes | None:
         """Return the id of a session's key; ``None`` if it is not one, or lies at another place than its id."""
         id_ = key[-ID_BYTES:]
@@ -93,3 +101,8 @@ class Layout:
         start = len(self._start)
         is_index = head[:start] == self._start and head[start + _PLACE_CHARACTERS :] == b"}u"
         return tag if is_index and len(tag) == _TAG_BYTES else None
+
+    def label_tag_of(self, key: bytes) -> bytes | None:
+        """Return the label tag of the key of a label's index; ``None`` if it is not one."""
+        tag = key[-_TAG_BYTES:]
+        return tag if len(tag) == _TAG_BYTES and key == self.label(tag) else None

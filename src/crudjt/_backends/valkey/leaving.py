@@ -7,11 +7,12 @@ from crudjt._backends.valkey.connecting import Connected, connect
 from crudjt._backends.valkey.manifest import Manifest, read_manifest
 from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.settings import Settings
-from crudjt._backends.valkey.steps import leaving, listing, subjects
+from crudjt._backends.valkey.steps import leaving, listing
 from crudjt._backends.valkey.steps.leaving import LeavingRecords, Pass, PassingRecords
 from crudjt._backends.valkey.store import ValkeyStore
 from crudjt._core.codec import pack
 from crudjt._core.details import Client, changed_details
+from crudjt._core.labels import Named
 from crudjt._core.listing import Listing, Page
 from crudjt._core.moves import Identity, Looked, Marked, Note, Rotation, RotationRefused
 from crudjt._core.session import Session
@@ -57,9 +58,10 @@ class ValkeySource(ValkeyStore):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         changes: dict[str, Any] = {"data": data, "subject": subject, "ttl": ttl, "idle": idle, "if_version": if_version}
-        changes.update(client=client, bound_to=bound_to)
+        changes.update(client=client, bound_to=bound_to, labels=labels)
         if not self._begun:
             try:
                 return super().rotate(token, **changes, max_sessions=max_sessions, when_full=when_full)
@@ -70,7 +72,7 @@ class ValkeySource(ValkeyStore):
                     raise
                 self._begun = True
         packed = None if data is None else pack(data, self.max_data_bytes)
-        limits, details = changed_limits(ttl, idle, KEEP), changed_details(client, bound_to)
+        limits, details = changed_limits(ttl, idle, KEEP), changed_details(client, bound_to, labels)
         wanted = self._run(leaving.rotation(self._records, token, packed, subject, limits, if_version, details))
         if wanted is None:
             return None
@@ -151,10 +153,11 @@ class ValkeySource(ValkeyStore):
         passing = PassingRecords(self._records)
         return self._run_long(leaving.sessions(passing, checked_subject(subject))), passing.marked
 
-    def revoke_and_marks(self, subject: str, keep: str | None) -> tuple[int, Mapping[bytes, bytes]]:
-        """End the sessions of a subject; return how many, and the marks of others, which go on, by id."""
+    def revoke_and_marks(self, names: Named, keep: str | None) -> tuple[int, Mapping[bytes, bytes]]:
+        """End the sessions that are named; return how many, and the marks of others, which go on, by id."""
         passing = PassingRecords(self._records)
-        return self._run_long(subjects.revoke(passing, checked_subject(subject), keep)), passing.marked
+        revoking = Operations(passing, self.max_data_bytes).revoke(names.subject, keep, names.label)
+        return self._run_long(revoking), passing.marked
 
     # Calls of operators, likewise
 

@@ -17,12 +17,16 @@ from crudjt._backends.valkey.steps import (
     syncing,
     upkeep,
 )
+from crudjt._backends.valkey.steps import (
+    labels as labelled,
+)
 from crudjt._backends.valkey.steps.records import Records
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.codec import pack
 from crudjt._core.details import Client, changed_details, pack_details
 from crudjt._core.gil import in_batches
 from crudjt._core.key_uses import KeyUse, key_uses
+from crudjt._core.labels import named
 from crudjt._core.listing import Page, checked_listing
 from crudjt._core.moves import Identity
 from crudjt._core.session import Session
@@ -64,13 +68,16 @@ class Operations:
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> Steps[str]:
         """Create a session."""
         packed = pack(data, self._max_data_bytes)
         limits = NO_LIMITS if ttl is idle is max_reads is None else new_limits(ttl, idle, max_reads)
         if subject is not None:
             checked_subject(subject)
-        details = None if client is None and bound_to is None else pack_details(client, bound_to)
+        details = None
+        if client is not None or bound_to is not None or labels:
+            details = pack_details(client, bound_to, labels)
         if max_sessions is not None:
             limit = session_limit(max_sessions, when_full, subject)
             return limiting.create(self._records, packed, subject or "", limits, details, limit)
@@ -116,6 +123,7 @@ class Operations:
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> Steps[str | None]:
         """Move a session to a new token."""
         packed = None if data is None else pack(data, self._max_data_bytes)
@@ -123,7 +131,7 @@ class Operations:
             checked_subject(subject)
         if if_version is not None:
             checked_version(if_version)
-        limits, details = changed_limits(ttl, idle, KEEP), changed_details(client, bound_to)
+        limits, details = changed_limits(ttl, idle, KEEP), changed_details(client, bound_to, labels)
         if max_sessions is not None:
             limit = session_limit(max_sessions, when_full, subject)
             return limiting.rotate(self._records, token, packed, subject, limits, if_version, details, limit)
@@ -142,9 +150,12 @@ class Operations:
         for key, ids in subjects.pages_of(filed):
             yield subjects.fetch_page(self._records, key, ids)
 
-    def revoke(self, subject: str, keep: str | None) -> Steps[int]:
-        """End the sessions of a subject."""
-        return subjects.revoke(self._records, checked_subject(subject), keep)
+    def revoke(self, subject: str | None, keep: str | None, label: str | None = None) -> Steps[int]:
+        """End the sessions of a subject, or with a label."""
+        names = named(subject, label)
+        if names.label is None:
+            return subjects.revoke(self._records, names.subject or "", keep)
+        return labelled.revoke(self._records, names, keep)
 
     def revoke_id(self, id: str, subject: str | None) -> Steps[bool]:  # noqa: A002 - named as Session.id is
         """End a session by its id."""

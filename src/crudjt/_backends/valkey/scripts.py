@@ -82,6 +82,22 @@ if not inserted then return {1, redis.call('GET', KEYS[1])} end
 return '0'
 """)
 
+FILE = Script("""\
+-- File a session under a label, before its record is there or its deadline moves.
+-- KEYS[1] the index of the label. ARGV: now in ms, score, id.
+-- An entry never ends before its session: a lower score does not replace a higher one.
+local function whole(x) return string.format('%.0f', x) end
+local key, now, before = KEYS[1], tonumber(ARGV[1]), redis.call('ZSCORE', KEYS[1], ARGV[3])
+if not before or (before ~= 'inf' and (ARGV[2] == '+inf' or tonumber(before) < tonumber(ARGV[2]))) then
+  redis.call('ZADD', key, ARGV[2], ARGV[3])
+end
+redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now - 60000))
+local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
+if last == 'inf' then redis.call('PERSIST', key)
+elseif last then redis.call('PEXPIRE', key, whole(math.max(1, last - now + 10000))) end
+return 1
+""")
+
 LOOK = Script("""\
 -- Return the first bytes of a session, its score in an index and how long the index lives, as of one time.
 -- KEYS: session, index. ARGV: id.

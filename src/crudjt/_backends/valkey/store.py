@@ -73,9 +73,12 @@ class ValkeyStore(Store):
         when_full: WhenFull = "end_oldest",
         client: Client | None = None,
         bound_to: str | None = None,
+        labels: Iterable[str] = (),
     ) -> str:
         return self._run(
-            self._operations.create(data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to)
+            self._operations.create(
+                data, ttl, max_reads, idle, subject, max_sessions, when_full, client, bound_to, labels
+            )
         )
 
     def read(self, token: str) -> Session | None:
@@ -114,10 +117,11 @@ class ValkeyStore(Store):
         when_full: WhenFull = "end_oldest",
         client: Client | KeepType | None = KEEP,
         bound_to: str | KeepType | None = KEEP,
+        labels: Iterable[str] | KeepType = KEEP,
     ) -> str | None:
         return self._run(
             self._operations.rotate(
-                token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to
+                token, data, subject, ttl, idle, if_version, max_sessions, when_full, client, bound_to, labels
             )
         )
 
@@ -134,8 +138,8 @@ class ValkeyStore(Store):
                     raise StoreClosed
                 yield session
 
-    def revoke(self, subject: str, *, keep: str | None = None) -> int:
-        return self._run_long(self._operations.revoke(subject, keep))
+    def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
+        return self._run_long(self._operations.revoke(subject, keep, label))
 
     def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         return self._run(self._operations.revoke_id(id, subject))

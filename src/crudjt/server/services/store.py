@@ -38,6 +38,7 @@ def _create(store: Store, request: pb.CreateRequest) -> pb.CreateResponse:
         **_room(request),
         client=_client(request.client) if request.HasField("client") else None,
         bound_to=_optional(request, "bound_to"),
+        labels=request.labels,
     )
     return pb.CreateResponse(token=token)
 
@@ -78,6 +79,7 @@ def _rotate(store: Store, request: pb.RotateRequest) -> pb.RotateResponse:
         **_room(request),
         client=_client(request.client) if request.HasField("client") else KEEP,
         bound_to=_optional(request.bound_to, "value") if request.HasField("bound_to") else KEEP,
+        labels=request.labels.values if request.HasField("labels") else KEEP,
     )
     return pb.RotateResponse(token=token)
 
@@ -93,7 +95,8 @@ def _sessions(store: Store, request: pb.SessionsRequest) -> Iterator[pb.Sessions
 
 
 def _revoke(store: Store, request: pb.RevokeRequest) -> pb.RevokeResponse:
-    return pb.RevokeResponse(ended=store.revoke(request.subject, keep=_optional(request, "keep")))
+    names = {"keep": _optional(request, "keep"), "label": _optional(request, "label")}
+    return pb.RevokeResponse(ended=store.revoke(_optional(request, "subject"), **names))
 
 
 def _revoke_id(store: Store, request: pb.RevokeIdRequest) -> pb.RevokeIdResponse:
@@ -347,6 +350,7 @@ def _message(session: Session) -> pb.Session:
         last_seen_ms=_ms(session.last_seen),
         client=None if client is None else pb.Client(address=client.address, agent=client.agent),
         bound_to=session.bound_to,
+        labels=session.labels,
     )
 
 

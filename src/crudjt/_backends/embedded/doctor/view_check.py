@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.engine.lmdb_format import Meta
-from crudjt._core.changes import SESSION, SUBJECT
+from crudjt._core.changes import LABEL, SESSION, SUBJECT
 from crudjt._core.moves import header_of
-from crudjt._core.record import NO_SUBJECT, DamagedRecord
+from crudjt._core.record import NO_SUBJECT, DamagedRecord, each_label_tag
 
 
 class ViewContents:
@@ -14,19 +14,23 @@ class ViewContents:
 
     def __init__(self, tree: Tree, meta: Meta, expected: dict[bytes, bytes] | None) -> None:
         self.sessions = self.subjects = 0
-        self._unreadable = self._unindexed = self._different = 0
+        self._unreadable = self._unindexed = self._unlabelled = self._different = 0
         self._has_expectation = expected is not None
         left = expected or {}
-        index: set[bytes] = set()  # the subject entries sort before the sessions
+        index: set[bytes] = set()  # the entries of subjects and labels sort before the sessions
+        labels: set[bytes] = set()
         for key, record in tree.items(meta):
             if key.startswith(SUBJECT):
                 index.add(key[len(SUBJECT) :])
+            elif key.startswith(LABEL):
+                labels.add(key[len(LABEL) :])
             elif key.startswith(SESSION):
-                self._take(key[len(SESSION) :], record, index, left)
+                self._take(key[len(SESSION) :], record, index, labels, left)
         self._missing = len(left)
         self._dangling = len(index)
+        self._dangling_labels = len(labels)
 
-    def _take(self, id_: bytes, record: bytes, index: set[bytes], left: dict[bytes, bytes]) -> None:
+    def _take(self, id_: bytes, record: bytes, index: set[bytes], labels: set[bytes], left: dict[bytes, bytes]) -> None:
         self.sessions += 1
         if self._has_expectation and left.pop(id_, None) != record:
             self._different += 1
@@ -35,6 +39,9 @@ class ViewContents:
         except DamagedRecord:
             self._unreadable += 1
             return
+        entries = {label_tag + id_ for label_tag in each_label_tag(record)}
+        self._unlabelled += not entries <= labels
+        labels -= entries
         if tag != NO_SUBJECT:
             self.subjects += 1
             if tag + id_ in index:
@@ -50,6 +57,10 @@ class ViewContents:
             yield f"does not list {self._unindexed:,} sessions under their subject"
         if self._dangling:
             yield f"lists {self._dangling:,} sessions under a subject that they do not have"
+        if self._unlabelled:
+            yield f"does not list {self._unlabelled:,} sessions under their labels"
+        if self._dangling_labels:
+            yield f"lists {self._dangling_labels:,} sessions under a label that they do not have"
         if self.sessions != counted:
             yield f"holds {self.sessions:,} sessions where the control block counts {counted:,}"
         if self._different:

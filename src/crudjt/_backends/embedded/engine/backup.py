@@ -17,11 +17,11 @@ from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Manifest
 from crudjt._backends.embedded.engine.os_errors import LIMITS, store_error
 from crudjt._backends.embedded.engine.recovery import base_path, write_base
-from crudjt._backends.embedded.engine.room import new_pages
+from crudjt._backends.embedded.engine.room import new_pages, weight
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, segment_numbers, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import Snapshot, View
-from crudjt._backends.embedded.engine.view_changes import put_new
+from crudjt._backends.embedded.engine.view_changes import file_labels, put_new
 from crudjt._core.changes import INSERT, SESSION
 from crudjt._core.moves import Arrival, Identity
 from crudjt._filesystem import contents
@@ -109,12 +109,14 @@ def fill_view(view: View, records: Iterable[tuple[bytes, bytes]]) -> int:
     sessions = allocated = 0
     left = iter(records)
     while batch := list(islice(left, _BATCH)):
-        pages = new_pages(((INSERT, id_, record) for id_, record in batch), view.page_bytes)
-        allocated = view.make_room(allocated, len(batch), pages).allocated
+        changes = [(INSERT, id_, record) for id_, record in batch]
+        pages = new_pages(changes, view.page_bytes)
+        allocated = view.make_room(allocated, weight(changes), pages).allocated
         with view.begin(write=True) as transaction:
             for id_, record in batch:
                 sessions += transaction.get(SESSION + id_) is None
-                put_new(transaction, id_, record)
+                if put_new(transaction, id_, record):
+                    file_labels(transaction, id_, record)
     return sessions
 
 

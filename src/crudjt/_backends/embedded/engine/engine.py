@@ -43,18 +43,19 @@ from crudjt._backends.embedded.engine.room import (
     ends_sessions,
     new_pages,
     reserve_to_leave,
+    weight,
 )
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, encode_entry, ended_together, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import LMDB_LOCK_FILE, SEGMENT_KEY, SizeReached, Snapshot, ViewError
-from crudjt._backends.embedded.engine.view_changes import end_filed, put_new
+from crudjt._backends.embedded.engine.view_changes import end_filed, file_labels, put_new, unfile_labels
 from crudjt._backends.embedded.engine.write_lock import WriteLock, watch
 from crudjt._backends.embedded.engine.writer_guard import WriterGuard
 from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Reader, Result
 from crudjt._core.gil import free_in_batches
 from crudjt._core.moves import NOTE_KEY
 from crudjt._core.process_guard import own_memory, renew
-from crudjt._core.record import HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
+from crudjt._core.record import FLAGS_OFFSET, HAS_LABELS, HAS_SUBJECT, HEADER_BYTES, TAG_OFFSET
 from crudjt._filesystem import host
 from crudjt.errors import StoreError, StoreFailed, StoreFull
 
@@ -165,7 +166,10 @@ class Engine(OpenDirectory):
                             left = ()
                     for kind, id_, record in left:
                         if kind == INSERT:  # no process can have cached a new session
-                            put_new(transaction, id_, record)
+                            if put_new(transaction, id_, record):
+                                if not many:
+                                    limit, many = self._make_room(number, changes, urgent=urgent), True
+                                file_labels(transaction, id_, record)
                             sessions += 1
                             continue
                         # Before the commit: no cache may hold across it. `cache_word`, written out.
@@ -173,11 +177,15 @@ class Engine(OpenDirectory):
                         if kind == REPLACE:
                             transaction.put(SESSION + id_, record)
                             continue
+                        flags = record[FLAGS_OFFSET]
+                        if flags >= HAS_LABELS:
+                            if not many:
+                                limit, many = self._make_room(number, changes, urgent=urgent), True
+                            unfile_labels(transaction, id_)
                         transaction.delete(SESSION + id_)
                         sessions -= 1
-                        tag = record[TAG_OFFSET:HEADER_BYTES]
-                        if tag != NO_SUBJECT:
-                            transaction.delete(SUBJECT + tag + id_)
+                        if flags & HAS_SUBJECT:
+                            transaction.delete(SUBJECT + record[TAG_OFFSET:HEADER_BYTES] + id_)
                     if limit:
                         self.view.check_size(transaction, limit)
                     entry_end = end + len(entry)
@@ -267,7 +275,7 @@ class Engine(OpenDirectory):
         to_leave = reserve_to_leave(changes, urgent=urgent)
         view = self.view
         pages = 0 if to_leave == 0 else new_pages(changes, view.page_bytes)  # 0: all of them end sessions
-        room = view.make_room(words[control_block.WORD_ALLOCATED], len(changes), pages, to_leave)
+        room = view.make_room(words[control_block.WORD_ALLOCATED], weight(changes), pages, to_leave)
         words[control_block.WORD_ALLOCATED] = room.allocated
         # Near max_size and in the reserve each transaction looks. If this one is refused, the next has the same number.
         words[WORD_ATTENTION] = number if room.limit else number + room.writes

@@ -22,7 +22,7 @@ from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, CONTROL_FILE
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, refuse_other_format
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Base, Manifest
-from crudjt._backends.embedded.engine.room import new_pages
+from crudjt._backends.embedded.engine.room import new_pages, weight
 from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
     Entry,
@@ -33,8 +33,9 @@ from crudjt._backends.embedded.engine.segment import (
 )
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter, create_segment
 from crudjt._backends.embedded.engine.view import SEGMENT_KEY, Snapshot, View
-from crudjt._backends.embedded.engine.view_changes import put_new
-from crudjt._core.changes import DELETE, REPLACE, SESSION, SUBJECT
+from crudjt._backends.embedded.engine.view_changes import file_labels, put_new, unfile_labels
+from crudjt._core.changes import DELETE, LABEL, REPLACE, SESSION, SUBJECT, Change
+from crudjt._core.details import MAX_LABELS
 from crudjt._core.moves import NOTE_KEY
 from crudjt._core.record import NO_SUBJECT
 from crudjt._filesystem import contents, host
@@ -195,7 +196,7 @@ def _replay_segment(reader: SegmentReader, view: View, replayed: _Replayed) -> i
 def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> None:
     changes = [change for entry in batch for change in entry.changes]
     try:
-        replayed.make_room(view, len(changes), new_pages(changes, view.page_bytes))
+        replayed.make_room(view, _weight(changes, view), new_pages(changes, view.page_bytes))
     except StoreFull:  # what a batch may need at most is far more than it does need
         if len(batch) == 1:
             raise
@@ -207,6 +208,7 @@ def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> N
         for entry in batch:
             for kind, id_, value in entry.changes:
                 if kind == DELETE:
+                    unfile_labels(transaction, id_)
                     if not transaction.delete(SESSION + id_):
                         raise StoreCorrupt(path, entry.offset, "the entry deletes a session that does not exist")
                     if value != NO_SUBJECT:
@@ -215,9 +217,17 @@ def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> N
                 elif kind == REPLACE:
                     transaction.put(SESSION + id_, value)
                 else:
-                    put_new(transaction, id_, value)
+                    if put_new(transaction, id_, value):
+                        file_labels(transaction, id_, value)
                     replayed.sessions += 1
     replayed.sequence = batch[-1].sequence
+
+
+def _weight(changes: list[Change], view: View) -> int:
+    """Return the `weight` of changes. The entry of an ending has no number of labels, so it counts as the most."""
+    put = [change for change in changes if change[0] != DELETE]
+    of_ending = 1 + MAX_LABELS // 2 if view.scan(LABEL, LABEL, 1) else 1
+    return weight(put) + of_ending * (len(changes) - len(put))
 
 
 def _settle_tail(log: Path, reader: SegmentReader, end: int, *, doubtful: bool) -> None:

@@ -14,6 +14,7 @@ from crudjt import _filesystem
 from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
 from crudjt._core.gil import in_batches, in_slices
+from crudjt._core.record import LABELS_OFFSET
 
 # A change touches two root-to-leaf paths of at most five pages. A transaction may split each of them, and touches some
 # pages of the free list.
@@ -27,6 +28,7 @@ _MOST_ZEROS_BYTES = 8 * _STEP_BYTES  # what more a large transaction may need at
 # LMDB keeps up to 2,013 bytes beside a key of 17 in a leaf of 4 KiB; what is larger takes pages of its own.
 SMALL_RECORD_BYTES = 1900
 _ITEM_BYTES = 128  # of the tree for a session and its subject, besides the record
+_LABEL_BYTES = 64  # of the tree for the index entry of a label
 
 
 class Room(NamedTuple):
@@ -46,7 +48,16 @@ def new_pages(changes: Iterable[Change], page_bytes: int) -> int:
             large += size // page_bytes + 2
         elif kind == INSERT:
             small += size + _ITEM_BYTES
+        if kind == INSERT:
+            small += record[LABELS_OFFSET] * _LABEL_BYTES
     return large + -(-2 * small // page_bytes)  # a page that was split is half full
+
+
+def weight(changes: Sequence[Change]) -> int:
+    """Return how many changes without labels touch as many pages: the entries of two labels touch what one does."""
+    return len(changes) + sum(
+        sum([record[LABELS_OFFSET] + 1 >> 1 for _, _, record in some]) for some in in_slices(changes)
+    )
 
 
 def ends_sessions(changes: Sequence[Change]) -> bool:

@@ -16,6 +16,7 @@ from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.details import Details, NewDetails
 from crudjt._core.gil import in_batches
+from crudjt._core.labels import tagged
 from crudjt._core.moves import Marked
 from crudjt._core.record import HEADER_BYTES
 from crudjt._core.tokens import PLACE, random_place
@@ -31,6 +32,7 @@ def create(
     records: Records, packed: bytes, subject: str | None, limits: StoredLimits, details: Details | None
 ) -> Steps[str]:
     """Create a session and return its token."""
+    details = tagged(details, records.sessions.keyring.newest)
     for _ in range(MAX_ROUNDS):
         now_ns = records.clock()
         token, change = records.sessions.insert(packed, subject, limits, now_ns, details)

@@ -1,4 +1,4 @@
-"""Check the sessions of a store against the indexes of their subjects, and mend the indexes. Needs no secret key."""
+"""Check the sessions of a store against the indexes of subjects and labels, and mend them. Needs no secret key."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,18 @@ from typing import NamedTuple, TypeVar, cast
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.requests import Ask, Reply, Steps
 from crudjt._backends.valkey.scripts import LOOK
+from crudjt._backends.valkey.steps.label_entries import (
+    MAX_HEAD_BYTES,
+    LabelEntry,
+    heads_of,
+    is_dangling,
+    missing_of,
+)
 from crudjt._backends.valkey.steps.records import SealedRecords
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.changes import REPLACE, SESSION
 from crudjt._core.moves import MARK_FORMAT
-from crudjt._core.record import NO_SUBJECT, NONCE, RECORD_FORMAT, SUBJECT_TAG, expires_of
+from crudjt._core.record import NO_SUBJECT, NONCE, RECORD_FORMAT, SUBJECT_TAG, each_label_tag, expires_of
 from crudjt._core.tokens import PLACE
 from crudjt.errors import StoreFailed
 
@@ -37,8 +44,8 @@ class Examination:
 
     Attributes:
         counts: how many sessions, subjects' sessions, indexes and entries there are.
-        missing: sessions that the index of their subject does not list, or lists wrongly.
-        dangling: entries of indexes without a session, each with the key of its index and the subject tag.
+        missing: sessions that the index of their subject or of a label does not list, or lists wrongly.
+        dangling: entries of indexes without a session of the subject or label, each with the key of its index.
         damaged: sessions whose records cannot be records.
         misused: keys of the store that hold values of another type.
         foreign: names of keys that are not of a store.
@@ -68,6 +75,8 @@ class Examination:
             for key in keys:
                 if layout.tag_of(key) is not None:
                     yield from self._examine_index(key)
+                elif layout.label_tag_of(key) is not None:
+                    yield from self._examine_label(key)
                 elif not layout.is_known(key):
                     self.foreign.add(key)
 
@@ -89,9 +98,10 @@ class Examination:
     def _examine_sessions(self, ids: Sequence[bytes]) -> Steps[None]:
         layout = self._records.layout
         replies = yield from _of_right_type(
-            [Ask(key, (b"GETRANGE", key, 0, NONCE.stop - 1)) for key in map(layout.session, ids)]
+            [Ask(key, (b"GETRANGE", key, 0, MAX_HEAD_BYTES - 1)) for key in map(layout.session, ids)]
         )
         filed: list[tuple[bytes, bytes]] = []
+        labelled: list[LabelEntry] = []
         for id_, reply in zip(ids, replies, strict=True):
             if reply is None:
                 self.misused.add(layout.session(id_))
@@ -102,12 +112,15 @@ class Examination:
             self.counts["sessions"] += 1
             if _is_damaged(head):
                 self.damaged.add(id_)
-            elif head[SUBJECT_TAG] != NO_SUBJECT:
+                continue
+            labelled += [LabelEntry(id_, layout.label(tag), expires_of(head)) for tag in each_label_tag(head)]
+            if head[SUBJECT_TAG] != NO_SUBJECT:
                 filed.append((id_, layout.index(id_[PLACE], head[SUBJECT_TAG])))
         self.counts["with a subject"] += len(filed)
         for entry in (yield from _look(layout, filed)):
             if entry.head and not self._is_listed(entry):
                 self.missing.add(entry.id)
+        self.missing.update((yield from missing_of(layout, labelled)))
 
     def _is_listed(self, entry: Entry) -> bool:
         """Tell whether the index lists a session until its end."""
@@ -135,6 +148,23 @@ class Examination:
                     self.counts["expired entries"] += 1
                 elif entry.head[SUBJECT_TAG] != tag and not _is_damaged(entry.head):  # revoke must find damaged ones
                     self.dangling.add((index, entry.id))
+
+    def _examine_label(self, index: bytes) -> Steps[None]:
+        (reply,) = yield from _of_right_type([Ask(index, (b"ZRANGE", index, 0, -1, b"WITHSCORES"))])
+        if reply is None:
+            self.misused.add(index)
+            return
+        scored = cast("list[bytes]", reply.value)
+        self.counts["indexes"] += 1
+        self.counts["entries"] += len(scored) // 2
+        tag = self._records.layout.label_tag_of(index) or b""
+        for page in _pages(list(zip(scored[::2], map(float, scored[1::2]), strict=True))):
+            heads = yield from heads_of(self._records.layout, [id_ for id_, _ in page])
+            for (id_, score), head in zip(page, heads, strict=True):
+                if not head and score <= self._now_ms + _SLACK_MS:
+                    self.counts["expired entries"] += 1
+                elif is_dangling(id_, head, tag, self._now_ms) and not _is_damaged(head):
+                    self.dangling.add((index, id_))
 
 
 def foreign_names(foreign: set[bytes]) -> str:

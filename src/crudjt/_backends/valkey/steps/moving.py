@@ -51,6 +51,7 @@ def publish(records: Records, marks: Mapping[bytes, bytes], replicas: int) -> St
 
     """
     now_ms = records.clock() // NS_PER_MS
+    yield from records.file(marks.items(), now_ms, replicas)
     asks: list[Ask] = []
     for id_, mark in marks.items():
         stage_key, session, tag = records.layout.stage(id_), records.layout.session(id_), mark[SUBJECT_TAG]

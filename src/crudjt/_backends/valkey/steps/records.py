@@ -7,14 +7,25 @@ from typing import Any, NamedTuple
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.manifest import AT_REST, moved, read_manifest
 from crudjt._backends.valkey.requests import LOST, Ask, Gets, Reply, Steps
-from crudjt._backends.valkey.scripts import COMMIT, INSERT_ONE, REPLACE_ONE
+from crudjt._backends.valkey.scripts import COMMIT, FILE, INSERT_ONE, REPLACE_ONE
+from crudjt._backends.valkey.steps import filing
 from crudjt._backends.valkey.steps.fetched import Conflict, Done, Fetched, Outcome, Refused, outcome_of
 from crudjt._backends.valkey.steps.recent import Recent
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change
 from crudjt._core.clock import Clock
 from crudjt._core.moves import MARK_FORMAT
 from crudjt._core.operations import Sessions
-from crudjt._core.record import EXPIRES, HEADER_BYTES, NO_SUBJECT, NONCE, SUBJECT_TAG, expires_of
+from crudjt._core.record import (
+    EXPIRES,
+    FLAGS_OFFSET,
+    HAS_LABELS,
+    HEADER_BYTES,
+    NO_SUBJECT,
+    NONCE,
+    SUBJECT_TAG,
+    each_label_tag,
+    expires_of,
+)
 from crudjt._core.tokens import ID_BYTES, PLACE, token_block, token_blocks
 from crudjt.errors import StoreBusy, StoreMoved, StoreUnavailable
 
@@ -98,9 +109,15 @@ class SealedRecords:
             StoreMoved: a record was to be inserted, and the sessions are moved elsewhere.
 
         """
+        labelled = filing.labelled(batches)
+        if labelled:
+            yield from self.file(filing.to_file(labelled), now_ms, replicas)
         replies = yield [self._request(changes, fetched, now_ms, replicas, listed) for changes in batches]
         settling = self._settled(batches, fetched, now_ms, replicas, replies, listed, may_be_twice=may_be_twice)
-        return (yield from settling)
+        outcomes = yield from settling
+        if labelled:
+            yield from filing.remove(self.layout, batches, outcomes)
+        return outcomes
 
     def commit_one(self, change: Change, there: bytes | None, now_ms: int, replicas: int) -> Steps[Outcome]:
         """Commit a single change as `commit` does, in the shortest way; `there` is the record it rests on."""
@@ -110,6 +127,8 @@ class SealedRecords:
         if kind == REPLACE and there and expires == there[EXPIRES]:
             key = self.layout.session(id_)
             request = Ask(key, (b"1", key, there[NONCE], record, *px), REPLACE_ONE, replicas, False)  # noqa: FBT003 - as fast as can be
+        elif record[FLAGS_OFFSET] >= HAS_LABELS:
+            return (yield from self.commit([[change]], Fetched({SESSION + id_: there}), now_ms, replicas))[0]
         elif kind == INSERT and record[SUBJECT_TAG] == NO_SUBJECT and record[0] != MARK_FORMAT:
             key = self.layout.session(id_)
             args = (b"2", key, self.layout.epoch(id_[PLACE]), record, *px)
@@ -172,7 +191,24 @@ class SealedRecords:
         ended: list[Done] = []
         for changes, reply in zip(batches, replies, strict=True):
             ended.append((yield from self._ended(changes, reply, now_ms)))
+        if filing.labelled(batches):
+            yield from filing.remove(self.layout, batches, ended)
         return ended
+
+    def file(self, records: Iterable[tuple[bytes, bytes]], now_ms: int, replicas: int) -> Steps[None]:
+        """File sessions under their labels, from their ids and records or marks, before anything of them is there.
+
+        Raises:
+            StoreUnavailable: too few replicas have the entries.
+
+        """
+        asks = [
+            Ask(key, (1, key, now_ms, lifetime(record, now_ms)[1], id_), FILE, replicas)
+            for id_, record in records
+            for key in map(self.layout.label, each_label_tag(record))
+        ]
+        replies = (yield asks) if asks else []
+        self.require(min((reply.acknowledged for reply in replies), default=replicas), replicas, "the entry of a label")
 
     def _ended(self, changes: Sequence[Change], reply: Reply, now_ms: int) -> Steps[Done]:
         """Return what a batch has ended. What is marked stays, and the others are ended without it."""

@@ -5,11 +5,13 @@ from typing import NamedTuple, cast
 
 from crudjt._backends.valkey.requests import Ask, Reply, Steps
 from crudjt._backends.valkey.steps.ending import count_ended
+from crudjt._backends.valkey.steps.fetched import Fetched
 from crudjt._backends.valkey.steps.records import MAX_CHANGES, Records
-from crudjt._core.changes import DELETE, Change
+from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.keyring import Key
-from crudjt._core.record import SUBJECT_TAG
+from crudjt._core.labels import Tags
+from crudjt._core.record import HEADER_BYTES, TAG_OFFSET, head_of_subject, label_tags
 from crudjt._core.session import Session
 from crudjt._core.tokens import token_block
 
@@ -65,14 +67,16 @@ def revoke(records: Records, subject: str, keep: str | None) -> Steps[int]:
         for key, tag, listed in filed:
             ids = [id_ for id_ in listed if id_ not in kept and id_ not in records.marked]
             fetched = yield from records.fetch(ids)
-            now_ms = records.clock() // NS_PER_MS
+            now_ms, head = records.clock() // NS_PER_MS, head_of_subject(tag)[0]
             for id_ in ids:
                 if id_ in records.marked:
                     continue
-                count, _ = records.sessions.remove_filed(fetched, key, tag, (id_,), now_ms)
+                count, changes = records.sessions.remove_filed(fetched, key, Tags(tag, None), (id_,), now_ms)
                 if count:
                     alive.add(id_)
-                endings.append((DELETE, id_, bytes(SUBJECT_TAG.start) + tag))  # dead ones too: they leave the index
+                endings += _with_labels(changes, fetched) or [
+                    (DELETE, id_, head)
+                ]  # dead ones too: they leave the index
         if not endings:
             if len(records.marked) > passed:  # there may be more behind them
                 continue
@@ -81,6 +85,15 @@ def revoke(records: Records, subject: str, keep: str | None) -> Steps[int]:
         batches = [endings[start : start + MAX_CHANGES] for start in range(0, len(endings), MAX_CHANGES)]
         done = yield from records.end(batches, records.clock() // NS_PER_MS)
         ended += sum(count_ended(batch, each, alive) for batch, each in zip(batches, done, strict=True))
+
+
+def _with_labels(changes: Sequence[Change], fetched: Fetched) -> list[Change]:
+    """Return endings with the label tags of their sessions, if they have any: their entries are removed."""
+    records = ((id_, head, fetched.get(SESSION + id_) or b"") for _, id_, head in changes)
+    return [
+        (DELETE, id_, record[:TAG_OFFSET] + head[TAG_OFFSET:] + record[HEADER_BYTES:] if label_tags(record) else head)
+        for id_, head, record in records
+    ]
 
 
 def look(records: Records, subject: str, last: int = -1, *, confirmed: bool = False) -> Steps[list[Filed]]:

@@ -46,7 +46,12 @@ def reach_primaries() -> Steps[None]:
 def sweep(records: Records) -> Steps[int]:
     """Remove expired sessions, and the entries of indexes whose sessions are gone; return how many sessions."""
     swept = 0
-    for pattern, clean in ((records.layout.all_sessions, _end_expired), (records.layout.all_indexes, _prune)):
+    layout = records.layout
+    for pattern, clean in (
+        (layout.all_sessions, _end_expired),
+        (layout.all_indexes, _prune),
+        (layout.all_labels, _prune),
+    ):
         scan = Scan(pattern)
         while not scan.ended:
             keys = yield from scan.step()
