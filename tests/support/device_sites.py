@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -34,7 +35,7 @@ import crudjt.contrib.starlette
 from tests.support.loops import Loop
 
 USER = "user"
-PATHS = ("/", "/login", "/logout", "/put", "/rotate", "/replace", "/clear-and-put")
+PATHS = ("/", "/login", "/logout", "/put", "/rotate", "/replace", "/clear-and-put", "/lasting")
 HTML = "<!doctype html><title>site</title><main>{}</main>"
 
 
@@ -66,6 +67,8 @@ def act(session: Any, key: str, path: str, query: str) -> str:
         session.clear()
     elif path == "/put":
         session.update(given)
+    elif path == "/lasting":
+        session.lifetime = timedelta(seconds=int(given["seconds"]))
     elif path == "/rotate":
         session.rotate()
     elif path == "/replace":

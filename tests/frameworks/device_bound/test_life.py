@@ -90,6 +90,20 @@ def test_a_login_of_another_user_begins_an_unbound_session_with_a_new_offer(
     assert browser.get().json["user"] == "bob"
 
 
+def test_a_bound_cookie_does_not_outlive_its_session_and_no_later_page_makes_an_offer(
+    site: DeviceSite, clock: FakeClock
+) -> None:
+    browser = DeviceBrowser(site)
+    browser.get("/login?user=ada")
+    later = browser.get("/lasting?seconds=400")
+    assert later.cookies
+    assert later.header("secure-session-registration") is None
+    assert "Max-Age=400" in browser.register().cookies[0]
+    browser.identifier = browser.register().json["session_identifier"]
+    clock.advance(100)
+    assert "Max-Age=300" in browser.refresh().cookies[0]
+
+
 def test_a_logout_removes_both_cookies_and_the_next_refresh_ends_the_binding(browser: DeviceBrowser) -> None:
     browser.get("/logout")
     assert browser.cookies == {}

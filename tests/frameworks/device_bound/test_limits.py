@@ -21,6 +21,7 @@ import crudjt.contrib.flask
 import crudjt.contrib.litestar
 import crudjt.contrib.starlette
 from crudjt.contrib._device_bound.answers import Answer
+from crudjt.contrib._device_bound.binding import Binding, binding_of, rebound, with_binding
 from crudjt.contrib._device_bound.endpoints import answer
 from crudjt.contrib._device_bound.settings import PATH, DeviceBound
 from crudjt.contrib._device_bound.tickets import new_challenge
@@ -152,6 +153,16 @@ def test_a_rotation_or_revocation_beside_a_registration_loses_nothing_and_revive
     store.revoke("ada")
     assert registered(store, token, text, held).status == 401
     assert store.peek(token) is None
+
+
+def test_a_binding_stays_with_its_user() -> None:
+    bound = with_binding({}, Binding(bytes(32), bytes(16), bytes(33), 1))
+    assert rebound(bound, offers=True, same_user=True) == bound
+    assert rebound(bound, offers=False, same_user=True) == bound
+    assert rebound(bound, offers=False, same_user=False) == {}
+    another = binding_of(rebound(bound, offers=True, same_user=False))
+    assert another is not None
+    assert (another.registered, another.secret != bytes(32), another.identifier != bytes(16)) == (False, True, True)
 
 
 # A store that fails

@@ -38,6 +38,11 @@ def by_hmac(key: bytes) -> Callable[[bytes], bytes]:
     return sign
 
 
+def longer(signed: bytes) -> bytes:
+    """Return a signature with a zero that changes neither of its numbers."""
+    return signed[:32] + b"\0" + signed[32:]
+
+
 def off_the_curve(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
     return jwk(key) | {"y": encoded(bytes(32))}
 
@@ -75,6 +80,8 @@ def bad_registrations(key: ec.EllipticCurvePrivateKey, challenge: str) -> dict[s
         ),
         "a DER signature": proof(key, challenge, head=own, sign=lambda m: key.sign(m, ec.ECDSA(SHA256()))),
         "a signature of zeros": proof(key, challenge, head=own, sign=lambda _: bytes(64)),
+        "P-256 under another name": proof(key, challenge, head={"jwk": jwk(key) | {"crv": "P-384"}}),
+        "a long signature": proof(key, challenge, head=own, sign=lambda m: longer(signature(key, m))),
         "a short signature": proof(key, challenge, head=own, sign=lambda m: signature(key, m)[:63]),
         "jti is no string": proof(key, 7, head=own),
         "no jti": proof(key, None, head=own),

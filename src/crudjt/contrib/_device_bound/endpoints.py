@@ -62,18 +62,18 @@ def _register(settings: DeviceBound, root: str, held: Held, read: Session, heade
     except BadProof as problem:
         logger.info("a device was not registered for session %s: %s", held.id, problem)
         return Answer(403, (), b"no valid proof")
-    kept = yield from _keep(held, binding, Binding(binding.secret, binding.identifier, key, now), read)
+    kept = yield from _keep(held, Binding(binding.secret, binding.identifier, key, now), read)
     return kept if isinstance(kept, Answer) else _bound(settings, root, kept, read)
 
 
-def _keep(held: Held, binding: Binding, new: Binding, read: Session) -> Generator[Call, Any, Answer | Binding]:
+def _keep(held: Held, new: Binding, read: Session) -> Generator[Call, Any, Answer | Binding]:
     """Store the key of a device beside what other requests write; the first key wins."""
     current: Session | None = read
     for _ in range(_MAX_CONFLICTS):
         if current is None:
             return _NO_SESSION
         found = binding_of(current.data)
-        if found is None or found.secret != binding.secret:
+        if found is None:
             return _NOT_OFFERED
         if found.registered:
             if found.public_key == new.public_key:  # the answer to the first request was lost
