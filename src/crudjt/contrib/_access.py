@@ -100,6 +100,24 @@ def unknown_token(scheme: str) -> AccessRefused:
     return AccessRefused(401, "invalid_token", "the token is unknown, expired or ended", scheme=scheme)
 
 
+def require_binding(given: Presented, bound_to: str | None) -> bool:
+    """Return whether a proof of the key has to be checked.
+
+    Args:
+        given: the token.
+        bound_to: the thumbprint of the key that it is bound to; ``None`` for none.
+
+    Raises:
+        AccessRefused: the token is bound and presented without a proof, or the reverse.
+
+    """
+    if bound_to is not None and given.scheme != DPOP:
+        raise AccessRefused(401, "invalid_token", "the token needs a proof of its key", scheme=given.scheme)
+    if bound_to is None and given.scheme == DPOP:
+        raise AccessRefused(401, "invalid_token", "the token is bound to no key", scheme=given.scheme)
+    return bound_to is not None
+
+
 def require_scopes(has: frozenset[str], needs: Sequence[str], scheme: str) -> None:
     """Check that a token has all of some scopes.
 

@@ -28,6 +28,7 @@ class ApiToken(NamedTuple):
         created_at: when it was made, in UTC.
         expires_at: when it ends if it is not used again, in UTC; ``None`` for never.
         last_seen: when it was last used, in UTC, up to a tenth of its idle timeout too early; ``None`` without one.
+        bound_to: the JWK thumbprint of the key that has to be proved with it; ``None`` if the token is enough.
 
     """
 
@@ -39,6 +40,7 @@ class ApiToken(NamedTuple):
     created_at: datetime
     expires_at: datetime | None
     last_seen: datetime | None
+    bound_to: str | None
 
     def allows(self, *scopes: str) -> bool:
         """Return whether it has all of these scopes."""

@@ -66,6 +66,11 @@ def is_login(session: Session[Any]) -> bool:
     return session.reads_left is None and (subject is None or not subject.startswith(_MARK))
 
 
+def opens_alone(session: Session[Any]) -> bool:
+    """Tell whether a session is a login whose token is enough, since it is bound to no key."""
+    return is_login(session) and session.bound_to is None
+
+
 def checked_number(parameter: str, number: int, least: int, most: int) -> int:
     """Return a number that is within its bounds."""
     if type(number) is not int:

@@ -66,6 +66,7 @@ class _ApiTokens(Generic[AnyStore]):
         data: dict[Any, Any] | None,
         ttl: Duration | None,
         idle: Duration | None,
+        bound_to: str | None,
     ) -> tuple[dict[Any, Any], dict[str, Any]]:
         """Return the arguments of the call that stores a token."""
         packed = self._purpose.packed(data, name=checked_name(name), scopes=checked_scopes(scopes))
@@ -75,6 +76,7 @@ class _ApiTokens(Generic[AnyStore]):
             "subject": self._purpose.owner(subject),
             "max_sessions": self._max_tokens,
             "when_full": "refuse",
+            "bound_to": bound_to,
         }
 
     def _read(self, session: Session | None) -> ApiToken | None:
@@ -92,6 +94,7 @@ class _ApiTokens(Generic[AnyStore]):
             session.created_at,
             session.expires_at,
             session.last_seen,
+            session.bound_to,
         )
 
 
@@ -107,6 +110,7 @@ class ApiTokens(_ApiTokens[Store]):
         *,
         ttl: Duration | None = None,
         idle: Duration | None = None,
+        bound_to: str | None = None,
     ) -> str:
         """Return the text of a new token. Show it once: the store cannot give it again.
 
@@ -117,13 +121,15 @@ class ApiTokens(_ApiTokens[Store]):
             data: what `ApiToken.data` is to have.
             ttl: its lifetime, in the place of that for all.
             idle: its idle timeout, in the place of that for all.
+            bound_to: the JWK thumbprint of the key that has to be proved with it, by ``crudjt.contrib.dpop``. Such a
+                token alone opens nothing.
 
         Raises:
             InvalidParameter: a parameter is out of range.
             TooManySessions: the user has `max_tokens` already.
 
         """
-        packed, limits = self._new(subject, name, scopes, data, ttl, idle)
+        packed, limits = self._new(subject, name, scopes, data, ttl, idle, bound_to)
         return self._form.text(self._store.create(packed, **limits))
 
     def read(self, text: str) -> ApiToken | None:
@@ -179,9 +185,10 @@ class AsyncApiTokens(_ApiTokens[AsyncStore]):
         *,
         ttl: Duration | None = None,
         idle: Duration | None = None,
+        bound_to: str | None = None,
     ) -> str:
         """Return the text of a new token; see `ApiTokens.create`."""
-        packed, limits = self._new(subject, name, scopes, data, ttl, idle)
+        packed, limits = self._new(subject, name, scopes, data, ttl, idle, bound_to)
         return self._form.text(await self._store.create(packed, **limits))
 
     async def read(self, text: str) -> ApiToken | None:

@@ -35,7 +35,7 @@ from crudjt._core.models import Migrate, Model
 from crudjt._core.session import Data
 from crudjt.aio import wrap
 from crudjt.contrib._device_bound.binding import is_bound
-from crudjt.contrib._purposes import is_login
+from crudjt.contrib._purposes import opens_alone
 from crudjt.contrib._sessions.asgi import SessionMiddleware
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.clients import client_of_scope
@@ -151,7 +151,7 @@ async def current_session(
     browser's session that is bound to its device is of no use here, where the browser's proof is missing.
     """
     session: crudjt.Session[Any] | None = None if token is None else await store.read(token)
-    live = None if session is None or not is_login(session) or is_bound(session) else listed(session)
+    live = None if session is None or not opens_alone(session) or is_bound(session) else listed(session)
     model: Model[Any] | None = request.app.state.crudjt_model
     if live is not None and model is not None:
         live = model.session(live)

@@ -26,12 +26,20 @@ from crudjt._core.extras import require_extra
 
 require_extra("fastapi")
 
-from fastapi import HTTPException, Request
+from fastapi import Request
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
-from crudjt.contrib._access import BEARER, AccessRefused, presented, require_scopes, unknown_token
+from crudjt.contrib._access import (
+    BEARER,
+    AccessRefused,
+    presented,
+    require_binding,
+    require_scopes,
+    unknown_token,
+)
+from crudjt.contrib._fastapi_access import refusal
 from crudjt.contrib.api_tokens import ApiToken, AsyncApiTokens
 
 __all__ = ["ApiTokenBearer"]
@@ -68,19 +76,19 @@ class ApiTokenBearer(SecurityBase):
         """Return the API token of a request.
 
         Raises:
-            HTTPException: it has none with the scopes.
+            HTTPException: it has none with the scopes, or one that is bound to a key.
 
         """
         try:
             return await self._token(request, security_scopes)
         except AccessRefused as refused:
-            headers = {"WWW-Authenticate": refused.challenge({BEARER: ""})}
-            raise HTTPException(refused.status, refused.description, headers) from None
+            raise refusal(refused, {BEARER: ""}) from None
 
     async def _token(self, request: Request, security_scopes: SecurityScopes) -> ApiToken:
-        scheme, text = presented(request.headers.getlist("authorization"), [BEARER])
-        token = await self._tokens.read(text)
+        given = presented(request.headers.getlist("authorization"), [BEARER])
+        token = await self._tokens.read(given.token)
         if token is None:
-            raise unknown_token(scheme)
-        require_scopes(token.scopes, security_scopes.scopes, scheme)
+            raise unknown_token(given.scheme)
+        require_binding(given, token.bound_to)
+        require_scopes(token.scopes, security_scopes.scopes, given.scheme)
         return token

@@ -11,7 +11,7 @@ from crudjt._core.codec import unpack
 from crudjt._core.details import Client
 from crudjt._core.session import Session
 from crudjt.contrib._device_bound.binding import Binding, binding_of
-from crudjt.contrib._purposes import is_login
+from crudjt.contrib._purposes import opens_alone
 from crudjt.contrib._sessions.calls import Data, Lifetime
 from crudjt.contrib._sessions.merge import packed, packed_data
 from crudjt.contrib._sessions.reserved import is_bare
@@ -76,7 +76,7 @@ def found(token: str, session: Session | None) -> Held | None:
     A token with `max_reads` or a purpose is a link that works once, an API token or the like, and never the session of
     a browser.
     """
-    if session is None or not is_login(session):
+    if session is None or not opens_alone(session):
         logger.info("a cookie was presented that names no live session")
         return None
     device = binding_of(session.data)
