@@ -4,7 +4,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Collection, Mapping
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -136,7 +136,7 @@ def _signed(text: str, algorithms: Collection[str]) -> tuple[dict[str, Any], str
         proof = jws.extract_compact(text.encode(), registry=registry)
         key = jwk.import_key(_public_key(proof.headers(), algorithms))
         is_right = jws.validate_compact(proof, key, registry=registry)
-        claims: Any = msgspec.json.decode(proof.payload)
+        claims = msgspec.json.decode(proof.payload, type=dict[str, Any])
         thumbprint = key.thumbprint()
     except InvalidProof:
         raise
@@ -144,12 +144,10 @@ def _signed(text: str, algorithms: Collection[str]) -> tuple[dict[str, Any], str
         raise InvalidProof("the proof is malformed") from None
     if not is_right:
         raise InvalidProof("the signature of the proof is wrong")
-    if not isinstance(claims, dict):
-        raise InvalidProof("the proof is malformed")
     return claims, thumbprint
 
 
-def _public_key(header: Mapping[str, Any], algorithms: Collection[str]) -> Any:
+def _public_key(header: Mapping[str, Any], algorithms: Collection[str]) -> dict[str, str | list[str]]:
     """Return the key in the header of a proof."""
     if header.get("typ") != "dpop+jwt":
         raise InvalidProof("the type of the proof is wrong (typ)")
@@ -158,7 +156,7 @@ def _public_key(header: Mapping[str, Any], algorithms: Collection[str]) -> Any:
     key = header.get("jwk")
     if not isinstance(key, dict) or _PRIVATE & key.keys():
         raise InvalidProof("the proof has no public key (jwk)")
-    return key
+    return cast("dict[str, str | list[str]]", key)  # importing it checks the values
 
 
 def _check_time(made: object, now: float, window: Window | None) -> None:
