@@ -5,6 +5,7 @@ import hmac
 import os
 import sqlite3
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 _SALT_BYTES = 16
 _NOBODY = bytes(_SALT_BYTES) + bytes(64)  # is compared with where there is no such user, so that both take as long
@@ -51,6 +52,11 @@ def send_mail(outbox: Path, name: str, link: str) -> None:
     """Write a line to a file that no other user can read. Your application sends a mail."""
     with os.fdopen(os.open(outbox, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w") as file:
         file.write(f"{name} {link}\n")
+
+
+def form_in(body: bytes) -> dict[str, str]:
+    """Return the fields of a form that a browser has sent, for frameworks that need a package for that."""
+    return dict(parse_qsl(body.decode(), keep_blank_values=True))
 
 
 def _hashed(password: str, salt: bytes) -> bytes:

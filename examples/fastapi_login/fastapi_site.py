@@ -3,10 +3,11 @@
     export CRUDJT_SECRET_KEY=$(crudjt keygen) DIRECTORY=/srv/app
     uvicorn --workers 2 --app-dir examples --factory fastapi_login.fastapi_site:create_app
 
-``POST /register`` and ``/login`` take ``user`` and ``password`` as JSON; a login answers with a token, which the client
-sends as ``Authorization: Bearer TOKEN``. ``GET /`` shows who you are and your sessions on all devices;
-``POST /sessions/HANDLE/end``, ``/logout`` and ``/logout-everywhere`` end them. ``POST /forgot`` mails a link that works
-once, and ``POST /reset/LINK`` sets a new ``password`` and ends every session of the user. ``/docs`` shows it all.
+Browsers open http://127.0.0.1:8000, whose pages (``fastapi_pages.py``) keep their session in a cookie. Other clients
+use ``/api``: ``POST /api/register`` and ``/api/login`` take ``user`` and ``password`` as JSON; a login answers with a
+token, which the client sends as ``Authorization: Bearer TOKEN``. ``GET /api/`` shows who you are and your sessions on
+all devices; ``POST /api/sessions/HANDLE/end``, ``/api/logout`` and ``/api/logout-everywhere`` end them. ``/docs`` shows
+it all.
 """
 
 import os
@@ -18,6 +19,8 @@ from typing import Annotated, Any
 
 from accounts import Accounts, send_mail
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi_pages import LINK_SECONDS, pages
+from other_sites import RefuseOtherSites
 from pydantic import BaseModel
 
 import crudjt.aio
@@ -25,6 +28,7 @@ from crudjt.aio import AsyncStore
 from crudjt.contrib.fastapi import (
     CurrentStore,
     RequiredSession,
+    SessionMiddleware,
     client_of,
     devices_of,
     end_session,
@@ -34,9 +38,8 @@ from crudjt.contrib.fastapi import (
 
 SESSION_SECONDS = 12 * 3600
 IDLE_SECONDS = 30 * 60
-LINK_SECONDS = 600
 
-api = APIRouter()
+api = APIRouter(prefix="/api")
 
 
 class User(BaseModel):
@@ -156,6 +159,18 @@ def create_app() -> FastAPI:
 
     app = FastAPI(lifespan=lifespan)
     app.include_router(api)
+    app.include_router(pages)
+    app.add_middleware(
+        SessionMiddleware,
+        store=sessions,
+        subject_key="user",
+        session_cookie="__Host-session",
+        same_site="strict",
+        max_age=SESSION_SECONDS,
+        idle_timeout=IDLE_SECONDS,
+        record_client=True,  # so that users recognise their sessions: say so in your privacy notice
+    )
+    app.add_middleware(RefuseOtherSites)
     app.state.accounts = Accounts(directory / "users.db")
     app.state.links = links
     app.state.outbox = directory / "outbox"

@@ -1,33 +1,32 @@
 """A login with Flask, for any number of worker processes.
 
     export CRUDJT_SECRET_KEY=$(crudjt keygen)
-    gunicorn --workers 2 --chdir examples/flask_login 'flask_site:create_app("/srv/app")'
+    gunicorn --workers 2 --chdir examples/flask_login --pythonpath .. 'flask_site:create_app("/srv/app")'
 
-``POST /register`` and ``/login`` take ``user`` and ``password``; ``GET /`` shows who you are and your sessions on all
-devices; ``POST /sessions/HANDLE/end``, ``/logout`` and ``/logout-everywhere`` end them. ``POST /forgot`` mails a link
-that works once, and ``POST /reset/LINK`` sets a new ``password`` and ends every session of the user.
+Open http://127.0.0.1:8000: register, log in, see your sessions on all devices and end them, set a new password by a
+link that works once. The pages are in ``examples/templates``.
 """
 
-import os
-import sqlite3
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from flask import Flask, abort, current_app, request, session
-from werkzeug.security import check_password_hash, generate_password_hash
+from accounts import Accounts, send_mail
+from devices import page_of
+from flask import Flask, abort, current_app, redirect, render_template, request, session
+from flask.typing import ResponseReturnValue
+from other_sites import is_from_here
 
 import crudjt
 from crudjt.contrib.flask import Sessions, devices_of, end_session, revoke_user
 
 USER = "user"
-NOBODY = generate_password_hash("")  # is compared with where there is no such user, so that both take as long
 LINK_SECONDS = 600
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def create_app(directory: str) -> Flask:
     """Return the application that keeps its users, sessions and links in a directory."""
-    app = Flask(__name__)
+    app = Flask(__name__, template_folder=str(TEMPLATES))
     app.config.update(
         CRUDJT_LOCATION=Path(directory) / "sessions",
         CRUDJT_SUBJECT_KEY=USER,
@@ -36,116 +35,116 @@ def create_app(directory: str) -> Flask:
         CRUDJT_RECORD_CLIENT=True,  # so that users recognise their sessions: say so in your privacy notice
         CRUDJT_DURABILITY="full",  # a logout survives a power failure
         SESSION_COOKIE_SAMESITE="Strict",
-        USERS=Path(directory) / "users.db",
         OUTBOX=Path(directory) / "outbox",
     )
     Sessions(app)
     # A store of its own: the token of a link is no session, and that of a session no link.
     app.extensions["links"] = crudjt.open(Path(directory) / "links")
-    with users(app) as database:
-        database.execute("CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, password TEXT NOT NULL)")
+    app.extensions["accounts"] = Accounts(Path(directory) / "users.db")
     app.before_request(refuse_other_sites)
     app.add_url_rule("/", view_func=show)
-    app.add_url_rule("/sessions/<handle>/end", view_func=end, methods=["POST"])
-    app.add_url_rule("/reset/<link>", view_func=reset, methods=["POST"])
-    for name, view in (("register", register), ("login", login), ("forgot", forgot)):
-        app.add_url_rule(f"/{name}", view_func=view, methods=["POST"])
-    for name, view in (("logout", logout), ("logout-everywhere", logout_everywhere)):
+    forms: dict[str, Any] = {"register": register, "login": login, "forgot": forgot, "reset/<link>": reset}
+    for name, view in forms.items():
+        app.add_url_rule(f"/{name}", view_func=view, methods=["GET", "POST"])
+    buttons: dict[str, Any] = {"logout": logout, "logout-everywhere": logout_everywhere, "sessions/<handle>/end": end}
+    for name, view in buttons.items():
         app.add_url_rule(f"/{name}", view_func=view, methods=["POST"])
     return app
 
 
-def users(app: Flask) -> sqlite3.Connection:
-    """Return the database of names and passwords."""
-    return sqlite3.connect(app.config["USERS"], timeout=10)
+def accounts() -> Accounts:
+    """Return the users of the application."""
+    found: Accounts = current_app.extensions["accounts"]
+    return found
+
+
+def links() -> crudjt.Store:
+    """Return the store of links."""
+    found: crudjt.Store = current_app.extensions["links"]
+    return found
 
 
 def refuse_other_sites() -> None:
     """Refuse what a form on another site sends. ``SameSite`` keeps the cookie from it already."""
-    origin = request.headers.get("Origin")
-    if request.method == "POST" and origin is not None and urlsplit(origin).netloc != request.host:
+    sent = request.headers
+    if not is_from_here(request.method, sent.get("Sec-Fetch-Site"), sent.get("Origin"), request.host):
         abort(403)
 
 
 def user() -> str:
-    """Return who is logged in; anybody else is sent away."""
+    """Return who is logged in; any other visitor is refused."""
     name: str = session.get(USER) or abort(401)
     return name
 
 
-def show() -> dict[str, Any]:
+def page(name: str, status: int = 200, **context: Any) -> ResponseReturnValue:
+    """Return a page."""
+    return render_template(f"{name}.html", **context), status
+
+
+def show() -> ResponseReturnValue:
     """Show who is logged in, and where else."""
-    devices = [
-        {"handle": each.id, "device": each.agent, "since": str(each.begun), "here": each.here}
-        for each in devices_of(user())
-    ]
-    return {"user": user(), "sessions": devices}
+    if USER not in session:
+        return redirect("/login")
+    return page("sessions", **page_of(user(), devices_of(user())))
 
 
-def register() -> str:
+def register() -> ResponseReturnValue:
     """Make a user."""
-    row = (request.form["user"], generate_password_hash(request.form["password"]))
-    with users(current_app) as database:
-        made = database.execute("INSERT OR IGNORE INTO users VALUES (?, ?)", row).rowcount
-    return "welcome\n" if made else abort(409)
+    if request.method == "GET":
+        return page("register")
+    if not accounts().register(request.form["user"], request.form["password"]):
+        return page("register", 409, message="This name is taken.")
+    return redirect("/login", 303)
 
 
-def login() -> str:
+def login() -> ResponseReturnValue:
     """Log in. The session gets a new token, which no attacker can have planted."""
-    name = request.form["user"]
-    with users(current_app) as database:
-        row = database.execute("SELECT password FROM users WHERE name = ?", (name,)).fetchone()
-    if not check_password_hash(row[0] if row else NOBODY, request.form["password"]) or row is None:
-        abort(403)
-    session[USER] = name
-    return "hello\n"
+    if request.method == "GET":
+        return page("login")
+    if not accounts().knows(request.form["user"], request.form["password"]):
+        return page("login", 403, message="The name or the password is wrong.")
+    session[USER] = request.form["user"]
+    return redirect("/", 303)
 
 
-def logout() -> str:
+def logout() -> ResponseReturnValue:
     """Log out here."""
     session.clear()
-    return "goodbye\n"
+    return redirect("/login", 303)
 
 
-def logout_everywhere() -> str:
+def logout_everywhere() -> ResponseReturnValue:
     """Log out on every device, and here."""
     ended = revoke_user(user())
     session.clear()
-    return f"{ended} sessions ended\n"
+    return page("login", message=f"Sessions ended: {ended}.")
 
 
-def end(handle: str) -> str:
+def end(handle: str) -> ResponseReturnValue:
     """Log out on another device. The handle of another user's session does nothing."""
-    return "ended\n" if end_session(user(), handle) else abort(404)
+    return redirect("/", 303) if end_session(user(), handle) else abort(404)
 
 
-def forgot() -> str:
+def forgot() -> ResponseReturnValue:
     """Mail the user a link that sets a new password, once. An unknown user gets the same answer."""
-    links: crudjt.Store = current_app.extensions["links"]
+    if request.method == "GET":
+        return page("forgot")
     name = request.form["user"]
-    with users(current_app) as database:
-        row = database.execute("SELECT 1 FROM users WHERE name = ?", (name,)).fetchone()
-    if row is not None:
-        send_mail(name, links.create({"user": name}, ttl=LINK_SECONDS, max_reads=1))
-    return "look into your mail\n"
+    if accounts().has(name):
+        link = links().create({"user": name}, ttl=LINK_SECONDS, max_reads=1)
+        send_mail(current_app.config["OUTBOX"], name, link)
+    return page("login", message="Look into your mail.")
 
 
-def send_mail(name: str, link: str) -> None:
-    """Write a line to a file that no other user can read. Your application sends a mail."""
-    descriptor = os.open(current_app.config["OUTBOX"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"{name} {link}\n")
-
-
-def reset(link: str) -> str:
-    """Set a new password, and end every session that knew the old one."""
-    links: crudjt.Store = current_app.extensions["links"]
-    used = links.read(link)
+def reset(link: str) -> ResponseReturnValue:
+    """Set a new password, and end every session that knew the old one. To look at the page does not use the link up."""
+    if request.method == "GET":
+        return page("reset") if links().peek(link) else abort(404)
+    used = links().read(link)
     if used is None:
         abort(404)
     name = used.data["user"]
-    row = (generate_password_hash(request.form["password"]), name)
-    with users(current_app) as database:
-        database.execute("UPDATE users SET password = ? WHERE name = ?", row)
+    accounts().set_password(name, request.form["password"])
     revoke_user(name)
-    return "log in with your new password\n"
+    return page("login", message="Log in with your new password.")

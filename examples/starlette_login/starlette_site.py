@@ -3,9 +3,8 @@
     export CRUDJT_SECRET_KEY=$(crudjt keygen) DIRECTORY=/srv/app
     uvicorn --workers 2 --app-dir examples --factory starlette_login.starlette_site:create_app
 
-Bodies are JSON. ``POST /register`` and ``/login`` take ``user`` and ``password``; ``GET /`` shows who you are and your
-sessions on all devices; ``POST /sessions/HANDLE/end``, ``/logout``, ``/logout-everywhere`` end them. ``POST /forgot``
-mails a link that works once, and ``POST /reset/LINK`` sets a new ``password`` and ends every session of the user.
+Open http://127.0.0.1:8000: register, log in, see your sessions on all devices and end them, set a new password by a
+link that works once. The pages are in ``examples/templates``.
 """
 
 import os
@@ -13,38 +12,38 @@ from asyncio import to_thread
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
-from accounts import Accounts, send_mail
+from accounts import Accounts, form_in, send_mail
+from devices import page_of
+from other_sites import RefuseOtherSites
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.templating import Jinja2Templates
 
 import crudjt.aio
 from crudjt.contrib.starlette import SessionMiddleware, devices_of, end_session, revoke_user, session_of
 
 LINK_SECONDS = 600
 
+templates = Jinja2Templates(Path(__file__).parents[1] / "templates")
 
-class RefuseOtherSites:
-    """Refuses what a page of another site sends. ``SameSite`` keeps the cookie from it already."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application."""
-        self.app = app
+def page(request: Request, name: str, status: int = 200, **context: Any) -> Response:
+    """Return a page."""
+    return templates.TemplateResponse(request, f"{name}.html", context, status)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, or refuse it."""
-        headers = HTTPConnection(scope).headers if scope["type"] == "http" else {}
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-            await PlainTextResponse("another site\n", 403)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+
+def user(request: Request) -> str:
+    """Return who is logged in; any other visitor is refused."""
+    name = session_of(request).subject
+    if name is None:
+        raise HTTPException(401)
+    return name
 
 
 class Site:
@@ -60,62 +59,68 @@ class Site:
 
     async def show(self, request: Request) -> Response:
         """Show who is logged in, and where else."""
-        name = user(request)
-        devices = [
-            {"handle": each.id, "device": each.agent, "since": str(each.begun), "here": each.here}
-            for each in await devices_of(name)
-        ]
-        return JSONResponse({"user": name, "sessions": devices, "worker": os.getpid()})
+        name = session_of(request).subject
+        if name is None:
+            return RedirectResponse("/login", 303)
+        return page(request, "sessions", **page_of(name, await devices_of(name)))
 
     async def register(self, request: Request) -> Response:
         """Make a user."""
-        body = await request.json()
-        if not await to_thread(self.accounts.register, body["user"], body["password"]):
-            raise HTTPException(409)
-        return PlainTextResponse("welcome\n")
+        if request.method == "GET":
+            return page(request, "register")
+        form = form_in(await request.body())
+        if not await to_thread(self.accounts.register, form["user"], form["password"]):
+            return page(request, "register", 409, message="This name is taken.")
+        return RedirectResponse("/login", 303)
 
     async def login(self, request: Request) -> Response:
         """Log in. The session gets a new token, which no attacker can have planted."""
-        body = await request.json()
-        if not await to_thread(self.accounts.knows, body["user"], body["password"]):
-            raise HTTPException(403)
-        session_of(request)["user"] = body["user"]
-        return PlainTextResponse("hello\n")
+        if request.method == "GET":
+            return page(request, "login")
+        form = form_in(await request.body())
+        if not await to_thread(self.accounts.knows, form["user"], form["password"]):
+            return page(request, "login", 403, message="The name or the password is wrong.")
+        request.session["user"] = form["user"]
+        return RedirectResponse("/", 303)
 
     async def logout(self, request: Request) -> Response:
         """Log out here."""
-        session_of(request).clear()
-        return PlainTextResponse("goodbye\n")
+        request.session.clear()
+        return RedirectResponse("/login", 303)
 
     async def logout_everywhere(self, request: Request) -> Response:
         """Log out on every device, and here."""
         ended = await revoke_user(user(request))
-        session_of(request).clear()
-        return PlainTextResponse(f"{ended} sessions ended\n")
+        request.session.clear()
+        return page(request, "login", message=f"Sessions ended: {ended}.")
 
     async def end(self, request: Request) -> Response:
         """Log out on another device. The handle of another user's session does nothing."""
         if not await end_session(user(request), request.path_params["handle"]):
             raise HTTPException(404)
-        return PlainTextResponse("ended\n")
+        return RedirectResponse("/", 303)
 
     async def forgot(self, request: Request) -> Response:
         """Mail the user a link that sets a new password, once. An unknown user gets the same answer."""
-        name = (await request.json())["user"]
+        if request.method == "GET":
+            return page(request, "forgot")
+        name = form_in(await request.body())["user"]
         if await to_thread(self.accounts.has, name):
             send_mail(self.outbox, name, await self.links.create({"user": name}, ttl=LINK_SECONDS, max_reads=1))
-        return PlainTextResponse("look into your mail\n")
+        return page(request, "login", message="Look into your mail.")
 
     async def reset(self, request: Request) -> Response:
-        """Set a new password, and end every session that knew the old one."""
-        body = await request.json()
-        link = await self.links.read(request.path_params["link"])
-        if link is None:
+        """Set a new password, and end every session that knew the old one. To look does not use the link up."""
+        link = request.path_params["link"]
+        used = await (self.links.peek(link) if request.method == "GET" else self.links.read(link))
+        if used is None:
             raise HTTPException(404)
-        name = link.data["user"]
-        await to_thread(self.accounts.set_password, name, body["password"])
+        if request.method == "GET":
+            return page(request, "reset")
+        name = used.data["user"]
+        await to_thread(self.accounts.set_password, name, form_in(await request.body())["password"])
         await revoke_user(name)
-        return PlainTextResponse("log in with your new password\n")
+        return page(request, "login", message="Log in with your new password.")
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -124,27 +129,19 @@ class Site:
             yield
 
 
-def user(request: Request) -> str:
-    """Return who is logged in; anybody else is sent away."""
-    name = session_of(request).subject
-    if name is None:
-        raise HTTPException(401)
-    return name
-
-
 def create_app() -> Starlette:
     """Return the application that keeps its users, sessions and links in the directory that `DIRECTORY` names."""
     site = Site(Path(os.environ["DIRECTORY"]))
     return Starlette(
         routes=[
             Route("/", site.show),
-            Route("/register", site.register, methods=["POST"]),
-            Route("/login", site.login, methods=["POST"]),
+            Route("/register", site.register, methods=["GET", "POST"]),
+            Route("/login", site.login, methods=["GET", "POST"]),
             Route("/logout", site.logout, methods=["POST"]),
             Route("/logout-everywhere", site.logout_everywhere, methods=["POST"]),
             Route("/sessions/{handle}/end", site.end, methods=["POST"]),
-            Route("/forgot", site.forgot, methods=["POST"]),
-            Route("/reset/{link}", site.reset, methods=["POST"]),
+            Route("/forgot", site.forgot, methods=["GET", "POST"]),
+            Route("/reset/{link}", site.reset, methods=["GET", "POST"]),
         ],
         middleware=[
             Middleware(RefuseOtherSites),

@@ -1,49 +1,32 @@
 """The page in a real Chromium: by mouse, by keyboard, without JavaScript, small and large, light and dark."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect
 
 import crudjt
 from tests.admin.command import Command, admin
-from tests.support.project import ROOT
+from tests.support.chromium import MILLISECONDS, SCREENSHOTS, axe_script, launched, problems
 from tests.support.valkey_stores import SINGLE, ServerPool
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-SCREENSHOTS = ROOT / "build" / "screenshots"  # they stay there, for people to look at
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
-INSTALLATION_SECONDS = 120
-MILLISECONDS = 20_000
 SUBJECTS = ("alice@example.org", "bob", "Zoë Übermut", None)
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"
-SERIOUS = {"serious", "critical"}
 
 
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The script that checks accessibility."""
-    place = tmp_path_factory.mktemp("axe") / "browser"
-    shutil.copytree(Path(__file__).with_name("browser"), place)
-    npm = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--no-update-notifier"]
-    subprocess.run(npm, check=True, cwd=place, timeout=INSTALLATION_SECONDS, capture_output=True)
-    return (place / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    return axe_script(tmp_path_factory.mktemp("axe") / "browser")
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    assert CHROMIUM, "the tests need Debian's chromium"
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []  # it refuses to run as root with one
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module", params=["embedded", "valkey"])
@@ -86,13 +69,6 @@ def context(chromium: Browser, signed_in: Any, running: tuple[Command, crudjt.St
     context.set_default_timeout(MILLISECONDS)
     yield context
     context.close()
-
-
-def problems(page: Page, axe: str) -> list[str]:
-    """Return what axe finds serious on a page."""
-    page.evaluate(axe)
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in SERIOUS]
 
 
 def a_handle(store: crudjt.Store) -> str:

@@ -117,7 +117,7 @@ class Browser:
     def _take(self, cookies: SimpleCookie) -> None:
         for name, morsel in cookies.items():
             self.attributes[name] = {key: value for key, value in morsel.items() if value}
-            if morsel["max-age"] == "0":
+            if morsel["max-age"] == "0" or " 1970 " in morsel["expires"]:
                 self.cookies.pop(name, None)
             else:
                 self.cookies[name] = morsel.value

@@ -1,10 +1,6 @@
-"""The login applications for Starlette and FastAPI, each in two worker processes, through real HTTP."""
+"""The interface for programs of the login application for FastAPI, in two worker processes, through real HTTP."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -13,79 +9,58 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.support import login_sites
 from tests.support.processes import PATIENCE, eventually
+from tests.support.web import WORKERS, Answer
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 FIRST, SECOND = "correct horse", "battery staple"
-COOKIE = "__Host-session"
-WORKERS = 2
 TOGETHER = 8  # requests at once, so that no worker can take them all
 
 
-class Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    text: str
-    cookie: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-
 class Device:
-    """Keeps a token, in a cookie or as a bearer."""
+    """Keeps a bearer token."""
 
-    def __init__(self, port: int, framework: str, name: str) -> None:
+    def __init__(self, port: int, name: str) -> None:
         self._port = port
-        self._framework = framework
         self._name = name
         self.token = ""
 
     def get(self) -> Answer:
         return self._ask("GET", "/")
 
-    def post(self, path: str, origin: str | None = None, **body: str) -> Answer:
-        return self._ask("POST", path, body, origin)
+    def post(self, path: str, **body: str) -> Answer:
+        return self._ask("POST", path, body)
 
     def login(self, user: str, password: str = FIRST) -> Answer:
         answer = self.post("/login", user=user, password=password)
-        if answer.status == 200 and self._framework == "fastapi":
+        if answer.status == 200:
             self.token = answer.json["token"]
         return answer
 
-    def _ask(self, method: str, path: str, body: Any = None, origin: str | None = None) -> Answer:
+    def _ask(self, method: str, path: str, body: Any = None) -> Answer:
         headers = {"User-Agent": self._name, "Content-Type": "application/json"}
         if self.token:
-            bearer = {"Authorization": f"Bearer {self.token}"}
-            headers |= bearer if self._framework == "fastapi" else {"Cookie": f"{COOKIE}={self.token}"}
-        if origin is not None:
-            headers["Origin"] = origin
+            headers["Authorization"] = f"Bearer {self.token}"
         connection = HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            connection.request(method, f"/api{path}", None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
-            cookie = response.headers.get("Set-Cookie", "")
-            if cookie:
-                value = cookie.removeprefix(f"{COOKIE}=").partition(";")[0]
-                self.token = "" if value == "null" else value
-            return Answer(response.status, response.read().decode(), cookie)
+            assert response.headers.get("Set-Cookie") is None
+            return Answer(response.status, response.read().decode())
         finally:
             connection.close()
 
 
 class Site(NamedTuple):
-    """An application that is being served."""
+    """The application that is being served."""
 
     port: int
-    framework: str
     outbox: Path
 
     def __call__(self, name: str = "laptop") -> Device:
-        return Device(self.port, self.framework, name)
+        return Device(self.port, name)
 
     def logged_in(self, user: str, name: str = "laptop", password: str = FIRST) -> Device:
         device = self(name)
@@ -94,38 +69,10 @@ class Site(NamedTuple):
         return device
 
 
-@pytest.fixture(scope="module", params=["starlette", "fastapi"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, secret_key: str) -> Iterator[Site]:
-    framework = request.param
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        number = listening.fileno()
-        command = [
-            *(
-                sys.executable,
-                "-m",
-                "uvicorn",
-                "--fd",
-                str(number),
-                "--workers",
-                str(WORKERS),
-                "--log-level",
-                "warning",
-            ),
-            *("--app-dir", str(EXAMPLES), "--factory", f"{framework}_login.{framework}_site:create_app"),
-        ]
-        directory = tmp_path_factory.mktemp("site")
-        environment = {"CRUDJT_SECRET_KEY": secret_key, "DIRECTORY": str(directory)}
-        with subprocess.Popen(
-            command, env=os.environ | environment | {"PYTHONDONTWRITEBYTECODE": "1"}, pass_fds=[number]
-        ) as process:
-            try:
-                yield Site(listening.getsockname()[1], framework, directory / "outbox")
-            finally:
-                process.terminate()
-                try:
-                    process.wait(PATIENCE)
-                finally:
-                    process.kill()
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, secret_key: str) -> Iterator[Site]:
+    with login_sites.served("fastapi", tmp_path_factory.mktemp("site"), secret_key) as site:
+        yield Site(site.port, site.outbox)
 
 
 def test_who_logs_out_in_one_worker_is_logged_out_in_the_other_at_the_next_request(site: Site) -> None:
@@ -216,19 +163,3 @@ def test_without_a_session_the_door_is_shut(site: Site) -> None:
     for path in ("/logout-everywhere", "/sessions/x/end"):
         assert site().post(path).status == 401
     assert site().get().status == 401
-
-
-def test_the_cookie_is_for_tls_only_and_hidden_from_scripts(site: Site) -> None:
-    device = site.logged_in("grace")
-    cookie = device.login("grace").cookie
-    if site.framework == "fastapi":
-        assert cookie == ""
-    else:
-        assert {"secure", "httponly", "samesite=strict", "path=/"} <= set(cookie.lower().split("; "))
-
-
-def test_what_another_site_sends_is_refused_where_there_is_a_cookie(site: Site) -> None:
-    device = site.logged_in("lynn")
-    if site.framework == "starlette":
-        assert device.post("/logout", origin="https://elsewhere.example").status == 403
-    assert device.get().status == 200
