@@ -7,17 +7,21 @@ read.
 import asyncio
 import sys
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from crudjt._backends.valkey.aio_link import AsyncLink
-from crudjt._backends.valkey.failures import LinkBroken, Unreachable
+from crudjt._backends.valkey.aio_pool import AsyncPool, LoopState
+from crudjt._backends.valkey.aio_shortcut import AsyncShortcut
+from crudjt._backends.valkey.failures import LinkBroken, LinkTimedOut, Unreachable
 from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.location import Servers
-from crudjt._backends.valkey.pool import CLOSED_AFTER, KEPT, POLLED_AFTER
-from crudjt._backends.valkey.requests import Ask, Node, Reply, Result, Steps
+from crudjt._backends.valkey.packing import pack
+from crudjt._backends.valkey.pool import POLLED_AFTER
+from crudjt._backends.valkey.requests import Ask, Reply, Result, Steps
 from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step
+from crudjt._backends.valkey.shortcut import Attempt
 from crudjt._backends.valkey.tls import Tls
 from crudjt._backends.valkey.topology import Topology
 from crudjt._core import process_guard
@@ -33,17 +37,8 @@ elif sys.version_info >= (3, 11, 3):
 else:
     from async_timeout import timeout  # the client library requires it there
 
-_MAX_CONNECTIONS = 64  # to one node from one event loop; other calls wait for them
 _MIN_LIMIT = 0.001  # seconds
 _NO_CONNECTION = "cannot connect: no answer in time"
-
-
-class _Pool:
-    """The connections of one event loop to one node."""
-
-    def __init__(self) -> None:
-        self.free: list[AsyncLink] = []
-        self.gate = asyncio.Semaphore(_MAX_CONNECTIONS)
 
 
 class _Trip:
@@ -51,7 +46,7 @@ class _Trip:
 
     __slots__ = ("batch", "link", "pool", "values")
 
-    def __init__(self, batch: Batch, pool: _Pool, link: AsyncLink) -> None:
+    def __init__(self, batch: Batch, pool: AsyncPool, link: AsyncLink) -> None:
         self.batch = batch
         self.pool = pool
         self.link = link
@@ -59,33 +54,7 @@ class _Trip:
 
     def end(self, *, broken: bool) -> None:
         """Make the connection free again, or close it."""
-        if broken:
-            self.link.close()
-        else:
-            now = self.link.used_at = time.monotonic()
-            free = self.pool.free
-            free.append(self.link)
-            if len(free) > KEPT and now - free[0].used_at > CLOSED_AFTER:
-                free.pop(0).close()
-        self.pool.gate.release()
-
-
-class _LoopState:
-    """The connections of one event loop."""
-
-    def __init__(self) -> None:
-        self.pools: dict[Node, _Pool] = {}
-        self.refreshing = asyncio.Lock()
-
-    def keep(self, nodes: Container[Node]) -> None:
-        """Close the free connections to all nodes but these."""
-        for node in [node for node in self.pools if node not in nodes]:
-            free = self.pools[node].free
-            while free:
-                free.pop().close()
-
-    def close(self) -> None:
-        self.keep(())
+        self.pool.put(self.link, broken=broken)
 
 
 class AsyncConnections:
@@ -98,7 +67,8 @@ class AsyncConnections:
         self.inspector = inspector
         self.closed = False
         self._tls = Tls(servers) if servers.tls else None
-        self._loops: dict[asyncio.AbstractEventLoop, _LoopState] = {}
+        self._shortcut = AsyncShortcut(topology, inspector)
+        self._loops: dict[asyncio.AbstractEventLoop, LoopState] = {}
         self._of_parent: list[object] = []
         process_guard.guard(self)
 
@@ -107,20 +77,23 @@ class AsyncConnections:
         if not process_guard.own_memory[0]:
             process_guard.renew()
         limit = self.servers.timeout if limit is None else limit
+        take = self._shortcut.take
         try:
             asks = next(steps)
             deadline = time.monotonic() + limit  # from here: a large call takes its time to seal its records
             while True:
-                step = Step(asks, self.topology, self.servers.location)
                 try:
-                    await self._carry_out(step, deadline)
-                    replies = step.result()
-                except StoreError as error:
+                    attempt = None if self.closed else await take(self._state().pools, asks, deadline)
+                    if isinstance(attempt, list):
+                        replies, lost = attempt, False
+                    else:
+                        replies, lost = await self._replies(asks, attempt, deadline)
+                except StoreError as error:  # noqa: PERF203 - the operation decides what follows
                     deadline = time.monotonic() + limit
                     asks = steps.throw(error)
                 else:
                     asks = steps.send(replies)
-                    if per_step or step.lost:
+                    if per_step or lost:
                         deadline = time.monotonic() + limit
         except StopIteration as end:
             result: Result = end.value
@@ -150,19 +123,36 @@ class AsyncConnections:
         if self.inspector is not None:
             self.inspector.leave_to_parent()
 
-    def _state(self) -> _LoopState:
+    def _state(self) -> LoopState:
         loop = asyncio.get_running_loop()
         state = self._loops.get(loop)
         if state is None:
             self._loops = {each: known for each, known in self._loops.items() if not each.is_closed()}
-            state = self._loops[loop] = _LoopState()
+            state = self._loops[loop] = LoopState()
         return state
+
+    async def _replies(self, asks: Sequence[Ask], attempt: Attempt | None, deadline: float) -> tuple[list[Reply], bool]:
+        """Return the replies to requests that go together, and whether one is `LOST`, after an attempt at them."""
+        step = Step(asks, self.topology, self.servers.location)
+        if attempt is not None:
+            batch, values, error = attempt
+            if isinstance(error, LinkTimedOut):
+                step.timed_out(batch, values, self.servers.timeout)
+            else:
+                step.received(batch, values)
+        await self._carry_out(step, deadline)
+        return step.result(), step.lost
 
     async def _carry_out(self, step: Step, deadline: float) -> None:
         """Send the requests of a step until each has a reply, or the time is over."""
-        while True:
+        while step.open:
             if self.closed:
                 raise StoreClosed
+            pause = step.pause()
+            if pause and time.monotonic() + pause >= deadline:
+                return
+            if pause:
+                await asyncio.sleep(pause)
             if self.topology.doubtful:
                 await self._refresh(deadline)
             now = time.monotonic()
@@ -172,12 +162,6 @@ class AsyncConnections:
             if self.inspector is not None and self.inspector.blocked:
                 batches = step.admit(batches, self.inspector.blocked)
             await self._exchange(step, batches, deadline)
-            if not step.open:
-                return
-            pause = step.pause()
-            if time.monotonic() + pause >= deadline:
-                return
-            await asyncio.sleep(pause)
 
     async def _exchange(self, step: Step, batches: Sequence[Batch], deadline: float) -> None:
         """Send each batch to its node, then receive the replies of each."""
@@ -213,7 +197,7 @@ class AsyncConnections:
             return
         sent.append(trip)
         try:
-            await trip.link.send(batch.commands)
+            await trip.link.send(pack(batch.commands))
         except LinkBroken:
             sent.pop().end(broken=True)
             step.received(batch, ())
@@ -234,7 +218,7 @@ class AsyncConnections:
         pools = self._state().pools
         pool = pools.get(batch.node)
         if pool is None:
-            pool = pools[batch.node] = _Pool()
+            pool = pools[batch.node] = AsyncPool()
         await pool.gate.acquire()
         try:
             while pool.free:

@@ -82,14 +82,10 @@ class Shortcut:
             raise
         else:
             pool.put(node, link)
-            value, acknowledged = values[0], values[1] if replicas else 0
-            if not isinstance(value, ErrorReply) and (not replicas or not isinstance(acknowledged, ErrorReply)):
-                return [_new_reply((value, acknowledged, _NOT_REPEATED))]
-        commands, positions = [command_of(ask)], [0]
-        if replicas:
-            commands.append(wait_for(replicas, deadline - now))
-            positions.append(DRIVERS_OWN)
-        return Attempt(Batch(node, commands, positions, replicas), values, error)
+            replies = replies_of(values)
+            if replies is not None:
+                return replies
+        return attempt_at(ask, node, values, error, deadline - now)
 
     def _values(self, pool: Pool, gets: Gets, now: float, deadline: float) -> list[Reply] | Attempt | None:
         """Return the values of keys: each primary is sent its requests before a reply is waited for."""
@@ -136,6 +132,23 @@ class Shortcut:
                 return None
             trips.append(_Trip(node, link, asked))
         return trips
+
+
+def replies_of(values: Sequence[Any]) -> list[Reply] | None:
+    """Return the reply that a request and perhaps its WAIT have brought; ``None`` if there is an error among them."""
+    value, acknowledged = values[0], values[1] if len(values) > 1 else 0
+    if isinstance(value, ErrorReply) or isinstance(acknowledged, ErrorReply):
+        return None
+    return [_new_reply((value, acknowledged, _NOT_REPEATED))]
+
+
+def attempt_at(ask: Ask, node: Node, values: Sequence[Any], error: LinkBroken | None, left: float) -> Attempt:
+    """Return what came of a single request, as a step takes it; `left` is how many seconds remained for it."""
+    commands, positions = [command_of(ask)], [0]
+    if ask.replicas:
+        commands.append(wait_for(ask.replicas, left))
+        positions.append(DRIVERS_OWN)
+    return Attempt(Batch(node, commands, positions, ask.replicas), values, error)
 
 
 def _in_order(keys: Sequence[bytes], trips: Sequence[_Trip], values: Sequence[Sequence[Any]]) -> list[Any]:
