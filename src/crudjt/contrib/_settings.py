@@ -24,6 +24,9 @@ RECORD_CLIENT = f"{PREFIX}RECORD_CLIENT"
 DEVICE_BOUND = f"{PREFIX}DEVICE_BOUND"
 DEVICE_BOUND_PATH = f"{PREFIX}DEVICE_BOUND_PATH"
 
+OURS = frozenset({IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, MAX_SESSIONS, RECORD_CLIENT, DEVICE_BOUND, DEVICE_BOUND_PATH})
+"""The settings of every framework that do not go to `crudjt.open`."""
+
 
 def open_configured(setting: Callable[[str], Any]) -> crudjt.Store:
     """Open the store that the settings describe; what they leave out is up to `crudjt.open` and its environment.
@@ -79,8 +82,7 @@ def _parsed(setting: Callable[[str], Any]) -> opening.Parsed:
 
 def unknown(names: Iterable[str], *own: str) -> list[str]:
     """Return a text for each name that begins like ours and means nothing. `own` are those of one framework only."""
-    ours = (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, MAX_SESSIONS, RECORD_CLIENT, DEVICE_BOUND, DEVICE_BOUND_PATH)
-    known = sorted({*OPEN, *ours, *own})
+    known = sorted({*OPEN, *OURS, *own})
     return [
         f"there is no setting {name}{_meant(name, known)}"
         for name in sorted(names)
