@@ -18,7 +18,10 @@ NOT_SLOW = ("-q", "-n", "2", "--dist", "worksteal", "-m", "not slow")
 # Old versions warn of newer dependencies.
 OLD = ("-q", "-n", "2", "-p", "no:cacheprovider", "-o", "filterwarnings=default")
 PINNED = ("--require-hashes", "-r")
-WEB_TESTS = ("gunicorn", "httpx", "httpx2", "hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "trio", "uvicorn")
+WEB_TESTS = (
+    *("gunicorn", "httpx", "httpx2", "hypothesis", "jinja2", "playwright", "pytest", "pytest-timeout", "pytest-xdist"),
+    *("trio", "uvicorn", "websockets"),
+)
 
 
 def lowest(requirements: list[str]) -> list[str]:
