@@ -23,7 +23,8 @@ class TokenAuthentication(BaseAuthentication):
         """Return the user and the token of a request, ``None`` if it presents none.
 
         Raises:
-            AuthenticationFailed: the token is malformed, unknown, expired or ended, or its user is not active.
+            AuthenticationFailed: the token is malformed, unknown, expired, ended or bound to a key, or its user is not
+                active.
 
         """
         scheme, *parts = get_authorization_header(request).split() or [b""]
@@ -45,8 +46,10 @@ class TokenAuthentication(BaseAuthentication):
         token = api_tokens().read(text)
         if token is None:
             raise AuthenticationFailed("Invalid token.")
-        user = _user(token.subject)
-        if user is None or not user.is_active:
+        if token.bound_to is not None:
+            raise AuthenticationFailed("The token needs a proof of its key.")
+        user = active_user(token.subject)
+        if user is None:
             raise AuthenticationFailed("User inactive or deleted.")
         return user, token
 
@@ -56,10 +59,11 @@ class TokenAuthentication(BaseAuthentication):
         return scheme
 
 
-def _user(subject: str) -> Any:
-    """Return the user of a primary key as text, ``None`` if there is none."""
+def active_user(subject: str | None) -> Any:
+    """Return the active user of a primary key as text, ``None`` if there is none."""
     model: Any = get_user_model()
     try:
-        return model._default_manager.get(pk=model._meta.pk.to_python(subject))  # noqa: SLF001 - Django documents both
+        user = model._default_manager.get(pk=model._meta.pk.to_python(subject))  # noqa: SLF001 - Django documents both
     except (model.DoesNotExist, ValidationError):  # the model of users may have been replaced
         return None
+    return user if user.is_active else None

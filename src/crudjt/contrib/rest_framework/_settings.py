@@ -19,6 +19,7 @@ _DEFAULTS: dict[str, Any] = {
     "AUTH_HEADER_PREFIX": "Token",
     "USER_SERIALIZER": None,
     "EXPIRY_DATETIME_FORMAT": api_settings.DATETIME_FORMAT,
+    "DPOP": {},
 }
 
 

@@ -36,6 +36,7 @@ def create_token(
     data: dict[Any, Any] | None = None,
     *,
     ttl: timedelta | float | None = None,
+    bound_to: str | None = None,
 ) -> str:
     """Return the text of a new token for a user, or for the primary key of one. Show it once.
 
@@ -45,13 +46,14 @@ def create_token(
         scopes: what it allows, for `HasScope`.
         data: what ``request.auth.data`` is to have.
         ttl: its lifetime, in seconds or as a `timedelta`, in the place of that of the settings.
+        bound_to: as in `ApiTokens.create`; ``crudjt.contrib.rest_framework.dpop.prove_key`` returns it.
 
     Raises:
         InvalidParameter: a parameter or a setting is not usable.
         TooManySessions: the user has ``TOKEN_LIMIT_PER_USER`` already.
 
     """
-    return api_tokens().create(subject_of_user(user), name, scopes, data, ttl=ttl)
+    return api_tokens().create(subject_of_user(user), name, scopes, data, ttl=ttl, bound_to=bound_to)
 
 
 def tokens_of(user: Any) -> list[ApiToken]:

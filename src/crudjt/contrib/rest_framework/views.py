@@ -23,8 +23,8 @@ from crudjt.contrib.rest_framework._tokens import api_tokens, create_token, revo
 class LoginView(APIView):
     """Gives a user who has authenticated by another class, such as `BasicAuthentication`, a new token.
 
-    Subclass it to set ``authentication_classes``, or to override `token_name` and `token_scopes`. Answers 403 if the
-    user has as many tokens as the setting allows.
+    Subclass it to set ``authentication_classes``, or to override `token_name`, `token_scopes` and `token_key`. Answers
+    403 if the user has as many tokens as the setting allows.
     """
 
     permission_classes = (IsAuthenticated,)
@@ -38,6 +38,10 @@ class LoginView(APIView):
         """Return the scopes of the token: none."""
         return []
 
+    def token_key(self, request: Request, /) -> str | None:  # noqa: ARG002 - for subclasses
+        """Return the thumbprint of the key that the token is bound to: none."""
+        return None
+
     def get_post_response_data(self, request: Request, token: str, instance: ApiToken) -> dict[str, Any]:
         """Return the data of the answer: the token, when it expires, and the user by ``USER_SERIALIZER``."""
         data: dict[str, Any] = {"expiry": _formatted(instance.expires_at), "token": token}
@@ -50,7 +54,8 @@ class LoginView(APIView):
     def post(self, request: Request, format: str | None = None) -> Response:  # noqa: A002, ARG002 - of the framework
         """Make a token."""
         try:
-            text = create_token(request.user, self.token_name(request), self.token_scopes(request))
+            name, scopes, key = self.token_name(request), self.token_scopes(request), self.token_key(request)
+            text = create_token(request.user, name, scopes, bound_to=key)
         except crudjt.TooManySessions:
             message = "Maximum amount of tokens allowed per user exceeded."
             return Response({"error": message}, status=status.HTTP_403_FORBIDDEN)
