@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.test import Client, override_settings
 
 import crudjt
+from crudjt.contrib.django.signals import session_ended
 from crudjt.testing import FakeClock
 from tests.support.django_project import urlpatterns
 
@@ -136,6 +137,26 @@ def test_all_sessions_of_a_user_are_ended(users: dict[str, User], in_use: crudjt
     assert sessions_of(in_use, users["<b>bob</b>"]) == []
     assert sessions_of(in_use, users["ada"]) != []
     assert ada.cookies
+
+
+def test_receivers_of_the_signal_are_told_of_what_operators_end(users: dict[str, User], in_use: crudjt.Store) -> None:
+    told: list[tuple[str, str | None, str]] = []
+
+    def hear(session_id: str, subject: str | None, why: str, **_: object) -> None:
+        told.append((session_id, subject, why))
+
+    ada, chief, subject = browser(users["ada"]), browser(users["chief"]), str(users["ada"].pk)
+    assert ada.cookies
+    token = in_use.create({})
+    [own], visitor = sessions_of(in_use, users["ada"]), in_use.list(limit=1).sessions[0].id
+    session_ended.connect(hear)
+    try:
+        post(chief, f"{LIST}{visitor}/delete/")
+        post(chief, f"{LIST}end-all/", subject=subject)
+    finally:
+        session_ended.disconnect(hear)
+    assert in_use.peek(token) is None
+    assert [each[:2] for each in told] == [(visitor, None), (own, subject)]
 
 
 def test_who_may_look_may_not_end_and_who_may_not_look_sees_nothing(

@@ -6,6 +6,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 
+from crudjt.contrib.django._users import subject_of_user
+
 _LARGEST = 2**63 - 1  # SQLite takes no larger number, and Django 4.2 does not check it
 
 
@@ -33,4 +35,4 @@ def subject_of_search(text: str) -> str:
         user = model._default_manager.get_by_natural_key(text)  # noqa: SLF001 - Django documents it
     except model.DoesNotExist:
         return text
-    return str(model._meta.pk.value_to_string(user))  # noqa: SLF001 - as above
+    return subject_of_user(user)

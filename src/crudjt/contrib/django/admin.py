@@ -19,9 +19,13 @@ from django.views.decorators.csrf import csrf_protect
 import crudjt
 from crudjt._core.audit import audit
 from crudjt._core.validation import is_handle
+from crudjt.contrib.django._backend import SessionStore
+from crudjt.contrib.django._middleware import current_request
 from crudjt.contrib.django._store import get_store
 from crudjt.contrib.django._subjects import subject_of_search, users_by_subject
+from crudjt.contrib.django._users import revoke_user
 from crudjt.contrib.django.models import Session
+from crudjt.contrib.django.signals import session_ended, teller
 
 PER_PAGE = 50
 
@@ -89,6 +93,9 @@ class SessionAdmin(_ModelAdmin):
         if request.method != "POST":
             return self._page(request, "end_session", "End this session?", row=row)
         ended = get_store().revoke_id(object_id)
+        tell_ended = teller(session_ended, SessionStore, current_request)
+        if ended and tell_ended is not None:
+            tell_ended(object_id, row["subject"], "ended")
         _note(request, "end session", object_id, row["user"], "done" if ended else "missing", handle=object_id)
         self.message_user(request, "The session has ended." if ended else "The session had ended already.")
         return HttpResponseRedirect(reverse("admin:crudjt_session_changelist", current_app=self.admin_site.name))
@@ -105,7 +112,7 @@ class SessionAdmin(_ModelAdmin):
         if request.method != "POST":
             context = {"subject": subject, "user": user, "number": number}
             return self._page(request, "end_all", "End all sessions of this user?", **context)
-        ended = get_store().revoke(subject)
+        ended = revoke_user(subject)
         _note(request, "end sessions", subject, user, "done", subject=subject, ended=ended)
         self.message_user(request, f"{ended} session{'' if ended == 1 else 's'} ended.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:crudjt_session_changelist", current_app=self.admin_site.name))
