@@ -89,7 +89,9 @@ def portable(session: nox.Session) -> None:
 @nox.session(name="oldest")
 def oldest_frameworks(session: nox.Session) -> None:
     """Run the tests of the adapters with the oldest frameworks that are allowed."""
-    frameworks = [each for extra in ("flask", "litestar", "rest-framework", "starlette") for each in oldest(extra)]
+    frameworks = [
+        each for extra in ("dpop", "flask", "litestar", "rest-framework", "starlette") for each in oldest(extra)
+    ]
     session.install("-e", ".[grpc,valkey]", *WEB_TESTS, "fastapi", *frameworks)
     session.run("python", "-m", "pytest", *OLD, "tests/frameworks")
 
@@ -97,14 +99,15 @@ def oldest_frameworks(session: nox.Session) -> None:
 @nox.session
 def fastapi(session: nox.Session) -> None:
     """Run the tests of FastAPI with the oldest that is allowed, which needs another Starlette."""
-    session.install("-e", ".[grpc,valkey]", *WEB_TESTS, *oldest("fastapi"))
-    session.run("python", "-m", "pytest", *OLD, "tests/frameworks/test_fastapi.py")
+    session.install("-e", ".[grpc,valkey]", *WEB_TESTS, *oldest("dpop"), *oldest("fastapi"))
+    own = [f"tests/frameworks/test_fastapi{part}.py" for part in ("", "_dpop", "_tokens")]
+    session.run("python", "-m", "pytest", *OLD, *own)
 
 
 @nox.session
 def django(session: nox.Session) -> None:
     """Run the tests of Django with the one that gets fixes longest."""
-    session.install("-e", ".[grpc,valkey]", *WEB_TESTS, "django==5.2.*", "djangorestframework")
+    session.install("-e", ".[grpc,valkey]", *WEB_TESTS, "django==5.2.*", "djangorestframework", "joserfc")
     session.run("python", "-m", "pytest", *OLD, "tests/frameworks/django")
 
 

@@ -17,8 +17,6 @@ FRAMEWORKS = {"django", "flask", "starlette", "fastapi", "litestar"}
         ("crudjt.contrib.flask", {"flask"}),
         ("crudjt.contrib.starlette", {"starlette"}),
         ("crudjt.contrib.fastapi", {"fastapi", "starlette"}),  # it is built on it
-        ("crudjt.contrib.fastapi_tokens", {"fastapi", "starlette"}),
-        ("crudjt.contrib.dpop", set[str]()),
         ("crudjt.contrib.fastapi_dpop", {"fastapi", "starlette"}),
         ("crudjt.contrib.litestar", {"litestar"}),
     ],

@@ -34,6 +34,9 @@ HOURS = 3600
 class PasswordLogin(LoginView):
     authentication_classes = (BasicAuthentication,)
 
+    def get_token_ttl(self) -> timedelta | None:
+        return timedelta(hours=1) if self.request.headers.get("X-Short") else None
+
     def token_scopes(self, _: Request) -> list[str]:
         return ["mail:read"]
 
@@ -168,6 +171,9 @@ def test_a_login_answers_with_a_token_and_its_expiry_and_sends_the_signal(
     clock.advance(1)
     assert client.get("/show/").data == {"detail": "Invalid token."}
     assert client_of().post("/password/").status_code == 401
+    short = client_of(by_password().post("/password/", headers={"X-Short": "1"}).data["token"])
+    clock.advance(HOURS)
+    assert short.get("/show/").status_code == 401
 
 
 def test_the_settings_are_those_of_knox(user: Any) -> None:

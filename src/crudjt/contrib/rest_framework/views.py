@@ -1,7 +1,7 @@
 """Views to log in and out with API tokens, as those of django-rest-knox."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.signals import user_logged_in, user_logged_out
@@ -42,6 +42,14 @@ class LoginView(APIView):
         """Return the thumbprint of the key that the token is bound to: none."""
         return None
 
+    def get_token_ttl(self) -> timedelta | None:
+        """Return the lifetime of the token: ``None`` for that of the settings."""
+        return None
+
+    def get_post_response(self, request: Request, token: str, instance: ApiToken) -> Response:
+        """Return the answer."""
+        return Response(self.get_post_response_data(request, token, instance))
+
     def get_post_response_data(self, request: Request, token: str, instance: ApiToken) -> dict[str, Any]:
         """Return the data of the answer: the token, when it expires, and the user by ``USER_SERIALIZER``."""
         data: dict[str, Any] = {"expiry": _formatted(instance.expires_at), "token": token}
@@ -55,14 +63,14 @@ class LoginView(APIView):
         """Make a token."""
         try:
             name, scopes, key = self.token_name(request), self.token_scopes(request), self.token_key(request)
-            text = create_token(request.user, name, scopes, bound_to=key)
+            text = create_token(request.user, name, scopes, ttl=self.get_token_ttl(), bound_to=key)
         except crudjt.TooManySessions:
             message = "Maximum amount of tokens allowed per user exceeded."
             return Response({"error": message}, status=status.HTTP_403_FORBIDDEN)
         instance = api_tokens().peek(text)
         assert instance is not None  # it was made by this request
         user_logged_in.send(sender=type(request.user), request=request, user=request.user)
-        return Response(self.get_post_response_data(request, text, instance))
+        return self.get_post_response(request, text, instance)
 
 
 class LogoutView(APIView):
