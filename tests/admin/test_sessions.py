@@ -1,6 +1,8 @@
 """Sessions on the page: listed, found, shown, and nothing leaked on the way."""
 
 import logging
+import time
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -8,6 +10,8 @@ from starlette.testclient import TestClient
 import crudjt
 from crudjt.testing import FakeClock
 from tests.admin.page import Page, handles, signed_in
+
+DAY = 86_400
 
 
 def test_all_sessions_are_listed_newest_first_in_pages(
@@ -86,6 +90,37 @@ def test_a_subject_leads_to_its_sessions_in_pages(client: TestClient, store: cru
     found = handles(answer.text)
     rest = client.post("/subject", data={"subject": "bob@example.org", "after": found[-1]})
     assert len({*found, *handles(rest.text)}) == 55
+
+
+def test_sessions_are_filtered_by_age_also_those_of_a_subject(path: Path, secret_key: str) -> None:
+    clock = FakeClock(int(time.time()) - 2 * DAY)
+    with crudjt.open(path, secret_key=secret_key, clock=clock) as store:
+        store.create_many([{}] * 55, subject="bob")
+        clock.advance(2 * DAY)
+        store.create_many([{}], subject="bob")
+        store.create({}, subject="carol")
+        for client in signed_in(Page(store)):
+            answer = client.post("/search", data={"wanted": "", "older": "86400"})
+            assert (answer.status_code, answer.headers["location"]) == (303, "/sessions?older=86400")
+            first = client.get(answer.headers["location"]).text
+            assert "Began over a day ago, newest first" in first
+            rest = client.get(f"/sessions?after={handles(first)[-1]}&older=86400").text
+            assert len({*handles(first), *handles(rest)}) == 55
+            assert "carol" not in first + rest
+            assert "No live session began over a week ago." in client.get("/sessions?older=604800").text
+            first = client.post("/search", data={"wanted": "bob", "older": "86400"}).text
+            assert "56 alive; below are those that began over a day ago." in first
+            following = {"subject": "bob", "after": handles(first)[-1], "older": "86400"}
+            rest = client.post("/subject", data=following).text
+            assert len({*handles(first), *handles(rest)}) == 55
+            missing = client.post("/search", data={"wanted": "carol", "older": "86400"})
+            assert "No live session that began over a day ago has" in missing.text
+
+
+def test_an_age_that_the_page_does_not_offer_is_refused(client: TestClient) -> None:
+    for refused in (client.get("/sessions?older=1"), client.post("/search", data={"wanted": "bob", "older": "x"})):
+        assert refused.status_code == 400
+        assert "older must be one of" in refused.text
 
 
 def test_nothing_found_and_nothing_typed_are_said_above_the_sessions(client: TestClient) -> None:

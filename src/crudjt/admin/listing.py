@@ -3,21 +3,32 @@
 import pprint
 import re
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from crudjt._core.listing import Page
 from crudjt._core.session import Session
 from crudjt._core.tokens import TOKEN_CHARACTERS
 from crudjt.admin.forms import fields
 from crudjt.admin.pages import Pages
 from crudjt.admin.words import Moment, moment
 from crudjt.base import AsyncStore
+from crudjt.errors import InvalidParameter
 
 PAGE_SESSIONS = 50
 NO_SESSION = "There is no such session. It has ended, or it has a new token and with it a new handle."
+
+AGES = {
+    "": "at any time",
+    "3600": "over an hour ago",
+    "86400": "over a day ago",
+    "604800": "over a week ago",
+    "2592000": "over 30 days ago",
+}
+"""When a session began, by what a form or an address calls it: seconds, or nothing."""
 
 _HANDLE = re.compile(r"[0-9a-fA-F]{32}")
 _TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{TOKEN_CHARACTERS}}}")
@@ -70,16 +81,18 @@ class Sessions:
         self._show_data = show_data
 
     async def newest(self, request: Request) -> Response:
-        """List all sessions, newest first."""
-        after = request.query_params.get("after")
-        page = await self._store.list(after=after, limit=PAGE_SESSIONS)
-        return self._pages.show(
-            request, "sessions", rows=rows(page.sessions), next=page.next, is_first=after is None, failure=""
-        )
+        """List all sessions, newest first, or those that began so long ago."""
+        after, older = request.query_params.get("after"), request.query_params.get("older", "")
+        page = await self._store.list(after=after, limit=PAGE_SESSIONS, created_before=_began_before(older))
+        return self._listed(request, page, older=older, is_first=after is None)
 
     async def search(self, request: Request) -> Response:
-        """Find what was typed: a handle, a token or a subject."""
-        wanted = (await fields(request)).get("wanted", "")
+        """Find what was typed: a handle, a token or a subject; or, without it, list sessions by age."""
+        form = await fields(request)
+        wanted, older = form.get("wanted", ""), form.get("older", "")
+        _began_before(older)
+        if not wanted and older:
+            return RedirectResponse(f"{request.scope.get('root_path', '')}/sessions?older={older}", 303)
         if not wanted:
             return await self._nothing(request, "Type a subject, a handle or a token.", 400)
         found: Session | None = None
@@ -89,12 +102,14 @@ class Sessions:
             found = await self._store.peek(wanted)
         if found is not None:
             return RedirectResponse(f"{request.scope.get('root_path', '')}/sessions/{found.id}", 303)
-        return await self._of_subject(request, wanted, None)
+        return await self._of_subject(request, wanted, None, older)
 
     async def of_subject(self, request: Request) -> Response:
         """List the sessions of a subject."""
         form = await fields(request)
-        return await self._of_subject(request, form.get("subject", ""), form.get("after") or None)
+        return await self._of_subject(
+            request, form.get("subject", ""), form.get("after") or None, form.get("older", "")
+        )
 
     async def one(self, request: Request) -> Response:
         """Show one session."""
@@ -104,18 +119,59 @@ class Sessions:
         data = pprint.pformat(session.data, width=_DATA_COLUMNS) if self._show_data else None
         return self._pages.show(request, "session", row=row(session, datetime.now(timezone.utc)), data=data)
 
-    async def _of_subject(self, request: Request, subject: str, after: str | None) -> Response:
-        page = await self._store.list(subject=subject, after=after, limit=PAGE_SESSIONS)
+    async def _of_subject(self, request: Request, subject: str, after: str | None, older: str) -> Response:
+        before = _began_before(older)
+        page = await self._store.list(subject=subject, after=after, limit=PAGE_SESSIONS, created_before=before)
         if not page.sessions and after is None:
-            return await self._nothing(request, "No live session has this subject, handle or token.", 404)
-        total = await self._store.count(subject)
-        shown = rows(page.sessions)
-        return self._pages.show(request, "subject", subject=subject, rows=shown, next=page.next, total=total)
+            age = f" that began {AGES[older]}" if older else ""
+            return await self._nothing(request, f"No live session{age} has this subject, handle or token.", 404)
+        return self._pages.show(
+            request,
+            "subject",
+            subject=subject,
+            rows=rows(page.sessions),
+            next=page.next,
+            total=await self._store.count(subject),
+            older=older,
+            ages=AGES,
+        )
 
     async def _nothing(self, request: Request, text: str, status: int) -> Response:
         """Say that nothing was found, above the newest sessions. What was typed is not repeated: it may be a token."""
         page = await self._store.list(limit=PAGE_SESSIONS)
+        return self._listed(request, page, failure=text, status=status)
+
+    def _listed(
+        self,
+        request: Request,
+        page: Page,
+        *,
+        older: str = "",
+        is_first: bool = True,
+        failure: str = "",
+        status: int = 200,
+    ) -> Response:
         shown = rows(page.sessions)
         return self._pages.show(
-            request, "sessions", status=status, rows=shown, next=page.next, is_first=True, failure=text
+            request,
+            "sessions",
+            status=status,
+            rows=shown,
+            next=page.next,
+            is_first=is_first,
+            failure=failure,
+            older=older,
+            ages=AGES,
         )
+
+
+def _began_before(older: str) -> datetime | None:
+    """Return the time that one of `AGES` is about.
+
+    Raises:
+        InvalidParameter: it is none of them.
+
+    """
+    if older not in AGES:
+        raise InvalidParameter("older", f"older must be one of {', '.join(filter(None, AGES))} seconds, or empty")
+    return datetime.now(timezone.utc) - timedelta(seconds=int(older)) if older else None
