@@ -82,6 +82,8 @@ def test_sessions_and_tokens_of_a_user_are_apart(store: crudjt.Store) -> None:
     for foreign in (session, link, token_of(others.create("alice", "ci"))):
         assert tokens.read(tokens._form.text(foreign)) is None
     assert not tokens.delete(tokens._form.text(session))
+    forged = store.create({"name": "x"}, subject="\x1fapi\x1fmyapp\x1falice")  # who may choose a user id
+    assert tokens.read(tokens._form.text(forged)) is None
     assert others.read(text) is None
     assert store.revoke("alice") == 1
     assert tokens.read(text) is not None

@@ -28,6 +28,8 @@ __all__ = ["ApiToken", "ApiTokens", "AsyncApiTokens"]
 
 AnyStore = TypeVar("AnyStore", Store, AsyncStore)
 
+_KEYS = {"name", "scopes", "data"}
+
 
 class _ApiTokens(Generic[AnyStore]):
     def __init__(
@@ -85,6 +87,8 @@ class _ApiTokens(Generic[AnyStore]):
         if session is None or subject is None:
             return None
         data = session.data
+        if data.keys() != _KEYS:  # a login under a subject that only looks like ours
+            return None
         return ApiToken(
             session.id,
             subject,
