@@ -148,7 +148,9 @@ def test_receivers_of_the_signal_are_told_of_what_operators_end(users: dict[str,
     ada, chief, subject = browser(users["ada"]), browser(users["chief"]), str(users["ada"].pk)
     assert ada.cookies
     token = in_use.create({})
-    [own], visitor = sessions_of(in_use, users["ada"]), in_use.list(limit=1).sessions[0].id
+    session = in_use.peek(token)
+    assert session is not None
+    [own], visitor = sessions_of(in_use, users["ada"]), session.id
     session_ended.connect(hear)
     try:
         post(chief, f"{LIST}{visitor}/delete/")
