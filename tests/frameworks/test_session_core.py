@@ -36,6 +36,7 @@ class Stored:
     id: str = "1" * 32
     subject: str | None = None
     reads_left: int | None = None
+    bound_to: str | None = None
     _envelope: Envelope = field(default_factory=lambda: Envelope(b"", b"", None, None))
 
 
