@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,8 @@ def test_a_token_in_the_place_of_a_handle_is_not_repeated(command: Command, live
 def test_what_was_exported_is_imported_with_new_tokens(command: Command, live: crudjt.Store, tmp_path: Path) -> None:
     """Data, subject, number of reads and what is left of the lifetime; nothing exported is a token."""
     data = {"pair": (1, 2), 3: "three"}
-    token = live.create(data, ttl=3600, max_reads=5, subject="alice")
+    about: dict[str, Any] = {"client": crudjt.Client("192.0.2.1"), "bound_to": "A" * 43, "labels": ("sid:1",)}
+    token = live.create(data, ttl=3600, max_reads=5, subject="alice", **about)
     live.create({}, subject="bob")
     exported = command("export").stdout
     assert token not in exported
@@ -101,6 +103,8 @@ def test_what_was_exported_is_imported_with_new_tokens(command: Command, live: c
     [document] = map(json.loads, command("export", "--subject", "alice", "--store", target).stdout.splitlines())
     assert document["data"] == {"$map": [["pair", {"$tuple": [1, 2]}], [3, "three"]]}
     assert document["reads_left"] == 5
+    assert document["client"] == {"address": "192.0.2.1", "agent": None}
+    assert (document["bound_to"], document["labels"]) == ("A" * 43, ["sid:1"])
     assert 3500 < document["expires_in"] < 3600
 
 

@@ -205,3 +205,16 @@ def test_revoke_ends_the_sessions_of_a_subject_and_prints_how_many(command: Comm
     assert command("revoke", "alice").stdout == "1\n"
     none_left = command("revoke", "alice")
     assert (none_left.exit_code, none_left.stdout) == (0, "0\n")
+
+
+def test_revoke_ends_the_sessions_with_a_label(command: Command, live: crudjt.Store) -> None:
+    """Of a subject, or of all; one of both has to be named."""
+    labels = ("--label", "sid:1", "--label", "app")
+    tokens = [command("create", "{}", "--subject", subject, *labels).stdout.strip() for subject in ("alice", "bob")]
+    shown = json.loads(command("peek", tokens[0], "--json").stdout)
+    assert shown["labels"] == ["sid:1", "app"]
+    assert command("revoke", "alice", "--label", "sid:1").stdout == "1\n"
+    assert [live.peek(token) is not None for token in tokens] == [False, True]
+    assert command("revoke").exit_code == 2
+    assert command("revoke", "--label", "app", "--json").stdout == '{"revoked":1}\n'
+    assert command("create", "{}", "--label", "").exit_code != 0

@@ -374,6 +374,14 @@ def refused_write_not_undone() -> None:
     around(Engine, "_abort", abort)
 
 
+def labels_of_an_ended_session_stay() -> None:
+    replace(engine, "unfile_labels", lambda *_arguments: None)
+
+
+def labels_not_filed_by_a_recovery() -> None:
+    replace(recovery, "file_labels", lambda *_arguments: None)
+
+
 def revoke_looks_once() -> None:
     def revoke(self: EmbeddedStore, subject: str) -> int:
         return sum(self.revoke_id(session.id) for session in list(self.sessions(subject)))

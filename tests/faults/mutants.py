@@ -105,6 +105,14 @@ MUTANTS = [
         "a header is believed before the record is opened",
         defects.header_believed_unopened, damage.run, 4,
     ),
+    Mutant(
+        "an ended session stays filed under its labels",
+        defects.labels_of_an_ended_session_stay, kills.run, 4,
+    ),
+    Mutant(
+        "a recovery files no labels",
+        defects.labels_not_filed_by_a_recovery, kills.run, 4,
+    ),
     Mutant("revoke looks once", defects.revoke_looks_once, histories.run, 300),
     Mutant("a fork is not noticed", defects.fork_not_noticed, forks.run, 2),
     Mutant("files that were replaced are not noticed", defects.replaced_files_not_noticed, replaced_files.run, 4),

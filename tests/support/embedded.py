@@ -12,7 +12,7 @@ from crudjt._backends.embedded.engine import compaction
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.segment import segment_path
 from crudjt._backends.embedded.store import EmbeddedStore
-from crudjt._core.changes import SESSION, SUBJECT
+from crudjt._core.changes import LABEL, SESSION, SUBJECT
 
 _ALL = 10**9
 
@@ -27,9 +27,9 @@ def engine_of(store: crudjt.Store) -> Engine:
 
 
 def stored(store: crudjt.Store) -> dict[bytes, bytes]:
-    """Return every record and every subject entry of the view."""
+    """Return every record of the view, and every entry of a subject and a label."""
     scan = engine_of(store).scan
-    return dict(scan(SESSION, SESSION, _ALL)) | dict(scan(SUBJECT, SUBJECT, _ALL))
+    return dict(item for prefix in (SESSION, SUBJECT, LABEL) for item in scan(prefix, prefix, _ALL))
 
 
 def record_of(store: crudjt.Store, session_id: str) -> bytes:

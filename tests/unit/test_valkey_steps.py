@@ -13,8 +13,9 @@ from crudjt._backends.valkey.steps import moving
 from crudjt._backends.valkey.steps.records import Durability, Records
 from crudjt._core.keyring import Keyring, Placement
 from crudjt._core.operations import Sessions
-from crudjt._core.record import MIN_RECORD_BYTES
+from crudjt._core.record import MIN_RECORD_BYTES, each_label_tag
 from crudjt._core.session import Session
+from crudjt._core.tokens import ID_BYTES
 from crudjt._core.validation import KEEP
 from crudjt.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 from crudjt.testing import FakeClock
@@ -98,12 +99,15 @@ def losses(prepare: Callable[[Store], Any], call: Callable[[Store, Any], Steps[A
 
 
 def consistent(store: Store) -> None:
-    """Expect each index to list the sessions of its subject, and no other."""
-    layout = Layout("test")
-    listed = {(index, member) for index, members in store.servers.indexes.items() for member in members}
+    """Expect the index of each subject to list its sessions and no other, and that of a label all of its sessions."""
+    layout, indexes = Layout("test"), store.servers.indexes
+    subjects = {index: members for index, members in indexes.items() if layout.label_tag_of(index) is None}
+    listed = {(index, member) for index, members in subjects.items() for member in members}
     assert {layout.session(member) for _, member in listed} <= store.servers.keys.keys()
     tags = {record[48:64] for record in store.servers.keys.values()} - {bytes(16)}
     assert {layout.tag_of(index) for index, _ in listed} == tags
+    for key, record in store.servers.keys.items():
+        assert all(key[-ID_BYTES:] in indexes[layout.label(tag)] for tag in each_label_tag(record))
 
 
 def test_a_lost_create_is_known_by_its_nonce_or_not_known() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from crudjt._core.codec import pack
+from crudjt._core.details import checked_labels
 from crudjt._core.options import Options
 from crudjt._core.validation import KEEP, KeepType, checked_subject, new_limits, session_limit
 from crudjt.cli.context import Settings
@@ -36,6 +37,7 @@ _NEW_IDLE = "New idle timeout; 'none' for none."
 @click.option(
     "--max-sessions", type=int, metavar="NUMBER", help="End the oldest sessions of the owner beyond this many."
 )
+@click.option("--label", "labels", multiple=True, metavar="TEXT", help="Label for 'revoke'; may be repeated.")
 @json_option
 @click.pass_obj
 def create(
@@ -46,6 +48,7 @@ def create(
     idle: float | None,
     subject: str | None,
     max_sessions: int | None,
+    labels: tuple[str, ...],
 ) -> None:
     """Start a session and print its token.
 
@@ -56,10 +59,12 @@ def create(
         checked_subject(subject)
     if max_sessions is not None:
         session_limit(max_sessions, "end_oldest", subject)
+    checked_labels(labels)
     if isinstance(settings.place, Path):
         pack(data, Options().max_data_bytes)
     with settings.open(create=True) as store:
-        token = store.create(data, ttl, max_reads, idle=idle, subject=subject, max_sessions=max_sessions)
+        about: dict[str, Any] = {"subject": subject, "max_sessions": max_sessions, "labels": labels}
+        token = store.create(data, ttl, max_reads, idle=idle, **about)
     settings.show({"token": token}, token)
 
 
@@ -167,14 +172,17 @@ def sessions(settings: Settings, subject: str) -> None:
 
 
 @click.command()
-@click.argument("subject")
+@click.argument("subject", required=False)
+@click.option("--label", metavar="TEXT", help="Only sessions with this label; without a subject, those of all.")
 @keep_option
 @json_option
 @click.pass_obj
-def revoke(settings: Settings, subject: str, keep: str | None) -> None:
-    """End all sessions of a subject, and print how many."""
+def revoke(settings: Settings, subject: str | None, label: str | None, keep: str | None) -> None:
+    """End the sessions of a subject or a label; print how many."""
+    if subject is None and label is None:
+        raise click.UsageError("name a subject, a label, or both")
     with settings.open() as store:
-        ended = store.revoke(subject, keep=keep)
+        ended = store.revoke(subject, keep=keep, label=label)
     settings.show({"revoked": ended}, str(ended))
 
 

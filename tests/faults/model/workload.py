@@ -39,10 +39,11 @@ class Workload:
         self._tolerant = tolerant
         self._count = 0
         self._dead: list[str] = []
+        self._labelled: set[str] = set()  # keys of sessions that have the label of this process
         self.actions: list[Callable[[], None]] = [
             self.create, self.create, self.create, self.create_many, self.update, self.update, self.update_version,
             self.touch, self.rotate, self.rotate, self.delete, self.delete_many, self.take, self.take, self.read,
-            self.revoke, self.revoke_id, self.sync, self.sweep, self.compact, self.be_refused,
+            self.revoke, self.revoke_label, self.revoke_id, self.sync, self.sweep, self.compact, self.be_refused,
         ]  # fmt: skip
 
     def run(self, count: int) -> None:
@@ -107,13 +108,12 @@ class Workload:
 
     def create(self) -> None:
         key, facts = self._new(self.random.choice([None, None, 1, 2, 5]))
+        about: dict[str, Any] = {"max_reads": facts.reads_left, "subject": facts.subject}
+        if self.random.random() < 0.3:
+            self._labelled.add(key)
+            about["labels"] = (self.name, f"{self.name} {key}")
         ttl = self.random.choice([None, 3600])
-        self.perform(
-            "create",
-            {key: facts},
-            lambda: self.store.create(self._data(key, 0), ttl=ttl, max_reads=facts.reads_left, subject=facts.subject),
-            ANY,
-        )
+        self.perform("create", {key: facts}, lambda: self.store.create(self._data(key, 0), ttl=ttl, **about), ANY)
 
     def create_many(self) -> None:
         subject = self.random.choice(subjects(self.name))
@@ -206,6 +206,10 @@ class Workload:
         subject = subjects(self.name)[1]
         effect: Effect = {key: None for key, facts in self.state.items() if facts.subject == subject}
         self.perform("revoke", effect, lambda: self.store.revoke(subject), len(effect))
+
+    def revoke_label(self) -> None:
+        effect: Effect = {key: None for key in self.state if key in self._labelled}
+        self.perform("revoke by label", effect, lambda: self.store.revoke(label=self.name), len(effect))
 
     def revoke_id(self) -> None:
         if key := self._any():
