@@ -280,7 +280,7 @@ def test_close_waits_for_a_snapshot_that_another_thread_copies(
 def test_only_one_process_compacts_at_a_time(path: Path, secret_key: str) -> None:
     with crudjt.open(path, secret_key=secret_key) as store:
         store.create({"a": 1})
-        with _filesystem.opened(path / "base", os.O_RDONLY | os.O_DIRECTORY) as other:
+        with _filesystem.opened(path / "base", os.O_RDONLY | _filesystem.DIRECTORY) as other:
             assert flock.lock(other, exclusive=True)
             assert compact(store) is False
             assert len(segments(path)) == 1

@@ -291,7 +291,7 @@ def test_one_process_sweeps_at_a_time(path: Path, secret_key: str, clock: FakeCl
     with crudjt.open(path, secret_key=secret_key, clock=clock, sync_interval=QUIET) as store:
         store.create({"n": 1}, ttl=10)
         clock.advance(10)
-        with _filesystem.opened(path / "base", os.O_RDONLY | os.O_DIRECTORY) as other:
+        with _filesystem.opened(path / "base", os.O_RDONLY | _filesystem.DIRECTORY) as other:
             assert flock.lock(other, exclusive=True)
             assert store.sweep() == 0
             assert store.stats().sessions == 1

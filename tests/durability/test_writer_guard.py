@@ -132,6 +132,8 @@ from tests.support.embedded import engine_of
 assert not host.has_robust_locks()
 store = crudjt.open({str(path)!r}, secret_key={secret_key!r}, max_size=2**26)
 if not os.fork():
+    store = crudjt.open({str(path)!r}, secret_key={secret_key!r})
+    store.create({{}})
     engine_of(store).write(lambda _view: (os.kill(os.getpid(), signal.SIGKILL), []), ())
 os.wait()
 try:
@@ -140,7 +142,7 @@ except crudjt.StoreFailed:
     store.close()
     with crudjt.open({str(path)!r}, secret_key={secret_key!r}) as store:
         store.create({{}})
-        print(store.count(), "session")
+        print(store.count(), "sessions")
 """
     done = subprocess.run(
         [EMULATOR, os.path.realpath(sys.executable), "-c", code],
@@ -149,4 +151,4 @@ except crudjt.StoreFailed:
         text=True,
         check=False,
     )
-    assert done.stdout == "1 session\n", done.stderr
+    assert done.stdout == "2 sessions\n", done.stderr

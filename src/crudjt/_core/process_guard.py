@@ -60,6 +60,15 @@ def _new_flag() -> _Flag:
 own_memory = _new_flag()
 own_memory[0] = 1
 
+
+def _belong_to_no_process() -> None:
+    own_memory[0] = 0
+
+
+if hasattr(os, "register_at_fork"):
+    # For kernels that take the advice and do not follow it, as that of qemu-user. They miss forks of C code.
+    os.register_at_fork(after_in_child=_belong_to_no_process)
+
 _holders: "weakref.WeakValueDictionary[int, Inherited]" = weakref.WeakValueDictionary()
 # By process id: a lock that was made in the parent may be held by one of its threads.
 _renewing: dict[int, threading.Lock] = {}

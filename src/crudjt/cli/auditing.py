@@ -59,7 +59,7 @@ def audited_in(path: Path) -> Generator[None]:
 
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, ownership.FILE_MODE)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, ownership.FILE_MODE)
     except OSError as error:
         raise StoreInaccessible(path, f"the audit log cannot be written: {os.strerror(error.errno or 0)}") from None
     logger, handler = logging.getLogger("crudjt.audit"), _JsonLines(descriptor)

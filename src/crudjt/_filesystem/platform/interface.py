@@ -87,6 +87,11 @@ class System(ABC):
 
     @staticmethod
     @abstractmethod
+    def allocated_bytes(path: Path) -> int:
+        """Return the bytes that a file takes on disk; a view is a sparse file."""
+
+    @staticmethod
+    @abstractmethod
     def is_read_only(path: Path) -> bool:
         """Tell whether a path lies on a file system that is mounted read-only."""
 

@@ -45,6 +45,10 @@ class Posix(System):
         return status.f_bavail * status.f_frsize
 
     @staticmethod
+    def allocated_bytes(path: Path) -> int:
+        return path.stat().st_blocks * 512
+
+    @staticmethod
     def is_read_only(path: Path) -> bool:
         return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 

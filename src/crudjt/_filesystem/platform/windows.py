@@ -122,6 +122,10 @@ class Windows(System):
         return shutil.disk_usage(path).free
 
     @staticmethod
+    def allocated_bytes(path: Path) -> int:
+        return path.stat().st_size
+
+    @staticmethod
     def is_read_only(_path: Path) -> bool:
         return False
 

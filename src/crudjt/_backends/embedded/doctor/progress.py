@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from crudjt._filesystem.platform import system
+
 Progress = Callable[[int, int], object]
 """Takes how much is done, and how much there is to do."""
 
 _STEP_BYTES = 1024**2  # between two reports
-_BLOCK_BYTES = 512  # of st_blocks; a view is a sparse file
 
 
 def unreported(_done: int, _total: int) -> None:
@@ -19,7 +20,7 @@ class Meter:
 
     def __init__(self, files: Iterable[Path], report: Progress) -> None:
         """Take the files in the order in which they are read, and what each step is reported to."""
-        self._sizes = {path: path.stat().st_blocks * _BLOCK_BYTES for path in files if path.exists()}
+        self._sizes = {path: system.allocated_bytes(path) for path in files if path.exists()}
         self._total = sum(self._sizes.values())
         self._report = report
         self._done = 0

@@ -5,9 +5,10 @@ import msgspec
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine import control_block, manifest
 from crudjt._backends.embedded.engine.engine import Engine
+from crudjt._backends.embedded.engine.leftovers import remove_leftovers
 from crudjt._backends.embedded.engine.maintenance_lock import exclusively
 from crudjt._backends.embedded.engine.os_errors import store_error
-from crudjt._backends.embedded.engine.recovery import remove_leftovers, remove_obsolete, write_base
+from crudjt._backends.embedded.engine.recovery import remove_obsolete, write_base
 from crudjt.errors import StoreFull
 
 MIN_COMPACTION_BYTES = 64 * 1024**2

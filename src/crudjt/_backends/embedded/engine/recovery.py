@@ -4,13 +4,13 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import (
     MOVING,
     WORD_ALLOCATED,
@@ -19,6 +19,7 @@ from crudjt._backends.embedded.engine.control_block import (
     LogEnd,
 )
 from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, CONTROL_FILE, VIEW_DIRECTORY
+from crudjt._backends.embedded.engine.leftovers import remove_leftovers, remove_unfinished
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, refuse_other_format
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Base, Manifest
@@ -77,7 +78,25 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
     _filesystem.remove(directory / CONTROL_FILE)
     for path in (directory / VIEW_DIRECTORY).iterdir():
         _filesystem.remove(path)
-    control = ControlBlock.create(directory / CONTROL_FILE)  # first, since the view takes what room there is
+    # First, since the view takes what room there is.
+    with closing(ControlBlock.create(directory / CONTROL_FILE)) as control:
+        found, replayed = _make_view(directory, found, control, fresh_base=fresh_base)
+    found = msgspec.structs.replace(found, boot=host.current_boot(), segment=replayed.segment, doubtful=False)
+    found.save(directory)
+    remove_obsolete(directory, found.base)
+    logger.info(
+        "store recovered: %d sessions, %d log bytes replayed, %.3f s",
+        replayed.sessions,
+        replayed.log_bytes,
+        time.monotonic() - started,
+    )
+    return found
+
+
+def _make_view(
+    directory: Path, found: Manifest, control: ControlBlock, *, fresh_base: bool
+) -> tuple[Manifest, _Replayed]:
+    """Make the view from base and log, and begin a segment and the control block; return the manifest with its base."""
     log = directory / LOG_DIRECTORY
     view, replayed = _restore_base(directory, found)
     try:
@@ -100,16 +119,7 @@ def rebuild(directory: Path, found: Manifest, *, fresh_base: bool) -> Manifest:
         control.begin(log_end, view.last_transaction)
     finally:
         view.close()
-    found = msgspec.structs.replace(found, boot=host.current_boot(), segment=replayed.segment, doubtful=False)
-    found.save(directory)
-    remove_obsolete(directory, found.base)
-    logger.info(
-        "store recovered: %d sessions, %d log bytes replayed, %.3f s",
-        replayed.sessions,
-        replayed.log_bytes,
-        time.monotonic() - started,
-    )
-    return found
+    return found, replayed
 
 
 def _restore_base(directory: Path, found: Manifest) -> tuple[View, _Replayed]:
@@ -285,23 +295,3 @@ def remove_obsolete(directory: Path, base: Base | None) -> None:
     for path in (directory / BASE_DIRECTORY).glob("*.mdb"):
         if path != base_path(directory / BASE_DIRECTORY, needed):
             _filesystem.remove(path)
-
-
-def remove_leftovers(directory: Path) -> None:
-    """Remove incomplete files of dead processes."""
-    for name in (LOG_DIRECTORY, BASE_DIRECTORY):
-        for path in (directory / name).glob("*.tmp"):
-            _filesystem.remove(path)
-
-
-def remove_unfinished(directory: Path) -> None:
-    """Remove what dead processes were about to put into the directory itself. Needs the lock in exclusive mode.
-
-    The lock is the exception: another process may just be making it.
-    """
-    for name in (manifest.NAME, CONTROL_FILE):
-        for path in directory.glob(f"{name}*.tmp"):
-            _filesystem.remove(path)
-    for name in (LOG_DIRECTORY, BASE_DIRECTORY, VIEW_DIRECTORY):
-        for path in directory.glob(f"{name}.*.tmp"):
-            path.rmdir()
