@@ -22,20 +22,16 @@ require_extra("litestar")
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from litestar import post
-from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
-from litestar.exceptions import NotFoundException
 from litestar.middleware import DefineMiddleware
 from litestar.middleware.session import base
-from litestar.plugins import InitPlugin
-from litestar.types import ASGIApp, Empty, Message, Receive, Scope, Scopes, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Scopes, Send
 
 import crudjt
 from crudjt import AsyncStore
-from crudjt._core.type_guards import is_mapping
-from crudjt.contrib._device_bound.settings import PATH, DeviceBound
+from crudjt.contrib._device_bound.litestar import DeviceBoundPaths
+from crudjt.contrib._device_bound.settings import PATH
 from crudjt.contrib._sessions import asgi
 from crudjt.contrib._sessions.asgi import TWO_WEEKS, Sessions
 from crudjt.contrib._sessions.browser import BrowserSession
@@ -53,6 +49,7 @@ from crudjt.contrib._sessions.current import (
 from crudjt.contrib._sessions.devices import Device
 from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
 from crudjt.contrib._sessions.hooks import Hook, SessionEvent
+from crudjt.contrib._sessions.litestar_scope import LOADED, replace, take_over
 from crudjt.contrib._sessions.states import Phase
 from crudjt.contrib._sessions.watched import WatchedSession
 
@@ -82,7 +79,7 @@ def session_of(connection: Connection) -> BrowserSession:
         RuntimeError: the middleware is missing.
 
     """
-    _take_over(connection.scope)
+    take_over(connection.scope)
     return session_in(connection.scope)
 
 
@@ -105,7 +102,7 @@ class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
         session = scope_session
         if not isinstance(session, BrowserSession):  # as the test client has it
             session = await self.load_from_connection(connection)
-            _replace(session, scope_session)
+            replace(session, scope_session)
         accessed = session.accessed  # before it is stored, which looks at it too
         sessions, before = self.config.sessions, session.held
         scope: Any = connection.scope
@@ -282,14 +279,14 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
         if session is None:
             return
         scope["session"] = session
-        scope["state"][_LOADED] = session
+        scope["state"][LOADED] = session
         connection._connection_state.session_id = session.id  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - as Litestar's own middleware
         failed = False
 
         async def send_with_cookie(message: Message) -> None:
             nonlocal failed
             if message["type"] in WITH_HEADERS:
-                _take_over(scope)
+                take_over(scope)
                 failed = phase_of(message) is Phase.FAILED
                 await self.backend.store_in_message(session, message, connection)
             await send(message)
@@ -298,11 +295,11 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
         try:
             await self.app(scope, receive, send_with_cookie)
         except BaseException as error:
-            _take_over(scope)
+            take_over(scope)
             await sessions.end(session, error, scope)
             raise
         else:
-            _take_over(scope)
+            take_over(scope)
             if not session.is_stored:
                 await sessions.save(session, Phase.FAILED if failed else Phase.AFTER_HEADERS, scope)
         finally:
@@ -313,48 +310,3 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
             self._has_paths = self.backend.config.sessions.device.is_routed(
                 {route.path for route in scope["litestar_app"].routes}
             )
-
-
-class DeviceBoundPaths(InitPlugin):
-    """Adds the two paths at which browsers prove that they are on the device; the session middleware answers them.
-
-    Litestar runs a middleware for the paths of handlers only: ``Litestar(plugins=[DeviceBoundPaths()], …)``.
-    """
-
-    def __init__(self, path: str = PATH) -> None:
-        """Take the `device_bound_path` of the session middleware."""
-        self._path = path
-
-    def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        """Add the handlers."""
-        settings = DeviceBound(offers=True, path=self._path, cookie_name="", same_site="")
-        for path in (settings.registration, settings.refresh):
-            app_config.route_handlers.append(post(path, include_in_schema=False)(_without_middleware))
-        return app_config
-
-
-async def _without_middleware() -> None:
-    raise NotFoundException
-
-
-_LOADED = "crudjt_session"
-
-
-def _take_over(scope: Scope) -> None:
-    """Put what the application has set in place of the session into the session."""
-    session = scope["state"].get(_LOADED)
-    values: Any = scope
-    current = values.get("session")
-    if session is not None and current is not session:
-        _replace(session, current)
-        scope["session"] = session
-
-
-def _replace(session: BrowserSession, current: Any) -> None:
-    if current is Empty or current is None:
-        session.clear()
-    elif is_mapping(current):
-        session.replace(current)
-    else:  # a model or a dataclass
-        backend: Any = SessionBackend
-        session.replace(backend.deserialize_data(backend.serialize_data(current)))

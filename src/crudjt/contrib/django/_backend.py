@@ -5,22 +5,18 @@ from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
-from django.http import HttpRequest
 
-from crudjt import Client, Session
-from crudjt.contrib._device_bound.binding import binding_of
 from crudjt.contrib._sessions import sync
-from crudjt.contrib._sessions.clients import client
 from crudjt.contrib._sessions.core import save
 from crudjt.contrib._sessions.hooks import Why, tell
 from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
-from crudjt.contrib._sessions.states import Done, Held, Left, Phase, found, subject_of
+from crudjt.contrib._sessions.states import Done, Held, Left, Phase, subject_of
 from crudjt.contrib._settings import MAX_DATA_BYTES
 from crudjt.contrib.django._async_backend import MISSING
-from crudjt.contrib.django._expiry import LastingSession
-from crudjt.contrib.django._middleware import ENDS, LOGINS, begun_request, called_by
-from crudjt.contrib.django._store import get_store, max_sessions_of_user, offers_devices, records_client
+from crudjt.contrib.django._middleware import ENDS, LOGINS, called_by
+from crudjt.contrib.django._requests import RequestSession
+from crudjt.contrib.django._store import get_store, max_sessions_of_user, offers_devices
 from crudjt.contrib.django.signals import session_begun, session_ended, teller
 
 logger = logging.getLogger("crudjt.contrib")
@@ -28,7 +24,7 @@ logger = logging.getLogger("crudjt.contrib")
 _LOGIN_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
 
 
-class SessionStore(LastingSession):
+class SessionStore(RequestSession):
     """A session of Django in the store. Its key is the token: only the store mints one, and an unknown one is dropped.
 
     The id of the user who is logged in is the session's subject. To set it is to log in: the session gets a new key at
@@ -37,38 +33,7 @@ class SessionStore(LastingSession):
 
     _session_cache: dict[str, Any]
     _begun = False
-    _ahead: tuple[Held | None, Session | None] | None = None  # what was read to check it
-    _proven = False
     _before_login: dict[str, Any] | None = None  # the keys of the login that is being set, as they were
-
-    def __init__(self, session_key: str | None = None) -> None:
-        """Take the key of a cookie."""
-        super().__init__(session_key)
-        self._request = begun_request(self)
-
-    @property
-    def id(self) -> str | None:
-        """The handle, as `Session.id`: no key. ``None`` if the session is not stored."""
-        key = self.session_key
-        if key is None:
-            return None
-        held = self._held
-        if held is not None and held.token == key and held.id is not None:
-            return held.id
-        session = get_store().peek(key)
-        return None if session is None else session.id
-
-    @property
-    def handle(self) -> str | None:
-        """An older name of `id`."""
-        return self.id
-
-    @property
-    def device_bound(self) -> bool:
-        """Whether the session is of use only with the key of the browser's device; see `docs/device-bound.md`."""
-        self.keys()  # loads it
-        binding = binding_of(self._hidden)
-        return binding is not None and binding.registered
 
     def rotate(self) -> None:
         """Give the session a new key, as `cycle_key`; the old key is dead. Call it when rights change."""
@@ -148,11 +113,6 @@ class SessionStore(LastingSession):
         visible, self._hidden = split(session.data)
         return visible
 
-    def _looked_up(self) -> tuple[Held | None, Session | None]:
-        key = self.session_key
-        session = get_store().read(key) if key else None
-        return found(key, session) if key else None, session
-
     def exists(self, session_key: str | None) -> bool:
         """Return whether a key names a live session."""
         return session_key is not None and get_store().peek(session_key) is not None
@@ -222,31 +182,6 @@ class SessionStore(LastingSession):
         """Remove expired sessions from the store. It does so by itself once a day; they are never served."""
         get_store().sweep()
 
-    # For DeviceBoundMiddleware
-
-    def read_ahead(self) -> Held | None:
-        """Read the session of the key, but do not load it yet."""
-        self._ahead = self._looked_up()
-        return self._ahead[0]
-
-    def admit(self) -> None:
-        """Note that the request has proven that it comes from the device, or that it need not."""
-        self._proven = True
-
-    @property
-    def held(self) -> Held | None:
-        """The session as it is stored, if it was loaded."""
-        return self._held
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether the request has looked at the session."""
-        return hasattr(self, "_session_cache")
-
-    def take_request(self, other: "SessionStore") -> None:
-        """Take the place of another session of the same request."""
-        self._request = other._request  # noqa: SLF001 - of this class
-
     # The rules
 
     def _set(self, key: str, value: Any, *, more_follows: bool) -> None:
@@ -313,15 +248,6 @@ class SessionStore(LastingSession):
         session = get_store().peek(key) if tell_ended else None
         if get_store().delete(key) and tell_ended and session is not None:
             tell_ended(session.id, session.subject, why)
-
-    def request(self) -> HttpRequest | None:
-        """Return the request that the session was opened for, ``None`` outside of one."""
-        return None if self._request is None else self._request()
-
-    def _client(self) -> Client | None:
-        """Return the client to note, as Django and its middleware give it."""
-        request = self.request() if records_client() else None
-        return None if request is None else client(request.META.get("REMOTE_ADDR"), request.META.get("HTTP_USER_AGENT"))
 
     def _run(self, found: Held | None, left: Left) -> Done:
         done = sync.run(get_store(), save(found, left), MAX_DATA_BYTES)

@@ -13,7 +13,7 @@ from django.core.signals import request_finished
 from django.http import HttpRequest
 
 if TYPE_CHECKING:
-    from crudjt.contrib.django._backend import SessionStore
+    from crudjt.contrib.django._requests import RequestSession
 
 _BEGINS = SessionMiddleware.process_request.__code__
 
@@ -23,10 +23,10 @@ ENDS = frozenset({SessionMiddleware.process_response.__code__})
 LOGINS = frozenset(getattr(auth, name).__code__ for name in ("login", "alogin") if hasattr(auth, name))
 """The code that changes the key, then sets what makes a login: the user's id first, and the password's hash last."""
 
-_current: ContextVar["SessionStore | None"] = ContextVar("crudjt_session", default=None)
+_current: ContextVar["RequestSession | None"] = ContextVar("crudjt_session", default=None)
 
 
-def begun_request(session: "SessionStore") -> "weakref.ref[HttpRequest] | None":
+def begun_request(session: "RequestSession") -> "weakref.ref[HttpRequest] | None":
     """Note the session of the request that begins; return the request, ``None`` if no request begins.
 
     Call it in the constructor of the session only: Django's middleware gives it a key, but not the request.
@@ -40,13 +40,13 @@ def begun_request(session: "SessionStore") -> "weakref.ref[HttpRequest] | None":
     return weakref.ref(request) if isinstance(request, HttpRequest) else None
 
 
-def note_current(session: "SessionStore", instead_of: "SessionStore") -> None:
+def note_current(session: "RequestSession", instead_of: "RequestSession") -> None:
     """Note the session that takes the place of the one with which a request has begun."""
     session.take_request(instead_of)
     _current.set(session)
 
 
-def current_session() -> "SessionStore":
+def current_session() -> "RequestSession":
     """Return the session of the request that is being served.
 
     Raises:
