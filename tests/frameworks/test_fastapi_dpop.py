@@ -96,7 +96,9 @@ def test_a_token_is_bound_at_login_and_served_with_a_proof_once(client: TestClie
     assert client.get(odd, headers=key.headers("GET", odd, token)).status_code == 200
 
 
-def test_a_bound_token_alone_opens_nothing(client: TestClient, store: crudjt.Store, key: DpopClient) -> None:
+def test_a_bound_token_alone_opens_nothing(
+    client: TestClient, store: crudjt.Store, key: DpopClient, caplog: pytest.LogCaptureFixture
+) -> None:
     session = store.create({}, subject="alice", bound_to=key.thumbprint)
     token = ApiTokens(store, "myapp").create("alice", "laptop", ["mail"], bound_to=key.thumbprint)
     for path, text in (
@@ -105,6 +107,8 @@ def test_a_bound_token_alone_opens_nothing(client: TestClient, store: crudjt.Sto
         status, challenge = challenged(client.get(path, headers={"Authorization": f"Bearer {text}"}))
         assert status == 401, path
         assert ('error="invalid_token"' in challenge) is (path != "/only"), path
+    assert caplog.text.count("presented without a proof, and refused") == 3  # those that know of keys
+    assert session not in caplog.text
     assert client.get("/cookie", headers={"cookie": f"session={session}"}).json() is None
 
 

@@ -1,8 +1,11 @@
 """The Authorization header of a request with a token, and the answers to those refused: RFC 6750, RFC 9449."""
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+logger = logging.getLogger("crudjt.contrib")
 
 BEARER = "Bearer"
 DPOP = "DPoP"
@@ -112,10 +115,16 @@ def require_binding(given: Presented, bound_to: str | None) -> bool:
 
     """
     if bound_to is not None and given.scheme != DPOP:
+        note_bound()
         raise AccessRefused(401, "invalid_token", "the token needs a proof of its key", scheme=given.scheme)
     if bound_to is None and given.scheme == DPOP:
         raise AccessRefused(401, "invalid_token", "the token is bound to no key", scheme=given.scheme)
     return bound_to is not None
+
+
+def note_bound() -> None:
+    """Log that a bound token came without a proof: a client is set up wrong, or a thief has a token of no use."""
+    logger.warning("a token that is bound to a key was presented without a proof, and refused")
 
 
 def require_scopes(has: frozenset[str], needs: Sequence[str], scheme: str) -> None:

@@ -8,6 +8,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from crudjt.contrib._access import note_bound
 from crudjt.contrib.api_tokens import ApiToken
 from crudjt.contrib.rest_framework._settings import token_settings
 from crudjt.contrib.rest_framework._tokens import api_tokens
@@ -47,6 +48,7 @@ class TokenAuthentication(BaseAuthentication):
         if token is None:
             raise AuthenticationFailed("Invalid token.")
         if token.bound_to is not None:
+            note_bound()
             raise AuthenticationFailed("The token needs a proof of its key.")
         user = active_user(token.subject)
         if user is None:
