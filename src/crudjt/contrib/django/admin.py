@@ -4,17 +4,15 @@ It is there for `django.contrib.admin.site` as soon as both applications are in 
 it: ``site.register(Session, SessionAdmin)``.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.views.decorators.csrf import csrf_protect
 
 import crudjt
 from crudjt._core.audit import audit
@@ -29,8 +27,6 @@ from crudjt.contrib.django.signals import session_ended, teller
 
 PER_PAGE = 50
 
-View = Callable[..., HttpResponseBase]
-
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Session]
 else:
@@ -43,10 +39,7 @@ class SessionAdmin(_ModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Return the addresses, under the names that the admin links to."""
-
-        def view(method: View) -> View:
-            return self.admin_site.admin_view(csrf_protect(method))
-
+        view = self.admin_site.admin_view  # which protects forms, and asks for a login
         return [
             path("", view(self.changelist_view), name="crudjt_session_changelist"),
             path("end-all/", view(self.end_all_view), name="crudjt_session_end_all"),
