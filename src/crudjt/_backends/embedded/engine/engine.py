@@ -181,7 +181,8 @@ class Engine(OpenDirectory):
                         if flags >= HAS_LABELS:
                             if not many:
                                 limit, many = self._make_room(number, changes, urgent=urgent), True
-                            unfile_labels(transaction, id_)
+                            # `record` may be its header alone.
+                            unfile_labels(transaction, id_, transaction.get(SESSION + id_, b""))
                         transaction.delete(SESSION + id_)
                         sessions -= 1
                         if flags & HAS_SUBJECT:

@@ -34,11 +34,10 @@ from crudjt._backends.embedded.engine.segment import (
 )
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter, create_segment
 from crudjt._backends.embedded.engine.view import SEGMENT_KEY, Snapshot, View
-from crudjt._backends.embedded.engine.view_changes import file_labels, put_new, unfile_labels
-from crudjt._core.changes import DELETE, LABEL, REPLACE, SESSION, SUBJECT, Change
+from crudjt._backends.embedded.engine.view_changes import end_logged, file_labels, put_new
+from crudjt._core.changes import DELETE, LABEL, REPLACE, SESSION, Change
 from crudjt._core.details import MAX_LABELS
 from crudjt._core.moves import NOTE_KEY
-from crudjt._core.record import NO_SUBJECT
 from crudjt._filesystem import contents, host
 from crudjt.errors import StoreCorrupt, StoreFull
 
@@ -218,11 +217,8 @@ def _apply(path: Path, batch: list[Entry], view: View, replayed: _Replayed) -> N
         for entry in batch:
             for kind, id_, value in entry.changes:
                 if kind == DELETE:
-                    unfile_labels(transaction, id_)
-                    if not transaction.delete(SESSION + id_):
+                    if not end_logged(transaction, id_, value):
                         raise StoreCorrupt(path, entry.offset, "the entry deletes a session that does not exist")
-                    if value != NO_SUBJECT:
-                        transaction.delete(SUBJECT + value + id_)
                     replayed.sessions -= 1
                 elif kind == REPLACE:
                     transaction.put(SESSION + id_, value)

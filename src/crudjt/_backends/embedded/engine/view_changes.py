@@ -37,10 +37,22 @@ def file_labels(transaction: Any, id_: bytes, record: bytes) -> None:
         transaction.put(LABEL + tag + id_, b"")
 
 
-def unfile_labels(transaction: Any, id_: bytes) -> None:
-    """Delete the index entries of the labels of a record that is about to be deleted."""
-    for tag in each_label_tag(transaction.get(SESSION + id_, b"")):
+def unfile_labels(transaction: Any, id_: bytes, record: bytes) -> None:
+    """Delete the index entries of the labels of a record."""
+    for tag in each_label_tag(record):
         transaction.delete(LABEL + tag + id_)
+
+
+def end_logged(transaction: Any, id_: bytes, subject_tag: bytes) -> bool:
+    """Delete a session as the entry of its end has it; return whether there was one."""
+    record = transaction.pop(SESSION + id_)
+    if record is None:
+        return False
+    if record[FLAGS_OFFSET] >= HAS_LABELS:
+        unfile_labels(transaction, id_, record)
+    if subject_tag != NO_SUBJECT:
+        transaction.delete(SUBJECT + subject_tag + id_)
+    return True
 
 
 def end_filed(transaction: Any, number: int, head: bytes, ids: Sequence[bytes], words: "memoryview[int]") -> None:
@@ -48,7 +60,7 @@ def end_filed(transaction: Any, number: int, head: bytes, ids: Sequence[bytes], 
     delete, index = transaction.delete, SUBJECT + head[TAG_OFFSET:HEADER_BYTES]
     if head[FLAGS_OFFSET] >= HAS_LABELS:
         for id_ in ids:
-            unfile_labels(transaction, id_)
+            unfile_labels(transaction, id_, transaction.get(SESSION + id_, b""))
     for id_ in ids:
         words[FIRST_CACHE_WORD + (unpack_last(id_)[0] & CACHE_WORDS_MASK)] = number
         delete(SESSION + id_)
