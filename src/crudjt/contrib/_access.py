@@ -53,7 +53,7 @@ class AccessRefused(Exception):
         self.error = error
         self.description = description
         self.scheme = scheme
-        self.scopes = tuple(scopes)
+        self.scopes: tuple[str, ...] = tuple(scopes)
         self.nonce = nonce
 
     def challenge(self, schemes: Mapping[str, str]) -> str:

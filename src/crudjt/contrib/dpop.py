@@ -37,7 +37,7 @@ __all__ = ["AccessRefused", "AsyncDpop", "Dpop"]
 
 AnyStore = TypeVar("AnyStore", Store, AsyncStore)
 
-logger = logging.getLogger("crudjt.contrib")
+_logger = logging.getLogger("crudjt.contrib")
 
 _NS = 1_000_000_000
 _INVALID_PROOF = "invalid_dpop_proof"
@@ -126,7 +126,7 @@ class _Dpop(Generic[AnyStore]):
 
     def _refuse(self, error: str, description: str, token: str | None, nonce: str | None = None) -> NoReturn:
         """Refuse a proof: with 401 where a token was presented, and 400 where one was to be made."""
-        logger.info("a DPoP proof was refused: %s", description)
+        _logger.info("a DPoP proof was refused: %s", description)
         raise AccessRefused(400 if token is None else 401, error, description, scheme=DPOP, nonce=nonce) from None
 
     def _is_nonce(self, session: Session[Any] | None) -> bool:

@@ -35,6 +35,7 @@ require_extra("dpop")
 
 from fastapi import HTTPException, Request
 from fastapi.openapi.models import HTTPBase
+from fastapi.openapi.models import SecurityBase as SecurityModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
@@ -90,7 +91,7 @@ class _Bound(SecurityBase):
         self._dpop = dpop
         self._schemes = {DPOP: dpop.challenge} if required else {DPOP: dpop.challenge, BEARER: ""}
         self.scheme_name = scheme_name
-        self.model = HTTPBase(scheme=DPOP, description=description)
+        self.model: SecurityModel = HTTPBase(scheme=DPOP, description=description)
 
     def _presented(self, request: Request) -> Presented:
         return presented(request.headers.getlist("authorization"), self._schemes)

@@ -28,6 +28,7 @@ require_extra("fastapi")
 
 from fastapi import Request
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.openapi.models import SecurityBase as SecurityModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
@@ -70,7 +71,7 @@ class ApiTokenBearer(SecurityBase):
         """
         self._tokens = tokens
         self.scheme_name = scheme_name
-        self.model = HTTPBearerModel(bearerFormat="opaque", description=description)
+        self.model: SecurityModel = HTTPBearerModel(bearerFormat="opaque", description=description)
 
     async def __call__(self, request: Request, security_scopes: SecurityScopes) -> ApiToken:
         """Return the API token of a request.

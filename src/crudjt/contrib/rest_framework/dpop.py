@@ -40,8 +40,8 @@ class ProofRefused(APIException):
     def __init__(self, refused: AccessRefused) -> None:
         """Take the reason."""
         super().__init__(refused.description, refused.error)
-        self.status_code = refused.status
-        self.auth_header = refused.challenge({DPOP: _dpop().challenge})
+        self.status_code: int = refused.status
+        self.auth_header: str = refused.challenge({DPOP: _dpop().challenge})
 
 
 class _DpopAuthentication(BaseAuthentication, ABC):

@@ -27,7 +27,7 @@ class LoginView(APIView):
     403 if the user has as many tokens as the setting allows.
     """
 
-    permission_classes = (IsAuthenticated,)
+    permission_classes: Sequence[Any] = (IsAuthenticated,)
 
     def token_name(self, request: Request) -> str:
         """Return the name of the token: ``name`` of the request's data, or "login"."""
@@ -77,7 +77,7 @@ class LogoutView(APIView):
     """Ends the token of the request."""
 
     authentication_classes: Sequence[type[BaseAuthentication]] = (TokenAuthentication,)
-    permission_classes = (IsAuthenticated,)
+    permission_classes: Sequence[Any] = (IsAuthenticated,)
 
     def end(self, request: Request) -> None:
         """End what is to end."""
