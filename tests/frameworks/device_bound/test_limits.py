@@ -156,7 +156,7 @@ def test_a_rotation_or_revocation_beside_a_registration_loses_nothing_and_revive
 
 
 def test_a_binding_stays_with_its_user() -> None:
-    bound = with_binding({}, Binding(bytes(32), bytes(16), bytes(33), 1))
+    bound = with_binding({}, Binding(bytes(32), bytes(16), bytes(64), 1))
     assert rebound(bound, offers=True, same_user=True) == bound
     assert rebound(bound, offers=False, same_user=True) == bound
     assert rebound(bound, offers=False, same_user=False) == {}

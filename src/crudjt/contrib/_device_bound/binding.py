@@ -5,8 +5,8 @@ It is kept in the data of the session, so that it is sealed with it, under a res
     offset  size  field
          0    32  secret of the session's bound cookies and challenges
         32    16  identifier of the session for the browser
-        48    33  public key of the device, a compressed point of P-256; only once it is registered
-        81     8  when it was registered, seconds since 1970, big-endian
+        48    64  public key of the device, a point of P-256: x and y; only once it is registered
+       112     8  when it was registered, seconds since 1970, big-endian
 """
 
 import secrets
@@ -20,7 +20,7 @@ from crudjt._core.session import Session
 from crudjt.contrib._sessions.reserved import DEVICE
 
 _OFFERED = Struct(">32s16s")
-_REGISTERED = Struct(">32s16s33sQ")
+_REGISTERED = Struct(">32s16s64sQ")
 
 
 class Binding(msgspec.Struct, frozen=True):

@@ -10,13 +10,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from crudjt._core.type_guards import is_dict
 
 _MAX_CHARACTERS = 4096
 _NUMBER_BYTES = 32  # of P-256: a coordinate, or half of a signature
 _PART = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_P256 = ec.SECP256R1()
+_UNCOMPRESSED = b"\4"  # begins a point that is given by both coordinates (SEC 1, section 2.3.3)
 _ES256 = ec.ECDSA(SHA256())
 
 
@@ -69,7 +70,7 @@ class Proof:
             raise BadProof("it is for another URL")
 
     def own_key(self) -> bytes:
-        """Return the public key in its header, as a compressed point.
+        """Return the public key in its header: x and y of a point, 64 bytes.
 
         Raises:
             BadProof: it has no key of P-256.
@@ -78,12 +79,12 @@ class Proof:
         key = self._head.get("jwk")
         if not is_dict(key) or key.get("kty") != "EC" or key.get("crv") != "P-256":
             raise BadProof("it has no key of P-256")
-        x, y = _number(key.get("x")), _number(key.get("y"))
+        x, y = _coordinate(key.get("x")), _coordinate(key.get("y"))
         try:
-            public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+            ec.EllipticCurvePublicKey.from_encoded_point(_P256, _UNCOMPRESSED + x + y)
         except ValueError:
             raise BadProof("its key is no point of the curve") from None
-        return public.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+        return x + y
 
     def verify(self, key: bytes) -> None:
         """Verify the signature with a public key.
@@ -96,7 +97,7 @@ class Proof:
             raise BadProof("its signature is not of 64 bytes")
         r = int.from_bytes(self._signature[:_NUMBER_BYTES], "big")
         s = int.from_bytes(self._signature[_NUMBER_BYTES:], "big")
-        public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), key)
+        public = ec.EllipticCurvePublicKey.from_encoded_point(_P256, _UNCOMPRESSED + key)
         try:
             public.verify(encode_dss_signature(r, s), self._signed, _ES256)
         except InvalidSignature:
@@ -120,8 +121,8 @@ def _object(part: str) -> dict[str, Any]:
     return value
 
 
-def _number(value: object) -> int:
+def _coordinate(value: object) -> bytes:
     number = _decoded(value) if isinstance(value, str) else b""
     if len(number) != _NUMBER_BYTES:
         raise BadProof("a coordinate of its key is not of 32 bytes")
-    return int.from_bytes(number, "big")
+    return number

@@ -28,8 +28,8 @@ def split(data: Data) -> tuple[Data, Data]:
     """Return the data that the application sees, and the values of reserved keys."""
     if dict[Any, Any].keys(data).isdisjoint(KEYS):
         return data, {}
-    visible = {key: value for key, value in data.items() if key not in KEYS}
-    return visible, {key: value for key, value in data.items() if key in KEYS}
+    visible = data.copy()
+    return visible, {key: visible.pop(key) for key in data if key in KEYS}
 
 
 def join(visible: Data, hidden: Mapping[Any, Any]) -> Data:
