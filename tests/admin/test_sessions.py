@@ -148,6 +148,8 @@ def test_a_token_in_any_field_gets_into_no_address_header_log_or_page(
     store.delete(ended)
     requests = [
         ("/search", "wanted"),
+        ("/search", "older"),
+        ("/subject", "older"),
         ("/subject", "subject"),
         ("/subject", "after"),
         ("/subject/end", "subject"),
