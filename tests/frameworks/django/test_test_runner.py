@@ -23,16 +23,26 @@ DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 CRUDJT_LOCATION = os.environ["LOCATION"]
 """
 
+MODELS = """
+from crudjt.contrib.django import get_store
+
+OPENED_AT_START = get_store().location  # before the tests are set up
+"""
+
 TESTS = """
 import os
 import pathlib
 import time
 
 from crudjt.contrib.django import get_store, revoke_user
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.test import TestCase
 
+from shop import models
+
 get_store()  # in the first process, from which the others are forked
+assert settings.CRUDJT_LOCATION not in (models.OPENED_AT_START, get_store().location)
 
 
 class Logout(TestCase):
@@ -58,7 +68,7 @@ class OtherLogout(Logout):
 def project(tmp_path: Path) -> Path:
     shop = tmp_path / "project" / "shop"
     shop.mkdir(parents=True)
-    files = {"__init__": "", "urls": "urlpatterns = []\n", "settings": SETTINGS, "tests": TESTS}
+    files = {"__init__": "", "urls": "urlpatterns = []\n", "settings": SETTINGS, "models": MODELS, "tests": TESTS}
     for name, content in files.items():
         (shop / f"{name}.py").write_text(content)
     return shop.parent

@@ -31,6 +31,9 @@ from crudjt.contrib._settings import (
 
 LOCATION = f"{PREFIX}LOCATION"
 
+# `manage.py test` sets its environment up after the application was imported, which may open the store.
+_IS_TEST_COMMAND = sys.argv[1:2] == ["test"] and Path(sys.argv[0]).name in ("manage.py", "django-admin", "__main__.py")
+
 
 class _Opening:
     """The lock of the thread that opens or closes the store."""
@@ -121,11 +124,13 @@ def offers_devices() -> bool:
 def tests() -> int:
     """Return the id of this process while it runs tests, else 0.
 
-    They are those of pytest, whose plugin notes them, and those for which Django's test environment is set up. 0 too
-    while a test overrides ``CRUDJT_LOCATION``: it then gets the store that it describes.
+    They are those of pytest, whose plugin notes them, and those of ``manage.py test``, or for which Django's test
+    environment is set up. 0 too while a test overrides ``CRUDJT_LOCATION``: it then gets the store that it describes.
     """
     if _overrides[0]:
         return 0
+    if _IS_TEST_COMMAND:
+        return os.getpid()
     plugin: Any = sys.modules.get("_crudjt_pytest")
     if plugin is not None and plugin.running:
         return os.getpid()
