@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from crudjt.contrib._access import note_bound
 from crudjt.contrib.api_tokens import ApiToken
+from crudjt.contrib.django._subjects import users_by_subject
 from crudjt.contrib.rest_framework._settings import token_settings
 from crudjt.contrib.rest_framework._tokens import api_tokens
 
@@ -63,9 +62,5 @@ class TokenAuthentication(BaseAuthentication):
 
 def active_user(subject: str | None) -> Any:
     """Return the active user of a primary key as text, ``None`` if there is none."""
-    model: Any = get_user_model()
-    try:
-        user = model._default_manager.get(pk=model._meta.pk.to_python(subject))  # noqa: SLF001 - Django documents both
-    except (model.DoesNotExist, ValidationError):  # the model of users may have been replaced
-        return None
-    return user if user.is_active else None
+    user = users_by_subject([subject]).get(subject or "")
+    return user if user is not None and user.is_active else None
