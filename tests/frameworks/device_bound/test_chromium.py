@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 import crudjt
 from crudjt.testing import FakeClock
@@ -117,7 +117,7 @@ def test_a_link_from_another_site_arrives_logged_in(tab: Tab, clock: FakeClock) 
     tab.page.goto(tab.url.replace("localhost", "127.0.0.1"))
     tab.page.set_content(f"<a href='{tab.url}/'>there</a>")
     tab.page.click("a")
-    tab.until(lambda: '"user": "ada"' in tab.page.content())
+    expect(tab.page.locator("body")).to_contain_text('"user": "ada"', timeout=MILLISECONDS)
 
 
 def test_another_user_logs_in_over_a_bound_session(tab: Tab, store: crudjt.Store, clock: FakeClock) -> None:

@@ -104,6 +104,14 @@ def test_a_bound_cookie_does_not_outlive_its_session_and_no_later_page_makes_an_
     assert "Max-Age=300" in browser.refresh().cookies[0]
 
 
+def test_a_session_that_follows_a_logout_in_one_request_is_not_bound(browser: DeviceBrowser) -> None:
+    old = browser.token
+    browser.get("/clear-and-put?cart=1")
+    assert browser.token != old
+    assert (browser.get().json["keys"], browser.get().json["bound"]) == (["cart"], False)
+    assert browser.refresh().json["continue"] is False
+
+
 def test_a_logout_removes_both_cookies_and_the_next_refresh_ends_the_binding(browser: DeviceBrowser) -> None:
     browser.get("/logout")
     assert browser.cookies == {}
