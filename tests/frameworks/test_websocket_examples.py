@@ -25,7 +25,7 @@ from tests.support.processes import PATIENCE
 from tests.support.project import ROOT
 from tests.support.valkey_stores import SINGLE, ServerPool, namespace
 
-EXAMPLES = ROOT / "examples" / "websockets"
+EXAMPLES = ROOT / "examples" / "websocket_chat"
 APPLICATIONS = {"starlette": ("--factory", "starlette_chat:create_app"), "channels": ("channels_chat:application",)}
 WORKERS = 2
 AT_ONCE = 2.0  # seconds; a session is seen to have ended within a tenth of a second, on a machine that is not busy

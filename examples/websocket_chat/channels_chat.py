@@ -1,8 +1,8 @@
 """Websockets that close the moment their session ends, with Django Channels and any number of worker processes.
 
     export CRUDJT_SECRET_KEY=$(crudjt keygen) DJANGO_SECRET_KEY=$(crudjt keygen) DIRECTORY=/srv/app
-    python examples/websockets/channels_chat.py    # once, for the users
-    uvicorn --workers 2 --app-dir examples/websockets channels_chat:application
+    python examples/websocket_chat/channels_chat.py    # once, for the users
+    uvicorn --workers 2 --app-dir examples/websocket_chat channels_chat:application
 
 ``POST /login/NAME`` logs in, without a password to be short. ``POST /logout`` ends the session, as `crudjt end` or
 `revoke_user` does in any process. The websocket ``/chat`` names the user and the process, and returns what it gets.

@@ -1,7 +1,7 @@
 """Websockets that close the moment their session ends, with Starlette and any number of worker processes.
 
     export CRUDJT_SECRET_KEY=$(crudjt keygen) DIRECTORY=/srv/app
-    uvicorn --workers 2 --app-dir examples/websockets --factory starlette_chat:create_app
+    uvicorn --workers 2 --app-dir examples/websocket_chat --factory starlette_chat:create_app
 
 ``POST /login/NAME`` logs in, without a password to be short. ``POST /logout`` ends the session, as `crudjt end` or
 `revoke_user` does in any process. The websocket ``/chat`` names the user and the process, and returns what it gets.
