@@ -153,18 +153,18 @@ def _replay_log(log: Path, found: Manifest, view: View, replayed: _Replayed) -> 
             raise StoreCorrupt(segment_path(log, number), 0, "the segment is missing")
     for position, number in enumerate(numbers):
         path = segment_path(log, number)
-        reader = SegmentReader(path, alone=True)
         may_be_torn = all(is_empty(segment_path(log, later)) for later in numbers[position + 1 :])
-        if reader.header.first_sequence != replayed.sequence + 1:
-            if reader.filled == reader.synced_end == HEADER_BLOCK_BYTES:
-                continue  # begun by a process that died or failed before it switched to it
-            raise StoreCorrupt(path, 0, f"the segment does not follow entry {replayed.sequence}")
-        if reader.header.number != number or reader.header.store_salt.hex() != found.salt:
-            raise StoreCorrupt(path, 0, "the segment belongs to another place or store")
-        end = _replay_segment(reader, view, replayed)
-        check_tail(reader, end, may_be_torn=may_be_torn)
-        if may_be_torn:
-            _settle_tail(log, reader, end, doubtful=found.doubtful)
+        with closing(SegmentReader(path, alone=True)) as reader:
+            if reader.header.first_sequence != replayed.sequence + 1:
+                if reader.filled == reader.synced_end == HEADER_BLOCK_BYTES:
+                    continue  # begun by a process that died or failed before it switched to it
+                raise StoreCorrupt(path, 0, f"the segment does not follow entry {replayed.sequence}")
+            if reader.header.number != number or reader.header.store_salt.hex() != found.salt:
+                raise StoreCorrupt(path, 0, "the segment belongs to another place or store")
+            end = _replay_segment(reader, view, replayed)
+            check_tail(reader, end, may_be_torn=may_be_torn)
+            if may_be_torn:
+                _settle_tail(log, reader, end, doubtful=found.doubtful)
         replayed.segment = number
         replayed.log_bytes += end
     replayed.segment = last
