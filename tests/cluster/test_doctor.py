@@ -46,6 +46,16 @@ def test_each_kind_of_damage_is_named_and_its_remedy_helps(
     assert "mended 3 entries of indexes" in doctor("--repair")[1]
     assert doctor()[0] == 0
 
+    labelled = bytes.fromhex(read(store, store.create({}, ttl=60, labels=("x",))).id)
+    [filed] = [key for key in ask("KEYS", f"{namespace}:*") if b"}l" in key]
+    assert 0 < ask("PTTL", filed) <= 70_000
+    ask("ZREM", filed, labelled)
+    ask("ZADD", filed, "+inf", bytes(16))
+    assert "FAULT\t1 session that an index of subject or label lacks" in doctor()[1]
+    assert "mended 2 entries of indexes" in doctor("--repair")[1]
+    assert doctor()[0] == 0
+    assert store.revoke(label="x") == 1
+
     ask("SET", layout.session(ids[2]), b"damaged")
     code, printed = doctor("--repair")
     assert (code, "FAULT\t1 record damaged" in printed) == (1, True)

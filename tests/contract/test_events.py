@@ -52,6 +52,21 @@ def test_what_ends_for_a_limit_is_told_apart_from_a_rotation(store: crudjt.Store
     assert [each.kind for each in resumed] == ["rotated"]
 
 
+def test_no_event_has_a_label_or_a_client(store: crudjt.Store) -> None:
+    """A session that has them begins, rotates and ends as any other."""
+    client = crudjt.Client("192.0.2.1", "Mozilla/5.0")
+    token = store.rotate(store.create({}, subject="alice", labels=("sid:1",), client=client))
+    assert token is not None
+    assert store.update(token, {})
+    assert store.revoke(label="sid:1") == 1
+    events = past(store)
+    assert [(each.kind, each.subject) for each in events] == [
+        ("begun", "alice"), ("rotated", "alice"), ("changed", "alice"), ("ended", "alice"),
+    ]  # fmt: skip
+    shown = f"{events} {[each.document() for each in events]}"
+    assert not any(text in shown for text in ("sid:1", "192.0", "Mozilla"))
+
+
 def test_each_change_is_an_event_with_its_session(store: crudjt.Store, clock: FakeClock) -> None:
     token = store.create({"secret": 1}, ttl=60, subject="alice")
     first = read(store, token)

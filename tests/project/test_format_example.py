@@ -10,12 +10,13 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from crudjt import Client
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentHeader, SegmentReader, header_copies
 from crudjt._core.changes import DELETE, INSERT
 from crudjt._core.codec import pack, unpack
 from crudjt._core.keyring import Key, Placement, decode_secret_keys
-from crudjt._core.record import Header, read_header, split_payload, unseal
+from crudjt._core.record import Header, label_tags, read_header, split_payload, unseal, with_details
 from crudjt._core.tokens import PLACE, token_block
 from tests.support.types import typed
 
@@ -80,6 +81,7 @@ def test_extension_types_have_the_numbers_and_payloads_of_the_table(code: int, v
 def test_the_keys_are_derived_as_written(key: Key) -> None:
     assert key.fingerprint == said("fingerprint")
     assert key.subject_tag("alice").hex() == said("subject tag")
+    assert key.label_tag("sid:1").hex() == said("label tag")
 
 
 def test_the_token_is_that_of_the_id(key: Key, id_: bytes) -> None:
@@ -115,6 +117,18 @@ def test_the_record_holds_and_opens_to_what_is_written(key: Key, id_: bytes) -> 
     assert payload == block("payload")
     data, subject, details = split_payload(header.flags, payload)
     assert (msgspec.msgpack.decode(data), subject, details) == ({"user_id": 42}, "alice", None)
+
+
+def test_the_record_with_details_opens_to_what_is_written(key: Key, id_: bytes) -> None:
+    record = block("record with details")
+    head, payload = unseal(key.cipher, id_, record)
+    assert payload == block("payload with details")
+    data, subject, details = split_payload(read_header(record).flags, payload, label_tags(record))
+    assert head == with_details(head, details) == record[:64]
+    assert (msgspec.msgpack.decode(data), subject) == ({"user_id": 42}, None)
+    assert details is not None
+    assert (details.client, details.bound_to, details.labels) == (Client("192.0.2.1"), None, ("sid:1",))
+    assert details.tags == bytes.fromhex(said("label tag"))
 
 
 def test_the_segment_is_read_as_written(tmp_path: Path, id_: bytes) -> None:
