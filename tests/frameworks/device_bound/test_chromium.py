@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect, sync_playwright
 
 import crudjt
 from crudjt.testing import FakeClock
@@ -129,15 +129,22 @@ def test_another_user_logs_in_over_a_bound_session(tab: Tab, store: crudjt.Store
     assert list(store.sessions("ada")) == []
 
 
-def test_a_browser_that_has_lost_its_binding_can_log_in(tab: Tab, store: crudjt.Store, clock: FakeClock) -> None:
-    clock.advance(60)
+def events_of(tab: Tab) -> tuple[CDPSession, list[Any], list[Any]]:
+    """Return the developer tools of a tab, the bound sessions of the browser, and the events that will come."""
     devtools = tab.context.new_cdp_session(tab.page)
     added: list[Any] = []
-    devtools.on("Network.deviceBoundSessionsAdded", lambda event: added.append(event))  # noqa: PLW0108 - Playwright notes something in the function
+    events: list[Any] = []
+    devtools.on("Network.deviceBoundSessionsAdded", lambda event: added.extend(event["sessions"]))
+    devtools.on("Network.deviceBoundSessionEventOccurred", lambda event: events.append(event))  # noqa: PLW0108 - Playwright notes something in the function
     devtools.send("Network.enable")
     devtools.send("Network.enableDeviceBoundSessions", {"enable": True})
     tab.until(lambda: bool(added))
-    [bound] = added[0]["sessions"]
+    return devtools, added, events
+
+
+def test_a_browser_that_has_lost_its_binding_can_log_in(tab: Tab, store: crudjt.Store, clock: FakeClock) -> None:
+    clock.advance(60)
+    devtools, [bound], _ = events_of(tab)
     devtools.send("Network.deleteDeviceBoundSession", {"key": bound["key"]})
     tab.lose_the_bound_cookie()
     assert tab.get()["user"] is None
@@ -159,14 +166,18 @@ def test_the_copied_token_is_of_no_use_and_the_owner_goes_on(tab: Tab, clock: Fa
     assert tab.get()["user"] == "ada"
 
 
-def test_what_a_page_sends_waits_for_a_refresh_and_arrives_whole(tab: Tab, clock: FakeClock) -> None:
+def test_what_a_page_sends_waits_for_one_refresh_and_arrives(tab: Tab, clock: FakeClock) -> None:
     tab.get()
     clock.advance(60)
+    _, _, events = events_of(tab)
     tab.lose_the_bound_cookie()
     users = tab.page.evaluate(
         "Promise.all([...Array(8)].map(async () => (await (await fetch('/put?a=1', {method: 'POST'})).json()).user))"
     )
     assert users == ["ada"] * 8
+    tab.until(lambda: any("refreshEventDetails" in event for event in events))
+    results = [event["refreshEventDetails"]["refreshResult"] for event in events if "refreshEventDetails" in event]
+    assert results == ["Refreshed"]
     tab.lose_the_bound_cookie()
     opened = tab.page.evaluate(
         "new Promise(done => { const socket = new WebSocket(`wss://${location.host}/socket`);"
