@@ -9,7 +9,7 @@ from typing import Any, cast
 from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.requests import LOST, Ask, Reply, Script, Steps
 from crudjt._backends.valkey.scripts import COMMIT, FIELDS, REPLACE_ONE
-from crudjt._backends.valkey.steps import changing, records
+from crudjt._backends.valkey.steps import changing, filing, records
 from crudjt._backends.valkey.steps.fetched import Conflict, Fetched, Outcome
 from crudjt._backends.valkey.steps.records import Records
 from crudjt._core.changes import SESSION, Change
@@ -86,6 +86,29 @@ def index_written_outside_of_the_script() -> None:
     around(Records, "_request", request)
     around(Records, "commit", commit)
     replace(Records, "commit_one", _commit_one_like_many)
+
+
+def labels_filed_after_the_session() -> None:
+    file = Records.file
+
+    def nothing(_self: Records, *_arguments: Any) -> Steps[None]:
+        yield from ()
+
+    def commit(
+        original: Callable[..., Steps[list[Outcome]]],
+        self: Records,
+        batches: Batches,
+        fetched: Fetched,
+        now_ms: int,
+        replicas: int,
+        **keywords: Any,
+    ) -> Steps[list[Outcome]]:
+        outcomes = yield from original(self, batches, fetched, now_ms, replicas, **keywords)
+        yield from file(self, filing.to_file(filing.labelled(batches)), now_ms, replicas)
+        return outcomes
+
+    replace(Records, "file", nothing)
+    around(Records, "commit", commit)
 
 
 def acknowledgements_ignored() -> None:

@@ -121,6 +121,10 @@ MUTANTS = [
         "an index is written outside of the script",
         defects_on_servers.index_written_outside_of_the_script, lost_replies.run, 3,
     ),
+    Mutant(
+        "a session is filed under its labels after it has begun",
+        defects_on_servers.labels_filed_after_the_session, lost_replies.run, 6,
+    ),
     Mutant("a lost answer is sent again as new", defects_on_servers.lost_answer_sent_again_as_new, lost_replies.run, 3),
     Mutant(
         "acknowledgements of replicas are ignored",

@@ -1,6 +1,6 @@
 """Processes that share sessions on a server, and replies that are lost on the way: the answers fit one order.
 
-Then processes that create sessions of subjects are killed: every session is in the index of its subject.
+Then processes that create sessions of subjects and labels are killed: every session is in the index of each.
 """
 
 import time
@@ -52,7 +52,7 @@ def one_history(random: Random, server: SingleServer, namespace: str, directory:
 
 
 def kill_creators(random: Random, server: SingleServer, namespace: str, tally: Tally) -> None:
-    """Kill processes while they create sessions; each session is in its index, whenever that was."""
+    """Kill processes while they create sessions; each session is in its indexes, whenever that was."""
     url, key = server.url(namespace), crudjt.generate_secret_key()
     crudjt.open(url, secret_key=key, **SINGLE).close()
     for _ in range(KILLS):
@@ -67,5 +67,6 @@ def kill_creators(random: Random, server: SingleServer, namespace: str, tally: T
 def _create(url: str, key: str) -> None:
     with crudjt.open(url, secret_key=key, **SINGLE) as store:
         while True:
-            token = store.create({}, subject="ada")
-            store.rotate(token)
+            token = store.create({}, subject="ada", labels=("one", "two"))
+            store.rotate(token, labels=("three",))
+            store.create({}, subject="ada")
