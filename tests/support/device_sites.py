@@ -266,6 +266,7 @@ class FlaskDeviceSite(WsgiDeviceSite):
     def __init__(self, store: crudjt.Store, **settings: Any) -> None:
         app = self.app = flask.Flask(__name__)
         app.config.update({"CRUDJT_SUBJECT_KEY": USER, "CRUDJT_DEVICE_BOUND": True} | settings)
+        app.before_request(self._guard)
         crudjt.contrib.flask.Sessions(app, store=store)
 
         def view() -> flask.Response:
@@ -275,6 +276,11 @@ class FlaskDeviceSite(WsgiDeviceSite):
 
         for path in PATHS:
             app.add_url_rule(path, path, view, methods=["GET", "POST"])
+
+    def _guard(self) -> None:
+        """Refuse requests that were not meant for a view, as a check against CSRF or a login guard does."""
+        if flask.request.path not in PATHS:
+            flask.abort(403)
 
 
 DJANGO_SETTINGS: dict[str, Any] = {

@@ -259,7 +259,8 @@ class SessionMiddleware:
             session = sessions.opened(token, await sessions.store.read(token), BrowserSession)
         else:
             session = sessions.empty(BrowserSession)
-        if session.held is not None and not device.serves(scope, session.held):
+        held = session.held
+        if held is not None and held.device is not None and not device.serves(scope, held):
             admitted = await sessions.admitted(session, scope, receive, send)
             if admitted is None:
                 return
