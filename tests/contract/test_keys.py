@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import crudjt
+from crudjt._core.session import is_of_older_key
 from tests.support.stores import OpenStore, assert_unknown, read
 
 
@@ -83,6 +84,21 @@ def test_rotate_moves_a_session_to_the_newest_key(open_store: OpenStore, old_key
     assert (session.data, session.expires_in, session.subject) == ({"n": 1}, 60, "x")
     assert [each.id for each in store.sessions("x")] == [session.id]
     assert store.revoke("x") == 1
+
+
+def test_a_session_that_is_read_tells_whether_a_rotation_would_renew_its_key(
+    open_store: OpenStore, old_key: str, new_key: str
+) -> None:
+    with open_store(secret_key=old_key) as store:
+        tokens = [store.create({}), store.create({}, max_reads=9), store.create({}, idle=60, subject="x")]
+        assert not any(is_of_older_key(read(store, token)) for token in tokens)
+    store = open_store(secret_key=[old_key, new_key])
+    for token in tokens:
+        seen = [read(store, token), read(store, token), store.peek(token), *store.read_many([token])]
+        assert all(session is not None and is_of_older_key(session) for session in seen)
+        new = store.rotate(token)
+        assert new is not None
+        assert not is_of_older_key(read(store, new))
 
 
 def test_a_subjects_sessions_are_found_under_every_key(open_store: OpenStore, old_key: str, new_key: str) -> None:

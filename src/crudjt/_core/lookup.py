@@ -24,7 +24,7 @@ from crudjt._core.record import (
     split_payload,
     unseal,
 )
-from crudjt._core.session import Envelope, Session
+from crudjt._core.session import Envelope, OlderEnvelope, Session
 from crudjt._core.tokens import token_block
 from crudjt.errors import StoreCorrupt, StoreFormatError
 
@@ -138,7 +138,8 @@ class Finder:
     def session(self, found: Found, now_ns: int) -> Session:
         """Return the `Session` for a caller."""
         packed, subject, details = self.open(found)
-        envelope = Envelope(found.id, found.record[:HEADER_BYTES], subject, details)
+        kind = Envelope if found.key is self.keyring.newest else OlderEnvelope
+        envelope = kind(found.id, found.record[:HEADER_BYTES], subject, details)
         return Session(unpack(packed), found.header.reads_left or None, envelope, now_ns)
 
 

@@ -44,7 +44,7 @@ from crudjt._core.record import (
     with_state,
     with_subject_tag,
 )
-from crudjt._core.session import Envelope, Session
+from crudjt._core.session import Envelope, OlderEnvelope, Session
 from crudjt._core.tokens import PLACE, new_id
 from crudjt._core.validation import KEEP, NO_LIMITS, NO_NEW_LIMITS, KeepType, NewLimits, SessionLimit, StoredLimits
 from crudjt.errors import VersionConflict
@@ -154,7 +154,8 @@ class Sessions(Counter):
         if header.idle:
             expires = max(expires, deadline(now_ns // NS_PER_MS, header.hard_expiry, header.idle))
         head = with_state(record, expires, reads_left or 0)
-        session = Session(unpack(packed), reads_left, Envelope(id_, head, subject, details), now_ns)
+        kind = Envelope if key is self.keyring.newest else OlderEnvelope
+        session = Session(unpack(packed), reads_left, kind(id_, head, subject, details), now_ns)
         if reads_left == 0:
             return session, (DELETE, id_, ending_head(head, details))
         return session, (REPLACE, id_, seal_session(key.cipher, id_, head, packed, subject, details))

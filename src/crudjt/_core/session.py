@@ -41,6 +41,20 @@ class Envelope(msgspec.Struct, gc=False):
         """The packed data, where it is kept."""
         return None
 
+    @property
+    def is_of_older_key(self) -> bool:
+        """Whether the token was made with another secret key than the newest of the store."""
+        return False
+
+
+class OlderEnvelope(Envelope, gc=False):
+    """Metadata of a session whose token was made with an older secret key."""
+
+    @property
+    def is_of_older_key(self) -> bool:
+        """True."""
+        return True
+
 
 class Session(msgspec.Struct, Generic[Data], frozen=True, eq=False, gc=False):
     """A session as it was when read.
@@ -158,6 +172,11 @@ def seconds_of_lifetime(session: Session) -> float | None:
     return (end * NS_PER_MS - session._now_ns) / 1e9 if end else None  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module
 
 
+def is_of_older_key(session: Session) -> bool:
+    """Tell whether a session that was read by its token is of another secret key than the newest of its store."""
+    return session._envelope.is_of_older_key  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module
+
+
 def with_data(session: Session[Any], data: NewData) -> Session[NewData]:
     """Return the same session with other data."""
     return Session(data, session.reads_left, session._envelope, session._now_ns)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module
@@ -177,6 +196,7 @@ def new_session(
     client: Client | None = None,
     bound_to: str | None = None,
     labels: Iterable[str] = (),
+    of_older_key: bool = False,
 ) -> Session:
     """Return a session for a backend that keeps no records.
 
@@ -193,6 +213,7 @@ def new_session(
         client: its client.
         bound_to: the thumbprint of the key that it is bound to.
         labels: its labels.
+        of_older_key: whether it is of another secret key than the newest of its store.
 
     """
     idle = 0 if last_seen_ms is None else expires_ms - last_seen_ms
@@ -200,7 +221,7 @@ def new_session(
     details = None
     if client is not None or bound_to is not None or labels:
         details = pack_details(client, bound_to, labels)
-    envelope = Envelope(id, header.packed(), subject, details)
+    envelope = (OlderEnvelope if of_older_key else Envelope)(id, header.packed(), subject, details)
     if data is None:
         return SessionWithoutData({}, reads_left, envelope, now_ns)
     return Session(data, reads_left, envelope, now_ns)

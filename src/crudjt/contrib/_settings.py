@@ -21,10 +21,13 @@ IDLE_TIMEOUT = f"{PREFIX}IDLE_TIMEOUT"
 ABSOLUTE_TIMEOUT = f"{PREFIX}ABSOLUTE_TIMEOUT"
 MAX_SESSIONS = f"{PREFIX}MAX_SESSIONS"
 RECORD_CLIENT = f"{PREFIX}RECORD_CLIENT"
+RENEW_KEYS = f"{PREFIX}RENEW_KEYS"
 DEVICE_BOUND = f"{PREFIX}DEVICE_BOUND"
 DEVICE_BOUND_PATH = f"{PREFIX}DEVICE_BOUND_PATH"
 
-OURS = frozenset({IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, MAX_SESSIONS, RECORD_CLIENT, DEVICE_BOUND, DEVICE_BOUND_PATH})
+OURS = frozenset(
+    {IDLE_TIMEOUT, ABSOLUTE_TIMEOUT, MAX_SESSIONS, RECORD_CLIENT, RENEW_KEYS, DEVICE_BOUND, DEVICE_BOUND_PATH}
+)
 """The settings of every framework that do not go to `crudjt.open`."""
 
 
@@ -160,7 +163,21 @@ def record_client(setting: Callable[[str], Any]) -> bool:
         InvalidParameter: it is no bool.
 
     """
-    value = setting(RECORD_CLIENT)
+    return _switch(setting, RECORD_CLIENT, otherwise=False)
+
+
+def renew_keys(setting: Callable[[str], Any]) -> bool:
+    """Return whether sessions of older secret keys get new tokens.
+
+    Raises:
+        InvalidParameter: it is no bool.
+
+    """
+    return _switch(setting, RENEW_KEYS, otherwise=True)
+
+
+def _switch(setting: Callable[[str], Any], name: str, *, otherwise: bool) -> bool:
+    value = setting(name)
     if not isinstance(value, bool | None):
-        raise crudjt.InvalidParameter(RECORD_CLIENT, f"{RECORD_CLIENT} must be True or False, not {value!r}")
-    return bool(value)
+        raise crudjt.InvalidParameter(name, f"{name} must be True or False, not {value!r}")
+    return otherwise if value is None else value

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 import crudjt
 from crudjt import Client
+from crudjt._core.session import is_of_older_key
 from crudjt.contrib._device_bound.answers import Answer
 from crudjt.contrib._device_bound.blocking import Asked, asked, decide, owned, response_headers, unavailable
 from crudjt.contrib._device_bound.decisions import Verdict
@@ -46,6 +47,7 @@ from crudjt.contrib._settings import (
     max_sessions,
     open_configured,
     record_client,
+    renew_keys,
     timeout,
     unknown,
 )
@@ -117,6 +119,7 @@ class Sessions(SessionInterface):
             timeout(_settings(app).get, name)
         max_sessions(_settings(app).get)
         record_client(_settings(app).get)
+        renew_keys(_settings(app).get)
         app.extensions[_DEVICE] = self._device(app)
         store = self._store
         app.extensions[_LIMIT] = MAX_DATA_BYTES if store is None else None
@@ -168,6 +171,8 @@ class Sessions(SessionInterface):
                 held = None
         data = untagged(session.data) if held is not None and session is not None else None
         opened = request.environ[_ENVIRON] = StoredSession(data, held, _settings(app)[SUBJECT_KEY])
+        if session is not None and is_of_older_key(session) and renew_keys(_settings(app).get):
+            opened.renew()
         return opened
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:

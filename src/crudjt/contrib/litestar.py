@@ -137,6 +137,7 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
     subject_key: str | None = ""
     max_sessions: int | None = None
     record_client: bool = False
+    renew_keys: bool = True
     device_bound: bool = False
     device_bound_path: str = PATH
     on_session_begun: Hook | None = None
@@ -168,6 +169,7 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
             subject_key=self.subject_key,
             max_sessions=self.max_sessions,
             record_client=self.record_client,
+            renew_keys=self.renew_keys,
             device_bound=self.device_bound,
             device_bound_path=self.device_bound_path,
             on_session_begun=self.on_session_begun,
@@ -203,6 +205,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
         subject_key: str | None = "",
         max_sessions: int | None = None,
         record_client: bool = False,
+        renew_keys: bool = True,
         device_bound: bool = False,
         device_bound_path: str = PATH,
         on_session_begun: Hook | None = None,
@@ -227,6 +230,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
             subject_key: as there.
             max_sessions: as there.
             record_client: as there.
+            renew_keys: as there.
             device_bound: as there. It needs the plugin `DeviceBoundPaths` too.
             device_bound_path: as there.
             on_session_begun: as there.
@@ -253,6 +257,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
                     subject_key=subject_key,
                     max_sessions=max_sessions,
                     record_client=record_client,
+                    renew_keys=renew_keys,
                     device_bound=device_bound,
                     device_bound_path=device_bound_path,
                     on_session_begun=on_session_begun,

@@ -13,7 +13,7 @@ id that no snapshot includes until another transaction with that id commits: tha
 
 from collections import OrderedDict
 
-from crudjt._core.session import Envelope
+from crudjt._core.session import Envelope, OlderEnvelope
 
 _ENTRY_BYTES = 500  # of an entry and its token, measured; besides data, subject and details
 _DETAILS_BYTES = 70  # of the objects that hold details
@@ -41,9 +41,14 @@ class Cached(Envelope, gc=False):
         """The packed data."""
         return self.packed
 
+    @property
+    def is_of_older_key(self) -> bool:
+        """Whether `key` is not the newest."""
+        return self.key > 0
+
     def __reduce__(self) -> tuple[type[Envelope], tuple[object, ...]]:
         """Pickle and copy the envelope alone: the rest belongs to the cache of this process."""
-        return Envelope, (self.id, self.head, self.subject, self.details)
+        return OlderEnvelope if self.key else Envelope, (self.id, self.head, self.subject, self.details)
 
 
 class ReadCache:

@@ -35,7 +35,7 @@ from crudjt._core.lookup import Found, Get
 from crudjt._core.operations import Sessions
 from crudjt._core.options import Options
 from crudjt._core.record import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, has_expired, unpack_header
-from crudjt._core.session import Envelope, Session
+from crudjt._core.session import Envelope, OlderEnvelope, Session
 from crudjt._core.stats import Stats
 from crudjt._core.tokens import random_place, token_block
 from crudjt._core.validation import (
@@ -227,7 +227,7 @@ class EmbeddedStore(Store):
                     return take if defer else take()
             data = unpack(packed)
             if noted > snapshot:  # a change may not be in it: see read_cache.py
-                return Session(data, None, Envelope(id_, head, subject, details), now_ns)
+                return Session(data, None, (OlderEnvelope if number else Envelope)(id_, head, subject, details), now_ns)
             entry = Cached(id_, head, subject, details, number, words, word, noted, until * NS_PER_MS, packed)
             self._cache.keep(token, entry)
             return Session(data, None, entry, now_ns)
@@ -244,7 +244,8 @@ class EmbeddedStore(Store):
             if found.header.reads_left:
                 raise
             # The idle deadline stays as it was: that is no reason to refuse the read.
-            envelope = Envelope(found.id, found.record[:HEADER_BYTES], subject, details)
+            kind = Envelope if found.key is self._sessions.keyring.newest else OlderEnvelope
+            envelope = kind(found.id, found.record[:HEADER_BYTES], subject, details)
             return Session(unpack(packed), None, envelope, now_ns)
 
     def peek(self, token: str) -> Session | None:

@@ -87,6 +87,7 @@ def to_session(message: pb.Session) -> Session:
         client=_client(message.client) if message.HasField("client") else None,
         bound_to=message.bound_to if message.HasField("bound_to") else None,
         labels=message.labels,
+        of_older_key=message.of_older_key,
     )
 
 

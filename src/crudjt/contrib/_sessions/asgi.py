@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import crudjt
 from crudjt import AsyncStore
 from crudjt._core.event_loops import finish
+from crudjt._core.session import is_of_older_key
 from crudjt._core.validation import KEEP, session_limit
 from crudjt.aio import wrap
 from crudjt.contrib._device_bound.asgi import DeviceGate
@@ -53,6 +54,7 @@ class Sessions:
         device_bound: bool = False,
         device_bound_path: str = PATH,
         record_client: bool = False,
+        renew_keys: bool = True,
         on_session_begun: Hook | None = None,
         on_session_ended: Hook | None = None,
     ) -> None:
@@ -82,6 +84,7 @@ class Sessions:
         self._max_sessions = max_sessions
         self._idle_timeout = idle_timeout
         self._record_client = record_client
+        self._renew_keys = renew_keys
         self.hooks = Hooks(on_session_begun, on_session_ended)
         self._kept = Lifetime()
         self._warned = not cookie.https_only
@@ -98,7 +101,10 @@ class Sessions:
         """Return the session of a token that was read, an empty one if it names none."""
         held = found(token, session)
         data = session.data if held is not None and session is not None else None
-        return kind(data, held, self._subject_key)
+        made = kind(data, held, self._subject_key)
+        if session is not None and is_of_older_key(session) and self._renew_keys:
+            made.renew()
+        return made
 
     async def admitted(self, session: AnySession, scope: Scope, receive: Receive, send: Send) -> AnySession | None:
         """Return the session that a request gets, by the proof of its device; ``None`` if the request was answered."""
@@ -189,6 +195,7 @@ class SessionMiddleware:
         device_bound: bool = False,
         device_bound_path: str = PATH,
         record_client: bool = False,
+        renew_keys: bool = True,
         on_session_begun: Hook | None = None,
         on_session_ended: Hook | None = None,
     ) -> None:
@@ -213,6 +220,8 @@ class SessionMiddleware:
             device_bound: whether a login offers the browser to bind its session to the device. Experimental.
             device_bound_path: what the two paths begin with at which browsers prove that they are on the device.
             record_client: whether sessions note the address and the user agent of their clients, for `Session.client`.
+            renew_keys: whether a session of an older secret key of the store gets a new token under the newest, at the
+                next request that looks at it, so that the old key can be dropped.
             on_session_begun: is called with a `SessionEvent` when a session has begun, or has a new token. It may be a
                 coroutine function. If it raises, that is logged.
             on_session_ended: likewise, when a session was ended by a request. That one has expired is not noticed.
@@ -240,6 +249,7 @@ class SessionMiddleware:
             device_bound=device_bound,
             device_bound_path=device_bound_path,
             record_client=record_client,
+            renew_keys=renew_keys,
             on_session_begun=on_session_begun,
             on_session_ended=on_session_ended,
         )

@@ -30,6 +30,7 @@ class BrowserSession(dict[str, Any], Lasting):
     _dirty = False  # as `modified`, but since it was last stored
     _login = False
     _rotates = False
+    _renews = False
     _ends = False
     _begun = False
 
@@ -195,13 +196,17 @@ class BrowserSession(dict[str, Any], Lasting):
 
         It may be ``False`` for keys that were set to the values they had; `core.save` looks at those.
         """
-        if self._dirty or self._login or self._rotates or self._ends:
+        if self._dirty or self._login or self._rotates or self._ends or (self._renews and self.accessed):
             return False
         held = self._held
         if held is None:
             return not self and self._subject is None
         after = packed(self._joined())
         return (after == held.before and bool(after)) or held.equals(after)
+
+    def renew(self) -> None:
+        """Have the session get a new token as the response begins, if the request looks at it."""
+        self._renews = True
 
     def take_over(self, read: Session) -> None:
         """Take over what other requests have stored since the session was read, under what this one has changed."""
@@ -233,7 +238,7 @@ class BrowserSession(dict[str, Any], Lasting):
             lifetime,
             phase,
             self._login,
-            self._rotates,
+            self._rotates or (self._renews and self.accessed),
             self._ends,
             touches,
             sets=self._dirty,
@@ -257,7 +262,7 @@ class BrowserSession(dict[str, Any], Lasting):
         """Take over what was stored."""
         self._held = done.held
         self._dirty = False
-        self._login = self._rotates = self._ends = False
+        self._login = self._rotates = self._renews = self._ends = False
         self._chosen = frozenset()
         if done.merged is not None:
             self._adopt(done.merged)

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
 
+from crudjt._core.session import is_of_older_key
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.core import save
 from crudjt.contrib._sessions.hooks import Why, tell
@@ -16,7 +17,7 @@ from crudjt.contrib._settings import MAX_DATA_BYTES
 from crudjt.contrib.django._async_backend import MISSING
 from crudjt.contrib.django._middleware import ENDS, LOGINS, called_by
 from crudjt.contrib.django._requests import RequestSession
-from crudjt.contrib.django._store import get_store, max_sessions_of_user, offers_devices
+from crudjt.contrib.django._store import get_store, max_sessions_of_user, offers_devices, renews_keys
 from crudjt.contrib.django.signals import session_begun, session_ended, teller
 
 logger = logging.getLogger("crudjt.contrib")
@@ -33,6 +34,7 @@ class SessionStore(RequestSession):
 
     _session_cache: dict[str, Any]
     _begun = False
+    _renews = False  # the key is of an older secret key, and becomes another with the response
     _before_login: dict[str, Any] | None = None  # the keys of the login that is being set, as they were
 
     def rotate(self) -> None:
@@ -42,7 +44,7 @@ class SessionStore(RequestSession):
     @property
     def modified(self) -> bool:
         """Whether the session is to be saved: a key was set or removed, or a value changed, also deep inside."""
-        return self._modified or self._has_changed()
+        return self._modified or self._has_changed() or self._renews
 
     @modified.setter
     def modified(self, modified: bool) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] # an attribute
@@ -111,6 +113,7 @@ class SessionStore(RequestSession):
             self._session_key = None
             return {}
         visible, self._hidden = split(session.data)
+        self._renews = is_of_older_key(session) and renews_keys()
         return visible
 
     def exists(self, session_key: str | None) -> bool:
@@ -147,7 +150,9 @@ class SessionStore(RequestSession):
         if held.read is None and not self._has_changed():  # stored by this request, with its limits
             alive = self.exists(held.token)
         else:
-            alive = not self._run(held, self._left(touches=True)).lost
+            renews = self._renews and (not self._begun or called_by(ENDS))
+            alive = not self._run(held, self._left(touches=True, rotates=renews)).lost
+            self._modified = self._modified or renews
         if not alive:
             raise UpdateError
 
@@ -252,6 +257,7 @@ class SessionStore(RequestSession):
     def _run(self, found: Held | None, left: Left) -> Done:
         done = sync.run(get_store(), save(found, left), MAX_DATA_BYTES)
         held = self._held = done.held
+        self._renews = False
         self._chosen = frozenset()
         if held is not None:
             self._session_key = held.token

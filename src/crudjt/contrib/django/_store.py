@@ -23,9 +23,11 @@ from crudjt.contrib._settings import (
     OPEN,
     PREFIX,
     RECORD_CLIENT,
+    RENEW_KEYS,
     max_sessions,
     open_configured,
     record_client,
+    renew_keys,
     timeout,
 )
 
@@ -61,6 +63,7 @@ _tests_of_open = [0]  # what `tests` returned when the store was opened
 _timeouts: dict[str, float | None] = {}  # those that were looked up
 _max_sessions: dict[str, int | None] = {}  # as well
 _records_client: dict[str, bool] = {}  # as well
+_renews_keys: dict[str, bool] = {}  # as well
 _offers_devices: dict[str, bool] = {}  # as well
 _overrides = [0]  # how many tests in force have set the location
 
@@ -109,6 +112,20 @@ def records_client() -> bool:
         return _records_client[RECORD_CLIENT]
     except KeyError:
         value = _records_client[RECORD_CLIENT] = record_client(setting)
+        return value
+
+
+def renews_keys() -> bool:
+    """Return whether sessions of older secret keys get new ones. It is looked up once, as the timeouts are.
+
+    Raises:
+        InvalidParameter: it is no bool.
+
+    """
+    try:
+        return _renews_keys[RENEW_KEYS]
+    except KeyError:
+        value = _renews_keys[RENEW_KEYS] = renew_keys(setting)
         return value
 
 
@@ -206,6 +223,7 @@ def _forget(*, setting: str, enter: bool, **_: object) -> None:
     _timeouts.pop(setting, None)
     _max_sessions.pop(setting, None)
     _records_client.pop(setting, None)
+    _renews_keys.pop(setting, None)
     _offers_devices.pop(setting, None)
     if setting in OPEN:
         with _opening:

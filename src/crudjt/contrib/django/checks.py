@@ -1,5 +1,6 @@
 """System checks: settings that would fail at the first request, and a store that does not open, are found before."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from crudjt.contrib._settings import (
     max_sessions,
     open_existing,
     record_client,
+    renew_keys,
     timeout,
     unknown,
 )
@@ -31,10 +33,10 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
     """Report settings that are missing, wrong or misspelled. No value is in a message, and no store is made.
 
     E001: no store can be opened with the settings, for instance because there is no secret key. E002: a timeout is not
-    a number of seconds. E003: the number of sessions of a user is no whole number. E004: `CRUDJT_RECORD_CLIENT` is
-    neither true nor false. E005: device bound sessions do not go with other settings, or their middleware is not in its
-    place. W001: a name begins with ``CRUDJT_`` and means nothing. W002: this is not the session
-    engine.
+    a number of seconds. E003: the number of sessions of a user is no whole number. E004: `CRUDJT_RECORD_CLIENT` or
+    `CRUDJT_RENEW_KEYS` is neither true nor false. E005: device bound sessions do not go with other settings, or their
+    middleware is not in its place. W001: a name begins with ``CRUDJT_`` and means nothing. W002: this is not the
+    session engine.
     """
     found: list[CheckMessage] = []
     try:
@@ -49,10 +51,7 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         max_sessions(setting)
     except crudjt.InvalidParameter as error:
         found.append(Error(str(error), id="crudjt.E003"))
-    try:
-        record_client(setting)
-    except crudjt.InvalidParameter as error:
-        found.append(Error(str(error), id="crudjt.E004"))
+    found += filter(None, map(_wrong_switch, (record_client, renew_keys)))
     found += _wrong_device_bound()
     found += [Warning(f"{problem[0].upper()}{problem[1:]}", id="crudjt.W001") for problem in unknown(dir(settings))]
     if settings.SESSION_ENGINE != ENGINE:
@@ -116,6 +115,14 @@ def _wrong_device_bound() -> list[CheckMessage]:
         return []
     hint = f"List {_CHECKING!r} in MIDDLEWARE, right after {_OPENING!r}."
     return [Error("Device bound sessions need their middleware in its place", hint=hint, id="crudjt.E005")]
+
+
+def _wrong_switch(switch: Callable[[Callable[[str], Any]], bool]) -> CheckMessage | None:
+    try:
+        switch(setting)
+    except crudjt.InvalidParameter as error:
+        return Error(str(error), id="crudjt.E004")
+    return None
 
 
 def _wrong_timeout(name: str) -> Error | None:

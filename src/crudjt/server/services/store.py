@@ -14,7 +14,7 @@ from crudjt._core.clock import EPOCH, utc
 from crudjt._core.codec import pack_again, unpack_sent
 from crudjt._core.details import Client
 from crudjt._core.events import NO_EVENTS, Event
-from crudjt._core.session import Session, has_data
+from crudjt._core.session import Session, has_data, is_of_older_key
 from crudjt._core.validation import KEEP, KeepType
 from crudjt._rpc.chunking import MAX_REQUEST_DATA_BYTES, PART_BYTES, in_parts, within_one_call
 from crudjt._rpc.proto.v1 import store_pb2 as pb
@@ -351,6 +351,7 @@ def _message(session: Session) -> pb.Session:
         client=None if client is None else pb.Client(address=client.address, agent=client.agent),
         bound_to=session.bound_to,
         labels=session.labels,
+        of_older_key=is_of_older_key(session),
     )
 
 

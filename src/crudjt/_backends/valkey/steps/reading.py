@@ -14,7 +14,7 @@ from crudjt._core.codec import unpack
 from crudjt._core.gil import in_batches
 from crudjt._core.lookup import Found
 from crudjt._core.record import LIMITS, NO_LIMITS_BYTES, Header, has_expired, reads_left_of, unpack_header
-from crudjt._core.session import Envelope, Session
+from crudjt._core.session import Envelope, OlderEnvelope, Session
 from crudjt._core.tokens import PLACE
 from crudjt.errors import StoreFull
 
@@ -82,7 +82,8 @@ def _opened(records: Records, ids: Sequence[bytes], fetched: Fetched, first: int
 
 
 def _session(met: Met, now_ns: int) -> Session:
-    return Session(unpack(met.packed), None, Envelope(met.id, met.head, met.subject, met.details), now_ns)
+    kind = OlderEnvelope if met.key else Envelope
+    return Session(unpack(met.packed), None, kind(met.id, met.head, met.subject, met.details), now_ns)
 
 
 def _commit_read(records: Records, token: str, met: Met, header: Header, now_ns: int) -> Steps[tuple[Session, Outcome]]:
@@ -165,7 +166,8 @@ def _unchanged(
                         head, packed, subject, details = met.head, met.packed, met.subject, met.details
                     else:
                         head, packed, subject, details = opened(key, id_, record)
-                    session = Session(unpack(packed), None, Envelope(id_, head, subject, details), now_ns)
+                    kind = Envelope if key is keys[0] else OlderEnvelope
+                    session = Session(unpack(packed), None, kind(id_, head, subject, details), now_ns)
                 break
         found.append(session)
     return found

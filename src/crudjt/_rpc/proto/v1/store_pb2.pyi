@@ -57,7 +57,7 @@ class LabelsChange(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("data", "id", "subject", "version", "created_ms", "expires_ms", "reads_left", "expires_in", "last_seen_ms", "client", "bound_to", "labels")
+    __slots__ = ("data", "id", "subject", "version", "created_ms", "expires_ms", "reads_left", "expires_in", "last_seen_ms", "client", "bound_to", "labels", "of_older_key")
     DATA_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class Session(_message.Message):
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     BOUND_TO_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    OF_OLDER_KEY_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     id: bytes
     subject: str
@@ -82,7 +83,8 @@ class Session(_message.Message):
     client: Client
     bound_to: str
     labels: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, data: _Optional[bytes] = ..., id: _Optional[bytes] = ..., subject: _Optional[str] = ..., version: _Optional[int] = ..., created_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., reads_left: _Optional[int] = ..., expires_in: _Optional[float] = ..., last_seen_ms: _Optional[int] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., bound_to: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ...) -> None: ...
+    of_older_key: bool
+    def __init__(self, data: _Optional[bytes] = ..., id: _Optional[bytes] = ..., subject: _Optional[str] = ..., version: _Optional[int] = ..., created_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., reads_left: _Optional[int] = ..., expires_in: _Optional[float] = ..., last_seen_ms: _Optional[int] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., bound_to: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., of_older_key: bool = ...) -> None: ...
 
 class CreateRequest(_message.Message):
     __slots__ = ("data", "limits", "subject", "session_limit", "client", "bound_to", "labels")
