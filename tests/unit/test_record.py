@@ -4,10 +4,12 @@ from pathlib import Path
 from struct import pack
 
 import pytest
+from cryptography.exceptions import InvalidTag
 from hypothesis import given
 from hypothesis import strategies as st
 
 import crudjt
+from crudjt._core.details import pack_details
 from crudjt._core.record import (
     HEADER_BYTES,
     KNOWN_FLAGS,
@@ -21,8 +23,10 @@ from crudjt._core.record import (
     join_payload,
     read_header,
     seal,
+    seal_session,
     split_payload,
     unseal,
+    with_details,
 )
 from crudjt._core.xaes import XAES256GCM
 
@@ -74,6 +78,16 @@ def test_flags_of_a_newer_version_are_not_taken_for_damage() -> None:
     with pytest.raises(DamagedRecord) as raised:
         unseal(cipher, ID, record[:1] + b"\x00" + record[2:])
     assert not isinstance(raised.value, UnknownFlags)
+
+
+def test_a_version_without_details_does_not_open_a_record_that_has_some() -> None:
+    """It would take them for data, and lose them with the next update."""
+    cipher, details = XAES256GCM(KEY), pack_details(None, "A" * 43)
+    head = with_details(header().packed(), details)
+    record = seal_session(cipher, ID, head, b"data", None, details)
+    assert split_payload(head[1], unseal(cipher, ID, record)[1]) == (b"data", None, details)
+    with pytest.raises(InvalidTag):
+        cipher.open(record, HEADER_BYTES, ID + head)
 
 
 def test_the_bytes_of_a_header_are_as_documented() -> None:

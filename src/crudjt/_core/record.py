@@ -278,14 +278,11 @@ def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]
     if len(record) < MIN_RECORD_BYTES or record[0] != RECORD_FORMAT:
         raise DamagedRecord
     head, tags = record[:HEADER_BYTES], label_tags(record)
+    sealed, start = (record[NONCE] + record[NONCE.stop + len(tags) :], 0) if tags else (record, HEADER_BYTES)
+    if len(sealed) - start < OVERHEAD_BYTES:
+        raise DamagedRecord
     try:
-        if tags:
-            sealed = record[NONCE] + record[NONCE.stop + len(tags) :]
-            if len(sealed) < OVERHEAD_BYTES:
-                raise DamagedRecord
-            payload = cipher.open(sealed, 0, id_ + head + tags)
-        else:
-            payload = cipher.open(record, HEADER_BYTES, id_ + head)
+        payload = cipher.open(sealed, start, _associated(id_, head, tags))
     except InvalidTag:
         raise DamagedRecord from None
     if head[FLAGS_OFFSET] > KNOWN_FLAGS:
@@ -296,9 +293,18 @@ def unseal(cipher: XAES256GCM, id_: bytes, record: bytes) -> tuple[bytes, bytes]
 def seal(cipher: XAES256GCM, id_: bytes, head: bytes, payload: bytes, tags: bytes = b"") -> bytes:
     """Return the record to store, from a header's bytes, a payload and label tags."""
     if not tags:
-        return cipher.seal(payload, id_ + head, head)
-    sealed = cipher.seal(payload, id_ + head + tags)
+        return cipher.seal(payload, _associated(id_, head), head)
+    sealed = cipher.seal(payload, _associated(id_, head, tags))
     return head + sealed[:NONCE_BYTES] + tags + sealed[NONCE_BYTES:]
+
+
+def _associated(id_: bytes, head: bytes, tags: bytes = b"") -> bytes:
+    """Return the associated data of a record.
+
+    With flags of 2.0.0 they are in it twice, so that 2.0.0rc1, which would misread the payload, does not open it.
+    """
+    flags = head[FLAGS_OFFSET : FLAGS_OFFSET + 1] if head[FLAGS_OFFSET] > HAS_SUBJECT else b""
+    return id_ + head + tags + flags
 
 
 def seal_session(
