@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
 
 import crudjt
 from crudjt._core.key_uses import HasKeys
 from crudjt.contrib.django import use_store
+from crudjt.contrib.starlette import SessionMiddleware, session_of, still_alive
 from crudjt.testing import FakeClock
 from tests.support.session_sites import SITES, Site
 
@@ -68,6 +74,28 @@ def test_a_request_that_fails_renews_nothing(open_site: OpenSite, old: str, secr
         site.request(looked_at, status=500)
         assert site.cookie == old
         assert site.store.peek(old) is not None
+
+
+def test_a_websocket_goes_on_with_the_session_as_of_its_opening(path: Path, secret_key: str) -> None:
+    async def talk(socket: WebSocket) -> None:
+        before = session_of(socket).id
+        await socket.accept()
+        await socket.send_json(session_of(socket).id == before and await still_alive())
+        await socket.close()
+
+    with crudjt.open(path, secret_key=[secret_key, crudjt.generate_secret_key()]) as store:
+        with crudjt.open(path, secret_key=secret_key) as before:
+            token = before.create({"user": "ada"}, subject="ada")
+        app = Starlette(
+            routes=[WebSocketRoute("/", talk)],
+            middleware=[Middleware(SessionMiddleware, store=store, subject_key="user")],
+        )
+        with (
+            TestClient(app, cookies={"session": token}) as client,
+            client.websocket_connect("wss://testserver/") as socket,
+        ):
+            assert socket.receive_json() is True
+        assert store.peek(token) is not None
 
 
 def test_a_session_stays_with_its_key_where_that_is_wanted(open_site: OpenSite, old: str, secret_key: str) -> None:

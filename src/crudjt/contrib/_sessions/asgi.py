@@ -129,6 +129,7 @@ class Sessions:
             max_sessions=self._max_sessions,
             binds=self.device.offers,
             client=client_of_scope(scope) if self._record_client else None,
+            renews=scope["type"] == "http",  # a websocket goes on with the session as of its opening
         )
         done = await run(self.store, save(found, left))
         session.take(done)

@@ -229,8 +229,9 @@ class BrowserSession(dict[str, Any], Lasting):
         max_sessions: int | None = None,
         binds: bool = False,
         client: Client | None = None,
+        renews: bool = True,
     ) -> Left:
-        """Return what the request leaves, for `core.save`."""
+        """Return what the request leaves, for `core.save`; with `renews`, it may get a new token as `renew` says."""
         self._begun = True
         return Left(
             self._joined(),
@@ -238,7 +239,7 @@ class BrowserSession(dict[str, Any], Lasting):
             lifetime,
             phase,
             self._login,
-            self._rotates or (self._renews and self.accessed),
+            self._rotates or (renews and self._renews and self.accessed),
             self._ends,
             touches,
             sets=self._dirty,
