@@ -21,7 +21,7 @@ import crudjt
 from crudjt._core.changes import Reader
 from crudjt._filesystem import host
 from tests.support.embedded import engine_of
-from tests.support.processes import PROMPT, UNINTERRUPTIBLE, Fork
+from tests.support.processes import PATIENCE, UNINTERRUPTIBLE, Fork
 from tests.support.project import ROOT
 
 pytestmark = UNINTERRUPTIBLE
@@ -63,7 +63,7 @@ def test_a_writer_that_was_killed_stops_the_others_in_place_of_a_hang(bereft: cr
     for _ in range(2):
         with pytest.raises(crudjt.StoreFailed, match="a process was killed while it wrote"):
             bereft.create({"user": 3})
-    assert time.monotonic() - began < PROMPT
+    assert time.monotonic() - began < PATIENCE  # under qemu it takes some seconds
 
 
 def test_reads_say_so_too_once_a_writer_has_noticed(bereft: crudjt.Store) -> None:

@@ -372,7 +372,8 @@ class Engine(OpenDirectory):
 
     def _guard(self, descriptor: int) -> WriterGuard:
         def died() -> None:
-            self.control.fail(control_block.WRITER_DIED)
+            if not self.control.failed:
+                self.control.fail(control_block.WRITER_DIED)
             self._refuse()
 
         return WriterGuard(self._threads, descriptor, self.words, died)
