@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,20 @@ def terminal() -> Iterator[Terminal]:
     made = Terminal()
     yield made
     made.close()
+
+
+def test_nothing_is_drawn_between_results_on_the_same_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = threading.active_count()
+    with os.fdopen(os.dup(terminal.writing), "w") as results, terminal.as_standard_error():
+        monkeypatch.setattr("sys.stdout", results)
+        with progress("Exporting", after=0, prints=True) as work:
+            work.reach(1, 4)
+            assert threading.active_count() == before  # nothing draws
+        print("a result", file=results, flush=True)
+    terminal.wait_for("a result")
+    assert "Exporting" not in terminal.text
 
 
 def test_a_bar_shows_the_part_that_is_done(terminal: Terminal) -> None:

@@ -37,10 +37,13 @@ class Work:
 
 
 @contextmanager
-def progress(label: str, after: float = _AFTER_SECONDS) -> Generator[Work]:
-    """Show how far the work of a block has come, if it takes longer than `after` seconds."""
+def progress(label: str, after: float = _AFTER_SECONDS, *, prints: bool = False) -> Generator[Work]:
+    """Show how far the work of a block has come, if it takes longer than `after` seconds.
+
+    A block that `prints` its results as it goes shows that by itself where they go to a terminal.
+    """
     work = Work()
-    if not _may_draw():
+    if not _may_draw() or (prints and sys.stdout.isatty()):
         yield work
         return
     ended = threading.Event()

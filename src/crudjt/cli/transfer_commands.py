@@ -61,7 +61,7 @@ def export(settings: Settings, subject: str | None) -> None:
     A JSON object a line, as 'import' reads it. There are no tokens in it: no store has them.
     """
     settings.json = True
-    with settings.open() as store, progress("Exporting") as work:
+    with settings.open() as store, progress("Exporting", prints=True) as work:
         work.total = None if subject is not None else store.stats().sessions
         for session in all_pages(store, data=True, subject=subject):
             settings.show(document(session, data=True))
@@ -80,7 +80,7 @@ def import_sessions(settings: Settings, file: BinaryIO) -> None:
     session is made.
     """
     max_data_bytes = Options().max_data_bytes
-    with settings.open() as store, progress("Importing") as work:
+    with settings.open() as store, progress("Importing", prints=True) as work:
         lines = [_parsed(number, text, store.max_data_bytes or max_data_bytes) for number, text in _numbered(file)]
         work.total = len(lines)
         made = 0
