@@ -1,5 +1,6 @@
 """Labels name sessions to a revocation, beside their subject, whatever is changed in a session and wherever it lies."""
 
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import crudjt
 from crudjt.testing import FakeClock
 from tests.support.stores import OpenStore, read
+from tests.support.waiting import PATIENCE, eventually
 
 SID, OTHER = "sid:08a5019c-17e1", "sid:4f2"
 
@@ -116,6 +118,29 @@ def test_ended_sessions_are_counted_no_more(store: crudjt.Store, clock: FakeCloc
     clock.advance(1)
     assert store.peek(brief) is None
     assert store.revoke(label=SID) == 1
+
+
+@pytest.mark.large
+def test_no_session_escapes_a_revocation_by_a_rotation(open_store: OpenStore) -> None:
+    """Also to another owner, whose sessions lie elsewhere on servers; each thread rotates until its session is gone."""
+    store, other = open_store(), open_store()
+    rotated = [0] * 4
+
+    def rotate(token: str | None, number: int) -> None:
+        while token is not None:
+            token = other.rotate(token, subject=f"{number} {rotated[number] % 3}")
+            rotated[number] += 1
+
+    tokens = [store.create({}, labels=(SID,)) for _ in range(4)]
+    threads = [threading.Thread(target=rotate, args=(token, number)) for number, token in enumerate(tokens)]
+    for thread in threads:
+        thread.start()
+    assert eventually(lambda: min(rotated) > 2, PATIENCE)
+    assert 4 <= store.revoke(label=SID) <= 8  # on servers the old and the new session of a rotation may both be alive
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert store.stats().sessions == 0
 
 
 @pytest.mark.large
