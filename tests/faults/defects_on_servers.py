@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.requests import LOST, Ask, Reply, Script, Steps
-from crudjt._backends.valkey.scripts import COMMIT, FIELDS, REPLACE_ONE
+from crudjt._backends.valkey.scripts import COMMIT, END, FIELDS, REPLACE_ONE
 from crudjt._backends.valkey.steps import changing, filing, records
 from crudjt._backends.valkey.steps.fetched import Conflict, Fetched, Outcome
 from crudjt._backends.valkey.steps.records import Records
@@ -43,7 +43,11 @@ def _commit_one_like_many(
 
 
 def ending_of_nothing_does_not_write() -> None:
-    _change_script(("redis.call('SET', key, ''); redis.call('UNLINK', key)", ""))
+    writing = "redis.call('SET', key, ''); redis.call('UNLINK', key)"
+    _change_script((writing, ""))
+    text = END.text.decode()
+    assert text.count(writing) == 1
+    replace(records, "END", Script(text.replace(writing, "")))
 
 
 def put_before_the_endings() -> None:

@@ -5,7 +5,7 @@ from hashlib import sha1
 from typing import Any, cast
 
 from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply, Result, Script, Steps, Value
-from crudjt._backends.valkey.scripts import COMMIT, EXCHANGE, FIELDS, FILE, INSERT_ONE, LOOK, REPLACE_ONE
+from crudjt._backends.valkey.scripts import COMMIT, END, EXCHANGE, FIELDS, FILE, INSERT_ONE, LOOK, REPLACE_ONE
 from crudjt._core.record import NONCE
 from crudjt.errors import StoreError
 
@@ -77,6 +77,7 @@ class ModelledServers:
             scripts: dict[Script, Callable[..., Value]] = {
                 REPLACE_ONE: self._replace_one,
                 INSERT_ONE: self._insert_one,
+                END: self._end,
                 EXCHANGE: self._exchange,
                 FILE: self._file,
                 LOOK: self._look,
@@ -163,6 +164,18 @@ class ModelledServers:
             return cast("Value", [1, self.keys[key]])
         self.keys[key] = record
         return b"0"
+
+    def _end(self, _count: Any, index: Any, *keys_and_now: Any) -> Value:
+        keys = keys_and_now[:-1]
+        nonces = [self.keys.get(key, b"")[NONCE] for key in keys]
+        if bytes(24) in nonces:
+            number = nonces.index(bytes(24))
+            return cast("Value", [number + 1, self.keys[keys[number]]])
+        for key in keys:
+            self.keys.pop(key, None)
+        if index != keys[0]:
+            self._remove_member(index, *[key[-16:] for key in keys])
+        return b"".join(b"1" if nonce else b"0" for nonce in nonces)
 
     def _set_index(self, key: bytes, members: dict[bytes, float]) -> None:
         if members:

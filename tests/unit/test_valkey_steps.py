@@ -8,7 +8,7 @@ import pytest
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import LOST, Ask, Reply, Steps
-from crudjt._backends.valkey.scripts import COMMIT, INSERT_ONE, REPLACE_ONE
+from crudjt._backends.valkey.scripts import COMMIT, END, INSERT_ONE, REPLACE_ONE
 from crudjt._backends.valkey.steps import moving
 from crudjt._backends.valkey.steps.records import Durability, Records
 from crudjt._core.keyring import Keyring, Placement
@@ -21,7 +21,7 @@ from crudjt.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreU
 from crudjt.testing import FakeClock
 from tests.support.modelled_servers import ModelledServers
 
-COMMITS = (COMMIT, INSERT_ONE, REPLACE_ONE)
+COMMITS = (COMMIT, INSERT_ONE, REPLACE_ONE, END)
 NEW_LIMITS = (KEEP, KEEP, KEEP)
 
 

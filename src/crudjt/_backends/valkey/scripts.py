@@ -98,6 +98,34 @@ elseif last then redis.call('PEXPIRE', key, whole(math.max(1, last - now + 10000
 return 1
 """)
 
+END = Script("""\
+-- Do what `COMMIT` does where it ends sessions of one subject, or of none, whatever is there.
+-- KEYS: the index, or the first session again where there is no subject; the sessions. ARGV: now in ms.
+local index, found, there, ids = KEYS[1], {}, {}, {}
+for i = 2, #KEYS do
+  local key = KEYS[i]
+  local nonce = redis.call('GETRANGE', key, 64, 87)
+  if nonce == string.rep('\\0', 24) then return {i - 1, redis.call('GET', key)} end
+  if nonce ~= '' then there[#there + 1] = key end
+  found[i - 1], ids[i - 1] = nonce == '' and '0' or '1', string.sub(key, -16)
+end
+if #there > 0 then redis.call('UNLINK', unpack(there)) end
+for i = 2, #KEYS do                                          -- where nothing is left to end, write all the same
+  local key = KEYS[i]
+  if found[i - 1] == '0' and redis.call('UNLINK', key) == 0 then
+    redis.call('SET', key, ''); redis.call('UNLINK', key)
+  end
+end
+if index ~= KEYS[2] then
+  redis.call('ZREM', index, unpack(ids))
+  local last = redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')[2]
+  if last == 'inf' then redis.call('PERSIST', index)
+  elseif last then redis.call('PEXPIRE', index, string.format('%.0f', math.max(1, last - ARGV[1] + 10000))) end
+end
+return table.concat(found)
+""")
+"""Deletes and revocations; for a hundred sessions it has an eighth of the words that `COMMIT` would have."""
+
 LOOK = Script("""\
 -- Return the first bytes of a session, its score in an index and how long the index lives, as of one time.
 -- KEYS: session, index. ARGV: id.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.manifest import AT_REST, moved, read_manifest
 from crudjt._backends.valkey.requests import LOST, Ask, Gets, Reply, Steps
-from crudjt._backends.valkey.scripts import COMMIT, FILE, INSERT_ONE, REPLACE_ONE
+from crudjt._backends.valkey.scripts import COMMIT, END, FILE, INSERT_ONE, REPLACE_ONE
 from crudjt._backends.valkey.steps import filing
 from crudjt._backends.valkey.steps.fetched import Conflict, Done, Fetched, Outcome, Refused, outcome_of
 from crudjt._backends.valkey.steps.recent import Recent
@@ -243,7 +243,12 @@ class SealedRecords:
 
     def ending(self, changes: Sequence[Change], now_ms: int) -> Ask:
         """Return the request that ends sessions of one place."""
-        return self._request(changes, None, now_ms, self.durability.endings, repeat=True)
+        replicas, tag = self.durability.endings, changes[0][2][SUBJECT_TAG]
+        if any(record[SUBJECT_TAG] != tag for _, _, record in changes):
+            return self._request(changes, None, now_ms, replicas, repeat=True)
+        keys = self.layout.sessions([id_ for _, id_, _ in changes])
+        index = keys[0] if tag == NO_SUBJECT else self.layout.index(changes[0][1][PLACE], tag)
+        return Ask(keys[0], (len(keys) + 1, index, *keys, now_ms), END, replicas)
 
     def look(self, place: bytes, asks: Sequence[Ask]) -> Steps[list[Reply]]:
         """Look at keys of a place, and return when replicas have all endings there that the replies are due to.
