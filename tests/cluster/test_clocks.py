@@ -80,5 +80,5 @@ def test_a_lifetime_is_the_same_on_hosts_whose_clocks_differ(
     with Worker(_use_with_another_clock, server.url(namespace), secret_key, seconds) as other:
         other.receive()
         theirs = other.ask("")
-        assert 50 < (read(store, theirs).expires_in or 0) <= 60
-        assert 50 < other.ask(mine) <= 60
+        assert 50 < (read(store, theirs).expires_in or 0) < 61  # the servers' clock is known to half a trip
+        assert 50 < other.ask(mine) < 61
