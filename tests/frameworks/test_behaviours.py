@@ -100,6 +100,25 @@ def test_a_login_ends_the_oldest_sessions_of_a_user_who_has_too_many(
     assert subjects(site) == ["ada", "ada"]
 
 
+def test_the_labels_of_a_login_stay_until_it_ends(site: Site) -> None:
+    log_in = site.log_in("ada")
+
+    def log_in_with_labels(session: Any) -> None:
+        log_in(session)
+        session.labels = ["sid:1", "all"]
+
+    site.request(log_in_with_labels)
+    site.request(put(cart=1))
+    site.request(lambda session: session.rotate())
+    assert site.request(lambda session: session.labels).result == ("sid:1", "all")
+    assert site.store.revoke(label="sid:2") == 0
+    assert site.store.revoke(label="sid:1") == 1
+    assert site.data() == {}
+    logged_in(site)
+    site.request(clear)
+    assert site.store.revoke(label="all") == 0
+
+
 def test_the_answer_that_brings_a_token_is_not_cached(site: Site) -> None:
     site.request(site.log_in("ada"))
     if site.key == "_auth_user_id":

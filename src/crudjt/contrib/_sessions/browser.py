@@ -7,6 +7,7 @@ from crudjt._core.details import Client
 from crudjt._core.session import Session
 from crudjt.contrib._device_bound.binding import binding_of
 from crudjt.contrib._sessions.calls import Data
+from crudjt.contrib._sessions.labels import Labelled
 from crudjt.contrib._sessions.lifetime import Lasting
 from crudjt.contrib._sessions.merge import adopt, merge, packed, packed_data
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
@@ -15,7 +16,7 @@ from crudjt.contrib._sessions.states import Done, Held, Left, LifetimeOf, Phase,
 _MISSING: Any = object()
 
 
-class BrowserSession(dict[str, Any], Lasting):
+class BrowserSession(dict[str, Any], Lasting, Labelled):
     """The session of a browser: a dict that is stored if it was changed, also deep inside its values.
 
     Attributes:
@@ -102,7 +103,7 @@ class BrowserSession(dict[str, Any], Lasting):
         """End the session: log out. What is set afterwards begins another session."""
         super().clear()
         self._hidden = {}
-        self._subject = None
+        self._subject = self._new_labels = None
         self._login = self._rotates = False
         self._ends = self.accessed = self.modified = self._dirty = True
 
@@ -246,6 +247,7 @@ class BrowserSession(dict[str, Any], Lasting):
             max_sessions=max_sessions,
             binds=binds and self._subject is not None,
             client=client,
+            labels=self._new_labels,
         )
 
     def seal(self) -> None:

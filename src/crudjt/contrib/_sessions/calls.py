@@ -23,12 +23,19 @@ class Create(NamedTuple):
     lifetime: Lifetime
     max_sessions: int | None = None
     client: Client | None = None
+    labels: tuple[str, ...] = ()
 
     def on(self, store: Any) -> Any:
         """Call the store."""
         ttl, idle = self.lifetime
         return store.create(
-            self.data, ttl, idle=idle, subject=self.subject, max_sessions=self.max_sessions, client=self.client
+            self.data,
+            ttl,
+            idle=idle,
+            subject=self.subject,
+            max_sessions=self.max_sessions,
+            client=self.client,
+            labels=self.labels,
         )
 
 
@@ -77,6 +84,7 @@ class Rotate(NamedTuple):
     if_version: int | None
     max_sessions: int | None = None
     client: Client | KeepType | None = KEEP
+    labels: tuple[str, ...] | KeepType = KEEP
 
     def on(self, store: Any) -> Any:
         """Call the store."""
@@ -90,6 +98,7 @@ class Rotate(NamedTuple):
             if_version=self.if_version,
             max_sessions=self.max_sessions,
             client=self.client,
+            labels=self.labels,
         )
 
 

@@ -59,7 +59,7 @@ def _begin(left: Left, data: Data, *, otherwise: Literal["keep", "forget"] = "ke
         logger.warning("session data was set after the response had begun; no cookie can be sent, so it is not stored")
         return Done(otherwise, None, merged)
     stored, after = storable(data)
-    token = yield Create(stored, left.subject, lifetime, left.room, left.client)
+    token = yield Create(stored, left.subject, lifetime, left.room, left.client, left.labels or ())
     return Done("set", Held(token, None, left.subject, 1, after, None, binding_of(data)), merged)
 
 
@@ -79,7 +79,9 @@ def _replace(held: Held, left: Left) -> Steps:
     data = offered(left.data, left.binds)
     stored, after = storable(data)
     try:
-        token = yield Rotate(held.token, stored, left.subject, lifetime, None, left.room, left.client)
+        token = yield Rotate(
+            held.token, stored, left.subject, lifetime, None, left.room, left.client, left.labels or ()
+        )
     except CrudjtError:  # data that is refused, or a full disk: the logout holds all the same
         yield Delete(held.token)
         raise
@@ -107,8 +109,10 @@ def _rotate(held: Held, left: Left) -> Steps:
     def rotation(wanted: Data, stored: Data, version: int) -> Call:
         lifetime = left.lifetime(wanted, None if left.login else held) if left.login or changed else Lifetime()
         data, expected = (stored, version) if changed else (None, None)
+        room = left.room if left.login else None
         client = KEEP if left.client is None else left.client
-        return Rotate(held.token, data, subject, lifetime, expected, left.room if left.login else None, client)
+        labels = KEEP if left.labels is None else left.labels
+        return Rotate(held.token, data, subject, lifetime, expected, room, client, labels)
 
     token, wanted, after, version = yield from _merged(held, left, (data, stored, after), rotation, adapted)
     if token is None:

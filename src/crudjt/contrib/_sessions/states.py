@@ -104,6 +104,7 @@ class Left(msgspec.Struct, frozen=True):
         max_sessions: how many sessions a user may have after a login, which ends the oldest; ``None`` for any number.
         binds: if the session gets a new token, it is offered to the device of the browser.
         client: the client to note where a session begins or gets a new token; ``None`` to note none.
+        labels: the labels of a session that begins or gets a new token; ``None`` where none were set.
 
     """
 
@@ -120,6 +121,7 @@ class Left(msgspec.Struct, frozen=True):
     max_sessions: int | None = None
     binds: bool = False
     client: Client | None = None
+    labels: tuple[str, ...] | None = None
 
     @property
     def room(self) -> int | None:

@@ -10,6 +10,7 @@ from crudjt._core.session import is_of_older_key
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.core import save
 from crudjt.contrib._sessions.hooks import Why, tell
+from crudjt.contrib._sessions.labels import Labelled
 from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
 from crudjt.contrib._sessions.states import Done, Held, Left, Phase, subject_of
@@ -25,7 +26,7 @@ logger = logging.getLogger("crudjt.contrib")
 _LOGIN_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
 
 
-class SessionStore(RequestSession):
+class SessionStore(RequestSession, Labelled):
     """A session of Django in the store. Its key is the token: only the store mints one, and an unknown one is dropped.
 
     The id of the user who is logged in is the session's subject. To set it is to log in: the session gets a new key at
@@ -88,7 +89,7 @@ class SessionStore(RequestSession):
         if self.session_key is not None:
             self._end(self.session_key, "logout")
         self._session_key = None
-        self._held = self._before_login = None
+        self._held = self._before_login = self._new_labels = None
 
     def is_empty(self) -> bool:
         """Return whether there is neither a key nor data."""
@@ -246,6 +247,7 @@ class SessionStore(RequestSession):
             max_sessions=max_sessions_of_user(),
             client=self._client(),
             binds=offers_devices() and subject is not None,
+            labels=self._new_labels,
         )
 
     def _end(self, key: str, why: Why) -> None:
