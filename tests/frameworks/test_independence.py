@@ -18,6 +18,7 @@ FRAMEWORKS = {"django", "flask", "starlette", "fastapi", "litestar"}
         ("crudjt.contrib.starlette", {"starlette"}),
         ("crudjt.contrib.fastapi", {"fastapi", "starlette"}),  # it is built on it
         ("crudjt.contrib.fastapi_dpop", {"fastapi", "starlette"}),
+        ("crudjt.contrib.back_channel_logout", set[str]()),
         ("crudjt.contrib.litestar", {"litestar"}),
     ],
 )

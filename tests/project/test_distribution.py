@@ -33,6 +33,7 @@ WITHOUT_EXTRAS = {
     "import crudjt.metrics": "metrics",
     "import crudjt.admin": "admin",
     "import crudjt.contrib.django": "django",
+    "import crudjt.contrib.back_channel_logout": "oidc",
     "import crudjt.contrib.dpop": "dpop",
     "import crudjt.contrib.fastapi": "fastapi",
     "import crudjt.contrib.fastapi_dpop": "fastapi",

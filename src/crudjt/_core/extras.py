@@ -18,6 +18,7 @@ Extra = Literal[
     "valkey",
     "admin",
     "otel",
+    "oidc",
 ]
 
 
@@ -38,6 +39,7 @@ _REQUIREMENTS: dict[Extra, _Requirement] = {
     "starlette": _Requirement("Starlette", ("starlette",)),
     "valkey": _Requirement("valkey-py", ("valkey", "libvalkey")),
     "otel": _Requirement("OpenTelemetry's API", ("opentelemetry.metrics",)),
+    "oidc": _Requirement("PyJWT", ("jwt",)),
     "admin": _Requirement("Starlette with Jinja2 and uvicorn", ("anyio", "jinja2", "starlette", "uvicorn")),
 }
 

@@ -1,0 +1,36 @@
+"""The endpoint for Django: `view(logout)`, for `urlpatterns`. It takes POST, and no CSRF token.
+
+```python
+from django.urls import path
+
+from crudjt.contrib.back_channel_logout.django import view
+
+urlpatterns = [path("oidc/back-channel-logout", view(logout))]
+```
+"""
+
+from crudjt._core.extras import require_extra
+
+require_extra("django")
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from crudjt.contrib.back_channel_logout._answers import HEADERS, MAX_BODY_BYTES, answer
+from crudjt.contrib.back_channel_logout._logout import BackChannelLogout
+
+
+def view(logout: BackChannelLogout) -> Callable[[HttpRequest], HttpResponse]:
+    """Return a view, which the provider calls."""
+
+    @csrf_exempt
+    @require_POST
+    def back_channel_logout(request: HttpRequest) -> HttpResponse:
+        body = request.read(MAX_BODY_BYTES + 1)
+        status, content = answer(logout, request.content_type, body)
+        return HttpResponse(content, status=status, headers=HEADERS)
+
+    return back_channel_logout

@@ -1,0 +1,32 @@
+"""The endpoint for Flask: `view(logout)`, for a rule that takes POST.
+
+```python
+from crudjt.contrib.back_channel_logout.flask import view
+
+app.add_url_rule("/oidc/back-channel-logout", view_func=view(logout), methods=["POST"])
+```
+
+With Flask-WTF's CSRFProtect, exempt it: the provider has no CSRF token, and the logout token is signed.
+"""
+
+from crudjt._core.extras import require_extra
+
+require_extra("flask")
+
+from collections.abc import Callable
+
+from flask import Response, request
+
+from crudjt.contrib.back_channel_logout._answers import HEADERS, MAX_BODY_BYTES, answer
+from crudjt.contrib.back_channel_logout._logout import BackChannelLogout
+
+
+def view(logout: BackChannelLogout) -> Callable[[], Response]:
+    """Return a view, which the provider calls."""
+
+    def back_channel_logout() -> Response:
+        body = request.stream.read(MAX_BODY_BYTES + 1)
+        status, content = answer(logout, request.content_type, body)
+        return Response(content, status, HEADERS)
+
+    return back_channel_logout
