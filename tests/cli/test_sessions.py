@@ -213,6 +213,7 @@ def test_revoke_ends_the_sessions_with_a_label(command: Command, live: crudjt.St
     tokens = [command("create", "{}", "--subject", subject, *labels).stdout.strip() for subject in ("alice", "bob")]
     shown = json.loads(command("peek", tokens[0], "--json").stdout)
     assert shown["labels"] == ["sid:1", "app"]
+    assert "label: sid:1\nlabel: app\n" in command("show", shown["id"]).stdout
     assert command("revoke", "alice", "--label", "sid:1").stdout == "1\n"
     assert [live.peek(token) is not None for token in tokens] == [False, True]
     assert command("revoke").exit_code == 2

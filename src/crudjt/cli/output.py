@@ -31,8 +31,9 @@ def show_properties(settings: Settings, session: Session, *, data: bool) -> None
     lines = [
         f"{name}: {absent.get(name, 'unknown') if value is None else printable(str(msgspec.to_builtins(value)))}"
         for name, value in properties.items()
-        if name not in {"data", "client"}
+        if name not in {"data", "client", "labels"}
     ]
+    lines += [f"label: {printable(label)}" for label in session.labels]
     if session.client is not None:
         lines.append(f"client: {printable(', '.join(filter(None, (session.client.address, session.client.agent))))}")
     if data:
