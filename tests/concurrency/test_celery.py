@@ -1,4 +1,4 @@
-"""A store that is opened where Celery imports its tasks is open in the processes that it forks for them."""
+"""A worker of Celery ends sessions and looks at them; its store is open in the processes that it forks for jobs."""
 
 import os
 import subprocess
@@ -10,32 +10,37 @@ from pathlib import Path
 import pytest
 
 import crudjt
+from tests.support.documents import SITE, blocks, section
 from tests.support.processes import PATIENCE, eventually
+from tests.support.project import ROOT
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
-INSTALLATION_SECONDS = 240
-JOBS = """
+FOLDERS = ("data_folder_in", "data_folder_out", "control_folder")
+OPTIONS = {"polling_interval": 0.1, **dict.fromkeys(FOLDERS, "queue")}
+AT_IMPORT = f"""
 import os
 import celery
 import crudjt
 
-app = celery.Celery("jobs", broker="filesystem://")
-app.conf.broker_transport_options = {f"{name}_folder{end}": "queue" for name, end in FOLDERS}
-store = crudjt.open("store")
+app = celery.Celery("jobs", broker="filesystem://", broker_transport_options={OPTIONS})
+store = crudjt.open("sessions")
 
 
 @app.task
 def log_out_everywhere(user):
-    store.create({"pid": os.getpid()}, subject="done")
+    store.create({{"pid": os.getpid()}}, subject="done")
     return store.revoke(user)
-""".replace("FOLDERS", '[("data", "_in"), ("data", "_out"), ("control", "")]')
-ASK = "import jobs; [jobs.log_out_everywhere.delay(user) for user in ('ada', 'bob')]"
+"""
 
 
 @contextmanager
-def working(directory: Path, environment: dict[str, str]) -> Iterator[int]:
-    """Run a worker with two processes beside the block; gives the id of their parent."""
+def working(directory: Path, jobs: str, secret_key: str, ask: str) -> Iterator[int]:
+    """Write a module of jobs, ask for some, and run a worker with two processes beside the block; gives its id."""
+    (directory / "jobs.py").write_text(jobs)
+    (directory / "queue").mkdir()
+    environment = os.environ | {"CRUDJT_SECRET_KEY": secret_key, "PYTHONPATH": f"{ROOT / 'src'}:{directory}"}
+    subprocess.run([sys.executable, "-c", ask], cwd=directory, env=environment, check=True, timeout=PATIENCE)
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "error"]
     command = [sys.executable, "-m", "celery", "-A", "jobs", "worker", "--concurrency", "2", *quiet]
     with subprocess.Popen(command, cwd=directory, env=environment, stdout=subprocess.DEVNULL) as process:
@@ -47,23 +52,28 @@ def working(directory: Path, environment: dict[str, str]) -> Iterator[int]:
             process.kill()
 
 
-@pytest.mark.timeout(2 * INSTALLATION_SECONDS)
-def test_a_task_ends_the_sessions_of_a_user_in_every_process(tmp_path: Path, secret_key: str) -> None:
-    """It is installed aside: nothing else needs it."""
-    aside = tmp_path / "aside"
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--target", str(aside)]
-    subprocess.run([*pip, "celery>=5.4,<6"], check=True, timeout=INSTALLATION_SECONDS)
-    (tmp_path / "jobs.py").write_text(JOBS)
-    (tmp_path / "queue").mkdir()
-    environment = os.environ | {
-        "CRUDJT_SECRET_KEY": secret_key,
-        "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(aside)]),
-    }
-    with crudjt.open(tmp_path / "store", secret_key=secret_key) as store:
+@pytest.mark.long
+def test_a_store_that_is_opened_at_import_is_open_in_the_processes_of_a_worker(tmp_path: Path, secret_key: str) -> None:
+    ask = "import jobs; [jobs.log_out_everywhere.delay(user) for user in ('ada', 'bob')]"
+    with crudjt.open(tmp_path / "sessions", secret_key=secret_key) as store:
         tokens = [store.create({}, subject=user) for user in ("ada", "bob", "ada")]
         other = store.create({}, subject="grace")
-        subprocess.run([sys.executable, "-c", ASK], cwd=tmp_path, env=environment, check=True, timeout=PATIENCE)
-        with working(tmp_path, environment) as parent:
+        with working(tmp_path, AT_IMPORT, secret_key, ask) as parent:
             assert eventually(lambda: store.read_many(tokens) == [None] * 3, PATIENCE)
             assert parent not in {each.data["pid"] for each in store.sessions("done")}
         assert store.read(other) is not None
+
+
+def test_the_recipe_works_for_sessions_that_are_alive_and_ends_those_of_a_user(tmp_path: Path, secret_key: str) -> None:
+    (recipe,) = blocks(section("docs/recipes.md", "Celery").replace(SITE, "."))
+    recipe = recipe.replace("redis://127.0.0.1", "filesystem://") + f"jobs.conf.broker_transport_options = {OPTIONS}\n"
+    with crudjt.open(tmp_path / "sessions", secret_key=secret_key) as store:
+        token, ended = (store.create({"user": "ada"}, subject="ada") for _ in range(2))
+        sessions = [store.peek(each) for each in (ended, token)]
+        handles = [session.id for session in sessions if session is not None]
+        store.delete(ended)
+        steps = [*(f"jobs.export.si({handle!r})" for handle in handles), "jobs.log_out_everywhere_later.si('ada')"]
+        ask = f"import jobs; ({' | '.join(steps)}).delay()"
+        with working(tmp_path, recipe, secret_key, ask):
+            assert eventually(lambda: store.read(token) is None, PATIENCE)
+        assert [each.data for each in store.sessions("exports")] == [{"exported": {"user": "ada"}}]

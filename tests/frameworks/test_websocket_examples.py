@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 
 import crudjt
 import crudjt.aio
-from tests.support.documents import blocks
+from tests.support.documents import blocks, section
 from tests.support.processes import PATIENCE
 from tests.support.project import ROOT
 from tests.support.valkey_stores import SINGLE, ServerPool, namespace
@@ -135,7 +135,7 @@ def test_who_is_not_logged_in_gets_no_websocket(site: Site) -> None:
 
 def test_the_recipe_is_the_code_of_the_examples() -> None:
     examples = "".join(path.read_text() for path in EXAMPLES.glob("*.py"))
-    recipe = "".join(blocks((ROOT / "docs" / "recipes.md").read_text()))
+    recipe = "".join(blocks(section("docs/recipes.md", "Close a user's websockets")))
     defined = [node for node in ast.parse(recipe).body if hasattr(node, "name")]
     assert [node.name for node in defined if hasattr(node, "name")] == ["Endings", "chat", "Chat"]
     assert all((ast.get_source_segment(recipe, node) or recipe) in examples for node in defined)

@@ -38,6 +38,13 @@ def blocks(text: str, language: str = "python") -> list[str]:
     return [textwrap.dedent(block).strip() + "\n" for _, found, block in _BLOCK.findall(text) if found == language]
 
 
+def section(name: str, heading: str) -> str:
+    """Return the section of a page whose heading begins so, up to the next of its level; the name is as for `main`."""
+    _, found, rest = (ROOT / name).read_text().partition(f"\n## {heading}")
+    assert found, f"{name} has no section {heading!r}"
+    return rest.partition("\n## ")[0]
+
+
 def claim(line: str) -> list[Any]:
     """Return the result that a line says its expression has, if it ends with a comment that is a literal."""
     _, _, comment = line.partition("  # ")
