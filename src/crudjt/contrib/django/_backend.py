@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
 
@@ -14,11 +15,13 @@ from crudjt.contrib._sessions.labels import Labelled
 from crudjt.contrib._sessions.merge import adopt, packed
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
 from crudjt.contrib._sessions.states import Done, Held, Left, Phase, subject_of
+from crudjt.contrib._sessions.switching import Outcome
 from crudjt.contrib._settings import MAX_DATA_BYTES
 from crudjt.contrib.django._async_backend import MISSING
 from crudjt.contrib.django._middleware import ENDS, LOGINS, called_by
 from crudjt.contrib.django._requests import RequestSession
 from crudjt.contrib.django._store import get_store, max_sessions_of_user, offers_devices, renews_keys
+from crudjt.contrib.django._switching import Old, take_over
 from crudjt.contrib.django.signals import session_begun, session_ended, teller
 
 logger = logging.getLogger("crudjt.contrib")
@@ -94,6 +97,8 @@ class SessionStore(RequestSession, Labelled):
     def is_empty(self) -> bool:
         """Return whether there is neither a key nor data."""
         if called_by(ENDS):  # the first thing that Django's middleware does to a response
+            if settings.SESSION_SAVE_EVERY_REQUEST and not self._begun:
+                self.keys()  # Django is about to load it, and later an old session cannot be taken over
             self._begun = True
         return super().is_empty()
 
@@ -111,8 +116,8 @@ class SessionStore(RequestSession, Labelled):
             held = None
         self._held = held
         if held is None or session is None:
-            self._session_key = None
-            return {}
+            key, self._session_key = self.session_key, None
+            return self._taken_over(key) if key and session is None and not self._begun else {}
         visible, self._hidden = split(session.data)
         self._renews = is_of_older_key(session) and renews_keys()
         return visible
@@ -189,6 +194,20 @@ class SessionStore(RequestSession, Labelled):
         get_store().sweep()
 
     # The rules
+
+    def _taken_over(self, key: str) -> dict[str, Any]:
+        """Return the data of a session of the old engine, which goes on under a new key; none if there is none."""
+        outcome = take_over(key, self._go_on)
+        self._left_of_old = None
+        request = self.request()
+        if outcome is Outcome.TAKEN_BEFORE and request is not None:
+            request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)  # else Django removes that of the new key
+        return self._session if outcome is Outcome.TAKEN else {}
+
+    def _go_on(self, old: Old) -> None:
+        self._session_cache, self._left_of_old = old.data, old.left
+        self.create()
+        old.end()
 
     def _set(self, key: str, value: Any, *, more_follows: bool) -> None:
         """Set a value; of the user's id, with `more_follows` if the hash of the password is set next."""

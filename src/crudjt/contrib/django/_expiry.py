@@ -24,6 +24,7 @@ class LastingSession(Lasting, AsyncSessionBase):
     _session: dict[str, Any]  # a property of SessionBase, loads once; the stubs of Django leave it out
     _held: Held | None = None
     _expired = False
+    _left_of_old: float | None = None  # seconds that a session of another engine had left, while it is taken over
     _modified = False
 
     def hidden(self, key: str) -> Any:
@@ -98,5 +99,5 @@ class LastingSession(Lasting, AsyncSessionBase):
             age = self.get_expiry_age(expiry=expiry) if expiry else self.get_session_cookie_age()
             self._expired = age <= 0
             lifetime = max(age, 1)
-        ttl = shortest(lifetime, remaining(timeout_of(ABSOLUTE_TIMEOUT), held))
+        ttl = shortest(lifetime, remaining(timeout_of(ABSOLUTE_TIMEOUT), held), self._left_of_old)
         return Lifetime(ttl, idle_timeout(data, timeout_of(IDLE_TIMEOUT)))

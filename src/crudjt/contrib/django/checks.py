@@ -12,6 +12,7 @@ from crudjt.contrib._settings import (
     ABSOLUTE_TIMEOUT,
     IDLE_TIMEOUT,
     PREFIX,
+    TAKE_OVER,
     check_configured,
     location,
     max_sessions,
@@ -23,6 +24,7 @@ from crudjt.contrib._settings import (
 )
 from crudjt.contrib.django._device_bound import usable_settings
 from crudjt.contrib.django._store import setting, tests
+from crudjt.contrib.django._switching import checked_switch
 
 ENGINE = "crudjt.contrib.django"
 _OPENING = "django.contrib.sessions.middleware.SessionMiddleware"
@@ -35,8 +37,8 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
     E001: no store can be opened with the settings, for instance because there is no secret key. E002: a timeout is not
     a number of seconds. E003: the number of sessions of a user is no whole number. E004: `CRUDJT_RECORD_CLIENT` or
     `CRUDJT_RENEW_KEYS` is neither true nor false. E005: device bound sessions do not go with other settings, or their
-    middleware is not in its place. W001: a name begins with ``CRUDJT_`` and means nothing. W002: this is not the
-    session engine.
+    middleware is not in its place. E006: `CRUDJT_TAKE_OVER` cannot be used. W001: a name begins with
+    ``CRUDJT_`` and means nothing. W002: this is not the session engine.
     """
     found: list[CheckMessage] = []
     try:
@@ -53,7 +55,13 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         found.append(Error(str(error), id="crudjt.E003"))
     found += filter(None, map(_wrong_switch, (record_client, renew_keys)))
     found += _wrong_device_bound()
-    found += [Warning(f"{problem[0].upper()}{problem[1:]}", id="crudjt.W001") for problem in unknown(dir(settings))]
+    try:
+        checked_switch(setting)
+    except crudjt.InvalidParameter as error:
+        found.append(Error(str(error), id="crudjt.E006"))
+    found += [
+        Warning(f"{problem[0].upper()}{problem[1:]}", id="crudjt.W001") for problem in unknown(dir(settings), TAKE_OVER)
+    ]
     if settings.SESSION_ENGINE != ENGINE:
         found.append(Warning("The session engine is another", hint=f"SESSION_ENGINE = {ENGINE!r}", id="crudjt.W002"))
     return found

@@ -1,0 +1,137 @@
+"""Sessions that another engine has made, taken over once each, until a date."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timezone
+from enum import Enum
+from hashlib import sha256
+from typing import Any, TypeVar
+
+import crudjt
+from crudjt import TooManySessions
+from crudjt._core.tokens import TOKEN_CHARACTERS
+from crudjt._core.type_guards import is_mapping
+from crudjt.contrib._purposes import Purpose
+
+AnyOld = TypeVar("AnyOld")
+
+logger = logging.getLogger("crudjt.contrib")
+
+_COOKIES = Purpose("switch", "cookie")
+_LONGEST = 4096  # characters that browsers keep of a cookie
+_LEEWAY = 60  # seconds by which the clocks of two hosts may differ
+
+
+class Window:
+    """The time in which cookies of the old kind are taken over."""
+
+    def __init__(self, until: datetime) -> None:
+        """Take the end."""
+        self._until = until
+        self._told = False
+
+    def admits(self, value: str) -> bool:
+        """Return whether to try the value of a cookie as one of the old kind. That the time is over is logged once."""
+        if len(value) == TOKEN_CHARACTERS or len(value) > _LONGEST or not value.isascii() or not value.isprintable():
+            return False
+        if datetime.now(timezone.utc) < self._until:
+            return True
+        if not self._told:
+            self._told = True
+            logger.warning("the date of the take over has passed, so old session cookies are ignored")
+        return False
+
+
+class Claim:
+    """The right to take over one old cookie, which is given once over all processes and hosts of a store.
+
+    Deleting the old session does not do: two requests may have read it, and a signed cookie cannot be deleted.
+    """
+
+    def __init__(self, value: str, max_age: float | None) -> None:
+        """Take what identifies the cookie, and for how many seconds its engine reads it; ``None`` for any time."""
+        self._owner = _COOKIES.owner(sha256(value.encode()).hexdigest())
+        self._ttl = None if max_age is None else max_age + _LEEWAY
+        self._token = ""
+
+    def take(self, store: crudjt.Store) -> bool:
+        """Return whether the cookie was not taken over before."""
+        try:
+            self._token = store.create({}, self._ttl, subject=self._owner, max_sessions=1, when_full="refuse")
+        except TooManySessions:
+            logger.info("an old session cookie was presented that was taken over before")
+            return False
+        return True
+
+    def is_taken(self, store: crudjt.Store) -> bool:
+        """Return whether the cookie was taken over before."""
+        return next(iter(store.sessions(self._owner)), None) is not None
+
+    def give_back(self, store: crudjt.Store) -> None:
+        """Leave the cookie as it was: it could not be taken over."""
+        store.delete(self._token)
+
+
+class Outcome(Enum):
+    """The outcome for a cookie that names no session of the store."""
+
+    UNKNOWN = "it is no old one either, or cannot be taken over"
+    TAKEN = "its session goes on in the store"
+    TAKEN_BEFORE = "another request has taken it over: this response must leave the new cookie of the browser alone"
+
+
+def take_over(
+    store: crudjt.Store, claim: Claim, read: Callable[[], AnyOld | None], begin: Callable[[AnyOld], None]
+) -> Outcome:
+    """Take over an old session, if its cookie was not taken over before.
+
+    Args:
+        store: the store.
+        claim: of the cookie.
+        read: returns the old session, ``None`` if there is none.
+        begin: begins the session of the store.
+
+    Raises:
+        StoreError: the store failed. The old session is as it was, if the store could still note that.
+
+    """
+    old = read()
+    if old is None:
+        return Outcome.TAKEN_BEFORE if claim.is_taken(store) else Outcome.UNKNOWN
+    if not claim.take(store):
+        return Outcome.TAKEN_BEFORE
+    try:
+        begin(old)
+    except crudjt.CrudjtError as error:
+        claim.give_back(store)
+        if not isinstance(error, crudjt.InvalidParameter):
+            raise
+        logger.warning("an old session cannot be taken over, and its user has to log in: %s", error)
+        return Outcome.UNKNOWN
+    return Outcome.TAKEN
+
+
+def checked_until(name: str, value: object) -> datetime:
+    """Return the end that a setting names by a date, which counts as a whole in UTC, or by a datetime with a zone.
+
+    Raises:
+        InvalidParameter: it is neither.
+
+    """
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime.combine(value, time.max, timezone.utc)
+    raise crudjt.InvalidParameter(name, f"{name}: 'until' must be a date, or a datetime with a time zone")
+
+
+def checked_keys(name: str, value: object, *keys: str) -> Mapping[str, Any]:
+    """Return a setting that is a mapping with these keys.
+
+    Raises:
+        InvalidParameter: it is not.
+
+    """
+    if not is_mapping(value) or set(value) != set(keys):
+        raise crudjt.InvalidParameter(name, f"{name} must be a dict with the keys {', '.join(sorted(keys))}")
+    return value
