@@ -1,10 +1,11 @@
 """A worker of Celery ends sessions and looks at them; its store is open in the processes that it forks for jobs."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -35,21 +36,22 @@ def log_out_everywhere(user):
 
 
 @contextmanager
-def working(directory: Path, jobs: str, secret_key: str, ask: str) -> Iterator[int]:
-    """Write a module of jobs, ask for some, and run a worker with two processes beside the block; gives its id."""
+def working(directory: Path, jobs: str, secret_key: str, ask: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Write a module of jobs, ask for some, and run a worker with two processes beside the block, which kills it."""
     (directory / "jobs.py").write_text(jobs)
     (directory / "queue").mkdir()
     environment = os.environ | {"CRUDJT_SECRET_KEY": secret_key, "PYTHONPATH": f"{ROOT / 'src'}:{directory}"}
     subprocess.run([sys.executable, "-c", ask], cwd=directory, env=environment, check=True, timeout=PATIENCE)
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "error"]
     command = [sys.executable, "-m", "celery", "-A", "jobs", "worker", "--concurrency", "2", *quiet]
-    with subprocess.Popen(command, cwd=directory, env=environment, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, cwd=directory, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as process:
         try:
-            yield process.pid
-            process.terminate()
-            assert process.wait(PATIENCE) == 0
+            yield process
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # the processes of its pool too
 
 
 @pytest.mark.long
@@ -58,9 +60,11 @@ def test_a_store_that_is_opened_at_import_is_open_in_the_processes_of_a_worker(t
     with crudjt.open(tmp_path / "sessions", secret_key=secret_key) as store:
         tokens = [store.create({}, subject=user) for user in ("ada", "bob", "ada")]
         other = store.create({}, subject="grace")
-        with working(tmp_path, AT_IMPORT, secret_key, ask) as parent:
+        with working(tmp_path, AT_IMPORT, secret_key, ask) as worker:
             assert eventually(lambda: store.read_many(tokens) == [None] * 3, PATIENCE)
-            assert parent not in {each.data["pid"] for each in store.sessions("done")}
+            assert worker.pid not in {each.data["pid"] for each in store.sessions("done")}
+            worker.terminate()  # takes it seconds
+            assert worker.wait(PATIENCE) == 0
         assert store.read(other) is not None
 
 
