@@ -28,13 +28,14 @@ TAKE_OVER = f"{PREFIX}TAKE_OVER"
 
 OURS = frozenset(
     {
-        IDLE_TIMEOUT,
         ABSOLUTE_TIMEOUT,
+        DEVICE_BOUND,
+        DEVICE_BOUND_PATH,
+        IDLE_TIMEOUT,
         MAX_SESSIONS,
         RECORD_CLIENT,
         RENEW_KEYS,
-        DEVICE_BOUND,
-        DEVICE_BOUND_PATH,
+        TAKE_OVER,
     }
 )
 """The settings of every framework that do not go to `crudjt.open`."""

@@ -32,12 +32,15 @@ from crudjt.contrib._sessions.core import save
 from crudjt.contrib._sessions.devices import Device
 from crudjt.contrib._sessions.flask_session import EXTENSION, StoredSession, current_session, current_store, store_of
 from crudjt.contrib._sessions.flask_signals import are_heard, session_begun, session_ended, tell_begun, tell_ended
+from crudjt.contrib._sessions.flask_switching import EXTENSION as SWITCH
+from crudjt.contrib._sessions.flask_switching import Switch, checked_switch
 from crudjt.contrib._sessions.flask_users import devices_of, end_session, revoke_user, sessions_of
 from crudjt.contrib._sessions.hooks import tell
 from crudjt.contrib._sessions.lifetime import idle_timeout, remaining, shortest
 from crudjt.contrib._sessions.markup import tagged, untagged
 from crudjt.contrib._sessions.reserved import LIFETIME
 from crudjt.contrib._sessions.states import Done, Held, Phase, found
+from crudjt.contrib._sessions.switching import save_old
 from crudjt.contrib._settings import (
     ABSOLUTE_TIMEOUT,
     IDLE_TIMEOUT,
@@ -127,6 +130,7 @@ class Sessions(SessionInterface):
             store = open_configured(_settings(app).get)
             self._opened.add(store)
         app.extensions[EXTENSION] = store
+        app.extensions[SWITCH] = checked_switch(_settings(app).get, app.session_interface)
         app.session_interface = self
         app.before_request_funcs.setdefault(None, []).insert(0, _answer_for_device)  # before CSRF checks and guards
         app.teardown_request(_save_late)
@@ -170,7 +174,13 @@ class Sessions(SessionInterface):
             if decided is not Verdict.SERVE:
                 held = None
         data = untagged(session.data) if held is not None and session is not None else None
+        switch: Switch | None = app.extensions[SWITCH] if session is None else None
+        old = switch.old(app, request, token, store_of(app)) if switch is not None and token else None
+        if old is not None:
+            data = old.data
         opened = request.environ[_ENVIRON] = StoredSession(data, held, _settings(app)[SUBJECT_KEY])
+        if old is not None:
+            opened.go_on(old)
         if session is not None and is_of_older_key(session) and renew_keys(_settings(app).get):
             opened.renew()
         return opened
@@ -258,7 +268,8 @@ def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
         client=_client() if record_client(_settings(app).get) else None,
     )
     left = replace(left, data=tagged(left.data))
-    done = sync.run(store_of(app), save(held, left), app.extensions[_LIMIT])
+    steps = save(held, left) if session.claim is None else save_old(session.claim, left)
+    done = sync.run(store_of(app), steps, app.extensions[_LIMIT])
     session.take(done)
     if are_heard():
         session.identify(tell(store_of(app), held, left, done, tell_begun, tell_ended))

@@ -12,6 +12,7 @@ from crudjt.contrib._sessions.lifetime import Lasting
 from crudjt.contrib._sessions.merge import adopt, merge, packed, packed_data
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
 from crudjt.contrib._sessions.states import Done, Held, Left, LifetimeOf, Phase, subject_of
+from crudjt.contrib._sessions.switching import Claim
 
 _MISSING: Any = object()
 
@@ -34,6 +35,9 @@ class BrowserSession(dict[str, Any], Lasting, Labelled):
     _renews = False
     _ends = False
     _begun = False
+
+    claim: Claim | None = None
+    """The claim to the cookie of an old session, whose data this is until it is stored."""
 
     def __init__(
         self, data: dict[str, Any] | None = None, held: Held | None = None, subject_key: str | None = None
@@ -201,7 +205,7 @@ class BrowserSession(dict[str, Any], Lasting, Labelled):
             return False
         held = self._held
         if held is None:
-            return not self and self._subject is None
+            return (not self and self._subject is None) or (self.claim is not None and not self.accessed)
         after = packed(self._joined())
         return (after == held.before and bool(after)) or held.equals(after)
 
@@ -264,6 +268,7 @@ class BrowserSession(dict[str, Any], Lasting, Labelled):
     def take(self, done: Done) -> None:
         """Take over what was stored."""
         self._held = done.held
+        self.claim = None
         self._dirty = False
         self._login = self._rotates = self._renews = self._ends = False
         self._chosen = frozenset()

@@ -112,4 +112,15 @@ class Delete(NamedTuple):
         return store.delete(self.token)
 
 
-Call = Create | Update | Touch | Peek | Rotate | Delete
+class Take(NamedTuple):
+    """Take something that can be taken once: a subject that may have one session."""
+
+    subject: str
+    ttl: float | None
+
+    def on(self, store: Any) -> Any:
+        """Call the store."""
+        return store.create({}, self.ttl, subject=self.subject, max_sessions=1, when_full="refuse")
+
+
+Call = Create | Update | Touch | Peek | Rotate | Delete | Take

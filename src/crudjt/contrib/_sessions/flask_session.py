@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 import crudjt
 from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.flask_switching import Old
 from crudjt.contrib._sessions.markup import untagged
 from crudjt.contrib._sessions.states import Done
 
@@ -26,6 +27,9 @@ class StoredSession(BrowserSession, SessionMixin):
 
     accessed = False
     modified = False
+
+    old: Old | None = None
+    """The session that the application had before, whose data this is until it is stored."""
 
     failed = False
     """Whether the answer is an error of the server: what was changed is not stored."""
@@ -49,8 +53,15 @@ class StoredSession(BrowserSession, SessionMixin):
         """An older name of `id`."""
         return self.id
 
+    def go_on(self, old: Old) -> None:
+        """Be the session that the application had before."""
+        self.old, self.claim = old, old.claim
+
     def take(self, done: Done) -> None:
         """Take over what was stored."""
+        if self.old is not None and done.cookie != "keep":
+            self.old.end()
+            self.old = None
         super().take(done if done.merged is None else replace(done, merged=untagged(done.merged)))
 
 

@@ -7,11 +7,16 @@ from enum import Enum
 from hashlib import sha256
 from typing import Any, TypeVar
 
+import msgspec
+
 import crudjt
 from crudjt import TooManySessions
 from crudjt._core.tokens import TOKEN_CHARACTERS
 from crudjt._core.type_guards import is_mapping
 from crudjt.contrib._purposes import Purpose
+from crudjt.contrib._sessions.calls import Delete, Take
+from crudjt.contrib._sessions.core import Steps, save
+from crudjt.contrib._sessions.states import Done, Left, Phase
 
 AnyOld = TypeVar("AnyOld")
 
@@ -19,6 +24,8 @@ logger = logging.getLogger("crudjt.contrib")
 
 _COOKIES = Purpose("switch", "cookie")
 _LONGEST = 4096  # characters that browsers keep of a cookie
+_TAKEN = "an old session cookie was presented that was taken over before"
+_REFUSED = "an old session cannot be taken over, and its user has to log in: %s"
 _LEEWAY = 60  # seconds by which the clocks of two hosts may differ
 
 
@@ -54,12 +61,17 @@ class Claim:
         self._ttl = None if max_age is None else max_age + _LEEWAY
         self._token = ""
 
+    @property
+    def taking(self) -> Take:
+        """The call that takes it, and raises `TooManySessions` if another request has."""
+        return Take(self._owner, self._ttl)
+
     def take(self, store: crudjt.Store) -> bool:
         """Return whether the cookie was not taken over before."""
         try:
-            self._token = store.create({}, self._ttl, subject=self._owner, max_sessions=1, when_full="refuse")
+            self._token = self.taking.on(store)
         except TooManySessions:
-            logger.info("an old session cookie was presented that was taken over before")
+            logger.info(_TAKEN)
             return False
         return True
 
@@ -106,9 +118,46 @@ def take_over(
         claim.give_back(store)
         if not isinstance(error, crudjt.InvalidParameter):
             raise
-        logger.warning("an old session cannot be taken over, and its user has to log in: %s", error)
+        logger.warning(_REFUSED, error)
         return Outcome.UNKNOWN
     return Outcome.TAKEN
+
+
+def save_old(claim: Claim, left: Left) -> Steps:
+    """Store what a request left of an old session as one of the store, as `core.save`, if no other request has.
+
+    What is no answer with a cookie leaves the old session as it is, but a logout ends it all the same.
+
+    Returns:
+        as `core.save`. The old session is to be ended if the cookie is to be set or forgotten.
+
+    Raises:
+        InvalidParameter: what the request has set cannot be stored.
+        StoreError: the store failed. The old session is as it was, if the store could still note that.
+
+    """
+    if left.phase is not Phase.BEFORE_HEADERS and not left.ends:
+        return Done("keep", None)
+    try:
+        token = yield claim.taking
+    except TooManySessions:
+        logger.info(_TAKEN)
+        return Done("keep", None, lost=True)
+    try:
+        done = yield from save(None, left)
+    except crudjt.CrudjtError as error:
+        if not left.ends:  # a logout holds
+            yield Delete(token)
+        if left.sets or not isinstance(error, crudjt.InvalidParameter):
+            raise
+        logger.warning(_REFUSED, error)
+        return Done("keep", None)
+    return done if done.held is not None else msgspec.structs.replace(done, cookie="forget")
+
+
+def signed_part(value: str) -> str:
+    """Return what identifies a cookie that itsdangerous has signed: its signature can be spelled in several ways."""
+    return value.rpartition(".")[0] or value
 
 
 def checked_until(name: str, value: object) -> datetime:

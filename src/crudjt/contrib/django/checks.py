@@ -12,7 +12,6 @@ from crudjt.contrib._settings import (
     ABSOLUTE_TIMEOUT,
     IDLE_TIMEOUT,
     PREFIX,
-    TAKE_OVER,
     check_configured,
     location,
     max_sessions,
@@ -59,9 +58,7 @@ def check_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         checked_switch(setting)
     except crudjt.InvalidParameter as error:
         found.append(Error(str(error), id="crudjt.E006"))
-    found += [
-        Warning(f"{problem[0].upper()}{problem[1:]}", id="crudjt.W001") for problem in unknown(dir(settings), TAKE_OVER)
-    ]
+    found += [Warning(f"{problem[0].upper()}{problem[1:]}", id="crudjt.W001") for problem in unknown(dir(settings))]
     if settings.SESSION_ENGINE != ENGINE:
         found.append(Warning("The session engine is another", hint=f"SESSION_ENGINE = {ENGINE!r}", id="crudjt.W002"))
     return found
