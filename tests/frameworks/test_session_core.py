@@ -134,7 +134,7 @@ def test_a_login_whose_session_has_ended_begins_one_with_its_own_keys(answers: t
 
 def test_another_user_gets_a_session_with_what_was_set_after_the_login() -> None:
     seen = run(held("ada"), left({"user": "bob"}, "bob", login=True, ends=True), TOKEN)
-    assert seen.calls == [Rotate(OLD, {"user": "bob"}, "bob", NEW, None, client=None)]
+    assert seen.calls == [Rotate(OLD, {"user": "bob"}, "bob", NEW, None, client=None, labels=())]
     assert done(seen).cookie == "set"
 
 
@@ -146,7 +146,7 @@ def test_a_logout_ends_the_session_and_removes_the_cookie() -> None:
 
 def test_what_is_set_after_a_logout_begins_another_session() -> None:
     seen = run(held("ada"), left({"a": 1}, ends=True), TOKEN)
-    assert seen.calls == [Rotate(OLD, {"a": 1}, None, NEW, None, client=None)]
+    assert seen.calls == [Rotate(OLD, {"a": 1}, None, NEW, None, client=None, labels=())]
     assert done(seen) == Done("set", Held(TOKEN, None, None, 4, packed({"a": 1})))
 
 

@@ -17,7 +17,7 @@ from tests.support.project import ROOT
 TAKEN_AWAY = """
 import asyncio, ctypes, grpc, grpc.aio, importlib.metadata, mmap, multiprocessing, os, secrets, signal, socket, sys
 import subprocess, tempfile, threading, time, uuid, zoneinfo
-import anyio, fastapi, flask, jinja2, starlette.middleware, uvicorn, valkey  # these know their systems
+import anyio, fastapi, flask, jinja2, jwt, starlette.middleware, uvicorn, valkey  # these know their systems
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
@@ -70,7 +70,9 @@ assert "lmdb" not in sys.modules
 EVERYTHING = """
 import pkgutil
 import crudjt
-django.conf.settings.configure(CRUDJT_LOCATION="grpc://127.0.0.1:1")
+apps = [f"django.contrib.{name}" for name in ("admin", "auth", "contenttypes", "messages", "sessions")]
+django.conf.settings.configure(CRUDJT_LOCATION="grpc://127.0.0.1:1", INSTALLED_APPS=[*apps, "crudjt.contrib.django"])
+django.setup()
 for module in pkgutil.walk_packages(crudjt.__path__, "crudjt.", onerror=lambda name: None):
     if module.name != "crudjt.__main__":
         try:

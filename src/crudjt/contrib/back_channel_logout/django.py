@@ -3,9 +3,14 @@
 ```python
 from django.urls import path
 
+import crudjt
+from crudjt.contrib.back_channel_logout import BackChannelLogout
 from crudjt.contrib.back_channel_logout.django import view
 
-urlpatterns = [path("oidc/back-channel-logout", view(logout))]
+store = crudjt.open("sessions")  # the key is in CRUDJT_SECRET_KEY
+provider = "https://login.example.com"
+logout = BackChannelLogout(store, issuer=provider, client_id="shop", jwks_uri=f"{provider}/jwks")
+urlpatterns = [path("oidc/logout", view(logout))]
 ```
 """
 

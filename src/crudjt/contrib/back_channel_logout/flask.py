@@ -1,9 +1,17 @@
 """The endpoint for Flask: `view(logout)`, for a rule that takes POST.
 
 ```python
+from flask import Flask
+
+import crudjt
+from crudjt.contrib.back_channel_logout import BackChannelLogout
 from crudjt.contrib.back_channel_logout.flask import view
 
-app.add_url_rule("/oidc/back-channel-logout", view_func=view(logout), methods=["POST"])
+store = crudjt.open("sessions")  # the key is in CRUDJT_SECRET_KEY
+provider = "https://login.example.com"
+logout = BackChannelLogout(store, issuer=provider, client_id="shop", jwks_uri=f"{provider}/jwks")
+app = Flask(__name__)
+app.add_url_rule("/oidc/logout", view_func=view(logout), methods=["POST"])
 ```
 
 With Flask-WTF's CSRFProtect, exempt it: the provider has no CSRF token, and the logout token is signed.

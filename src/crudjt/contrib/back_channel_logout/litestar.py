@@ -3,9 +3,14 @@
 ```python
 from litestar import Litestar
 
+import crudjt.aio
+from crudjt.contrib.back_channel_logout import AsyncBackChannelLogout
 from crudjt.contrib.back_channel_logout.litestar import handler
 
-app = Litestar(route_handlers=[handler("/oidc/back-channel-logout", logout)])
+store = crudjt.aio.open("sessions")  # the key is in CRUDJT_SECRET_KEY
+provider = "https://login.example.com"
+logout = AsyncBackChannelLogout(store, issuer=provider, client_id="shop", jwks_uri=f"{provider}/jwks")
+app = Litestar(route_handlers=[handler("/oidc/logout", logout)])
 ```
 
 Litestar's CSRF middleware leaves it alone: the provider has no CSRF token, and the logout token is signed.

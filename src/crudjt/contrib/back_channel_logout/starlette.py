@@ -3,12 +3,17 @@
 ```python
 from starlette.routing import Route
 
+import crudjt.aio
+from crudjt.contrib.back_channel_logout import AsyncBackChannelLogout
 from crudjt.contrib.back_channel_logout.starlette import endpoint
 
-routes = [Route("/oidc/back-channel-logout", endpoint(logout), methods=["POST"])]
+store = crudjt.aio.open("sessions")  # the key is in CRUDJT_SECRET_KEY
+provider = "https://login.example.com"
+logout = AsyncBackChannelLogout(store, issuer=provider, client_id="shop", jwks_uri=f"{provider}/jwks")
+routes = [Route("/oidc/logout", endpoint(logout), methods=["POST"])]
 ```
 
-In FastAPI: ``app.add_route("/oidc/back-channel-logout", endpoint(logout), methods=["POST"])``.
+In FastAPI: ``app.add_route("/oidc/logout", endpoint(logout), methods=["POST"])``.
 """
 
 from crudjt._core.extras import require_extra
