@@ -51,6 +51,7 @@ from crudjt.contrib._sessions.current import (
 from crudjt.contrib._sessions.devices import Device
 from crudjt.contrib._sessions.hooks import SessionEvent
 from crudjt.contrib._sessions.reserved import listed
+from crudjt.contrib._sessions.starlette_switching import TakeOver
 
 __all__ = [
     "BearerToken",
@@ -61,6 +62,7 @@ __all__ = [
     "RequiredSession",
     "SessionEvent",
     "SessionMiddleware",
+    "TakeOver",
     "bearer_token",
     "client_of",
     "current_session",

@@ -25,12 +25,14 @@ from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.current import devices_of, end_session, revoke_user, session_in, sessions_of, still_alive
 from crudjt.contrib._sessions.devices import Device
 from crudjt.contrib._sessions.hooks import SessionEvent
+from crudjt.contrib._sessions.starlette_switching import TakeOver
 
 __all__ = [
     "BrowserSession",
     "Device",
     "SessionEvent",
     "SessionMiddleware",
+    "TakeOver",
     "devices_of",
     "end_session",
     "revoke_user",

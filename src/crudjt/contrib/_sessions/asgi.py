@@ -25,7 +25,9 @@ from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
 from crudjt.contrib._sessions.hooks import Hook, Hooks
 from crudjt.contrib._sessions.lifetime import idle_timeout, remaining
 from crudjt.contrib._sessions.reserved import IDLE_TIMEOUT, LIFETIME
+from crudjt.contrib._sessions.starlette_switching import TakeOver
 from crudjt.contrib._sessions.states import Held, Phase, found
+from crudjt.contrib._sessions.switching import Claim, save_old, signed_part
 
 logger = logging.getLogger("crudjt.contrib")
 
@@ -57,6 +59,7 @@ class Sessions:
         renew_keys: bool = True,
         on_session_begun: Hook | None = None,
         on_session_ended: Hook | None = None,
+        take_over: TakeOver | None = None,
     ) -> None:
         """Take the parameters of `SessionMiddleware`, which explains them.
 
@@ -86,6 +89,11 @@ class Sessions:
         self._record_client = record_client
         self._renew_keys = renew_keys
         self.hooks = Hooks(on_session_begun, on_session_ended)
+        if not isinstance(take_over, TakeOver | None):
+            raise crudjt.InvalidType(
+                "take_over", f"take_over must be a TakeOver or None, not {type(take_over).__name__}"
+            )
+        self.take_over = take_over
         self._kept = Lifetime()
         self._warned = not cookie.https_only
 
@@ -104,6 +112,16 @@ class Sessions:
         made = kind(data, held, self._subject_key)
         if session is not None and is_of_older_key(session) and self._renew_keys:
             made.renew()
+        return made
+
+    async def old(self, value: str, take_over: TakeOver, kind: type[AnySession]) -> AnySession:
+        """Return the old session of the value of a cookie, an empty one if it names none, or was taken over."""
+        data = await take_over.data(value)
+        claim = Claim(signed_part(value), take_over.max_age)
+        if not data or await claim.is_taken_in(self.store):
+            return self.empty(kind)
+        made = kind(data, None, self._subject_key)
+        made.claim = claim
         return made
 
     async def admitted(self, session: AnySession, scope: Scope, receive: Receive, send: Send) -> AnySession | None:
@@ -131,7 +149,8 @@ class Sessions:
             client=client_of_scope(scope) if self._record_client else None,
             renews=scope["type"] == "http",  # a websocket goes on with the session as of its opening
         )
-        done = await run(self.store, save(found, left))
+        steps = save(found, left) if session.claim is None else save_old(session.claim, left)
+        done = await run(self.store, steps)
         session.take(done)
         if self.hooks:
             session.identify(await self.hooks.saved(self.store, scope, found, left, done))
@@ -152,7 +171,7 @@ class Sessions:
         if type(error).__name__ == "WebSocketDisconnect":
             await self.save(session, Phase.AFTER_HEADERS, scope)
             return
-        if session.ends and session.held is not None:
+        if session.ends and (session.held is not None or session.claim is not None):
             await finish(self.save(session, Phase.FAILED, scope))
 
     def warn_if_insecure(self, scheme: str | None) -> None:
@@ -199,6 +218,7 @@ class SessionMiddleware:
         renew_keys: bool = True,
         on_session_begun: Hook | None = None,
         on_session_ended: Hook | None = None,
+        take_over: TakeOver | None = None,
     ) -> None:
         """Wrap an application.
 
@@ -227,6 +247,8 @@ class SessionMiddleware:
                 coroutine function. If it raises, that is logged.
             on_session_ended: likewise, when a session was ended by a request. That one has expired is not noticed.
 
+            take_over: the sessions of Starlette's signed cookie, whose users stay logged in.
+
         Raises:
             InvalidParameter: a parameter cannot be used.
 
@@ -253,6 +275,7 @@ class SessionMiddleware:
             renew_keys=renew_keys,
             on_session_begun=on_session_begun,
             on_session_ended=on_session_ended,
+            take_over=take_over,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - one call is quicker
@@ -267,7 +290,11 @@ class SessionMiddleware:
             return
         token = sessions.cookie.value(scope["headers"])
         if token:  # as `load` does, with one coroutine less
-            session = sessions.opened(token, await sessions.store.read(token), BrowserSession)
+            read = await sessions.store.read(token)
+            if read is None and sessions.take_over is not None:
+                session = await sessions.old(token, sessions.take_over, BrowserSession)
+            else:
+                session = sessions.opened(token, read, BrowserSession)
         else:
             session = sessions.empty(BrowserSession)
         held = session.held

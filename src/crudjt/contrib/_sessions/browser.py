@@ -268,7 +268,8 @@ class BrowserSession(dict[str, Any], Lasting, Labelled):
     def take(self, done: Done) -> None:
         """Take over what was stored."""
         self._held = done.held
-        self.claim = None
+        if done.held is not None or done.cookie != "keep":
+            self.claim = None
         self._dirty = False
         self._login = self._rotates = self._renews = self._ends = False
         self._chosen = frozenset()

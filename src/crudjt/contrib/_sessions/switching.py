@@ -79,6 +79,10 @@ class Claim:
         """Return whether the cookie was taken over before."""
         return next(iter(store.sessions(self._owner)), None) is not None
 
+    async def is_taken_in(self, store: crudjt.AsyncStore) -> bool:
+        """Do as `is_taken`."""
+        return [session async for session in store.sessions(self._owner)] != []
+
     def give_back(self, store: crudjt.Store) -> None:
         """Leave the cookie as it was: it could not be taken over."""
         store.delete(self._token)
