@@ -4,15 +4,18 @@ import logging
 import warnings
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from cachelib import SimpleCache
 from flask import Flask, session
 from flask.testing import FlaskClient
 
 import crudjt
 from crudjt.contrib.flask import Sessions
+from tests.support.valkey_servers import SingleServer
 
 with warnings.catch_warnings():  # of its own about what it will remove
     warnings.simplefilter("ignore")
@@ -115,6 +118,23 @@ def test_a_user_stays_logged_in_under_a_new_token_and_the_old_cookie_is_dead(way
         assert cookie_of(late) == spelling  # a response that is late must not remove the new one
     if way is not own:
         assert who(browser_with(application(way), cookie)) == "None"
+
+
+@pytest.mark.slow
+def test_a_session_of_a_redis_server_goes_on_and_is_deleted_there(store: crudjt.Store, tmp_path: Path) -> None:
+    with SingleServer(tmp_path / "server", "redis") as server:
+        kept = redis.Redis(port=server.node.port)
+
+        def way(app: Flask) -> None:
+            app.config.update(SESSION_TYPE="redis", SESSION_REDIS=kept)
+            FlaskSession(app)
+
+        cookie = old_cookie(way)
+        assert kept.keys("session:*")
+        assert who(browser_with(application(way, store), cookie)) == "alice"
+        assert not kept.keys("session:*")
+        assert who(browser_with(application(way, store), cookie)) == "None"
+        kept.close()
 
 
 def test_a_request_that_fails_or_does_not_look_leaves_the_old_session_as_it_is(way: Way, store: crudjt.Store) -> None:

@@ -6,12 +6,14 @@ from datetime import date, datetime, timedelta, timezone
 from importlib import import_module
 from typing import Any
 
+import django
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client, modify_settings, override_settings
 
 import crudjt
+from crudjt.contrib.django import SessionStore
 from crudjt.contrib.django.checks import check_settings
 from tests.support.django_project import PASSWORD
 
@@ -102,6 +104,24 @@ def test_a_request_that_ends_without_looking_takes_over_where_each_request_saves
         browser.get("/unlooked")
         assert browser.cookies[COOKIE].value != cookie
         assert who(browser) == user.username
+
+
+def test_outside_of_a_request_nothing_is_taken_over_since_no_cookie_can_be_sent(user: Any) -> None:
+    cookie = old_cookie("db")
+    with settings_of("db"):
+        assert dict(SessionStore(cookie).items()) == {}
+        assert who(browser_with(cookie)) == user.username
+
+
+@pytest.mark.skipif(django.VERSION < (5, 1), reason="the session framework has async methods from Django 5.1")
+def test_an_asynchronous_view_takes_over(user: Any, store: crudjt.Store) -> None:
+    cookie = old_cookie("cache")
+    with settings_of("cache"):
+        browser = browser_with(cookie)
+        assert browser.get("/count").content == b"1"
+        found = store.peek(browser.cookies[COOKIE].value)
+    assert found is not None
+    assert (found.subject, found.data["count"]) == (str(user.pk), 1)
 
 
 def test_nothing_is_taken_over_after_the_date_which_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 from asgiref.sync import sync_to_async
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
+from django.db import close_old_connections
 
 from crudjt.contrib.django._middleware import LOGINS, called_by
 
@@ -48,7 +49,11 @@ class AsyncSessionBase(SessionBase, ABC):
 
     async def aload(self) -> dict[str, Any]:
         """Do as `load`."""
-        return await _off_the_loop(self.load)
+        return await _off_the_loop(self._load_in_thread)
+
+    def _load_in_thread(self) -> dict[str, Any]:
+        close_old_connections()  # no request closes those of this thread, in which an old session may be read
+        return self.load()
 
     async def aexists(self, session_key: str | None) -> bool:
         """Do as `exists`."""

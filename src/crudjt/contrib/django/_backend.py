@@ -117,7 +117,7 @@ class SessionStore(RequestSession, Labelled):
         self._held = held
         if held is None or session is None:
             key, self._session_key = self.session_key, None
-            return self._taken_over(key) if key and session is None and not self._begun else {}
+            return self._taken_over(key) if key and session is None else {}
         visible, self._hidden = split(session.data)
         self._renews = is_of_older_key(session) and renews_keys()
         return visible
@@ -197,10 +197,12 @@ class SessionStore(RequestSession, Labelled):
 
     def _taken_over(self, key: str) -> dict[str, Any]:
         """Return the data of a session of the old engine, which goes on under a new key; none if there is none."""
+        request = self.request()
+        if request is None or self._begun:  # no cookie with the new key can be sent
+            return {}
         outcome = take_over(key, self._go_on)
         self._left_of_old = None
-        request = self.request()
-        if outcome is Outcome.TAKEN_BEFORE and request is not None:
+        if outcome is Outcome.TAKEN_BEFORE:
             request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)  # else Django removes that of the new key
         return self._session if outcome is Outcome.TAKEN else {}
 
