@@ -1,10 +1,12 @@
 """Purposes of secrets: sessions that are no login, kept apart from those of the same user."""
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from crudjt import InvalidParameter, InvalidType, Session
+from crudjt import AsyncStore, InvalidParameter, InvalidType, Session, Store
 from crudjt._core.validation import checked_subject
+
+AnyStore = TypeVar("AnyStore", Store, AsyncStore)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _MARK = "\x1f"  # begins a subject of ours, and separates its parts; ids of users have no control characters
@@ -39,6 +41,13 @@ class Purpose:
     def owner(self, subject: str) -> str:
         """Return the subject of the sessions for this purpose and a user."""
         return self._prefix + checked_subject(subject)
+
+    def once(self, subject: str, ttl: float) -> dict[str, Any]:
+        """Return the arguments of the `Store.create` that succeeds once for a subject within `ttl` seconds.
+
+        Each further one raises `TooManySessions`, over all processes and hosts of the store.
+        """
+        return {"data": {}, "ttl": ttl, "subject": self.owner(subject), "max_sessions": 1, "when_full": "refuse"}
 
     @staticmethod
     def packed(data: dict[Any, Any] | None, **own: Any) -> dict[Any, Any]:

@@ -17,16 +17,14 @@ real token from a text that only looks like one, without a call.
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from crudjt import AsyncStore, Session, Store
 from crudjt._core.validation import Duration, is_handle
 from crudjt.contrib._api_token import ApiToken, TokenForm, checked_name, checked_scopes
-from crudjt.contrib._purposes import Purpose
+from crudjt.contrib._purposes import AnyStore, Purpose
 
 __all__ = ["ApiToken", "ApiTokens", "AsyncApiTokens"]
-
-AnyStore = TypeVar("AnyStore", Store, AsyncStore)
 
 _KEYS = {"name", "scopes", "data"}
 

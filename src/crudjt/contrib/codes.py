@@ -15,15 +15,13 @@ used once, and ends when the next one for the same user and purpose is made (OWA
 
 import secrets
 from hmac import compare_digest
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple
 
 from crudjt import AsyncStore, InvalidType, Session, Store
 from crudjt._core.validation import Duration
-from crudjt.contrib._purposes import Granted, Purpose, checked_number
+from crudjt.contrib._purposes import AnyStore, Granted, Purpose, checked_number
 
 __all__ = ["AsyncCodes", "Codes", "Granted", "SentCode"]
-
-AnyStore = TypeVar("AnyStore", Store, AsyncStore)
 
 
 class SentCode(NamedTuple):

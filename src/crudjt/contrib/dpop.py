@@ -24,18 +24,16 @@ require_extra("dpop")
 
 import logging
 from collections.abc import Collection, Sequence
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn
 from urllib.parse import urlsplit
 
 from crudjt import AsyncStore, InvalidParameter, Session, Store, TooManySessions
 from crudjt._core.clock import Clock, system_clock
 from crudjt.contrib._access import DPOP, AccessRefused
 from crudjt.contrib._dpop_proof import ALGORITHMS, InvalidProof, Proof, Window, hashed, verified
-from crudjt.contrib._purposes import Purpose
+from crudjt.contrib._purposes import AnyStore, Purpose
 
 __all__ = ["AccessRefused", "AsyncDpop", "Dpop"]
-
-AnyStore = TypeVar("AnyStore", Store, AsyncStore)
 
 _logger = logging.getLogger("crudjt.contrib")
 
@@ -143,8 +141,7 @@ class _Dpop(Generic[AnyStore]):
 
     def _once(self, proof: Proof) -> dict[str, Any]:
         """Return the arguments of the call that succeeds once for a proof, as long as that can be used."""
-        subject = self._ids.owner(hashed(f"{proof.thumbprint} {proof.id}"))
-        return {"data": {}, "ttl": self._kept, "subject": subject, "max_sessions": 1, "when_full": "refuse"}
+        return self._ids.once(hashed(f"{proof.thumbprint} {proof.id}"), self._kept)
 
 
 class Dpop(_Dpop[Store]):

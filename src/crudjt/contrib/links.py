@@ -14,15 +14,13 @@ A link never logs anybody in: no adapter takes its token for a session. Use it u
 page is opened: mail scanners open links (OWASP Forgot Password Cheat Sheet).
 """
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from crudjt import AsyncStore, Store
 from crudjt._core.validation import Duration
-from crudjt.contrib._purposes import Granted, Purpose
+from crudjt.contrib._purposes import AnyStore, Granted, Purpose
 
 __all__ = ["AsyncLinks", "Granted", "Links"]
-
-AnyStore = TypeVar("AnyStore", Store, AsyncStore)
 
 
 class _Links(Generic[AnyStore]):

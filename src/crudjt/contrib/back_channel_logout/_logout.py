@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from crudjt import AsyncStore, Store
 from crudjt._core.clock import Clock, system_clock
 from crudjt._core.thread_pools import ThreadPools
-from crudjt.contrib._purposes import Purpose
+from crudjt.contrib._purposes import AnyStore, Purpose
 from crudjt.contrib.back_channel_logout._tokens import (
     LEEWAY_SECONDS,
     MAX_AGE_SECONDS,
@@ -16,8 +16,6 @@ from crudjt.contrib.back_channel_logout._tokens import (
     Verifier,
 )
 from crudjt.errors import InvalidParameter, TooManySessions
-
-AnyStore = TypeVar("AnyStore", Store, AsyncStore)
 
 _USED = "it was used before"
 _KEPT_SECONDS = MAX_AGE_SECONDS + 2 * LEEWAY_SECONDS  # longer than any token is accepted
@@ -79,8 +77,7 @@ class _BackChannelLogout(Generic[AnyStore]):
 
     def _taking(self, token: LogoutToken) -> dict[str, Any]:
         """Return the arguments of the `create` that succeeds once for a token."""
-        owner = self._used.owner(_digest(self._verifier.issuer, token.jti))
-        return {"data": {}, "ttl": _KEPT_SECONDS, "subject": owner, "max_sessions": 1, "when_full": "refuse"}
+        return self._used.once(_digest(self._verifier.issuer, token.jti), _KEPT_SECONDS)
 
     def _label(self, subject: str | None, sid: str | None) -> str:
         """Return the label of all sessions of a user, of one session, or of a session if it is this user's."""
