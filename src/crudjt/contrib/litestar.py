@@ -50,6 +50,7 @@ from crudjt.contrib._sessions.devices import Device
 from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
 from crudjt.contrib._sessions.hooks import Hook, SessionEvent
 from crudjt.contrib._sessions.litestar_scope import LOADED, replace, take_over
+from crudjt.contrib._sessions.litestar_switching import TakeOver
 from crudjt.contrib._sessions.states import Phase
 from crudjt.contrib._sessions.watched import WatchedSession
 
@@ -61,6 +62,7 @@ __all__ = [
     "SessionConfig",
     "SessionEvent",
     "SessionMiddleware",
+    "TakeOver",
     "devices_of",
     "end_session",
     "revoke_user",
@@ -95,7 +97,11 @@ class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
     async def load_from_connection(self, connection: Connection) -> BrowserSession:
         """Return the session that the cookie of a connection names, or an empty one."""
         sessions = self.config.sessions
-        return await sessions.load(connection.cookies.get(sessions.cookie.name), WatchedSession)
+        session = await sessions.load(connection.cookies.get(sessions.cookie.name), WatchedSession)
+        if session.held is None and self.config.take_over is not None:
+            old = await self.config.take_over.session(connection, sessions, WatchedSession)
+            return session if old is None else old  # not by its truth: it would note that as a look
+        return session
 
     async def store_in_message(self, scope_session: Any, message: Message, connection: Connection) -> None:
         """Store a session, and set or remove the cookie in the message that begins a response."""
@@ -142,6 +148,7 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
     device_bound_path: str = PATH
     on_session_begun: Hook | None = None
     on_session_ended: Hook | None = None
+    take_over: TakeOver | None = None
     scopes: Scopes = field(default_factory=lambda: {ScopeType.HTTP, ScopeType.WEBSOCKET})
     exclude: str | list[str] | None = None
     exclude_opt_key: str = "skip_session"
@@ -210,6 +217,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
         device_bound_path: str = PATH,
         on_session_begun: Hook | None = None,
         on_session_ended: Hook | None = None,
+        take_over: TakeOver | None = None,
         exclude: str | list[str] | None = None,
         exclude_opt_key: str = "skip_session",
     ) -> None:
@@ -235,6 +243,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
             device_bound_path: as there.
             on_session_begun: as there.
             on_session_ended: as there.
+            take_over: Litestar's own server-side sessions, whose users stay logged in.
             exclude: patterns of paths without sessions.
             exclude_opt_key: the option of a handler that has no session.
 
@@ -262,6 +271,7 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
                     device_bound_path=device_bound_path,
                     on_session_begun=on_session_begun,
                     on_session_ended=on_session_ended,
+                    take_over=take_over,
                     exclude=exclude,
                     exclude_opt_key=exclude_opt_key,
                 )

@@ -114,15 +114,17 @@ class Sessions:
             made.renew()
         return made
 
-    async def old(self, value: str, take_over: TakeOver, kind: type[AnySession]) -> AnySession:
-        """Return the old session of the value of a cookie, an empty one if it names none, or was taken over."""
-        data = await take_over.data(value)
-        claim = Claim(signed_part(value), take_over.max_age)
-        if not data or await claim.is_taken_in(self.store):
-            return self.empty(kind)
+    def old(self, data: dict[str, Any], claim: Claim, kind: type[AnySession]) -> AnySession:
+        """Return an old session, which goes on in the store if it is saved."""
         made = kind(data, None, self._subject_key)
         made.claim = claim
         return made
+
+    async def signed(self, value: str, take_over: TakeOver, kind: type[AnySession]) -> AnySession:
+        """Return the old session of the value of a cookie, an empty one if it names none, or was taken over."""
+        data = await take_over.data(value)
+        claim = Claim(signed_part(value), take_over.max_age)
+        return self.old(data, claim, kind) if data and not await claim.is_taken_in(self.store) else self.empty(kind)
 
     async def admitted(self, session: AnySession, scope: Scope, receive: Receive, send: Send) -> AnySession | None:
         """Return the session that a request gets, by the proof of its device; ``None`` if the request was answered."""
@@ -151,6 +153,8 @@ class Sessions:
         )
         steps = save(found, left) if session.claim is None else save_old(session.claim, left)
         done = await run(self.store, steps)
+        if session.end_old is not None and done.cookie != "keep":
+            await session.end_old()
         session.take(done)
         if self.hooks:
             session.identify(await self.hooks.saved(self.store, scope, found, left, done))
@@ -292,7 +296,7 @@ class SessionMiddleware:
         if token:  # as `load` does, with one coroutine less
             read = await sessions.store.read(token)
             if read is None and sessions.take_over is not None:
-                session = await sessions.old(token, sessions.take_over, BrowserSession)
+                session = await sessions.signed(token, sessions.take_over, BrowserSession)
             else:
                 session = sessions.opened(token, read, BrowserSession)
         else:

@@ -1,6 +1,6 @@
 """The session of a browser as an application sees it: a dict that notes logins, logouts and rotations."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from crudjt._core.details import Client
@@ -39,6 +39,9 @@ class BrowserSession(dict[str, Any], Lasting, Labelled):
     claim: Claim | None = None
     """The claim to the cookie of an old session, whose data this is until it is stored."""
 
+    end_old: Callable[[], Awaitable[None]] | None = None
+    """Ends that session where it is stored."""
+
     def __init__(
         self, data: dict[str, Any] | None = None, held: Held | None = None, subject_key: str | None = None
     ) -> None:
@@ -49,8 +52,8 @@ class BrowserSession(dict[str, Any], Lasting, Labelled):
         self._held = held
         self._subject_key = subject_key
         self._subject = held.subject if held else None
-        if subject_key is not None and subject_key in self:
-            self._subject = subject_of(self[subject_key])
+        if subject_key is not None and data and subject_key in data:  # not in self: that may note a look
+            self._subject = subject_of(data[subject_key])
 
     @property
     def subject(self) -> str | None:
@@ -205,7 +208,9 @@ class BrowserSession(dict[str, Any], Lasting, Labelled):
             return False
         held = self._held
         if held is None:
-            return (not self and self._subject is None) or (self.claim is not None and not self.accessed)
+            if self.claim is not None and not self.accessed:  # first: a `WatchedSession` notes the other look
+                return True
+            return not self and self._subject is None
         after = packed(self._joined())
         return (after == held.before and bool(after)) or held.equals(after)
 
@@ -269,7 +274,7 @@ class BrowserSession(dict[str, Any], Lasting, Labelled):
         """Take over what was stored."""
         self._held = done.held
         if done.held is not None or done.cookie != "keep":
-            self.claim = None
+            self.claim = self.end_old = None
         self._dirty = False
         self._login = self._rotates = self._renews = self._ends = False
         self._chosen = frozenset()
