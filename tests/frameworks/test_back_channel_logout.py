@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import fastapi
@@ -164,6 +165,22 @@ def test_a_token_is_good_for_one_use_and_cannot_end_later_logins(
     with pytest.raises(LogoutTokenRefused, match="used before"):
         logout.end(token)
     assert store.peek(later) is not None
+
+
+def test_of_one_token_sent_many_times_at_once_one_is_accepted(
+    logout: BackChannelLogout, store: crudjt.Store, provider: IdentityProvider
+) -> None:
+    token = provider.token()
+    log_in(logout, store, provider, USER, "phone")
+
+    def end(_: int) -> int | None:
+        try:
+            return logout.end(token)
+        except LogoutTokenRefused:
+            return None
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(end, range(8)), key=str) == [1, *[None] * 7]
 
 
 def test_where_the_store_fails_the_provider_may_send_the_same_token_again(
