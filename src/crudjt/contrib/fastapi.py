@@ -52,6 +52,7 @@ from crudjt.contrib._sessions.devices import Device
 from crudjt.contrib._sessions.hooks import SessionEvent
 from crudjt.contrib._sessions.reserved import listed
 from crudjt.contrib._sessions.starlette_switching import TakeOver
+from crudjt.contrib._sessions.starsessions_switching import TakeOverStarsessions
 
 __all__ = [
     "BearerToken",
@@ -63,6 +64,7 @@ __all__ = [
     "SessionEvent",
     "SessionMiddleware",
     "TakeOver",
+    "TakeOverStarsessions",
     "bearer_token",
     "client_of",
     "current_session",

@@ -26,6 +26,7 @@ from crudjt.contrib._sessions.current import devices_of, end_session, revoke_use
 from crudjt.contrib._sessions.devices import Device
 from crudjt.contrib._sessions.hooks import SessionEvent
 from crudjt.contrib._sessions.starlette_switching import TakeOver
+from crudjt.contrib._sessions.starsessions_switching import TakeOverStarsessions
 
 __all__ = [
     "BrowserSession",
@@ -33,6 +34,7 @@ __all__ = [
     "SessionEvent",
     "SessionMiddleware",
     "TakeOver",
+    "TakeOverStarsessions",
     "devices_of",
     "end_session",
     "revoke_user",

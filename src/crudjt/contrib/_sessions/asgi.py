@@ -24,8 +24,8 @@ from crudjt.contrib._sessions.current import enter, leave
 from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
 from crudjt.contrib._sessions.hooks import Hook, Hooks
 from crudjt.contrib._sessions.lifetime import idle_timeout, remaining
+from crudjt.contrib._sessions.old_cookies import OldCookies
 from crudjt.contrib._sessions.reserved import IDLE_TIMEOUT, LIFETIME
-from crudjt.contrib._sessions.starlette_switching import TakeOver
 from crudjt.contrib._sessions.states import Held, Phase, found
 from crudjt.contrib._sessions.switching import Claim, save_old, signed_part
 
@@ -59,7 +59,7 @@ class Sessions:
         renew_keys: bool = True,
         on_session_begun: Hook | None = None,
         on_session_ended: Hook | None = None,
-        take_over: TakeOver | None = None,
+        take_over: OldCookies | None = None,
     ) -> None:
         """Take the parameters of `SessionMiddleware`, which explains them.
 
@@ -89,9 +89,10 @@ class Sessions:
         self._record_client = record_client
         self._renew_keys = renew_keys
         self.hooks = Hooks(on_session_begun, on_session_ended)
-        if not isinstance(take_over, TakeOver | None):
+        if not isinstance(take_over, OldCookies | None):
             raise crudjt.InvalidType(
-                "take_over", f"take_over must be a TakeOver or None, not {type(take_over).__name__}"
+                "take_over",
+                f"take_over must be a TakeOver, a TakeOverStarsessions or None, not {type(take_over).__name__}",
             )
         self.take_over = take_over
         self._kept = Lifetime()
@@ -120,11 +121,15 @@ class Sessions:
         made.claim = claim
         return made
 
-    async def signed(self, value: str, take_over: TakeOver, kind: type[AnySession]) -> AnySession:
+    async def taken_over(self, value: str, cookies: OldCookies, kind: type[AnySession]) -> AnySession:
         """Return the old session of the value of a cookie, an empty one if it names none, or was taken over."""
-        data = await take_over.data(value)
-        claim = Claim(signed_part(value), take_over.max_age)
-        return self.old(data, claim, kind) if data and not await claim.is_taken_in(self.store) else self.empty(kind)
+        data = await cookies.data(value)
+        claim = Claim(signed_part(value), cookies.max_age)
+        if not data or await claim.is_taken_in(self.store):
+            return self.empty(kind)
+        old = self.old(data, claim, kind)
+        old.end_old = partial(cookies.end, value)
+        return old
 
     async def admitted(self, session: AnySession, scope: Scope, receive: Receive, send: Send) -> AnySession | None:
         """Return the session that a request gets, by the proof of its device; ``None`` if the request was answered."""
@@ -222,7 +227,7 @@ class SessionMiddleware:
         renew_keys: bool = True,
         on_session_begun: Hook | None = None,
         on_session_ended: Hook | None = None,
-        take_over: TakeOver | None = None,
+        take_over: OldCookies | None = None,
     ) -> None:
         """Wrap an application.
 
@@ -251,7 +256,7 @@ class SessionMiddleware:
                 coroutine function. If it raises, that is logged.
             on_session_ended: likewise, when a session was ended by a request. That one has expired is not noticed.
 
-            take_over: the sessions of Starlette's signed cookie, whose users stay logged in.
+            take_over: the sessions of Starlette's signed cookie or of starsessions, whose users stay logged in.
 
         Raises:
             InvalidParameter: a parameter cannot be used.
@@ -296,7 +301,7 @@ class SessionMiddleware:
         if token:  # as `load` does, with one coroutine less
             read = await sessions.store.read(token)
             if read is None and sessions.take_over is not None:
-                session = await sessions.signed(token, sessions.take_over, BrowserSession)
+                session = await sessions.taken_over(token, sessions.take_over, BrowserSession)
             else:
                 session = sessions.opened(token, read, BrowserSession)
         else:

@@ -4,13 +4,14 @@ from datetime import date, datetime
 from typing import Any
 
 from crudjt.contrib._sessions.calls import Data
+from crudjt.contrib._sessions.old_cookies import OldCookies
 from crudjt.contrib._sessions.reserved import split
 from crudjt.contrib._sessions.switching import Window, checked_until
 
 _TWO_WEEKS = 14 * 24 * 60 * 60
 
 
-class TakeOver:
+class TakeOver(OldCookies):
     """The sessions that an application had in Starlette's signed cookie, and until when they are taken over."""
 
     def __init__(self, secret_key: str, until: date | datetime, max_age: int | None = _TWO_WEEKS) -> None:
@@ -41,6 +42,9 @@ class TakeOver:
         except (TypeError, ValueError):  # it is signed, but for another purpose
             return {}
         return split(dict(scope["session"]))[0]
+
+    async def end(self, value: str) -> None:
+        """Do nothing: all of the session is in the cookie."""
 
 
 _NAME = "session"
