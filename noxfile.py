@@ -21,6 +21,7 @@ PINNED = ("--require-hashes", "-r")
 WEB_TESTS = (
     *("gunicorn", "httpx", "httpx2", "hypothesis", "jinja2", "playwright", "pytest", "pytest-timeout", "pytest-xdist"),
     *("trio", "uvicorn", "websockets"),
+    *("authlib", "cachelib", "flask-login", "flask-session", "pyjwt[crypto]", "redis", "starsessions"),
 )
 
 

@@ -15,6 +15,7 @@ from tests.cli.shell import TOKEN, Command, Shell
 # The life of a session
 
 
+@pytest.mark.slow
 def test_a_session_lives_from_create_to_delete(shell: Shell) -> None:
     token = shell("create", '{"user_id": 42}', "--ttl", "1h", "--subject", "alice").stdout.strip()
     assert TOKEN.fullmatch(token)

@@ -209,6 +209,7 @@ def test_what_is_no_position_is_refused(store: crudjt.Store, after: object) -> N
     assert caught.value.parameter == "after"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [asyncio.run, trio.run])
 def test_events_are_awaited_too(store: crudjt.Store, runs: Callable[..., None]) -> None:
     store.create({}, subject="x")

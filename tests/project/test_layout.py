@@ -4,7 +4,11 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.support.project import ROOT
+
+pytestmark = pytest.mark.slow  # it reads all tests
 
 TESTS = ROOT / "tests"
 ENGINES = TESTS / "upstream" / "engines"  # these run in other projects, whose tests are a package of the same name

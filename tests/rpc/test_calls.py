@@ -281,6 +281,7 @@ def test_a_call_that_takes_long_in_the_store_is_not_given_up_on(store: crudjt.St
 # Limits
 
 
+@pytest.mark.slow
 def test_a_message_of_10_mb_is_resource_exhausted(channel: Any, played: Played) -> None:
     for method in ("/test.Played/Answer", f"/{STORE_SERVICE}/Create", f"/{TOKEN_SERVICE}/CreateToken"):
         assert refusal(channel, method, bytes(10 * MIB)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
