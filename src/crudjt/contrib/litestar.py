@@ -47,12 +47,12 @@ from crudjt.contrib._sessions.current import (
     still_alive,
 )
 from crudjt.contrib._sessions.devices import Device
-from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
+from crudjt.contrib._sessions.headers import WITH_HEADERS, phase_of
 from crudjt.contrib._sessions.hooks import Hook, SessionEvent
-from crudjt.contrib._sessions.litestar_scope import LOADED, replace, take_over
+from crudjt.contrib._sessions.litestar_backend import SessionBackend
+from crudjt.contrib._sessions.litestar_scope import LOADED, take_over
 from crudjt.contrib._sessions.litestar_switching import TakeOver
 from crudjt.contrib._sessions.states import Phase
-from crudjt.contrib._sessions.watched import WatchedSession
 
 __all__ = [
     "BrowserSession",
@@ -83,42 +83,6 @@ def session_of(connection: Connection) -> BrowserSession:
     """
     take_over(connection.scope)
     return session_in(connection.scope)
-
-
-class SessionBackend(base.BaseSessionBackend["SessionConfig"]):
-    """Loads and stores sessions for Litestar's session middleware and its test client."""
-
-    def get_session_id(self, connection: Connection) -> str | None:
-        """Return the handle of the session, which is no token; ``None`` before it is stored."""
-        scope: Any = connection.scope
-        session = scope.get("session")
-        return session.id if isinstance(session, BrowserSession) else None
-
-    async def load_from_connection(self, connection: Connection) -> BrowserSession:
-        """Return the session that the cookie of a connection names, or an empty one."""
-        sessions = self.config.sessions
-        session = await sessions.load(connection.cookies.get(sessions.cookie.name), WatchedSession)
-        if session.held is None and self.config.take_over is not None:
-            old = await self.config.take_over.session(connection, sessions, WatchedSession)
-            return session if old is None else old  # not by its truth: it would note that as a look
-        return session
-
-    async def store_in_message(self, scope_session: Any, message: Message, connection: Connection) -> None:
-        """Store a session, and set or remove the cookie in the message that begins a response."""
-        session = scope_session
-        if not isinstance(session, BrowserSession):  # as the test client has it
-            session = await self.load_from_connection(connection)
-            replace(session, scope_session)
-        accessed = session.accessed  # before it is stored, which looks at it too
-        sessions, before = self.config.sessions, session.held
-        scope: Any = connection.scope
-        cookie = None if session.seal_if_stored() else await sessions.save(session, phase_of(message), scope)
-        if cookie or accessed:
-            add_headers(message, cookie)
-        if cookie:
-            given: Any = message
-            given["headers"] += await sessions.device.headers(sessions.store, scope, before, session.held)
-            self.config.sessions.warn_if_insecure(scope.get("scheme"))
 
 
 @dataclass
