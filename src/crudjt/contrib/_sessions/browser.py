@@ -7,6 +7,7 @@ from crudjt._core.details import Client
 from crudjt._core.session import Session
 from crudjt.contrib._device_bound.binding import binding_of
 from crudjt.contrib._sessions.calls import Data
+from crudjt.contrib._sessions.guarded_dict import GuardedDict
 from crudjt.contrib._sessions.labels import Labelled
 from crudjt.contrib._sessions.lifetime import Lasting
 from crudjt.contrib._sessions.merge import adopt, merge, packed, packed_data
@@ -14,10 +15,8 @@ from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
 from crudjt.contrib._sessions.states import Done, Held, Left, LifetimeOf, Phase, subject_of
 from crudjt.contrib._sessions.switching import Claim
 
-_MISSING: Any = object()
 
-
-class BrowserSession(dict[str, Any], Lasting, Labelled):
+class BrowserSession(GuardedDict, Lasting, Labelled):
     """The session of a browser: a dict that is stored if it was changed, also deep inside its values.
 
     Attributes:
@@ -150,37 +149,6 @@ class BrowserSession(dict[str, Any], Lasting, Labelled):
         self.accessed = self.modified = self._dirty = True
         if key == self._subject_key and self._subject is not None:
             self.clear()
-
-    def pop(self, key: str, default: Any = _MISSING) -> Any:
-        """Remove a key and return its value."""
-        if default is not _MISSING and key not in self:
-            return default
-        value = self[key]
-        del self[key]
-        return value
-
-    def popitem(self) -> tuple[str, Any]:
-        """Remove the last key; return it with its value."""
-        if not self:
-            return super().popitem()
-        key = next(reversed(self))
-        return key, self.pop(key)
-
-    def setdefault(self, key: str, default: Any = None) -> Any:
-        """Return the value of a key, which is set if it is missing."""
-        if key not in self:
-            self[key] = default
-        return self[key]
-
-    def update(self, other: Any = (), /, **more: Any) -> None:
-        """Set the keys of a mapping, or of pairs."""
-        for key, value in dict[str, Any](other, **more).items():
-            self[key] = value
-
-    def __ior__(self, other: Any) -> "BrowserSession":  # type: ignore[override,misc] # as dict, but not generic
-        """Set the keys of a mapping, or of pairs."""
-        self.update(other)
-        return self
 
     def __repr__(self) -> str:
         """Return how many keys it holds, and none of them."""
