@@ -38,9 +38,9 @@ class Key:
         def derive(purpose: str, size: int) -> bytes:
             return HKDF(SHA256(), size, salt, f"crudjt v1 {purpose}".encode()).derive(secret)
 
-        self.tokens = TokenCipher(derive("token", 32))
-        self.cipher = XAES256GCM(derive("record", 32))
-        self.fingerprint = derive("fingerprint", FINGERPRINT_BYTES).hex()
+        self.tokens: TokenCipher = TokenCipher(derive("token", 32))
+        self.cipher: XAES256GCM = XAES256GCM(derive("record", 32))
+        self.fingerprint: str = derive("fingerprint", FINGERPRINT_BYTES).hex()
         self._subject_hash = hmac_sha256(derive("subject", 32))
         self._label_hash = hmac_sha256(derive("label", 32))
         self._placement_subkey = derive("placement", 32)

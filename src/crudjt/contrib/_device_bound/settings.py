@@ -52,10 +52,10 @@ class DeviceBound:
             raise InvalidParameter(name, f"{name} must be a path without '/' at its end, such as {PATH!r}")
         self.offers = offers
         self.path = path
-        self.registration = f"{path}/register"
-        self.refresh = f"{path}/refresh"
-        self.cookie_name = f"{_HOST}{cookie_name.removeprefix(_HOST)}-bound"
-        self.attributes = f"Path=/; Secure; HttpOnly; SameSite={same_site.capitalize()}"
+        self.registration: str = f"{path}/register"
+        self.refresh: str = f"{path}/refresh"
+        self.cookie_name: str = f"{_HOST}{cookie_name.removeprefix(_HOST)}-bound"
+        self.attributes: str = f"Path=/; Secure; HttpOnly; SameSite={same_site.capitalize()}"
 
     def owns(self, path: str) -> bool:
         """Return whether the browser uses a path for the device."""

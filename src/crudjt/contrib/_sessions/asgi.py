@@ -77,7 +77,7 @@ class Sessions:
             session_limit(max_sessions, "end_oldest", "")
         self.store: AsyncStore = wrap(store)
         self.cookie = cookie
-        self.device = DeviceGate(cookie.device_bound(device_bound, device_bound_path), cookie)
+        self.device: DeviceGate = DeviceGate(cookie.device_bound(device_bound, device_bound_path), cookie)
         if subject_key == "":
             logger.warning(
                 "no subject_key is given: a session gets a new token at login only if the application assigns "
@@ -88,7 +88,7 @@ class Sessions:
         self._idle_timeout = idle_timeout
         self._record_client = record_client
         self._renew_keys = renew_keys
-        self.hooks = Hooks(on_session_begun, on_session_ended)
+        self.hooks: Hooks = Hooks(on_session_begun, on_session_ended)
         if not isinstance(take_over, OldCookies | None):
             raise crudjt.InvalidType(
                 "take_over",

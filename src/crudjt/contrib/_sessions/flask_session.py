@@ -12,6 +12,7 @@ from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.flask_switching import Old
 from crudjt.contrib._sessions.markup import untagged
 from crudjt.contrib._sessions.states import Done
+from crudjt.contrib._sessions.switching import Claim
 
 EXTENSION = "crudjt"
 """The name of the store among the extensions of an application."""
@@ -55,7 +56,8 @@ class StoredSession(BrowserSession, SessionMixin):
 
     def go_on(self, old: Old) -> None:
         """Be the session that the application had before."""
-        self.old, self.claim = old, old.claim
+        self.old = old
+        self.claim: Claim | None = old.claim
 
     def take(self, done: Done) -> None:
         """Take over what was stored."""

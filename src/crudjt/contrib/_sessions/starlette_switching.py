@@ -28,7 +28,7 @@ class TakeOver(OldCookies):
         """
         from starlette.middleware.sessions import SessionMiddleware  # noqa: PLC0415 - it needs itsdangerous
 
-        self.max_age = max_age
+        self.max_age: float | None = max_age
         self._window = Window(checked_until("take_over", until))
         self._middleware = SessionMiddleware(_nothing, secret_key, _NAME, max_age)
 

@@ -65,7 +65,7 @@ class TakeOverStarsessions(OldCookies):
         self._serializer: Serializer = JsonSerializer() if serializer is None else serializer
         self._lifetime = int(lifetime.total_seconds() if isinstance(lifetime, timedelta) else lifetime)
         self._window = Window(checked_until("take_over", until))
-        self.max_age = self._lifetime or None
+        self.max_age: float | None = self._lifetime or None
 
     async def data(self, value: str) -> Data:
         """Return the data of the value of a cookie, none if it is no old one."""

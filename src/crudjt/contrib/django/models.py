@@ -27,7 +27,7 @@ class Session(models.Model):
         managed = False
         app_label = "crudjt"
         base_manager_name = "objects"
-        default_permissions = ("view", "delete")
+        default_permissions: tuple[str, ...] = ("view", "delete")
         verbose_name = "session"
         verbose_name_plural = "sessions"
 

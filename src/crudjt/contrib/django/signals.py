@@ -11,10 +11,10 @@ from django.http import HttpRequest
 
 from crudjt.contrib._sessions.hooks import Tell, Why
 
-session_begun = Signal()
+session_begun: Signal = Signal()
 """A session has begun (``why="created"``), or has a new key after a ``"login"`` or a ``"rotation"`` (`cycle_key`)."""
 
-session_ended = Signal()
+session_ended: Signal = Signal()
 """A session was ended: with a ``"logout"``, in favour of the new key of a ``"login"`` or a ``"rotation"``, by `delete`
 or `end_session` (``"ended"``), or by `revoke_user` (``"revoked"``). That one has expired is not noticed.
 """
