@@ -167,7 +167,19 @@ def test_labels_are_found_under_older_secret_keys(open_store: OpenStore, secret_
     assert alive(ring, [new, tokens[1]]) == [False, False]
 
 
-BAD_LABELS: list[Any] = ["sid", 5, [5], [b"x"], [""], ["x" * 257], ["é" * 129], ["\ud800"], [str(n) for n in range(9)]]
+BAD_LABELS: list[Any] = [
+    "sid",
+    "",
+    None,
+    5,
+    [5],
+    [b"x"],
+    [""],
+    ["x" * 257],
+    ["é" * 129],
+    ["\ud800"],
+    [str(n) for n in range(9)],
+]
 
 
 @pytest.mark.table

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import fastapi
@@ -15,6 +16,7 @@ import litestar
 import litestar.testing
 import pytest
 import starlette.testclient
+import trio
 from django.test import RequestFactory
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -322,6 +324,29 @@ def test_each_framework_ends_the_sessions_and_answers_as_the_specification_says(
     monkeypatch.setattr(type(store), "create", fail)
     failed = post(f"logout_token={provider.token()}", FORM)
     assert (failed.status, "server_error" in failed.text) == (400, True)
+
+
+def test_a_logout_that_is_cancelled_leaves_its_token_to_be_sent_again(
+    path: Path, secret_key: str, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = crudjt.aio.open(path, writes="thread", secret_key=secret_key)
+    logout = AsyncBackChannelLogout(shared, **parameters(provider))
+    token = provider.token()
+
+    async def cancel_and_repeat() -> int:
+        with trio.CancelScope() as scope, monkeypatch.context() as stuck:
+
+            async def revoke(**_: Any) -> int:
+                scope.cancel()
+                await trio.sleep_forever()
+                return 0
+
+            stuck.setattr(shared, "revoke", revoke, raising=False)
+            await logout.end(token)
+        async with shared:
+            return await logout.end(token)
+
+    assert trio.run(cancel_and_repeat) == 0
 
 
 def test_an_asynchronous_logout_fetches_keys_beside_the_loop(store: crudjt.Store, provider: IdentityProvider) -> None:

@@ -105,6 +105,8 @@ def test_the_labels_of_a_login_stay_until_it_ends(site: Site) -> None:
 
     def log_in_with_labels(session: Any) -> None:
         log_in(session)
+        with pytest.raises(crudjt.InvalidParameter, match=r"^labels"):
+            session.labels = "sid:1"
         session.labels = ["sid:1", "all"]
 
     site.request(log_in_with_labels)

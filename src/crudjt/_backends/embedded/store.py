@@ -157,7 +157,7 @@ class EmbeddedStore(Store):
             checked_subject(subject)
         clock = self._clock
         details = None
-        if client is not None or bound_to is not None or labels:
+        if client is not None or bound_to is not None or labels != ():
             details = pack_details(client, bound_to, labels)
         if max_sessions is not None:
             limit = session_limit(max_sessions, when_full, subject)

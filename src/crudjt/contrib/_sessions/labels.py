@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
+from crudjt._core.details import checked_labels
 from crudjt.contrib._sessions.states import Held
 
 
@@ -20,6 +21,7 @@ class Labelled:
         Set them after the login: they are stored with the new token. They stay until the session ends.
 
         Raises:
+            InvalidParameter: they cannot be kept.
             RuntimeError: the response has begun, so no cookie with a new token can be sent.
 
         """
@@ -32,7 +34,7 @@ class Labelled:
     @labels.setter
     def labels(self, labels: Iterable[str]) -> None:
         self._require_headers()
-        self._new_labels = tuple(labels)
+        self._new_labels = checked_labels(labels)
         self.rotate()
 
     @abstractmethod

@@ -6,6 +6,7 @@ from typing import Any, Generic
 
 from crudjt import AsyncStore, Store
 from crudjt._core.clock import Clock, system_clock
+from crudjt._core.event_loops import finish
 from crudjt._core.thread_pools import ThreadPools
 from crudjt.contrib._purposes import AnyStore, Purpose
 from crudjt.contrib.back_channel_logout._tokens import (
@@ -120,7 +121,7 @@ class AsyncBackChannelLogout(_BackChannelLogout[AsyncStore]):
         try:
             return await self._store.revoke(label=self._label(token.subject, token.sid))
         except BaseException:
-            await self._store.delete(taken)
+            await finish(self._store.delete(taken))  # also where the caller was cancelled
             raise
 
 
