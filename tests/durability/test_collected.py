@@ -52,8 +52,7 @@ def test_the_next_store_that_is_opened_closes_it(tmp_path: Path, secret_key: str
         del store
         gc.collect()
     with crudjt.open(tmp_path / "last", secret_key=secret_key):
-        gc.collect()
-        assert descriptors(tmp_path / "store") == 0
+        wait_until_closed(tmp_path / "store")
 
 
 def test_one_that_cannot_be_closed_keeps_no_files_of_others(
@@ -67,9 +66,9 @@ def test_one_that_cannot_be_closed_keeps_no_files_of_others(
     shutil.rmtree(tmp_path / "removed")
     gc.collect()
     with crudjt.open(tmp_path / "last", secret_key=secret_key):
-        gc.collect()
-        assert [record.levelname for record in caplog.records] == ["WARNING"]
-        assert descriptors(tmp_path) == descriptors(tmp_path / "last")
+        for name in names:  # a thread of another store may be doing it
+            wait_until_closed(tmp_path / name)
+        assert any(str(tmp_path / "removed") in record.getMessage() for record in caplog.records)
 
 
 def test_other_stores_on_its_directory_go_on(path: Path, secret_key: str) -> None:

@@ -336,10 +336,9 @@ def test_a_logout_that_is_cancelled_leaves_its_token_to_be_sent_again(
     async def cancel_and_repeat() -> int:
         with trio.CancelScope() as scope, monkeypatch.context() as stuck:
 
-            async def revoke(**_: Any) -> int:
+            async def revoke(**_: Any) -> None:
                 scope.cancel()
                 await trio.sleep_forever()
-                return 0
 
             stuck.setattr(shared, "revoke", revoke, raising=False)
             await logout.end(token)

@@ -157,7 +157,7 @@ class Dispatcher:
         now = time.monotonic()
         if now >= self._next_line.get(type(error), now):
             self._next_line[type(error)] = now + _SECONDS_BETWEEN_LINES
-            _logger.error("%s: %s", type(error).__name__, error)
+            _logger.error("%s: %s", type(error).__name__, str(error))
 
 
 class ActiveCall:

@@ -93,7 +93,7 @@ class Supervisor:
             except StoreFailed:
                 raise
             except StoreError as error:
-                _logger.warning("the store does not answer: %s", error)
+                _logger.warning("the store does not answer: %s", str(error))
 
 
 class _Worker:
@@ -125,7 +125,7 @@ class _Worker:
         if not self._heard and self._pipe.poll():
             self._heard = True
             if error := _received(self._pipe):
-                _logger.error("worker %d could not start: %s", self._number, error)
+                _logger.error("worker %d could not start: %s", self._number, str(error))
             else:
                 self._serves = True
                 _logger.info("worker %d serves, as process %d", self._number, self.process.pid)

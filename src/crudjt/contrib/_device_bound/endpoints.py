@@ -60,7 +60,7 @@ def _register(settings: DeviceBound, root: str, held: Held, read: Session, heade
         key = proof.own_key()
         proof.verify(key)
     except BadProof as problem:
-        logger.info("a device was not registered for session %s: %s", held.id, problem)
+        logger.info("a device was not registered for session %s: %s", held.id, str(problem))
         return Answer(403, (), b"no valid proof")
     kept = yield from _keep(held, Binding(binding.secret, binding.identifier, key, now), read)
     return kept if isinstance(kept, Answer) else _bound(settings, root, kept, read)
@@ -97,7 +97,7 @@ def _refresh(settings: DeviceBound, root: str, held: Held, read: Session, header
     try:
         _proof(binding, now, root + settings.refresh, header).verify(binding.public_key)
     except BadProof as problem:
-        logger.info("the bound session %s was not refreshed yet: %s", held.id, problem)
+        logger.info("the bound session %s was not refreshed yet: %s", held.id, str(problem))
         return Answer(403, (challenge(binding, now),), b"a proof is needed")
     return _bound(settings, root, binding, read)
 

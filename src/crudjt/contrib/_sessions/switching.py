@@ -122,7 +122,7 @@ def take_over(
         claim.give_back(store)
         if not isinstance(error, crudjt.InvalidParameter):
             raise
-        logger.warning(_REFUSED, error)
+        logger.warning(_REFUSED, str(error))
         return Outcome.UNKNOWN
     return Outcome.TAKEN
 
@@ -154,7 +154,7 @@ def save_old(claim: Claim, left: Left) -> Steps:
             yield Delete(token)
         if left.sets or not isinstance(error, crudjt.InvalidParameter):
             raise
-        logger.warning(_REFUSED, error)
+        logger.warning(_REFUSED, str(error))
         return Done("keep", None)
     return done if done.held is not None else msgspec.structs.replace(done, cookie="forget")
 

@@ -90,7 +90,7 @@ class _Rounds:
             pass
         except (StoreClosed, StoreFailed) as error:
             # Every later call raises the same error; a traceback would add nothing.
-            logger.error("%s stops: %s", self._thread.name, error)  # noqa: TRY400
+            logger.error("%s stops: %s", self._thread.name, str(error))  # noqa: TRY400
 
 
 class _ClockWatch:
@@ -219,7 +219,7 @@ class BackgroundThreads:
                 self._engine.sync_to(sequence)
         except StoreError as error:
             self._raise_if_final(error)
-            logger.warning("a sync of %s is postponed: %s", self._engine.directory, error)
+            logger.warning("a sync of %s is postponed: %s", self._engine.directory, str(error))
 
     def _map_view(self) -> None:
         """Map the pages of the view, which saves later calls their page faults, and see where its lock is."""
@@ -258,7 +258,7 @@ class BackgroundThreads:
         except StoreError as error:
             self._raise_if_final(error)
             self._not_before = seconds + _RETRY_SECONDS
-            logger.warning("maintenance of %s is postponed by %.0f s: %s", engine.directory, _RETRY_SECONDS, error)
+            logger.warning("maintenance of %s is postponed by %.0f s: %s", engine.directory, _RETRY_SECONDS, str(error))
 
     def _pause(self, seconds: float) -> None:
         """Wait between two batches of a sweep; raise `_ClockMoved` if the clock was set."""

@@ -63,7 +63,7 @@ def _compact(engine: Engine, clock: Clock) -> bool:
     try:
         compaction.compact_alone(engine, clock() // NS_PER_MS)
     except StoreFull as error:
-        logger.warning("a compaction of %s is postponed until the sweep has ended: %s", engine.directory, error)
+        logger.warning("a compaction of %s is postponed until the sweep has ended: %s", engine.directory, str(error))
         return False
     return True
 
