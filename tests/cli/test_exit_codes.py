@@ -148,10 +148,11 @@ def test_no_command_at_all_shows_the_help_and_exits_2(command: Command) -> None:
 )
 def test_no_error_repeats_a_token(command: Command, live: crudjt.Store, arguments: Sequence[str]) -> None:
     token = live.create({})
-    result = command(*(each.replace("TOKEN", token) for each in arguments))
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr
-    assert token.lstrip("-") not in result.stderr
+    for given in (token, f"-{token[1:]}"):
+        result = command(*(each.replace("TOKEN", given) for each in arguments))
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr
+        assert given[1:].lstrip("-") not in result.stderr
 
 
 @pytest.mark.parametrize("arguments", STORE_COMMANDS, ids=lambda arguments: arguments[0])

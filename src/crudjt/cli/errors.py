@@ -20,6 +20,7 @@ import click
 
 from crudjt._core.tokens import TOKEN_CHARACTERS
 from crudjt.cli.notices import print_json, use_json, uses_json
+from crudjt.cli.options import HIDDEN_HYPHEN
 from crudjt.errors import CrudjtError, InvalidParameter, MissingDependency, StoreError, VersionConflict
 
 _CONFLICT = 1
@@ -27,7 +28,7 @@ _BAD_INPUT = 2
 _STORE_FAILED = 3
 _INTERRUPTED = 130
 _UNREAD = 141
-_TOKEN_IN_TEXT = re.compile(rf"[\w-]{{{TOKEN_CHARACTERS},}}", re.ASCII)
+_TOKEN_IN_TEXT = re.compile(rf"[\w{HIDDEN_HYPHEN}-]{{{TOKEN_CHARACTERS},}}", re.ASCII)
 _TOO_DEEP = InvalidParameter("data", "data is nested too deeply for JSON, which some hundred levels fit in")
 _SOURCE_OF_HANDLES = "'crudjt list' lists them"
 

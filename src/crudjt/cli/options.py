@@ -19,7 +19,7 @@ from crudjt.opening import Location, resolve
 STANDARD_INPUT = "-"
 NO_LIMIT = "none"
 
-_HYPHEN = "\0"  # in place of the first one of a token, which click would take for an option
+HIDDEN_HYPHEN = "\0"  # in place of the first one of a token, which click would take for an option
 
 _DURATION = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)([smhd]?)")
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -39,7 +39,9 @@ class TokenCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Hide the hyphen of tokens from click."""
-        return super().parse_args(ctx, [_HYPHEN + each[1:] if _HYPHEN_FIRST.fullmatch(each) else each for each in args])
+        return super().parse_args(
+            ctx, [HIDDEN_HYPHEN + each[1:] if _HYPHEN_FIRST.fullmatch(each) else each for each in args]
+        )
 
 
 def _refuse_unknown_option(ctx: click.Context, text: str) -> None:
@@ -58,7 +60,7 @@ def _standard_input() -> BinaryIO:
 def _token(ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
     if text is None:
         return None
-    text = text.replace(_HYPHEN, "-")
+    text = text.replace(HIDDEN_HYPHEN, "-")
     _refuse_unknown_option(ctx, text)
     if text != STANDARD_INPUT:
         return text
