@@ -46,5 +46,5 @@ def _send(signal: Signal, app: Flask, session_id: str, subject: str | None, why:
         call: Any = receiver
         try:
             call(app, session_id=session_id, subject=subject, why=why)
-        except Exception:
+        except Exception:  # whatever a receiver raises
             logger.exception("a receiver of a signal for sessions failed; the session is stored all the same")

@@ -33,7 +33,7 @@ class Old:
         try:
             self._session.clear()
             self._interface.save_session(self._app, self._session, Response())
-        except Exception:
+        except Exception:  # whatever that interface raises
             logger.exception("an old session was taken over, but could not be deleted")
 
 

@@ -135,5 +135,5 @@ async def _call(hook: Hook | None, event: SessionEvent) -> None:
         result = hook(event)
         if isawaitable(result):
             await result
-    except Exception:
+    except Exception:  # whatever the application raises
         logger.exception("a hook for sessions failed; the session is stored all the same")

@@ -54,7 +54,7 @@ class TakeOver:
         async def end() -> None:
             try:
                 await self._backend.delete(value, config.get_store_from_app(connection.scope["litestar_app"]))
-            except Exception:
+            except Exception:  # whatever that store raises
                 logger.exception("an old session was taken over, but could not be deleted")
 
         old = sessions.old(data, claim, kind)

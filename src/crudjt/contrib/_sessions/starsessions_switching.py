@@ -80,5 +80,5 @@ class TakeOverStarsessions(OldCookies):
         """Remove the old session from its store."""
         try:
             await self._store.remove(value)
-        except Exception:
+        except Exception:  # whatever that store raises
             logger.exception("an old session was taken over, but could not be deleted")

@@ -53,7 +53,7 @@ class Old:
         """Delete it in its engine; where that fails, it is of no use all the same."""
         try:
             self._session.delete(self._key)
-        except Exception:
+        except Exception:  # whatever that engine raises
             logger.exception("an old session was taken over, but could not be deleted")
 
 
