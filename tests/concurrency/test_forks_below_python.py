@@ -1,5 +1,6 @@
 """Forks that C code makes, of which no hook of Python is told: those of uWSGI, and of what embeds an interpreter."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -56,6 +57,26 @@ def forker() -> Iterator[Forker]:
     """Where the parents of these forks begin, with no thread but those of a store: see `fork_below_python`."""
     with Forker() as forker:
         yield forker
+
+
+class _ForkAtOnce(Fork):
+    """A fork below Python that waits for no thread to sleep."""
+
+    def _fork(self) -> int:
+        pid: int = ctypes.PyDLL(None).fork()
+        return pid
+
+
+def _open_and_fork_at_once(path: Path, secret_key: str) -> None:
+    for number in range(10):
+        with crudjt.open(path / str(number), secret_key=secret_key) as store:
+            assert _ForkAtOnce(store.create, {}).wait(PROMPT).result
+
+
+def test_a_store_that_was_just_opened_hangs_no_child(forker: Forker, path: Path, secret_key: str) -> None:
+    """As of a server that loads the application and forks: no thread asks for the interpreter then."""
+    path.mkdir()
+    forker.run(_open_and_fork_at_once, path, secret_key)
 
 
 def _read_and_write(path: Path, secret_key: str) -> None:

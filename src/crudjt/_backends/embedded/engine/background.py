@@ -23,6 +23,8 @@ from crudjt.errors import StoreClosed, StoreError, StoreFailed
 
 _READER_CHECK_SECONDS = 10.0
 _RETRY_SECONDS = 60.0
+_SETTLE_SECONDS = 0.1  # that a thread sleeps first
+_START_SECONDS = 1.0  # that a start waits for that at most
 _JOIN_SECONDS = 30.0
 _LATE_SECONDS = 5.0  # beyond the interval, after which the threads count as not running
 _CLOCK_MOVED_NS = 60 * 10**9  # between two rounds
@@ -44,7 +46,12 @@ class _ClockMoved(Exception):
 
 
 class _Rounds:
-    """A thread that runs a round every `interval()` seconds, and `first` before them."""
+    """A thread that runs a round every `interval()` seconds, and `first` before them.
+
+    It begins by sleeping for a moment, and it sleeps when `start` returns: programs that load an application and then
+    fork without Python's hooks, as uWSGI, often do so right after. CPython hangs in the child if a thread was asking
+    for the GIL.
+    """
 
     def __init__(
         self,
@@ -59,9 +66,14 @@ class _Rounds:
         self._interval = interval
         self._stopping = threading.Event()
         self._waking = threading.Event()
+        self._sleeps = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self.start = self._thread.start
         self.wake = self._waking.set
+
+    def start(self) -> None:
+        """Start the thread, and return when it sleeps."""
+        self._thread.start()
+        self._sleeps.wait(_START_SECONDS)
 
     def ask_to_stop(self) -> None:
         """Ask the thread to stop."""
@@ -80,6 +92,9 @@ class _Rounds:
 
     def _run(self) -> None:
         try:
+            self._sleeps.set()  # whoever waits for that gets the GIL in the next line
+            self._waking.wait(min(self._interval(), _SETTLE_SECONDS))
+            self.pause(0)
             self._first()
             while not self._stopping.is_set():
                 if self._waking.wait(self._interval()):
