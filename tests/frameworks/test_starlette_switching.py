@@ -78,7 +78,14 @@ def test_a_user_stays_logged_in_under_a_new_token_and_the_old_cookie_is_dead(sto
     assert found is not None
     assert found.subject == "alice"
     assert asked(browser_of(store, answer.cookies["session"])) == "alice"
-    for spelling in (cookie, cookie + "=", cookie + "!"):
+    for spelling in (
+        cookie,
+        cookie + "=",
+        cookie + "!",
+        f'" {cookie}"',
+        f'" "{cookie}" "',
+        f'" "\\{ord("e"):o}{cookie[1:]}" "',
+    ):
         late = browser_of(store, spelling).get("/who")
         assert late.text == "None"
         assert "set-cookie" not in late.headers  # a response that is late must not remove the new one

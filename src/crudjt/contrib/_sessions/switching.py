@@ -1,6 +1,7 @@
 """Sessions that another engine has made, taken over once each, until a date."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timezone
 from enum import Enum
@@ -23,7 +24,9 @@ AnyOld = TypeVar("AnyOld")
 logger = logging.getLogger("crudjt.contrib")
 
 _COOKIES = Purpose("switch", "cookie")
-_LONGEST = 4096  # characters that browsers keep of a cookie
+# At most what browsers keep of a cookie. Neither spaces, quotes nor backslashes (RFC 6265, 4.1.1): a framework that
+# parses the value again drops them, so that one cookie could be spelled in several ways, each with a claim of its own.
+_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}")
 _TAKEN = "an old session cookie was presented that was taken over before"
 _REFUSED = "an old session cannot be taken over, and its user has to log in: %s"
 _LEEWAY = 60  # seconds by which the clocks of two hosts may differ
@@ -39,7 +42,7 @@ class Window:
 
     def admits(self, value: str) -> bool:
         """Return whether to try the value of a cookie as one of the old kind. That the time is over is logged once."""
-        if len(value) == TOKEN_CHARACTERS or len(value) > _LONGEST or not value.isascii() or not value.isprintable():
+        if len(value) == TOKEN_CHARACTERS or not _VALUE.fullmatch(value):
             return False
         if datetime.now(timezone.utc) < self._until:
             return True
