@@ -5,32 +5,24 @@ that is the source, for which nothing changes.
 """
 
 import builtins
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any
 
-from crudjt._backends.moving import steps
-from crudjt._backends.moving.mover import check
+from crudjt._backends.moving.driver import CallDriver
 from crudjt._backends.moving.ports import Destination, Source
-from crudjt._backends.moving.steps import At, CallSteps, Outcome, Publish, StageNew, Swap
 from crudjt._core.details import Client, checked_labels
 from crudjt._core.labels import named
 from crudjt._core.listing import Page, checked_listing, joined
-from crudjt._core.moves import NO_EPOCH, Marked, Rotation, RotationRefused
+from crudjt._core.moves import Marked
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.tokens import PLACE
 from crudjt._core.validation import KEEP, Duration, KeepType, SessionLimit, WhenFull, list_of_tokens, session_limit
 from crudjt.base import Store
 from crudjt.errors import InvalidType, StoreMoved, TooManySessions
-
-Result = TypeVar("Result")
-Calls = Callable[[Store], Any]
-Subject = Callable[[], tuple[Any, Mapping[bytes, bytes]]]
 
 
 class MovingStore(Store):
@@ -43,7 +35,7 @@ class MovingStore(Store):
         """Take both stores, which are closed with this one; use `crudjt.open` with ``moving_to=`` instead."""
         self._source = source
         self._destination = destination
-        self._is_checked = False
+        self._calls = CallDriver(source, destination)
 
     @property
     def location(self) -> str:
@@ -78,16 +70,13 @@ class MovingStore(Store):
             self._make_room(subject, session_limit(max_sessions, when_full, subject))
         about: dict[str, Any] = {"subject": subject, "client": client, "bound_to": bound_to}
         about["labels"] = checked_labels(labels)  # they may have to be read twice
-        token: str = self._make(lambda store: store.create(data, ttl, max_reads, idle=idle, **about))
-        return token
+        return self._calls.of_a_new_session(lambda store: store.create(data, ttl, max_reads, idle=idle, **about))
 
     def read(self, token: str) -> Session | None:
-        session: Session | None = self._of_one(lambda store: store.read(token))
-        return session
+        return self._calls.of_one_session(lambda store: store.read(token))
 
     def peek(self, token: str) -> Session | None:
-        session: Session | None = self._of_one(lambda store: store.peek(token))
-        return session
+        return self._calls.of_one_session(lambda store: store.peek(token))
 
     def update(
         self,
@@ -99,16 +88,14 @@ class MovingStore(Store):
         idle: Duration | KeepType | None = KEEP,
         if_version: int | None = None,
     ) -> bool:
-        done: bool = self._of_one(
+        return self._calls.of_one_session(
             lambda store: store.update(token, data, ttl, max_reads, idle=idle, if_version=if_version)
         )
-        return done
 
     def touch(
         self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
     ) -> bool:
-        done: bool = self._of_one(lambda store: store.touch(token, ttl, idle=idle))
-        return done
+        return self._calls.of_one_session(lambda store: store.touch(token, ttl, idle=idle))
 
     def rotate(
         self,
@@ -132,20 +119,18 @@ class MovingStore(Store):
                 self._make_room(session.subject if subject is KEEP else subject, limit, leaving=session.id)
         changes: dict[str, Any] = {"data": data, "subject": subject, "client": client, "bound_to": bound_to}
         changes["labels"] = labels if labels is KEEP else checked_labels(labels)
-        new: str | None = self._of_one(
+        return self._calls.of_one_session(
             lambda store: store.rotate(token, **changes, ttl=ttl, idle=idle, if_version=if_version)
         )
-        return new
 
     def delete(self, token: str) -> bool:
-        done: bool = self._of_one(lambda store: store.delete(token))
-        return done
+        return self._calls.of_one_session(lambda store: store.delete(token))
 
     # Sessions of a subject
 
     def sessions(self, subject: str) -> Iterator[Session]:
         seen: set[str] = set()  # one that moves during the call is found at both
-        here: list[Session] = self._of_subject(
+        here = self._calls.of_a_subject(
             lambda: self._source.sessions_and_marks(subject),
             lambda store: list(store.sessions(subject)),
         )
@@ -156,15 +141,13 @@ class MovingStore(Store):
 
     def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
         names = named(subject, label)
-        ended: int = self._of_subject(
+        return self._calls.of_a_subject(
             lambda: self._source.revoke_and_marks(names, keep),
             lambda store: store.revoke(subject, keep=keep, label=label),
         )
-        return ended
 
     def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
-        done: bool = self._of_one(lambda store: store.revoke_id(id, subject=subject))
-        return done
+        return self._calls.of_one_session(lambda store: store.revoke_id(id, subject=subject))
 
     # Many sessions
 
@@ -180,10 +163,9 @@ class MovingStore(Store):
         if not isinstance(data, Iterable):
             raise InvalidType("data", f"data must be an iterable of dicts, not {type(data).__name__}")
         listed = list(data)  # it may have to be packed twice
-        tokens: list[str] = self._make(
+        return self._calls.of_a_new_session(
             lambda store: store.create_many(listed, ttl, max_reads, idle=idle, subject=subject)
         )
-        return tokens
 
     def read_many(self, tokens: Iterable[str]) -> builtins.list[Session | None]:
         listed = list_of_tokens(tokens)
@@ -246,14 +228,13 @@ class MovingStore(Store):
 
     def count(self, subject: str | None = None) -> int:
         """Count the sessions at both stores, and one that is on its way twice or not at all."""
-        counted: int = self._of_subject(
-            lambda: self._source.count_and_marks(subject), lambda store: store.count(subject)
+        return self._calls.of_a_subject(
+            lambda: self._source.count_and_marks(subject),
+            lambda store: store.count(subject),
         )
-        return counted
 
     def find(self, id: str) -> Session | None:  # noqa: A002 - named as Session.id is
-        session: Session | None = self._of_one(lambda store: store.find(id))
-        return session
+        return self._calls.of_one_session(lambda store: store.find(id))
 
     def list(
         self,
@@ -265,14 +246,13 @@ class MovingStore(Store):
         data: bool = False,
     ) -> Page:
         wishes = checked_listing(after, limit, subject, created_before, data=data)
-        page: Page = self._of_subject(
+        return self._calls.of_a_subject(
             lambda: self._source.page_and_marks(wishes),
             lambda store: store.list(
                 after=after, limit=limit, subject=subject, created_before=created_before, data=data
             ),
             lambda here, there: joined(limit, (here, there)),
         )
-        return page
 
     def __repr__(self) -> str:
         """Return both locations, without any data."""
@@ -291,81 +271,3 @@ class MovingStore(Store):
                 raise TooManySessions(limit.max_sessions)
             for _, id_ in others[: max(surplus, 0)]:
                 self.revoke_id(id_, subject=subject)
-
-    # Steps
-
-    def _of_one(self, call: Calls) -> Any:
-        def at_source() -> Outcome:
-            value = call(self._source.store)
-            # Looked at after the call: until then nothing was at the destination.
-            return Outcome(value, has_begun=not value and self._source.has_begun)
-
-        return self._drive(steps.of_one_session(), at_source, call)
-
-    def _make(self, call: Calls) -> Any:
-        def at_source() -> Outcome:
-            try:
-                return Outcome(call(self._source.store))
-            except StoreMoved:
-                return Outcome(None, has_begun=True)
-
-        return self._drive(steps.of_a_new_session(), at_source, call)
-
-    def _of_subject(self, at_source: Subject, call: Calls, add: Callable[[Any, Any], Any] = operator.add) -> Any:
-        def at_both() -> Outcome:
-            return Outcome(*at_source(), has_begun=self._source.has_begun)  # as above
-
-        return self._drive(steps.of_a_subject(add), at_both, call)
-
-    def _drive(self, call_steps: CallSteps, at_source: Callable[[], Outcome], at_destination: Calls) -> Any:
-        """Carry out the steps of a call."""
-        answer: Any = None
-        while True:
-            try:
-                step = call_steps.send(answer)
-            except StopIteration as end:
-                return end.value
-            match step:
-                case At.SOURCE:
-                    answer = self._at_source(at_source)
-                case At.DESTINATION:
-                    answer = at_destination(self._joined().store)
-                case Publish(marks):
-                    # Else a failure could bring the records back after the sessions changed.
-                    self._source.sync_marks(marks)
-                    answer = self._joined().publish(marks)
-                case StageNew(rotation):
-                    answer = self._joined().stage(NO_EPOCH, {rotation.id: rotation.record})
-                case Swap(rotation):
-                    answer = self._swap(rotation)
-
-    def _at_source(self, call: Callable[[], Outcome]) -> Outcome:
-        try:
-            return call()
-        except Marked as met:
-            return Outcome(None, {met.id: met.mark}, has_begun=True)
-        except RotationRefused as met:
-            return Outcome(None, has_begun=True, refused=met.rotation)
-
-    def _swap(self, rotation: Rotation) -> bool:
-        """Swap; where another subject has its place elsewhere, the new session may have been met before: end it."""
-        swapped = False
-        try:
-            swapped = rotation.swap()
-        finally:
-            if not swapped and rotation.id[PLACE] != rotation.old[1][PLACE]:
-                self._destination.publish(rotation.marks)
-                self._destination.store.revoke_id(rotation.id.hex())
-        return swapped
-
-    def _joined(self) -> Destination:
-        """Return the destination, once the move that has begun is known to be the one to it.
-
-        Raises:
-            StoreInaccessible: it is not. Another host may have a directory of the same name.
-
-        """
-        if not self._is_checked:
-            check(self._source, self._destination)
-            self._is_checked = True
-        return self._destination
