@@ -32,7 +32,9 @@ SUBJECT = "s"
 
 
 _PACKAGE = Path(crudjt.__file__).parent
-_TRACED = tuple(str(_PACKAGE / name) for name in ("_backends/embedded", "_filesystem", "_core/operations.py"))
+_TRACED = tuple(
+    str(_PACKAGE / name) for name in ("_backends/embedded", "_filesystem", "_core/endings.py", "_core/operations.py")
+)
 # Between their lines nothing outside the process changes, but for a half-made view, which is thrown away: a death there
 # is a death before or after the call.
 _WITHOUT_EFFECT = {

@@ -9,18 +9,14 @@ from collections.abc import Sequence
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Known, Reader
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import unpack
-from crudjt._core.counting import Counter, IndexReader
 from crudjt._core.details import NO_NEW_DETAILS, Details, NewDetails, with_new
-from crudjt._core.gil import in_batches, in_slices
+from crudjt._core.endings import Endings, IndexReader
+from crudjt._core.gil import in_batches
 from crudjt._core.keyring import Key, Keyring, Placement
-from crudjt._core.labels import Tags, tagged
+from crudjt._core.labels import tagged
 from crudjt._core.lookup import DamageError, Found, opens
 from crudjt._core.record import (
-    FLAGS_OFFSET,
-    HAS_LABELS,
-    HEADER_BYTES,
     LIMITS,
-    MIN_RECORD_BYTES,
     NO_LIMITS_BYTES,
     NO_SUBJECT,
     RECORD_FORMAT,
@@ -28,14 +24,11 @@ from crudjt._core.record import (
     Header,
     deadline,
     ending_head,
-    has_expired,
-    head_of_subject,
     join_payload,
     pack_header,
     pack_unlimited_header,
     relimited,
     seal_session,
-    unpack_expires,
     unpack_header,
     version_of,
     with_created,
@@ -50,7 +43,7 @@ from crudjt._core.validation import KEEP, NO_LIMITS, NO_NEW_LIMITS, KeepType, Ne
 from crudjt.errors import VersionConflict
 
 
-class Sessions(Counter):
+class Sessions(Endings):
     """The decisions of one store, under its keys."""
 
     def __init__(self, keyring: Keyring, placement: Placement, damaged: DamageError) -> None:
@@ -109,7 +102,7 @@ class Sessions(Counter):
         """
         ending = self.make_room(reader, subject, limit, now_ns // NS_PER_MS)
         token, change = self.insert(packed, subject, limits, now_ns, details)
-        return token, (change, *ending)  # an ending before it would be a rotation, for who follows the log
+        return token, (change, *ending)  # an ending before it would be a rotation in the log
 
     def take(
         self, reader: Reader, tokens: Sequence[str], now_ns: int, *, extend: bool = True
@@ -294,79 +287,6 @@ class Sessions(Counter):
         if located is None:
             return None
         return *located[:2], *self.opened(*located)
-
-    def end(self, reader: Reader, token: str, known: Known | None, now_ms: int) -> tuple[bool, Sequence[Change]]:
-        """End a session; the result is whether it was alive."""
-        if known is not None and known.words[known.word] == known.noted:
-            alive = not known.until_ns or not has_expired(known.head, now_ms)
-            return alive, ((DELETE, known.id, known.head),)
-        located = self.locate(reader.get, token)
-        if located is None:
-            return False, ()
-        key, id_, record = located
-        alive = self.header(id_, record).alive(now_ms)
-        return alive or not opens(key, id_, record), ((DELETE, id_, record),)
-
-    def remove(self, reader: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
-        """End sessions; the result counts those that were alive."""
-        alive, changes = 0, dict[bytes, Change]()
-        for token in in_batches(tokens):
-            found = self.find(reader.get, token)
-            if found is not None and found.id not in changes:
-                alive += found.header.alive(now_ms) or not opens(found.key, found.id, found.record)
-                changes[found.id] = DELETE, found.id, found.record
-        return alive, list(changes.values())
-
-    def remove_id(self, reader: Reader, id_: bytes, subject: str | None, now_ms: int) -> tuple[bool, list[Change]]:
-        """End a session by its id, if it belongs to one of our keys, and to `subject` where one is given.
-
-        The result is whether it was alive.
-        """
-        record = reader.get(SESSION + id_)
-        if record is None:
-            return False, []
-        header = self.header(id_, record)
-        key = next((key for key in self.keyring.newest_first if opens(key, id_, record)), None)
-        if key is None or (subject is not None and self.opened(key, id_, record)[2] != subject):
-            return False, []
-        return header.alive(now_ms), [(DELETE, id_, record)]
-
-    def remove_filed(
-        self, reader: Reader, key: Key, wanted: Tags, ids: Sequence[bytes], now_ms: int
-    ) -> tuple[int, list[Change]]:
-        """End sessions that are filed under the tag of a subject, of a label, or of both; count those that were alive.
-
-        A damaged record goes too, and counts, since it may be of a session that is alive.
-        """
-        alive, changes = 0, list[Change]()
-        if wanted.label is not None:
-            return self._remove_labelled(reader, key, wanted, ids, now_ms)
-        head, labelled = head_of_subject(wanted.subject or NO_SUBJECT)
-        get = reader.get
-        for some in in_slices(ids):
-            for id_ in some:
-                record = get(SESSION + id_)
-                if record is not None:
-                    # `has_expired`, written out: the call takes 5 % of it.
-                    is_whole = len(record) >= MIN_RECORD_BYTES
-                    if is_whole and 0 < unpack_expires(record)[0] <= now_ms and opens(key, id_, record):
-                        alive -= 1
-                    has_labels = is_whole and record[FLAGS_OFFSET] >= HAS_LABELS
-                    changes.append((DELETE, id_, labelled if has_labels else head))
-        return alive + len(changes), changes
-
-    def _remove_labelled(
-        self, reader: Reader, key: Key, wanted: Tags, ids: Sequence[bytes], now_ms: int
-    ) -> tuple[int, list[Change]]:
-        alive, changes = 0, list[Change]()
-        for id_ in in_batches(ids):
-            record = reader.get(SESSION + id_)
-            if record is None or (not wanted.fits(record) and opens(key, id_, record)):
-                continue
-            is_whole = len(record) >= MIN_RECORD_BYTES
-            alive += not (is_whole and has_expired(record, now_ms) and opens(key, id_, record))
-            changes.append((DELETE, id_, record.ljust(HEADER_BYTES, b"\0")))
-        return alive, changes
 
     def is_placed(self, id_: bytes, record: bytes) -> bool:
         """Tell whether an id names the place of its session's subject, and one of our keys opens the record."""
