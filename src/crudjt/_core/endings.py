@@ -46,7 +46,7 @@ class Endings(Finder):
         alive = self.header(id_, record).alive(now_ms)
         return alive or not opens(key, id_, record), ((DELETE, id_, record),)
 
-    def remove(self, reader: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
+    def end_many(self, reader: Reader, tokens: Sequence[str], now_ms: int) -> tuple[int, list[Change]]:
         """End sessions; the result counts those that were alive."""
         alive, changes = 0, dict[bytes, Change]()
         for token in in_batches(tokens):
@@ -56,7 +56,7 @@ class Endings(Finder):
                 changes[found.id] = DELETE, found.id, found.record
         return alive, list(changes.values())
 
-    def remove_id(self, reader: Reader, id_: bytes, subject: str | None, now_ms: int) -> tuple[bool, list[Change]]:
+    def end_id(self, reader: Reader, id_: bytes, subject: str | None, now_ms: int) -> tuple[bool, list[Change]]:
         """End a session by its id, if it belongs to one of our keys, and to `subject` where one is given.
 
         The result is whether it was alive.
@@ -70,7 +70,7 @@ class Endings(Finder):
             return False, []
         return header.alive(now_ms), [(DELETE, id_, record)]
 
-    def remove_filed(
+    def end_filed(
         self, reader: Reader, key: Key, wanted: Tags, ids: Sequence[bytes], now_ms: int
     ) -> tuple[int, list[Change]]:
         """End sessions that are filed under the tag of a subject, of a label, or of both; count those that were alive.
@@ -79,7 +79,7 @@ class Endings(Finder):
         """
         alive, changes = 0, list[Change]()
         if wanted.label is not None:
-            return self._remove_labelled(reader, key, wanted, ids, now_ms)
+            return self._end_labelled(reader, key, wanted, ids, now_ms)
         head, labelled = head_of_subject(wanted.subject or NO_SUBJECT)
         get = reader.get
         for some in in_slices(ids):
@@ -94,7 +94,7 @@ class Endings(Finder):
                     changes.append((DELETE, id_, labelled if has_labels else head))
         return alive + len(changes), changes
 
-    def _remove_labelled(
+    def _end_labelled(
         self, reader: Reader, key: Key, wanted: Tags, ids: Sequence[bytes], now_ms: int
     ) -> tuple[int, list[Change]]:
         alive, changes = 0, list[Change]()

@@ -155,7 +155,7 @@ class EmbeddedSource(EmbeddedStore):
     def _end_unmarked(self, key: Key, tags: Tags, ids: list[bytes], marked: dict[bytes, bytes]) -> int:
         def decide(reader: Reader, now_ms: int) -> tuple[int, Sequence[Change]]:
             hiding = _Hiding(reader)
-            result = self._sessions.remove_filed(hiding, key, tags, ids, now_ms)
+            result = self._sessions.end_filed(hiding, key, tags, ids, now_ms)
             marked.update(hiding.marked)
             return result
 

@@ -334,13 +334,13 @@ class EmbeddedStore(Store):
 
     def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
         found = self._to_end(named(subject, label), keep)
-        return sum(self._end(self._sessions.remove_filed, ids, key, tags) for key, tags, ids in found)
+        return sum(self._end(self._sessions.end_filed, ids, key, tags) for key, tags, ids in found)
 
     def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         handle = checked_handle(id)
         if subject is not None:
             checked_subject(subject)
-        return self._write(self._sessions.remove_id, handle, subject, self._now_ms())
+        return self._write(self._sessions.end_id, handle, subject, self._now_ms())
 
     def _listed(self, subject: str, get: Get) -> Iterator[Session]:
         """Yield the live sessions of a subject among the records that `get` returns."""
@@ -420,7 +420,7 @@ class EmbeddedStore(Store):
             return self._write(partial(self._sessions.take, extend=False), listed, now_ns)
 
     def delete_many(self, tokens: Iterable[str]) -> int:
-        return self._end(self._sessions.remove, list_of_tokens(tokens))
+        return self._end(self._sessions.end_many, list_of_tokens(tokens))
 
     # The store
 

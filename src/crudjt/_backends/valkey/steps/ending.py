@@ -38,7 +38,7 @@ def delete_many(records: Records, tokens: Sequence[str]) -> Steps[int]:
     alive: set[bytes] = set()
     endings: dict[bytes, Change] = {}
     for token, ids in in_batches(zip(tokens, candidates, strict=True)):
-        count, changes = records.sessions.remove(fetched, (token,), now_ms)
+        count, changes = records.sessions.end_many(fetched, (token,), now_ms)
         for change in changes or [_absent(id_) for id_ in ids]:
             endings[change[1]] = change
             if count:
@@ -55,7 +55,7 @@ def revoke_id(records: Records, id_: bytes, subject: str | None) -> Steps[bool]:
     """End a session by its id, if it is of our keys, and of `subject` where one is given."""
     fetched = yield from records.fetch([id_])
     now_ms = records.clock() // NS_PER_MS
-    alive, changes = records.sessions.remove_id(fetched, id_, subject, now_ms)
+    alive, changes = records.sessions.end_id(fetched, id_, subject, now_ms)
     if not changes:
         if fetched.get(SESSION + id_) is not None:
             return False

@@ -52,7 +52,7 @@ def _end(records: Records, names: Named, key: Key, ids: list[bytes]) -> Steps[tu
     now_ns = records.clock()
     alive, endings = set[bytes](), list[Change]()
     for id_ in ids:
-        count, changes = records.sessions.remove_filed(fetched, key, tags, (id_,), now_ns // NS_PER_MS)
+        count, changes = records.sessions.end_filed(fetched, key, tags, (id_,), now_ns // NS_PER_MS)
         endings += changes
         if count:
             alive.add(id_)

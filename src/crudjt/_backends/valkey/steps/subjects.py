@@ -71,7 +71,7 @@ def revoke(records: Records, subject: str, keep: str | None) -> Steps[int]:
             for id_ in ids:
                 if id_ in records.marked:
                     continue
-                count, changes = records.sessions.remove_filed(fetched, key, Tags(tag, None), (id_,), now_ms)
+                count, changes = records.sessions.end_filed(fetched, key, Tags(tag, None), (id_,), now_ms)
                 if count:
                     alive.add(id_)
                 endings += _with_labels(changes, fetched) or [
