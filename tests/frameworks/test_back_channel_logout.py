@@ -18,6 +18,7 @@ import pytest
 import starlette.testclient
 import trio
 from django.test import RequestFactory
+from jwt.utils import base64url_encode
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -28,6 +29,7 @@ from crudjt.contrib.back_channel_logout import django as django_endpoint
 from crudjt.contrib.back_channel_logout import flask as flask_endpoint
 from crudjt.contrib.back_channel_logout import litestar as litestar_endpoint
 from crudjt.contrib.back_channel_logout import starlette as starlette_endpoint
+from crudjt.testing import FakeClock
 from tests.support.django_project import urlpatterns
 from tests.support.identity_provider import CLIENT, EVENT, IdentityProvider, identity_provider
 
@@ -124,6 +126,7 @@ BAD: dict[str, Callable[[IdentityProvider], str]] = {
     "another event": lambda p: p.token(events={"http://schemas.openid.net/event/other": {}}),
     "an event that is no object": lambda p: p.token(events={EVENT: 1}),
     "events that are a list": lambda p: p.token(events=[EVENT]),
+    "a header of many lists": lambda p: ".".join([base64url_encode(b"[" * 30_000).decode(), *p.token().split(".")[1:]]),
 }
 
 
@@ -167,6 +170,21 @@ def test_a_token_is_good_for_one_use_and_cannot_end_later_logins(
     with pytest.raises(LogoutTokenRefused, match="used before"):
         logout.end(token)
     assert store.peek(later) is not None
+
+
+def test_a_token_is_noted_as_used_until_its_last_moment(
+    store: crudjt.Store, clock: FakeClock, provider: IdentityProvider
+) -> None:
+    logout = BackChannelLogout(store, **parameters(provider, clock=clock))
+    made = clock() // 10**9
+    token = provider.token(iat=made + 60, exp=made + 600)
+    assert logout.end(token) == 0
+    clock.advance(240.5)
+    with pytest.raises(LogoutTokenRefused, match="used before"):
+        logout.end(token)
+    clock.advance(1)
+    with pytest.raises(LogoutTokenRefused, match="too old"):
+        logout.end(token)
 
 
 def test_of_one_token_sent_many_times_at_once_one_is_accepted(
@@ -213,8 +231,19 @@ def test_the_keys_are_kept_and_fetched_again_for_a_key_that_is_new(store: crudjt
         assert provider.fetches == 1
         fresh = BackChannelLogout(store, **parameters(provider))
         provider.fails = True
+        for _ in range(3):  # each failed fetch may take seconds, and any stranger's token needs one
+            with pytest.raises(LogoutTokenRefused, match="cannot be fetched"):
+                fresh.end(provider.token())
+        assert provider.fetches == 2
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"\xff", b"[]", b'{"keys": []}', None])
+def test_what_is_no_set_of_keys_is_a_fetch_that_has_failed(store: crudjt.Store, answer: bytes | None) -> None:
+    with identity_provider() as provider:
+        provider.says = answer
+        logout = BackChannelLogout(store, **parameters(provider))
         with pytest.raises(LogoutTokenRefused, match="cannot be fetched"):
-            fresh.end(provider.token())
+            logout.end(provider.token())
 
 
 @pytest.mark.parametrize(

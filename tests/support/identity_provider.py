@@ -25,6 +25,7 @@ class IdentityProvider:
         self.jwks_uri = f"{self.issuer}/jwks"
         self.fetches = 0
         self.fails = False
+        self.says: bytes | None = b""  # instead of the keys; ``None`` to break off
         self.rsa = rsa.generate_private_key(65537, 2048)
         self.ec = ec.generate_private_key(ec.SECP256R1())
         self.published: list[dict[str, Any]] = [
@@ -62,10 +63,12 @@ def identity_provider() -> Iterator[IdentityProvider]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             provider.fetches += 1
+            if provider.says is None:
+                return
             self.send_response(500 if provider.fails else 200)
             self.send_header("Content-Type", "application/json")
             self.end_headers()
-            self.wfile.write(json.dumps({"keys": provider.published}).encode())
+            self.wfile.write(provider.says or json.dumps({"keys": provider.published}).encode())
 
         def log_message(self, *_: Any) -> None:
             """Write nothing."""

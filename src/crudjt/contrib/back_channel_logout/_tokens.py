@@ -1,5 +1,6 @@
 """Logout tokens: their signature, and the claims that OpenID Connect Back-Channel Logout 1.0 demands (section 2.6)."""
 
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "E
 MAX_AGE_SECONDS = 120  # section 2.5 recommends that a token lives for two minutes at most
 LEEWAY_SECONDS = 60  # between the clocks of provider and application
 _FETCH_SECONDS = 5
+_PAUSE_SECONDS = 5  # after a fetch that has failed: any stranger's token can ask for the next one
 _TYPES = {"logout+jwt", "application/logout+jwt", "jwt"}  # the last by providers that predate the first
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _NS_PER_SECOND = 10**9
@@ -36,6 +38,32 @@ class LogoutToken(NamedTuple):
     subject: str | None
     sid: str | None
     jti: str
+
+
+class _Keys(jwt.PyJWKClient):
+    """The keys of a provider, fetched when they are needed, and kept."""
+
+    _not_before = 0.0
+
+    def fetch_data(self) -> Any:
+        """Fetch the keys.
+
+        Raises:
+            PyJWKClientConnectionError: they cannot be fetched, or could not some seconds ago.
+
+        """
+        if time.monotonic() < self._not_before:
+            raise jwt.PyJWKClientConnectionError("the keys could not be fetched some seconds ago")
+        try:
+            return super().fetch_data()
+        except (
+            OSError,
+            ValueError,
+            RecursionError,
+            jwt.PyJWTError,
+        ) as error:  # the answer breaks off, or holds no keys
+            self._not_before = time.monotonic() + _PAUSE_SECONDS
+            raise jwt.PyJWKClientConnectionError("the keys cannot be fetched") from error
 
 
 class Verifier:
@@ -64,7 +92,7 @@ class Verifier:
         self._client_id = client_id
         self._algorithms = list(algorithms)
         self._clock = clock
-        self._keys = jwt.PyJWKClient(jwks_uri, lifespan=3600, timeout=_FETCH_SECONDS)
+        self._keys = _Keys(jwks_uri, lifespan=3600, timeout=_FETCH_SECONDS)
 
     def verify(self, token: str) -> LogoutToken:
         """Return the claims of a logout token. May fetch the provider's keys, which takes up to some seconds.
@@ -96,7 +124,7 @@ class Verifier:
             )
         except jwt.PyJWKClientConnectionError as error:
             raise LogoutTokenRefused("the keys of the provider cannot be fetched: see jwks_uri") from error
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError) as error:  # the second of JSON that is nested too deeply
             raise LogoutTokenRefused(_reason(error)) from error
         return claims
 
