@@ -284,11 +284,21 @@ def test_the_origin_is_that_of_the_setting(store: crudjt.Store, client: DpopClie
 def test_what_is_wrong_is_named(store: crudjt.Store) -> None:
     for parameter, wrong in (
         ("algorithms", ["HS256"]), ("algorithms", []), ("max_age", 0), ("leeway", "1"), ("nonce_ttl", 10**9),
-        ("origin", "https://api.example.com/path"),
+        ("origin", "https://api.example.com/path"), ("origin", ""), ("origin", "https://"), ("origin", "//api"),
+        ("origin", "https://api.example.com?"), ("origin", b"https://api"), ("algorithms", "ES256"), ("algorithms", 5),
     ):  # fmt: skip
         with pytest.raises(crudjt.InvalidParameter) as caught:
             ANY_DPOP(store, **{parameter: wrong})
         assert caught.value.parameter == parameter
+
+
+def test_a_store_of_the_other_kind_by_which_nothing_would_be_checked_is_refused(store: crudjt.Store) -> None:
+    wrong: list[tuple[Any, Any, str]] = [
+        (Dpop, crudjt.aio.wrap(store), "begins with Async$"), (AsyncDpop, store, r"wrap\(store\)$"), (Dpop, None, "$")
+    ]  # fmt: skip
+    for made, other, remedy in wrong:
+        with pytest.raises(crudjt.InvalidType, match=r"^store must be an? (Async)?Store, not .*" + remedy):
+            made(other)
 
 
 def test_the_asynchronous_one_does_the_same(store: crudjt.Store, client: DpopClient, clock: FakeClock) -> None:

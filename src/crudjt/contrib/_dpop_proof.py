@@ -117,6 +117,12 @@ def hashed(text: str) -> str:
     return urlsafe_b64encode(sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
+def is_origin(text: object) -> bool:
+    """Return whether a text is the scheme, host and port of an application, and nothing else."""
+    url = _normalized(f"{text}/path") if isinstance(text, str) else None
+    return url is not None and url.path == "/path"
+
+
 def _normalized(url: str) -> _Url | None:
     """Return the parts of a URL that count, ``None`` if it is none of HTTP."""
     try:

@@ -80,6 +80,27 @@ def opens_alone(session: Session[Any]) -> bool:
     return is_login(session) and session.bound_to is None
 
 
+def checked_store(store: object, kind: type[AnyStore]) -> AnyStore:
+    """Return an open store of a kind.
+
+    A call of the other kind, awaited or not, would do nothing, so that a check by it would let everything pass.
+
+    Raises:
+        InvalidType: it is another.
+
+    """
+    if isinstance(store, kind):
+        return store
+    given = type(store).__name__
+    hint = ""
+    if isinstance(store, AsyncStore):
+        hint = ": use the class whose name begins with Async"
+    elif isinstance(store, Store):
+        hint = ": use the class without Async in its name, or crudjt.aio.wrap(store)"
+    article = "an" if kind is AsyncStore else "a"
+    raise InvalidType("store", f"store must be {article} {kind.__name__}, not {given}{hint}")
+
+
 def checked_number(parameter: str, number: int, least: int, most: int) -> int:
     """Return a number that is within its bounds."""
     if type(number) is not int:

@@ -22,7 +22,7 @@ from typing import Any, Generic
 from crudjt import AsyncStore, Session, Store
 from crudjt._core.validation import Duration, is_handle
 from crudjt.contrib._api_token import ApiToken, TokenForm, checked_name, checked_scopes
-from crudjt.contrib._purposes import AnyStore, Purpose
+from crudjt.contrib._purposes import AnyStore, Purpose, checked_store
 
 __all__ = ["ApiToken", "ApiTokens", "AsyncApiTokens"]
 
@@ -30,6 +30,8 @@ _KEYS = {"name", "scopes", "data"}
 
 
 class _ApiTokens(Generic[AnyStore]):
+    _kind: type[AnyStore]
+
     def __init__(
         self,
         store: AnyStore,
@@ -54,7 +56,7 @@ class _ApiTokens(Generic[AnyStore]):
 
         """
         self._form = TokenForm(prefix)
-        self._store: AnyStore = store
+        self._store: AnyStore = checked_store(store, self._kind)
         self._purpose = Purpose("api", prefix)
         self._ttl, self._idle, self._max_tokens = ttl, idle, max_tokens
 
@@ -102,6 +104,8 @@ class _ApiTokens(Generic[AnyStore]):
 
 class ApiTokens(_ApiTokens[Store]):
     """API tokens of one prefix, in a `Store`."""
+
+    _kind = Store
 
     def create(
         self,
@@ -177,6 +181,8 @@ class ApiTokens(_ApiTokens[Store]):
 
 class AsyncApiTokens(_ApiTokens[AsyncStore]):
     """API tokens of one prefix, in an `AsyncStore`. Each method does what that of `ApiTokens` does."""
+
+    _kind = AsyncStore
 
     async def create(
         self,

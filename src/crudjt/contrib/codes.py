@@ -19,7 +19,7 @@ from typing import Any, Generic, NamedTuple
 
 from crudjt import AsyncStore, InvalidType, Session, Store
 from crudjt._core.validation import Duration
-from crudjt.contrib._purposes import AnyStore, Granted, Purpose, checked_number
+from crudjt.contrib._purposes import AnyStore, Granted, Purpose, checked_number, checked_store
 
 __all__ = ["AsyncCodes", "Codes", "Granted", "SentCode"]
 
@@ -36,6 +36,8 @@ class SentCode(NamedTuple):
 
 
 class _Codes(Generic[AnyStore]):
+    _kind: type[AnyStore]
+
     def __init__(
         self, store: AnyStore, purpose: str, *, ttl: Duration = 600, attempts: int = 5, digits: int = 6
     ) -> None:
@@ -52,7 +54,7 @@ class _Codes(Generic[AnyStore]):
             InvalidParameter: a parameter is out of range.
 
         """
-        self._store: AnyStore = store
+        self._store: AnyStore = checked_store(store, self._kind)
         self._purpose = Purpose("code", purpose)
         self._digits = checked_number("digits", digits, 6, 12)
         self._limits: dict[str, Any] = {"ttl": ttl, "max_reads": checked_number("attempts", attempts, 1, 100)}
@@ -81,6 +83,8 @@ def _as_typed(code: str) -> str:
 class Codes(_Codes[Store]):
     """Codes for one purpose, in a `Store`."""
 
+    _kind = Store
+
     def create(self, subject: str, data: dict[Any, Any] | None = None) -> SentCode:
         """Make a code for a user, which ends the one before it.
 
@@ -108,6 +112,8 @@ class Codes(_Codes[Store]):
 
 class AsyncCodes(_Codes[AsyncStore]):
     """Codes for one purpose, in an `AsyncStore`. Each method does what that of `Codes` does."""
+
+    _kind = AsyncStore
 
     async def create(self, subject: str, data: dict[Any, Any] | None = None) -> SentCode:
         """Make a code for a user, which ends the one before it; see `Codes.create`."""

@@ -23,15 +23,15 @@ from crudjt._core.extras import require_extra
 require_extra("dpop")
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Generic, NoReturn
 from urllib.parse import urlsplit
 
-from crudjt import AsyncStore, InvalidParameter, Session, Store, TooManySessions
+from crudjt import AsyncStore, InvalidParameter, InvalidType, Session, Store, TooManySessions
 from crudjt._core.clock import Clock, system_clock
 from crudjt.contrib._access import DPOP, AccessRefused
-from crudjt.contrib._dpop_proof import ALGORITHMS, InvalidProof, Proof, Window, hashed, verified
-from crudjt.contrib._purposes import AnyStore, Purpose
+from crudjt.contrib._dpop_proof import ALGORITHMS, InvalidProof, Proof, Window, hashed, is_origin, verified
+from crudjt.contrib._purposes import AnyStore, Purpose, checked_store
 
 __all__ = ["AccessRefused", "AsyncDpop", "Dpop"]
 
@@ -45,6 +45,8 @@ _NONCES = "server"  # the owner of the nonces
 
 
 class _Dpop(Generic[AnyStore]):
+    _kind: type[AnyStore]
+
     def __init__(
         self,
         store: AnyStore,
@@ -75,16 +77,18 @@ class _Dpop(Generic[AnyStore]):
             InvalidParameter: a parameter is out of range.
 
         """
-        unknown = sorted(set(algorithms) - set(ALGORITHMS))
-        if unknown or not algorithms:
+        if isinstance(algorithms, str) or not isinstance(algorithms, Iterable):
+            raise InvalidType("algorithms", f"algorithms must be a list of texts, not {type(algorithms).__name__}")
+        algorithms = tuple(algorithms)
+        if not algorithms or any(each not in ALGORITHMS for each in algorithms):
             raise InvalidParameter("algorithms", f"algorithms must be one or more of {', '.join(ALGORITHMS)}")
         for name, seconds in (("max_age", max_age), ("leeway", leeway), ("nonce_ttl", nonce_ttl)):
             if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _DAY:
                 raise InvalidParameter(name, f"{name} must be seconds, above 0 and at most {_DAY}, not {seconds!r}")
-        if origin is not None and urlsplit(origin)[2:] != ("", "", ""):
+        if origin is not None and not is_origin(origin):
             raise InvalidParameter("origin", "origin must be scheme, host and port alone: 'https://api.example.com'")
-        self._store: AnyStore = store
-        self._algorithms = tuple(algorithms)
+        self._store: AnyStore = checked_store(store, self._kind)
+        self._algorithms = algorithms
         self._origin = origin
         self._clock = clock
         self._window = None if require_nonce else Window(max_age, leeway)
@@ -147,6 +151,8 @@ class _Dpop(Generic[AnyStore]):
 class Dpop(_Dpop[Store]):
     """Proofs that are good once, by a `Store`."""
 
+    _kind = Store
+
     def prove(
         self, proofs: Sequence[str], method: str, url: str, *, token: str | None = None, bound_to: str | None = None
     ) -> str:
@@ -185,6 +191,8 @@ class Dpop(_Dpop[Store]):
 
 class AsyncDpop(_Dpop[AsyncStore]):
     """Proofs that are good once, by an `AsyncStore`. Each method does what that of `Dpop` does."""
+
+    _kind = AsyncStore
 
     async def prove(
         self, proofs: Sequence[str], method: str, url: str, *, token: str | None = None, bound_to: str | None = None

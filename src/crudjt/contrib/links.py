@@ -18,12 +18,14 @@ from typing import Any, Generic
 
 from crudjt import AsyncStore, Store
 from crudjt._core.validation import Duration
-from crudjt.contrib._purposes import AnyStore, Granted, Purpose
+from crudjt.contrib._purposes import AnyStore, Granted, Purpose, checked_store
 
 __all__ = ["AsyncLinks", "Granted", "Links"]
 
 
 class _Links(Generic[AnyStore]):
+    _kind: type[AnyStore]
+
     def __init__(self, store: AnyStore, purpose: str, *, ttl: Duration = 3600) -> None:
         """Take an open store, what the links are for, and how long one works.
 
@@ -36,7 +38,7 @@ class _Links(Generic[AnyStore]):
             InvalidParameter: a parameter is out of range.
 
         """
-        self._store: AnyStore = store
+        self._store: AnyStore = checked_store(store, self._kind)
         self._purpose = Purpose("link", purpose)
         self._ttl = ttl
 
@@ -48,6 +50,8 @@ class _Links(Generic[AnyStore]):
 
 class Links(_Links[Store]):
     """Links for one purpose, in a `Store`."""
+
+    _kind = Store
 
     def create(self, subject: str, data: dict[Any, Any] | None = None) -> str:
         """Return the token of a new link for a user, which ends the one before it.
@@ -78,6 +82,8 @@ class Links(_Links[Store]):
 
 class AsyncLinks(_Links[AsyncStore]):
     """Links for one purpose, in an `AsyncStore`. Each method does what that of `Links` does."""
+
+    _kind = AsyncStore
 
     async def create(self, subject: str, data: dict[Any, Any] | None = None) -> str:
         """Return the token of a new link for a user; see `Links.create`."""

@@ -8,7 +8,7 @@ from crudjt import AsyncStore, Store
 from crudjt._core.clock import Clock, system_clock
 from crudjt._core.event_loops import finish
 from crudjt._core.thread_pools import ThreadPools
-from crudjt.contrib._purposes import AnyStore, Purpose
+from crudjt.contrib._purposes import AnyStore, Purpose, checked_store
 from crudjt.contrib.back_channel_logout._tokens import (
     LEEWAY_SECONDS,
     MAX_AGE_SECONDS,
@@ -19,12 +19,14 @@ from crudjt.contrib.back_channel_logout._tokens import (
 from crudjt.errors import InvalidParameter, TooManySessions
 
 _USED = "it was used before"
-_KEPT_SECONDS = MAX_AGE_SECONDS + 2 * LEEWAY_SECONDS  # longer than any token is accepted
+_KEPT_SECONDS = MAX_AGE_SECONDS + 2 * LEEWAY_SECONDS + 1  # longer than any token is accepted, by whole seconds
 
 _threads = ThreadPools(4)  # a fetch of keys waits for the provider
 
 
 class _BackChannelLogout(Generic[AnyStore]):
+    _kind: type[AnyStore]
+
     def __init__(
         self,
         store: AnyStore,
@@ -51,7 +53,7 @@ class _BackChannelLogout(Generic[AnyStore]):
             MissingDependency: PyJWT is not installed.
 
         """
-        self._store: AnyStore = store
+        self._store: AnyStore = checked_store(store, self._kind)
         self._verifier = Verifier(
             issuer=issuer, client_id=client_id, jwks_uri=jwks_uri, algorithms=algorithms, clock=clock
         )
@@ -88,6 +90,8 @@ class _BackChannelLogout(Generic[AnyStore]):
 class BackChannelLogout(_BackChannelLogout[Store]):
     """Logout by an identity provider, for the sessions of a `Store`."""
 
+    _kind = Store
+
     def end(self, logout_token: str) -> int:
         """End the sessions that a logout token names, a user's, a login's or both; return how many.
 
@@ -110,6 +114,8 @@ class BackChannelLogout(_BackChannelLogout[Store]):
 
 class AsyncBackChannelLogout(_BackChannelLogout[AsyncStore]):
     """Logout by an identity provider, for the sessions of an `AsyncStore`."""
+
+    _kind = AsyncStore
 
     async def end(self, logout_token: str) -> int:
         """End the sessions that a logout token names; see `BackChannelLogout.end`."""
