@@ -151,6 +151,8 @@ def test_a_rotated_token_keeps_all_but_its_text(store: crudjt.Store) -> None:
         ("prefix", lambda store: ANY_TOKENS(store, 7)),
         ("name", lambda store: ApiTokens(store, "myapp").create("alice", "")),
         ("name", lambda store: ANY_TOKENS(store, "myapp").create("alice", None)),
+        ("name", lambda store: ApiTokens(store, "myapp").create("alice", "\ud800")),
+        ("store", lambda store: ANY_TOKENS(crudjt.aio.wrap(store), "myapp")),
         ("scopes", lambda store: ApiTokens(store, "myapp").create("alice", "x", "mail")),
         ("scopes", lambda store: ApiTokens(store, "myapp").create("alice", "x", ["mail read"])),
         ("text", lambda store: ANY_TOKENS(store, "myapp").read(b"myapp_")),

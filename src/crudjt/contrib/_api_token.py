@@ -13,7 +13,9 @@ _CHECKSUM = 6  # characters: enough for 32 bits in base 62
 _TOKEN = 22  # characters: a token of a store
 _PREFIX = re.compile(r"[a-z0-9][a-z0-9_]{0,39}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")  # RFC 6749, 3.3
-_MAX_NAME = 100  # characters
+
+MAX_NAME = 100
+"""The longest name of a token, in characters."""
 
 
 class ApiToken(NamedTuple):
@@ -83,8 +85,12 @@ def checked_name(name: str) -> str:
     """Return a name that a token may have."""
     if not isinstance(name, str):
         raise InvalidType("name", f"name must be a str, not {type(name).__name__}")
-    if not 1 <= len(name) <= _MAX_NAME:
-        raise InvalidParameter("name", f"name must have 1 to {_MAX_NAME} characters, not {len(name)}")
+    if not 1 <= len(name) <= MAX_NAME:
+        raise InvalidParameter("name", f"name must have 1 to {MAX_NAME} characters, not {len(name)}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InvalidParameter("name", "name must be valid Unicode, without a lone surrogate") from None
     return name
 
 

@@ -14,6 +14,7 @@ from rest_framework.serializers import DateTimeField
 from rest_framework.views import APIView
 
 import crudjt
+from crudjt.contrib._api_token import MAX_NAME
 from crudjt.contrib.api_tokens import ApiToken
 from crudjt.contrib.rest_framework._authentication import TokenAuthentication
 from crudjt.contrib.rest_framework._settings import token_settings
@@ -32,7 +33,9 @@ class LoginView(APIView):
     def token_name(self, request: Request) -> str:
         """Return the name of the token: ``name`` of the request's data, or "login"."""
         name = request.data.get("name") if isinstance(request.data, dict) else None
-        return name[:100] if isinstance(name, str) and name else "login"
+        if not isinstance(name, str) or not name:
+            return "login"
+        return name[:MAX_NAME].encode("utf-8", "replace").decode()  # JSON may hold a lone surrogate
 
     def token_scopes(self, request: Request, /) -> list[str]:  # noqa: ARG002 - for subclasses
         """Return the scopes of the token: none."""
