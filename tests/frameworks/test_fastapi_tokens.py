@@ -11,6 +11,7 @@ import crudjt.aio
 from crudjt.contrib.api_tokens import ApiToken, ApiTokens, AsyncApiTokens
 from crudjt.contrib.fastapi import RequiredSession, use_store
 from crudjt.contrib.fastapi_tokens import ApiTokenBearer
+from crudjt.testing import FakeClock
 
 
 @pytest.fixture
@@ -56,6 +57,19 @@ def test_a_token_opens_what_its_scopes_allow(client: TestClient, tokens: ApiToke
     assert challenge is not None
     assert challenge.startswith('Bearer error="insufficient_scope"')
     assert challenge.endswith('scope="mail send"')
+
+
+def test_a_request_that_is_refused_does_not_restart_the_idle_timeout(
+    client: TestClient, tokens: ApiTokens, clock: FakeClock
+) -> None:
+    used, few, bound = (
+        tokens.create("alice", "x", scopes, idle=100, bound_to=key)
+        for scopes, key in ((["mail", "send"], None), ([], None), (["mail", "send"], "k" * 43))
+    )
+    for statuses in ([200, 403, 401], [200, 401, 401]):
+        clock.advance(60)
+        assert [answer(client, "/send", f"Bearer {each}")[0] for each in (used, few, bound)] == statuses
+    assert [tokens.peek(each) is None for each in (used, few, bound)] == [False, True, True]
 
 
 def test_what_is_no_token_is_answered_as_rfc_6750_says(client: TestClient, tokens: ApiTokens) -> None:

@@ -87,9 +87,13 @@ class ApiTokenBearer(SecurityBase):
 
     async def _token(self, request: Request, security_scopes: SecurityScopes) -> ApiToken:
         given = presented(request.headers.getlist("authorization"), [BEARER])
-        token = await self._tokens.read(given.token)
+        token = await self._tokens.peek(given.token)
         if token is None:
             raise unknown_token(given.scheme)
         require_binding(given, token.bound_to)
         require_scopes(token.scopes, security_scopes.scopes, given.scheme)
+        if token.last_seen is not None:  # a request that is refused does not restart the idle timeout
+            token = await self._tokens.read(given.token)
+        if token is None:  # it has ended since
+            raise unknown_token(given.scheme)
         return token

@@ -145,11 +145,16 @@ def test_what_is_no_token_gets_401_and_why(user: Any, store: crudjt.Store) -> No
         assert response.data["detail"].code == "not_authenticated"
 
 
-def test_a_token_of_a_user_who_is_inactive_or_deleted_is_refused(user: Any) -> None:
-    client = client_of(create_token(user))
+def test_a_token_of_a_user_who_is_inactive_or_deleted_is_refused(user: Any, clock: FakeClock) -> None:
+    with using(AUTO_REFRESH=True):
+        client = client_of(create_token(user))
     user.is_active = False
     user.save()
     assert client.get("/show/").data == {"detail": "User inactive or deleted."}
+    clock.advance(6 * HOURS)
+    assert client.get("/show/").data == {"detail": "User inactive or deleted."}
+    clock.advance(6 * HOURS)
+    assert client.get("/show/").data == {"detail": "Invalid token."}  # what is refused is no use
     for key in ("999999", "9" * 30, "no number"):
         assert client_of(create_token(key)).get("/show/").data == {"detail": "User inactive or deleted."}
 
@@ -171,6 +176,9 @@ def test_a_login_answers_with_a_token_and_its_expiry_and_sends_the_signal(
     clock.advance(1)
     assert client.get("/show/").data == {"detail": "Invalid token."}
     assert client_of().post("/password/").status_code == 401
+    odd = by_password().generic("POST", "/password/", '{"name": "\\ud800"}', "application/json")
+    assert odd.status_code == 200
+    assert [each.name for each in tokens_of(user)] == ["?"]
     short = client_of(by_password().post("/password/", headers={"X-Short": "1"}).data["token"])
     clock.advance(HOURS)
     assert short.get("/show/").status_code == 401

@@ -43,7 +43,8 @@ class TokenAuthentication(BaseAuthentication):
             AuthenticationFailed: as for `authenticate`.
 
         """
-        token = api_tokens().read(text)
+        tokens = api_tokens()
+        token = tokens.peek(text)
         if token is None:
             raise AuthenticationFailed("Invalid token.")
         if token.bound_to is not None:
@@ -52,6 +53,10 @@ class TokenAuthentication(BaseAuthentication):
         user = active_user(token.subject)
         if user is None:
             raise AuthenticationFailed("User inactive or deleted.")
+        if token.last_seen is not None:  # a request that is refused does not restart the idle timeout
+            token = tokens.read(text)
+        if token is None:  # it has ended since
+            raise AuthenticationFailed("Invalid token.")
         return user, token
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - of the base class
