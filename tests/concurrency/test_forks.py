@@ -19,7 +19,7 @@ import crudjt
 from crudjt import _filesystem
 from crudjt._backends.embedded.engine.segment import SegmentReader, segment_numbers, segment_path
 from crudjt._core.changes import DELETE, INSERT
-from crudjt._core.record import HEADER_BYTES
+from crudjt._core.header import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES
 from crudjt._filesystem import host
 from tests.support.embedded import engine_of, reader_pids, stored

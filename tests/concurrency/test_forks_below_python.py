@@ -17,7 +17,7 @@ from crudjt._backends.embedded.engine import registry, view
 from crudjt._backends.embedded.engine.segment import SegmentReader, segment_numbers, segment_path
 from crudjt._core import process_guard, random_pool
 from crudjt._core.changes import DELETE
-from crudjt._core.record import HEADER_BYTES
+from crudjt._core.header import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES
 from crudjt.testing import FakeClock
 from tests.support.embedded import engine_of, reader_pids

@@ -14,8 +14,9 @@ from crudjt._backends.embedded.engine.control_block import CONTROL_BYTES, Contro
 from crudjt._backends.embedded.engine.manifest import Base, Manifest
 from crudjt._backends.embedded.engine.segment import SegmentReader, decode_header, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
+from crudjt._core.header import HEADER_BYTES, Header
 from crudjt._core.keyring import Keyring
-from crudjt._core.record import HEADER_BYTES, DamagedRecord, Header, read_header, seal, unseal
+from crudjt._core.record import DamagedRecord, read_header, seal, unseal
 from crudjt._core.tokens import token_block
 from crudjt._filesystem.host import Boot
 from tests.support.disks import QUIET, bases, spoil_view

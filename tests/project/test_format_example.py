@@ -15,8 +15,9 @@ from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentHeader, SegmentReader, header_copies
 from crudjt._core.changes import DELETE, INSERT
 from crudjt._core.codec import pack, unpack
+from crudjt._core.header import Header, with_details
 from crudjt._core.keyring import Key, Placement, decode_secret_keys
-from crudjt._core.record import Header, label_tags, read_header, split_payload, unseal, with_details
+from crudjt._core.record import label_tags, read_header, split_payload, unseal
 from crudjt._core.tokens import PLACE, token_block
 from tests.support.types import typed
 

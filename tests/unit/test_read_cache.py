@@ -18,7 +18,7 @@ import crudjt
 from crudjt import Store, VersionConflict, generate_secret_key
 from crudjt._backends.embedded.read_cache import Cached, ReadCache
 from crudjt._backends.embedded.store import EmbeddedStore
-from crudjt._core.record import Header
+from crudjt._core.header import Header
 from crudjt.testing import FakeClock, temporary_store
 
 HEAD = Header(1, 0, 0, 1, 0, 0, 0, 0, 0, bytes(16)).packed()

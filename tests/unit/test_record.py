@@ -10,23 +10,17 @@ from hypothesis import strategies as st
 
 import crudjt
 from crudjt._core.details import pack_details
+from crudjt._core.header import HEADER_BYTES, KNOWN_FLAGS, NO_SUBJECT, TAG_OFFSET, Header, deadline, with_details
 from crudjt._core.record import (
-    HEADER_BYTES,
-    KNOWN_FLAGS,
     MIN_RECORD_BYTES,
-    NO_SUBJECT,
-    TAG_OFFSET,
     DamagedRecord,
-    Header,
     UnknownFlags,
-    deadline,
     join_payload,
     read_header,
     seal,
     seal_session,
     split_payload,
     unseal,
-    with_details,
 )
 from crudjt._core.xaes import XAES256GCM
 

@@ -22,7 +22,8 @@ from crudjt._backends.embedded.engine.segment import (
 )
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter, create_segment
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
-from crudjt._core.record import MIN_RECORD_BYTES, TAG_OFFSET
+from crudjt._core.header import TAG_OFFSET
+from crudjt._core.record import MIN_RECORD_BYTES
 
 STORE_SALT = bytes(range(32))
 HEADER = SegmentHeader(number=7, first_sequence=100, crc_salt=0x1234_5678, store_salt=STORE_SALT)

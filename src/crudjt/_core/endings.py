@@ -6,19 +6,19 @@ from typing import Protocol
 
 from crudjt._core.changes import DELETE, SESSION, Change, Known, Reader
 from crudjt._core.gil import in_batches, in_slices
-from crudjt._core.keyring import Key
-from crudjt._core.labels import Tags
-from crudjt._core.lookup import Finder, opens
-from crudjt._core.record import (
+from crudjt._core.header import (
     FLAGS_OFFSET,
     HAS_LABELS,
     HEADER_BYTES,
-    MIN_RECORD_BYTES,
     NO_SUBJECT,
     has_expired,
     head_of_subject,
     unpack_expires,
 )
+from crudjt._core.keyring import Key
+from crudjt._core.labels import Tags
+from crudjt._core.lookup import Finder, opens
+from crudjt._core.record import MIN_RECORD_BYTES
 from crudjt._core.validation import SessionLimit
 from crudjt.errors import TooManySessions
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from crudjt._core.details import Details, checked_label
+from crudjt._core.header import SUBJECT_TAG
 from crudjt._core.keyring import Key
-from crudjt._core.record import SUBJECT_TAG, each_label_tag
+from crudjt._core.record import each_label_tag
 from crudjt._core.validation import checked_subject
 from crudjt.errors import InvalidParameter
 

@@ -7,17 +7,9 @@ from typing import NamedTuple
 
 from crudjt._core.clock import EPOCH, NS_PER_MS
 from crudjt._core.codec import unpack
+from crudjt._core.header import FLAGS_OFFSET, has_expired, is_created_before, reads_left_of
 from crudjt._core.keyring import Keyring
-from crudjt._core.record import (
-    FLAGS_OFFSET,
-    DamagedRecord,
-    has_expired,
-    is_created_before,
-    label_tags,
-    reads_left_of,
-    split_payload,
-    unseal,
-)
+from crudjt._core.record import DamagedRecord, label_tags, split_payload, unseal
 from crudjt._core.session import Envelope, Session, SessionWithoutData
 from crudjt._core.validation import checked_handle, checked_subject
 from crudjt.errors import InvalidParameter, InvalidType

@@ -8,16 +8,11 @@ from cryptography.exceptions import InvalidTag
 from crudjt._core.changes import SESSION
 from crudjt._core.codec import unpack
 from crudjt._core.details import Details
+from crudjt._core.header import FLAGS_OFFSET, HAS_SUBJECT, HEADER_BYTES, KNOWN_FLAGS, RECORD_FORMAT, Header
 from crudjt._core.keyring import Key, Keyring
 from crudjt._core.record import (
-    FLAGS_OFFSET,
-    HAS_SUBJECT,
-    HEADER_BYTES,
-    KNOWN_FLAGS,
     MIN_RECORD_BYTES,
-    RECORD_FORMAT,
     DamagedRecord,
-    Header,
     UnknownFlags,
     label_tags,
     read_header,

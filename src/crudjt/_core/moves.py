@@ -26,15 +26,8 @@ from typing import NamedTuple
 import msgspec
 
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Reader
-from crudjt._core.record import (
-    HEADER_BYTES,
-    MIN_RECORD_BYTES,
-    NONCE,
-    RECORD_FORMAT,
-    Header,
-    label_tags,
-    read_header,
-)
+from crudjt._core.header import HEADER_BYTES, RECORD_FORMAT, Header
+from crudjt._core.record import MIN_RECORD_BYTES, NONCE, label_tags, read_header
 from crudjt._core.tokens import ID_BYTES
 
 MARK_FORMAT = 2

@@ -12,10 +12,7 @@ from crudjt._core.codec import unpack
 from crudjt._core.details import NO_NEW_DETAILS, Details, NewDetails, with_new
 from crudjt._core.endings import Endings, IndexReader
 from crudjt._core.gil import in_batches
-from crudjt._core.keyring import Key, Keyring, Placement
-from crudjt._core.labels import tagged
-from crudjt._core.lookup import DamageError, Found, opens
-from crudjt._core.record import (
+from crudjt._core.header import (
     LIMITS,
     NO_LIMITS_BYTES,
     NO_SUBJECT,
@@ -23,12 +20,9 @@ from crudjt._core.record import (
     START_OF_NEW,
     Header,
     deadline,
-    ending_head,
-    join_payload,
     pack_header,
     pack_unlimited_header,
     relimited,
-    seal_session,
     unpack_header,
     version_of,
     with_created,
@@ -37,6 +31,10 @@ from crudjt._core.record import (
     with_state,
     with_subject_tag,
 )
+from crudjt._core.keyring import Key, Keyring, Placement
+from crudjt._core.labels import tagged
+from crudjt._core.lookup import DamageError, Found, opens
+from crudjt._core.record import ending_head, join_payload, seal_session
 from crudjt._core.session import Envelope, OlderEnvelope, Session
 from crudjt._core.tokens import PLACE, new_id
 from crudjt._core.validation import KEEP, NO_LIMITS, NO_NEW_LIMITS, KeepType, NewLimits, SessionLimit, StoredLimits

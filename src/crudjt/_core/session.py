@@ -9,7 +9,7 @@ import msgspec
 
 from crudjt._core.clock import NS_PER_MS, utc
 from crudjt._core.details import Client, Details, pack_details
-from crudjt._core.record import NO_SUBJECT, RECORD_FORMAT, Header, unpack_header, version_of
+from crudjt._core.header import NO_SUBJECT, RECORD_FORMAT, Header, unpack_header, version_of
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Reader
+from crudjt._core.header import NO_SUBJECT, pack_header
 from crudjt._core.moves import AFTER_HEADER, EPOCH_BYTES, EPOCH_FIELD, LATEST_ID, NO_EPOCH, NOTE_ID, STAGE_FORMAT
-from crudjt._core.record import MIN_RECORD_BYTES, NO_SUBJECT, pack_header
+from crudjt._core.record import MIN_RECORD_BYTES
 
 _LATEST_KEY = SESSION + LATEST_ID
 _DAY_MS = 86_400_000

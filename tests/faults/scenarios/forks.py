@@ -16,7 +16,7 @@ import crudjt
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.segment import SegmentReader, segment_numbers, segment_path
 from crudjt._core.changes import DELETE
-from crudjt._core.record import HEADER_BYTES
+from crudjt._core.header import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES
 from crudjt._filesystem import host
 from tests.faults.model.history import FileJournal

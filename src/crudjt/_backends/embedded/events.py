@@ -10,10 +10,10 @@ from crudjt._backends.embedded.engine.follow import Gap, LogFollower, Read
 from crudjt._core.changes import DELETE, INSERT, SESSION, SUBJECT
 from crudjt._core.clock import EPOCH, Clock
 from crudjt._core.events import OLDEST, Event, Position
+from crudjt._core.header import NO_SUBJECT, SUBJECT_TAG, expires_of
 from crudjt._core.keyring import Keyring
 from crudjt._core.listing import opened_session
 from crudjt._core.moves import is_record
-from crudjt._core.record import NO_SUBJECT, SUBJECT_TAG, expires_of
 from crudjt._core.stages import is_of_a_session
 
 _BATCH = 500

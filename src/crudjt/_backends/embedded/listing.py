@@ -5,11 +5,11 @@ from heapq import merge
 
 from crudjt._core.changes import SESSION, SUBJECT
 from crudjt._core.gil import in_batches
+from crudjt._core.header import has_expired
 from crudjt._core.keyring import Keyring
 from crudjt._core.listing import Listing
 from crudjt._core.lookup import Get
 from crudjt._core.moves import LATEST_ID
-from crudjt._core.record import has_expired
 from crudjt._core.stages import FIRST_STAGE_ID
 
 Scan = Callable[[bytes, bytes, int], list[tuple[bytes, bytes]]]

@@ -17,7 +17,7 @@ from crudjt._backends.embedded.read_cache import Cached
 from crudjt._core.changes import Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.details import NO_NEW_DETAILS, Details, NewDetails
-from crudjt._core.record import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, unpack_header
+from crudjt._core.header import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, unpack_header
 from crudjt._core.validation import KEEP, KeepType, NewLimits
 
 

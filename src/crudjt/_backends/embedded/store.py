@@ -27,6 +27,7 @@ from crudjt._core.codec import pack, unpack
 from crudjt._core.details import Client, Details, changed_details, pack_details
 from crudjt._core.events import Event, checked_position
 from crudjt._core.gil import in_batches
+from crudjt._core.header import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, has_expired, unpack_header
 from crudjt._core.key_uses import KeyUse, key_uses
 from crudjt._core.keyring import Key, Keyring
 from crudjt._core.labels import Named, Tags, named
@@ -34,7 +35,6 @@ from crudjt._core.listing import Listing, Page, checked_listing, opened_session,
 from crudjt._core.lookup import Found, Get
 from crudjt._core.operations import Sessions
 from crudjt._core.options import Options
-from crudjt._core.record import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, has_expired, unpack_header
 from crudjt._core.session import Envelope, OlderEnvelope, Session
 from crudjt._core.stats import Stats
 from crudjt._core.tokens import random_place, token_block

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from crudjt._backends.embedded.doctor.lmdb_pages import Tree
 from crudjt._backends.embedded.engine.lmdb_format import Meta
 from crudjt._core.changes import LABEL, SESSION, SUBJECT
+from crudjt._core.header import NO_SUBJECT
 from crudjt._core.moves import header_of
-from crudjt._core.record import NO_SUBJECT, DamagedRecord, each_label_tag
+from crudjt._core.record import DamagedRecord, each_label_tag
 
 
 class ViewContents:

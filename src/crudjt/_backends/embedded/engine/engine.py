@@ -53,9 +53,9 @@ from crudjt._backends.embedded.engine.write_lock import WriteLock, watch
 from crudjt._backends.embedded.engine.writer_guard import WriterGuard
 from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Reader, Result
 from crudjt._core.gil import free_in_batches
+from crudjt._core.header import FLAGS_OFFSET, HAS_LABELS, HAS_SUBJECT, HEADER_BYTES, TAG_OFFSET
 from crudjt._core.moves import NOTE_KEY
 from crudjt._core.process_guard import own_memory, renew
-from crudjt._core.record import FLAGS_OFFSET, HAS_LABELS, HAS_SUBJECT, HEADER_BYTES, TAG_OFFSET
 from crudjt._filesystem import host
 from crudjt.errors import StoreError, StoreFailed, StoreFull
 

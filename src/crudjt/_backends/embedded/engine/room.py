@@ -14,7 +14,7 @@ from crudjt import _filesystem
 from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
 from crudjt._core.gil import in_batches, in_slices
-from crudjt._core.record import LABELS_OFFSET
+from crudjt._core.header import LABELS_OFFSET
 
 # A change touches two root-to-leaf paths of at most five pages. A transaction may split each of them, and touches some
 # pages of the free list.

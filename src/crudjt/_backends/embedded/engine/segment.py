@@ -40,7 +40,8 @@ from zlib import crc32
 from crudjt import _filesystem
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
 from crudjt._core.gil import in_batches, in_slices
-from crudjt._core.record import MIN_RECORD_BYTES, TAG_OFFSET
+from crudjt._core.header import TAG_OFFSET
+from crudjt._core.record import MIN_RECORD_BYTES
 from crudjt._core.tokens import ID_BYTES
 from crudjt._filesystem import contents
 from crudjt.errors import StoreCorrupt, StoreFormatError

@@ -9,8 +9,9 @@ from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.maintenance_lock import exclusively
 from crudjt._core.changes import DELETE, SESSION, Change, Reader
 from crudjt._core.clock import NS_PER_MS, Clock
+from crudjt._core.header import RECORD_FORMAT, has_expired
 from crudjt._core.moves import STAGE_FORMAT
-from crudjt._core.record import MIN_RECORD_BYTES, RECORD_FORMAT, has_expired
+from crudjt._core.record import MIN_RECORD_BYTES
 from crudjt.errors import StoreFull
 
 _SWEEP_BATCH = 64  # read in one transaction: while it lasts, writers must leave the pages alone that others free

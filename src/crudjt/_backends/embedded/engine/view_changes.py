@@ -5,15 +5,8 @@ from typing import Any
 
 from crudjt._backends.embedded.engine.control_block import CACHE_WORDS_MASK, FIRST_CACHE_WORD, unpack_last
 from crudjt._core.changes import LABEL, SESSION, SUBJECT
-from crudjt._core.record import (
-    FLAGS_OFFSET,
-    HAS_LABELS,
-    HAS_SUBJECT,
-    HEADER_BYTES,
-    NO_SUBJECT,
-    TAG_OFFSET,
-    each_label_tag,
-)
+from crudjt._core.header import FLAGS_OFFSET, HAS_LABELS, HAS_SUBJECT, HEADER_BYTES, NO_SUBJECT, TAG_OFFSET
+from crudjt._core.record import each_label_tag
 
 
 def put_new(transaction: Any, id_: bytes, record: bytes) -> bool:

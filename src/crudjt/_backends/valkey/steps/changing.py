@@ -16,9 +16,9 @@ from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.details import Details, NewDetails
 from crudjt._core.gil import in_batches
+from crudjt._core.header import HEADER_BYTES
 from crudjt._core.labels import tagged
 from crudjt._core.moves import Marked
-from crudjt._core.record import HEADER_BYTES
 from crudjt._core.tokens import PLACE, random_place
 from crudjt._core.validation import KeepType, NewLimits, StoredLimits
 from crudjt.errors import StoreError, VersionConflict

@@ -13,7 +13,7 @@ from crudjt._backends.valkey.steps.records import Records, in_places
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.gil import in_batches
-from crudjt._core.record import HEADER_BYTES
+from crudjt._core.header import HEADER_BYTES
 
 _GONE = "no answer came at first; the session is gone now, but it is not known whether this call ended it"
 _NO_RECORD = bytes(HEADER_BYTES)  # has no subject, and so no index

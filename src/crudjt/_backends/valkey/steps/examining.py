@@ -17,8 +17,9 @@ from crudjt._backends.valkey.steps.label_entries import (
 from crudjt._backends.valkey.steps.records import SealedRecords
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.changes import REPLACE, SESSION
+from crudjt._core.header import NO_SUBJECT, RECORD_FORMAT, SUBJECT_TAG, expires_of
 from crudjt._core.moves import MARK_FORMAT
-from crudjt._core.record import NO_SUBJECT, NONCE, RECORD_FORMAT, SUBJECT_TAG, each_label_tag, expires_of
+from crudjt._core.record import NONCE, each_label_tag
 from crudjt._core.tokens import PLACE
 from crudjt.errors import StoreFailed
 

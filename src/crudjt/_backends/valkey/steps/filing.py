@@ -11,7 +11,8 @@ from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.requests import Ask, Steps
 from crudjt._backends.valkey.steps.fetched import Done, Outcome
 from crudjt._core.changes import DELETE, Change
-from crudjt._core.record import FLAGS_OFFSET, HAS_LABELS, each_label_tag
+from crudjt._core.header import FLAGS_OFFSET, HAS_LABELS
+from crudjt._core.record import each_label_tag
 from crudjt.errors import StoreError
 
 

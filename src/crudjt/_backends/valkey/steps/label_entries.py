@@ -7,7 +7,8 @@ from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.requests import Ask, Steps
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.details import MAX_LABELS
-from crudjt._core.record import LABEL_TAG_BYTES, NONCE, each_label_tag
+from crudjt._core.header import LABEL_TAG_BYTES
+from crudjt._core.record import NONCE, each_label_tag
 
 MAX_HEAD_BYTES = NONCE.stop + MAX_LABELS * LABEL_TAG_BYTES
 """Of a record, up to its label tags."""

@@ -10,9 +10,10 @@ from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._backends.valkey.steps.subjects import list_ids
 from crudjt._core.changes import SESSION
 from crudjt._core.clock import NS_PER_MS
+from crudjt._core.header import HEADER_BYTES, has_expired
 from crudjt._core.listing import Listing, Page, is_listed, opened_session, page_of
 from crudjt._core.moves import MARK_FORMAT
-from crudjt._core.record import HEADER_BYTES, MIN_RECORD_BYTES, has_expired
+from crudjt._core.record import MIN_RECORD_BYTES
 from crudjt._core.session import Session
 from crudjt._core.tokens import ID_BYTES
 

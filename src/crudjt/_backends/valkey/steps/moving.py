@@ -8,8 +8,8 @@ from crudjt._backends.valkey.requests import LOST, Ask, Steps
 from crudjt._backends.valkey.steps.records import Records, lifetime
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.clock import NS_PER_MS
+from crudjt._core.header import NO_SUBJECT, SUBJECT_TAG
 from crudjt._core.moves import EPOCH_BYTES, NO_EPOCH
-from crudjt._core.record import NO_SUBJECT, SUBJECT_TAG
 from crudjt._core.stages import Staged
 from crudjt._core.tokens import PLACE
 

@@ -12,8 +12,8 @@ from crudjt._core.changes import DELETE, REPLACE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS, Clock
 from crudjt._core.codec import unpack
 from crudjt._core.gil import in_batches
+from crudjt._core.header import LIMITS, NO_LIMITS_BYTES, Header, has_expired, reads_left_of, unpack_header
 from crudjt._core.lookup import Found
-from crudjt._core.record import LIMITS, NO_LIMITS_BYTES, Header, has_expired, reads_left_of, unpack_header
 from crudjt._core.session import Envelope, OlderEnvelope, Session
 from crudjt._core.tokens import PLACE
 from crudjt.errors import StoreFull

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from crudjt._core.details import Details
-from crudjt._core.record import HEADER_BYTES
+from crudjt._core.header import HEADER_BYTES
 
 _MAX_BYTES = 2**23  # that are kept, twice
 _OVERHEAD_BYTES = 800  # of an entry, besides its data, which it holds packed and as it is stored

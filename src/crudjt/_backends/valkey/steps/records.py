@@ -13,19 +13,10 @@ from crudjt._backends.valkey.steps.fetched import Conflict, Done, Fetched, Outco
 from crudjt._backends.valkey.steps.recent import Recent
 from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change
 from crudjt._core.clock import Clock
+from crudjt._core.header import EXPIRES, FLAGS_OFFSET, HAS_LABELS, HEADER_BYTES, NO_SUBJECT, SUBJECT_TAG, expires_of
 from crudjt._core.moves import MARK_FORMAT
 from crudjt._core.operations import Sessions
-from crudjt._core.record import (
-    EXPIRES,
-    FLAGS_OFFSET,
-    HAS_LABELS,
-    HEADER_BYTES,
-    NO_SUBJECT,
-    NONCE,
-    SUBJECT_TAG,
-    each_label_tag,
-    expires_of,
-)
+from crudjt._core.record import NONCE, each_label_tag
 from crudjt._core.tokens import ID_BYTES, PLACE, token_block, token_blocks
 from crudjt.errors import StoreBusy, StoreMoved, StoreUnavailable
 

@@ -9,9 +9,10 @@ from crudjt._backends.valkey.steps.fetched import Fetched
 from crudjt._backends.valkey.steps.records import MAX_CHANGES, Records
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
+from crudjt._core.header import HEADER_BYTES, TAG_OFFSET, head_of_subject
 from crudjt._core.keyring import Key
 from crudjt._core.labels import Tags
-from crudjt._core.record import HEADER_BYTES, TAG_OFFSET, head_of_subject, label_tags
+from crudjt._core.record import label_tags
 from crudjt._core.session import Session
 from crudjt._core.tokens import token_block
 

@@ -10,7 +10,8 @@ from crudjt._backends.valkey.steps.records import Records, in_places
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
-from crudjt._core.record import NONCE, has_expired
+from crudjt._core.header import has_expired
+from crudjt._core.record import NONCE
 from crudjt._core.stats import Stats
 
 _GRACE_MS = 60_000  # an index entry is removed so long after its deadline, as the commit script does
