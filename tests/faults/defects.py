@@ -15,7 +15,15 @@ from typing import Any
 import pytest
 
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine import compaction, control_block, engine, opening, recovery, segment
+from crudjt._backends.embedded.engine import (
+    compaction,
+    control_block,
+    engine,
+    opening,
+    recovery,
+    segment,
+    view_changes,
+)
 from crudjt._backends.embedded.engine.control_block import ControlBlock
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.log import LiveLog
@@ -241,9 +249,15 @@ def sequence_unchecked() -> None:
 
 
 def delete_not_logged() -> None:
+    encode = segment.encode_entry
+
+    def encode_change(original: Callable[..., Any], sequence: int, kind: int, *change: Any) -> Any:
+        return original(sequence, kind, *change) if kind != DELETE else encode(sequence, [], change[-1])
+
     def encode_entry(original: Callable[..., Any], sequence: int, changes: Any, salt: int) -> Any:
         return original(sequence, [change for change in changes if change[0] != DELETE], salt)
 
+    around(engine, "encode_change", encode_change)
     around(engine, "encode_entry", encode_entry)
 
 
@@ -274,14 +288,20 @@ def log_written_after_the_commit() -> None:
 
 
 def log_end_in_one_slot() -> None:
-    for owner, name in (
-        (control_block, "SLOT_OFFSETS"),
-        (engine, "SLOT_OFFSETS"),
-        (control_block, "STATE_OFFSETS"),
-        (engine, "STATE_OFFSETS"),
-    ):
+    for owner, name in ((control_block, "SLOT_OFFSETS"), (engine, "SLOT_OFFSETS"), (control_block, "STATE_OFFSETS")):
         replace(owner, name, (getattr(owner, name)[0],) * 2)
     pack = control_block.pack_slot
+
+    def unpack_odd(original: Callable[..., Any], block: Any) -> Any:
+        attention, allocated, *_, filled = original(block)
+        return attention, allocated, *control_block.unpack_state(block, control_block.STATE_OFFSETS[0]), filled
+
+    def unpack_even(original: Callable[..., Any], block: Any) -> Any:
+        attention, allocated, filled, *_ = original(block)
+        return attention, allocated, filled, *control_block.unpack_state(block, control_block.STATE_OFFSETS[0])
+
+    around(engine, "unpack_odd", unpack_odd)
+    around(engine, "unpack_even", unpack_even)
 
     def pack_slot(buffer: Any, offset: int, *fields: int) -> None:
         *known, sessions, _ = fields
@@ -375,7 +395,8 @@ def refused_write_not_undone() -> None:
 
 
 def labels_of_an_ended_session_stay() -> None:
-    replace(engine, "unfile_labels", lambda *_arguments: None)
+    for owner in (engine, view_changes):
+        replace(owner, "unfile_labels", lambda *_arguments: None)
 
 
 def labels_not_filed_by_a_recovery() -> None:

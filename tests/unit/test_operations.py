@@ -100,8 +100,8 @@ def test_a_session_lives_and_ends_on_a_dict(sessions: Sessions, backend: DictBac
     session = read(sessions, backend, new)
     assert session is not None
     assert (session.data, session.subject, session.version) == ({"n": 2}, "ada", 2)
-    assert backend.commit(sessions.end, new, None, NOW_MS)
-    assert not backend.commit(sessions.end, new, None, NOW_MS)
+    assert backend.commit(sessions.end, new, NOW_MS)
+    assert not backend.commit(sessions.end, new, NOW_MS)
     assert not backend.records
 
 
@@ -128,7 +128,7 @@ def test_a_decision_changes_nothing_itself(sessions: Sessions, backend: DictBack
     _, (change,) = sessions.take(backend, [token], NOW)
     assert change[0] == REPLACE
     sessions.rotate(backend, token, None, NOW)
-    sessions.end(backend, token, None, NOW_MS)
+    sessions.end(backend, token, NOW_MS)
     assert backend.records == before
 
 

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
-from crudjt._core.changes import DELETE, SESSION, Change, Known, Reader
+from crudjt._core.changes import DELETE, SESSION, Change, Reader
 from crudjt._core.gil import in_batches, in_slices
 from crudjt._core.header import (
     FLAGS_OFFSET,
@@ -34,11 +34,8 @@ class IndexReader(Reader, Protocol):
 class Endings(Finder):
     """The decisions that end sessions."""
 
-    def end(self, reader: Reader, token: str, known: Known | None, now_ms: int) -> tuple[bool, Sequence[Change]]:
+    def end(self, reader: Reader, token: str, now_ms: int) -> tuple[bool, Sequence[Change]]:
         """End a session; the result is whether it was alive."""
-        if known is not None and known.words[known.word] == known.noted:
-            alive = not known.until_ns or not has_expired(known.head, now_ms)
-            return alive, ((DELETE, known.id, known.head),)
         located = self.locate(reader.get, token)
         if located is None:
             return False, ()

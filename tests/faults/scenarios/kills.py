@@ -57,6 +57,7 @@ POINTS: list[tuple[Any, str] | str] = [
     (View, "make_room"),
     (View, "close"),
     (ReadCache, "keep"),
+    (engine, "encode_change"),
     (engine, "encode_entry"),
     (engine, "create_segment"),
     (recovery, "write_base"),

@@ -21,7 +21,7 @@ from crudjt._backends.embedded.limited import within_limit
 from crudjt._backends.embedded.listing import count_alive, everything, filed_under, newest_first
 from crudjt._backends.embedded.read_cache import Cached, ReadCache
 from crudjt._backends.embedded.stats import read_stats
-from crudjt._core.changes import LABEL, SESSION, SUBJECT, Change, Decision, Result
+from crudjt._core.changes import DELETE, LABEL, SESSION, SUBJECT, Change, Decision, Result
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import pack, unpack
 from crudjt._core.details import Client, Details, changed_details, pack_details
@@ -323,8 +323,18 @@ class EmbeddedStore(Store):
         return new
 
     def delete(self, token: str) -> bool:
-        known, now_ms = self._known(token), self._clock() // NS_PER_MS
-        return self._engine.write(self._sessions.end, (token, known, now_ms), self._durable)
+        engine, durable, cached = self._engine, self._durable, self._cached
+        try:
+            known = cached(token)  # `_known`, written out
+        except TypeError:  # not hashable, so no text
+            known = None
+        if known is not None:
+            known.used = False
+            head, until_ns = known.head, known.until_ns
+            alive = not until_ns or not has_expired(head, self._clock() // NS_PER_MS)
+            if engine.write(None, ((DELETE, known.id, head),), durable, True, False, known):  # noqa: FBT003 - keywords cost
+                return alive
+        return engine.write(self._sessions.end, (token, self._clock() // NS_PER_MS), durable)
 
     # Sessions of a subject
 

@@ -73,6 +73,10 @@ CONTROL_BYTES = (FIRST_CACHE_WORD + _CACHE_WORDS) * 8
 _SLOT = Struct("@5Qq")
 pack_slot = _SLOT.pack_into
 unpack_state = Struct("@4Q").unpack_from
+# What a writer looks at, in the order of the words: WORD_ATTENTION, WORD_LOG_ALLOCATED, and of the slots the id in its
+# own, which comes first for an even id, and what follows the id in the other one.
+unpack_even = Struct("@16xQ56xQ40xQ64x4Q").unpack_from
+unpack_odd = Struct("@16xQ56xQ48x4Q24xQ").unpack_from
 unpack_last = Struct("<12xI").unpack
 
 LogState = tuple[int, int, int, int]  # a `LogEnd` before it has names, where making one would cost too much

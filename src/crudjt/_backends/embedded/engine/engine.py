@@ -20,15 +20,14 @@ from crudjt._backends.embedded.engine.control_block import (
     CACHE_WORDS_MASK,
     FIRST_CACHE_WORD,
     SLOT_OFFSETS,
-    SLOT_WORDS,
-    STATE_OFFSETS,
     WORD_ATTENTION,
     WORD_LOG_ALLOCATED,
     WORD_SYNCING,
     LogEnd,
     pack_slot,
+    unpack_even,
     unpack_last,
-    unpack_state,
+    unpack_odd,
 )
 from crudjt._backends.embedded.engine.layout import WRITER_LOCK_FILE
 from crudjt._backends.embedded.engine.lmdb_errors import MAX_SIZE_REACHED
@@ -38,20 +37,19 @@ from crudjt._backends.embedded.engine.open_files import OpenFiles
 from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.reader import OpenDirectory
 from crudjt._backends.embedded.engine.room import (
-    CHANGES_PER_WRITE,
     SMALL_RECORD_BYTES,
     ends_sessions,
     new_pages,
     reserve_to_leave,
     weight,
 )
-from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, encode_entry, ended_together, segment_path
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, encode_change, encode_entry, segment_path
 from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import LMDB_LOCK_FILE, SEGMENT_KEY, SizeReached, Snapshot, ViewError
-from crudjt._backends.embedded.engine.view_changes import end_filed, file_labels, put_new, unfile_labels
+from crudjt._backends.embedded.engine.view_changes import apply, file_labels, needs_room, put_new, unfile_labels
 from crudjt._backends.embedded.engine.write_lock import WriteLock, watch
 from crudjt._backends.embedded.engine.writer_guard import WriterGuard
-from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Reader, Result
+from crudjt._core.changes import INSERT, REPLACE, SESSION, SUBJECT, Change, Decision, Known, Reader, Result
 from crudjt._core.gil import free_in_batches
 from crudjt._core.header import FLAGS_OFFSET, HAS_LABELS, HAS_SUBJECT, HEADER_BYTES, TAG_OFFSET
 from crudjt._core.moves import NOTE_KEY
@@ -94,6 +92,7 @@ class Engine(OpenDirectory):
         durable: bool = False,
         urgent: bool = True,
         moving: bool = False,
+        known: Known | None = None,
     ) -> Result: ...
 
     @overload
@@ -104,7 +103,8 @@ class Engine(OpenDirectory):
         durable: bool = False,
         urgent: bool = True,
         moving: bool = False,
-    ) -> None: ...
+        known: Known | None = None,
+    ) -> bool: ...
 
     def write(  # noqa: C901, PLR0912, PLR0915 - begin to commit stays in one function: storage facts in docs/decisions.md
         self,
@@ -113,12 +113,14 @@ class Engine(OpenDirectory):
         durable: bool = False,
         urgent: bool = True,
         moving: bool = False,
-    ) -> Result | None:
+        known: Known | None = None,
+    ) -> Result | bool:
         """Run one write transaction and return the result of `decide`.
 
         `decide` gets a `Reader` and the arguments, and returns a result and the changes to make, at most one for an id;
         a list of them is used up. It must not change anything itself. Where there is nothing to decide, it is ``None``,
-        and the arguments are the changes. With `durable`, return only after the changes are on disk. What is not
+        and the arguments are the changes; with `known`, they are made only if that still holds, and the result tells
+        whether they were. With `durable`, return only after the changes are on disk. What is not
         `urgent`, as a sweep, leaves the reserve for a full disk alone even if it ends sessions. With `moving`, go on
         while the sessions are being moved.
 
@@ -142,56 +144,71 @@ class Engine(OpenDirectory):
                 try:
                     number: int = transaction.id()
                     words, control = self.words, self.control
-                    attention = words[WORD_ATTENTION]
-                    if number >= attention or words[SLOT_WORDS[number & 1]] == number:
+                    # One call, where the words one by one and `control.slot` would be four.
+                    if number & 1:
+                        attention, allocated, segment, end, sequence, sessions, filled = unpack_odd(control.map)
+                    else:
+                        attention, allocated, filled, segment, end, sequence, sessions = unpack_even(control.map)
+                    if number >= attention or filled == number:
                         self._attend(number, transaction, moving=moving)
-                    # As control.slot, which is a call more.
-                    segment, end, sequence, sessions = unpack_state(control.map, STATE_OFFSETS[number - 1 & 1])
-                    result, changes = (None, arguments) if decide is None else decide(transaction, *arguments)
-                    if not changes:
+                        allocated = words[WORD_LOG_ALLOCATED]
+                    result: Result | bool
+                    changes: Sequence[Change]
+                    if decide is not None:
+                        result, changes = decide(transaction, *arguments)
+                        if not changes:
+                            transaction.abort()
+                            return result
+                    elif not arguments or (known is not None and words[known.word] != known.noted):
                         transaction.abort()
-                        return result
+                        return False
+                    else:
+                        result, changes = True, arguments
                     writer = self._log.current
                     if writer is None or writer.number != segment:
                         writer = self._log.writer(segment)
                     sequence += 1
-                    entry = encode_entry(sequence, changes, writer.crc_salt)
-                    limit, left, many = 0, changes, False
-                    # An entry is longer than each of its records.
-                    if number >= attention or len(entry) > SMALL_RECORD_BYTES or len(changes) > CHANGES_PER_WRITE:
-                        limit, many = self._make_room(number, changes, urgent=urgent), True
-                        if len(changes) > CHANGES_PER_WRITE and (ended := ended_together(changes)):
-                            end_filed(transaction, number, changes[0][2], ended, words)
-                            sessions -= len(ended)
-                            left = ()
-                    for kind, id_, record in left:
+                    limit, many = 0, False
+                    if len(changes) == 1:  # as `apply` and what it calls, without the calls
+                        ((kind, id_, record),) = changes
+                        entry = encode_change(sequence, kind, id_, record, writer.crc_salt)
+                        flags = record[FLAGS_OFFSET]
+                        # An entry is longer than its record.
+                        if (
+                            number >= attention
+                            or len(entry) > SMALL_RECORD_BYTES
+                            or (flags >= HAS_LABELS and kind != REPLACE)
+                        ):
+                            limit, many = self._make_room(number, changes, urgent=urgent), True
                         if kind == INSERT:  # no process can have cached a new session
                             if put_new(transaction, id_, record):
-                                if not many:
-                                    limit, many = self._make_room(number, changes, urgent=urgent), True
                                 file_labels(transaction, id_, record)
                             sessions += 1
-                            continue
-                        # Before the commit: no cache may hold across it. `cache_word`, written out.
-                        words[FIRST_CACHE_WORD + (unpack_last(id_)[0] & CACHE_WORDS_MASK)] = number
-                        if kind == REPLACE:
-                            transaction.put(SESSION + id_, record)
-                            continue
-                        flags = record[FLAGS_OFFSET]
-                        if flags >= HAS_LABELS:
-                            if not many:
-                                limit, many = self._make_room(number, changes, urgent=urgent), True
-                            # `record` may be its header alone.
-                            unfile_labels(transaction, id_, transaction.get(SESSION + id_, b""))
-                        transaction.delete(SESSION + id_)
-                        sessions -= 1
-                        if flags & HAS_SUBJECT:
-                            transaction.delete(SUBJECT + record[TAG_OFFSET:HEADER_BYTES] + id_)
+                        else:
+                            # Before the commit: no cache may hold across it. `cache_word`, written out.
+                            if known is None:
+                                words[FIRST_CACHE_WORD + (unpack_last(id_)[0] & CACHE_WORDS_MASK)] = number
+                            else:
+                                words[known.word] = number
+                            if kind == REPLACE:
+                                transaction.put(SESSION + id_, record)
+                            else:
+                                if flags >= HAS_LABELS:  # `record` may be its header alone
+                                    unfile_labels(transaction, id_, transaction.get(SESSION + id_, b""))
+                                transaction.delete(SESSION + id_)
+                                sessions -= 1
+                                if flags & HAS_SUBJECT:
+                                    transaction.delete(SUBJECT + record[TAG_OFFSET:HEADER_BYTES] + id_)
+                    else:
+                        entry = encode_entry(sequence, changes, writer.crc_salt)
+                        if number >= attention or len(entry) > SMALL_RECORD_BYTES or needs_room(changes):
+                            limit, many = self._make_room(number, changes, urgent=urgent), True
+                        sessions += apply(transaction, number, changes, words)
                     if limit:
                         self.view.check_size(transaction, limit)
                     entry_end = end + len(entry)
                     # Before the slot is filled: where there is no room, there is nothing in the log to cut off.
-                    if entry_end > words[WORD_LOG_ALLOCATED] - RESERVE_BYTES:
+                    if entry_end > allocated - RESERVE_BYTES:
                         writer.make_room(end, entry_end, reserve_to_leave(changes, urgent=urgent))
                     # As control.fill_slot, which is a call more.
                     check = hash((number, segment, entry_end, sequence, sessions))
@@ -206,7 +223,7 @@ class Engine(OpenDirectory):
         except SizeReached:
             if not self.reclaim():
                 raise StoreFull(self.directory, MAX_SIZE_REACHED) from None
-            return self.write(decide, arguments, durable, urgent, moving)
+            return self.write(decide, arguments, durable, urgent, moving, known)
         if durable:
             self.sync_to(sequence)
         if self.unattended:

@@ -23,6 +23,8 @@ CHANGES_PER_WRITE = 2  # up to which a transaction need not ask for room of its 
 PAGES_PER_WRITE = 36
 WRITES_AHEAD = 32
 RESERVE_PAGES = 512  # some hundred deletes, even while a snapshot keeps the pages they free from being used again
+# What is allocated, besides the pages of a large transaction's own, where the next ones need not ask.
+PAGES_AHEAD = PAGES_PER_WRITE + RESERVE_PAGES + WRITES_AHEAD * PAGES_PER_WRITE
 _STEP_BYTES = 1024**2
 _MOST_ZEROS_BYTES = 8 * _STEP_BYTES  # what more a large transaction may need at most, it hardly ever does
 # LMDB keeps up to 2,013 bytes beside a key of 17 in a leaf of 4 KiB; what is larger takes pages of its own.
@@ -55,6 +57,8 @@ def new_pages(changes: Iterable[Change], page_bytes: int) -> int:
 
 def weight(changes: Sequence[Change]) -> int:
     """Return how many changes without labels touch as many pages: the entries of two labels touch what one does."""
+    if len(changes) == 1:  # the same, in fewer steps
+        return 1 + (changes[0][2][LABELS_OFFSET] + 1 >> 1)
     return len(changes) + sum(
         sum([record[LABELS_OFFSET] + 1 >> 1 for _, _, record in some]) for some in in_slices(changes)
     )

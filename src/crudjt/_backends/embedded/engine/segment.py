@@ -40,7 +40,7 @@ from zlib import crc32
 from crudjt import _filesystem
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
 from crudjt._core.gil import in_batches, in_slices
-from crudjt._core.header import TAG_OFFSET
+from crudjt._core.header import SUBJECT_TAG
 from crudjt._core.record import MIN_RECORD_BYTES
 from crudjt._core.tokens import ID_BYTES
 from crudjt._filesystem import contents
@@ -120,28 +120,30 @@ def ended_together(changes: Sequence[Change]) -> list[bytes]:
     return ids if len(ids) == len(changes) else []
 
 
+def encode_change(sequence: int, kind: int, id_: bytes, record: bytes, crc_salt: int) -> bytes:
+    """Return the bytes of a write transaction of one change: what `encode_entry` does, in fewer steps."""
+    if kind == DELETE:
+        body = _pack_one_delete(sequence, kind, id_, record[SUBJECT_TAG])
+    else:
+        body = _pack_one_put(sequence, kind, id_, len(record)) + record
+    return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
+
+
 def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> bytes:
     """Return the bytes of one write transaction."""
-    if len(changes) == 1:  # the same, in fewer steps
-        kind, id_, record = changes[0]
-        if kind == DELETE:
-            body = _pack_one_delete(sequence, kind, id_, record[TAG_OFFSET : TAG_OFFSET + 16])
-        else:
-            body = _pack_one_put(sequence, kind, id_, len(record)) + record
-        return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
     if len(changes) == 2 and changes[0][0] == DELETE != changes[1][0]:  # noqa: PLR2004 - a rotation, in half the time
         (kind, id_, record), (new_kind, new_id, new) = changes
-        tag = record[TAG_OFFSET : TAG_OFFSET + 16]
+        tag = record[SUBJECT_TAG]
         body = _pack_delete_and_put(sequence, kind, id_, tag, new_kind, new_id, len(new)) + new
         return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
     if ended := ended_together(changes):  # in a tenth of the time
-        before, tag = _DELETE_BYTE, changes[0][2][TAG_OFFSET : TAG_OFFSET + 16]
+        before, tag = _DELETE_BYTE, changes[0][2][SUBJECT_TAG]
         body = sequence.to_bytes(_SEQUENCE_BYTES, "little") + before + (tag + before).join(ended) + tag
         return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
     parts = [sequence.to_bytes(_SEQUENCE_BYTES, "little")]
     for kind, id_, record in in_batches(changes):
         if kind == DELETE:
-            parts.append(_DELETE.pack(kind, id_, record[TAG_OFFSET : TAG_OFFSET + 16]))
+            parts.append(_DELETE.pack(kind, id_, record[SUBJECT_TAG]))
         else:
             parts.append(_PUT.pack(kind, id_, len(record)))
             parts.append(record)

@@ -22,6 +22,7 @@ from crudjt import _filesystem
 from crudjt._backends.embedded.engine.lmdb_errors import MAX_READERS, translated
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, LIB_VERSION
 from crudjt._backends.embedded.engine.room import (
+    PAGES_AHEAD,
     PAGES_PER_CHANGE,
     PAGES_PER_WRITE,
     RESERVE_PAGES,
@@ -169,6 +170,12 @@ class View:
             StoreFull: the disk has no room for the transaction.
 
         """
+        first = int(self.env.info()["last_pgno"]) + 1
+        # There are never more pages in the tree than in the file: where those are few, nothing else need be known.
+        most_listed, page_bytes = first // 512, self.page_bytes
+        enough = first + changes * PAGES_PER_CHANGE + pages + 2 * most_listed + PAGES_AHEAD
+        if first + pages + WRITES_AHEAD <= self.max_size // page_bytes and enough * page_bytes <= allocated:
+            return Room(allocated, WRITES_AHEAD, 0)
         stat = self.env.stat()
         tree, used = int(stat["branch_pages"] + stat["leaf_pages"]), _pages(stat)
         most = self.max_size // self.page_bytes
@@ -182,7 +189,6 @@ class View:
         needed = min(changes * PAGES_PER_CHANGE, tree) + pages + listed + PAGES_PER_WRITE
         reserve = RESERVE_PAGES + listed
         left_alone = int(reserve * to_leave)
-        first = int(self.env.info()["last_pgno"]) + 1
         allocated = allocate_ahead(
             self.directory / DATA_FILE,
             self.page_bytes,

@@ -26,7 +26,7 @@ def delete(records: Records, token: str) -> Steps[bool]:
         return False
     fetched = yield from records.fetch(ids)
     now_ms = records.clock() // NS_PER_MS
-    alive, changes = records.sessions.end(fetched, token, None, now_ms)
+    alive, changes = records.sessions.end(fetched, token, now_ms)
     return (yield from _end_one(records, alive, changes or [_absent(id_) for id_ in ids], now_ms))
 
 
