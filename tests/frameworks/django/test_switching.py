@@ -10,6 +10,7 @@ import django
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import OperationalError, connection
 from django.test import Client, modify_settings, override_settings
 
 import crudjt
@@ -157,6 +158,22 @@ def test_a_session_that_the_store_refuses_stays_an_old_one(
         with override_settings(SESSION_ENGINE=f"{BACKENDS}.db"):
             browser_with(cookie).get("/keep?value=8")
         assert who(browser_with(cookie)) == "switches"
+
+
+def test_a_session_whose_engine_fails_stays_an_old_one(user: Any) -> None:
+    cookie = old_cookie("db")
+    asked = list[str]()
+
+    def fail_at_the_second(execute: Any, sql: str, *rest: Any) -> Any:
+        asked.append(sql)
+        if len(asked) == 2:
+            raise OperationalError
+        return execute(sql, *rest)
+
+    with settings_of("db"):
+        with connection.execute_wrapper(fail_at_the_second), pytest.raises(OperationalError):
+            who(browser_with(cookie))
+        assert who(browser_with(cookie)) == user.username
 
 
 def test_the_check_names_what_is_wrong_with_the_setting() -> None:

@@ -31,20 +31,22 @@ class Switch(NamedTuple):
 
 
 class Old:
-    """A live session of the old engine."""
+    """A live session of the old engine.
+
+    Attributes:
+        data: its data.
+        left: the seconds until it ends; ``None`` where its engine does not tell them.
+
+    """
 
     def __init__(self, session: SessionBase, key: str, data: dict[str, Any]) -> None:
-        """Take the session, its key and its data."""
+        """Take the session, its key and its data. All that its engine has to be asked is asked here: it may fail."""
         self._session: Any = session
-        self._tells_end = isinstance(session, db.SessionStore)
         self._key = key
         self.data = data
+        self.left: float | None = self._time_left() if isinstance(session, db.SessionStore) else None
 
-    @property
-    def left(self) -> float | None:
-        """The seconds until it ends; ``None`` where its engine does not tell them."""
-        if not self._tells_end:
-            return None
+    def _time_left(self) -> float | None:
         model = self._session.model
         end: datetime | None = model.objects.filter(session_key=self._key).values_list("expire_date", flat=True).first()
         return None if end is None else max((end - timezone.now()).total_seconds(), 1)
