@@ -2,6 +2,7 @@
 
     export CRUDJT_SECRET_KEY=$(crudjt keygen) DIRECTORY=/srv/app
     export OIDC_ISSUER=https://login.example.com OIDC_CLIENT_ID=shop OIDC_CLIENT_SECRET=…
+    export OIDC_JWKS_URI=https://login.example.com/jwks    # jwks_uri in its /.well-known/openid-configuration
     uvicorn --workers 2 --app-dir examples --factory oidc_logout.oidc_site:create_app
 
 Register two addresses at the provider: ``/callback``, to which the browser returns, and ``/oidc/logout``, to which
@@ -33,7 +34,10 @@ class Site:
         """Open the sessions of a directory."""
         self.sessions = crudjt.aio.open(directory / "sessions")
         self.logout = AsyncBackChannelLogout(
-            self.sessions, issuer=issuer, client_id=client_id, jwks_uri=f"{issuer}/jwks"
+            self.sessions,
+            issuer=issuer,
+            client_id=client_id,
+            jwks_uri=os.environ.get("OIDC_JWKS_URI", f"{issuer}/jwks"),
         )
         self.provider = OAuth().register(
             "provider",
@@ -85,6 +89,6 @@ def create_app() -> Starlette:
             Route("/callback", site.callback, name="callback"),
             Route("/oidc/logout", endpoint(site.logout), methods=["POST"]),
         ],
-        middleware=[Middleware(SessionMiddleware, store=site.sessions, https_only=over_https)],
+        middleware=[Middleware(SessionMiddleware, store=site.sessions, subject_key=None, https_only=over_https)],
         lifespan=lifespan,
     )
