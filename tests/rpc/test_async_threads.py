@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import crudjt.aio
-from crudjt._backends.grpc import requests, responses
+from crudjt._backends.grpc import arguments, requests, responses
 from crudjt.aio import AsyncStore
 from tests.support.loops import Loop
 from tests.support.remote_server import ServedStore
@@ -39,8 +39,8 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
 
         monkeypatch.setattr(module, name, noted)
 
-    note(requests, "_pack")
-    note(requests, "_checked_token")
+    note(requests, "packed_data")
+    note(arguments, "checked_token")
     note(responses, "to_session")
     return seen
 
@@ -58,7 +58,7 @@ def test_messages_of_many_sessions_are_made_and_read_in_threads(
         await store.close()
 
     loop.run(use())
-    assert threads == {"_pack": {where}, "_checked_token": {where}, "to_session": {where}}
+    assert threads == {"packed_data": {where}, "checked_token": {where}, "to_session": {where}}
 
 
 def test_a_list_of_sessions_is_read_in_threads_a_page_at_a_time(

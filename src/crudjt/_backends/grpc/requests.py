@@ -1,41 +1,36 @@
 """Build the request of each method of a remote store. Nothing is sent here."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from crudjt._backends.grpc import responses
-from crudjt._core.codec import pack
-from crudjt._core.details import Client, checked_client, checked_labels, checked_thumbprint
+from crudjt._backends.grpc.arguments import (
+    changed_duration,
+    changed_reads,
+    checked_token,
+    client_message,
+    limits,
+    optional_subject,
+    optional_version,
+    packed_data,
+    subject_limit,
+    token_parts,
+)
+from crudjt._core.details import Client, checked_labels, checked_thumbprint
 from crudjt._core.events import checked_position
 from crudjt._core.gil import in_batches
 from crudjt._core.labels import named
 from crudjt._core.listing import Page, checked_listing
 from crudjt._core.session import Session
 from crudjt._core.stats import Stats
-from crudjt._core.tokens import token_block
-from crudjt._core.validation import (
-    KEEP,
-    Duration,
-    KeepType,
-    WhenFull,
-    checked_handle,
-    checked_subject,
-    checked_version,
-    list_of_tokens,
-    milliseconds,
-    reads,
-    session_limit,
-)
-from crudjt._rpc.chunking import MAX_REQUEST_DATA_BYTES, in_parts, within_one_call
+from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull, checked_handle, checked_subject
+from crudjt._rpc.chunking import in_parts, within_one_call
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.errors import InvalidType
 
 Answer = TypeVar("Answer")
-
-_MAX_SESSIONS = 2**63 - 1  # as _MAX_VERSION
-_MAX_VERSION = 2**64 - 1  # what can be sent; no session comes so far
 
 
 @dataclass(frozen=True)
@@ -72,28 +67,27 @@ def create(
     labels: Iterable[str],
 ) -> Request[str]:
     """Return the request of `Store.create`."""
-    packed = _pack(data)
     request = pb.CreateRequest(
-        data=packed,
-        subject=_optional_subject(subject),
-        limits=_limits(ttl, idle, max_reads),
-        client=None if client is None else _client(client),
+        data=packed_data(data),
+        subject=optional_subject(subject),
+        limits=limits(ttl, idle, max_reads),
+        client=None if client is None else client_message(client),
         bound_to=None if bound_to is None else checked_thumbprint(bound_to),
         labels=checked_labels(labels),
     )
     if max_sessions is not None:
-        request.session_limit.CopyFrom(_session_limit(max_sessions, when_full, subject))
+        request.session_limit.CopyFrom(subject_limit(max_sessions, when_full, subject))
     return Request("Create", request, responses.token)
 
 
 def read(token: str) -> Request[Session | None]:
     """Return the request of `Store.read`."""
-    return Request("Read", pb.ReadRequest(token=_checked_token(token)), responses.session)
+    return Request("Read", pb.ReadRequest(token=checked_token(token)), responses.session)
 
 
 def peek(token: str) -> Request[Session | None]:
     """Return the request of `Store.peek`."""
-    return Request("Peek", pb.PeekRequest(token=_checked_token(token)), responses.session)
+    return Request("Peek", pb.PeekRequest(token=checked_token(token)), responses.session)
 
 
 def update(
@@ -105,16 +99,13 @@ def update(
     if_version: int | None,
 ) -> Request[bool]:
     """Return the request of `Store.update`."""
-    packed = _pack(data)
-    if if_version is not None:
-        if_version = min(checked_version(if_version), _MAX_VERSION)
     request = pb.UpdateRequest(
-        token=_checked_token(token),
-        data=packed,
-        ttl=_changed_duration("ttl", ttl),
-        idle=_changed_duration("idle", idle),
-        max_reads=None if max_reads is KEEP else _change(reads(max_reads)),
-        if_version=if_version,
+        data=packed_data(data),
+        if_version=optional_version(if_version),
+        token=checked_token(token),
+        ttl=changed_duration("ttl", ttl),
+        idle=changed_duration("idle", idle),
+        max_reads=changed_reads(max_reads),
     )
     return Request("Update", request, responses.found)
 
@@ -122,7 +113,7 @@ def update(
 def touch(token: str, ttl: Duration | KeepType | None, idle: Duration | KeepType | None) -> Request[bool]:
     """Return the request of `Store.touch`."""
     request = pb.TouchRequest(
-        token=_checked_token(token), ttl=_changed_duration("ttl", ttl), idle=_changed_duration("idle", idle)
+        token=checked_token(token), ttl=changed_duration("ttl", ttl), idle=changed_duration("idle", idle)
     )
     return Request("Touch", request, responses.found)
 
@@ -141,27 +132,25 @@ def rotate(
     labels: Iterable[str] | KeepType,
 ) -> Request[str | None]:
     """Return the request of `Store.rotate`."""
-    if if_version is not None:
-        if_version = min(checked_version(if_version), _MAX_VERSION)
     request = pb.RotateRequest(
-        token=_checked_token(token),
-        data=None if data is None else _pack(data),
-        subject=None if subject is KEEP else pb.SubjectChange(value=_optional_subject(subject)),
-        ttl=_changed_duration("ttl", ttl),
-        idle=_changed_duration("idle", idle),
-        if_version=if_version,
-        client=None if client is KEEP else pb.Client() if client is None else _client(client),
+        if_version=optional_version(if_version),
+        token=checked_token(token),
+        data=None if data is None else packed_data(data),
+        subject=None if subject is KEEP else pb.SubjectChange(value=optional_subject(subject)),
+        ttl=changed_duration("ttl", ttl),
+        idle=changed_duration("idle", idle),
+        client=None if client is KEEP else pb.Client() if client is None else client_message(client),
         bound_to=None if bound_to is KEEP else pb.KeyChange(value=bound_to and checked_thumbprint(bound_to)),
         labels=None if labels is KEEP else pb.LabelsChange(values=checked_labels(labels)),
     )
     if max_sessions is not None:
-        request.session_limit.CopyFrom(_session_limit(max_sessions, when_full, subject))
+        request.session_limit.CopyFrom(subject_limit(max_sessions, when_full, subject))
     return Request("Rotate", request, responses.optional_token)
 
 
 def delete(token: str) -> Request[bool]:
     """Return the request of `Store.delete`."""
-    return Request("Delete", pb.DeleteRequest(token=_checked_token(token)), responses.found)
+    return Request("Delete", pb.DeleteRequest(token=checked_token(token)), responses.found)
 
 
 # Sessions of a subject
@@ -176,7 +165,7 @@ def sessions(subject: str) -> Request[list[pb.Session]]:
 def revoke(subject: str | None, keep: str | None, label: str | None) -> Request[int]:
     """Return the request of `Store.revoke`."""
     names = named(subject, label)
-    kept = None if keep is None else _checked_token(keep, "keep")
+    kept = None if keep is None else checked_token(keep, "keep")
     request = pb.RevokeRequest(subject=names.subject, keep=kept, label=names.label)
     return Request("Revoke", request, responses.ended)
 
@@ -184,7 +173,7 @@ def revoke(subject: str | None, keep: str | None, label: str | None) -> Request[
 def revoke_id(id: str, subject: str | None) -> Request[bool]:  # noqa: A002 - named as Session.id is
     """Return the request of `Store.revoke_id`."""
     return Request(
-        "RevokeId", pb.RevokeIdRequest(id=checked_handle(id), subject=_optional_subject(subject)), responses.found
+        "RevokeId", pb.RevokeIdRequest(id=checked_handle(id), subject=optional_subject(subject)), responses.found
     )
 
 
@@ -201,8 +190,8 @@ def create_many(
     """Return the request of `Store.create_many`."""
     if not isinstance(data, Iterable):
         raise InvalidType("data", f"data must be an iterable of dicts, not {type(data).__name__}")
-    packed = within_one_call("data", map(_pack, in_batches(data)), len)
-    first = pb.CreateManyRequest(subject=_optional_subject(subject), limits=_limits(ttl, idle, max_reads))
+    packed = within_one_call("data", map(packed_data, in_batches(data)), len)
+    first = pb.CreateManyRequest(subject=optional_subject(subject), limits=limits(ttl, idle, max_reads))
     requests = [first, *(pb.CreateManyRequest(data=part) for part in in_parts(packed, len))]
     return Request(
         "CreateMany",
@@ -214,7 +203,7 @@ def create_many(
 
 def read_many(tokens: Iterable[str]) -> Request[list[Session | None]]:
     """Return the request of `Store.read_many`."""
-    requests = [pb.ReadManyRequest(tokens=part) for part in _parts_of_tokens(tokens)]
+    requests = [pb.ReadManyRequest(tokens=part) for part in token_parts(tokens)]
     return Request(
         "ReadMany",
         iter(requests),
@@ -225,7 +214,7 @@ def read_many(tokens: Iterable[str]) -> Request[list[Session | None]]:
 
 def delete_many(tokens: Iterable[str]) -> Request[int]:
     """Return the request of `Store.delete_many`."""
-    requests = [pb.DeleteManyRequest(tokens=part) for part in _parts_of_tokens(tokens)]
+    requests = [pb.DeleteManyRequest(tokens=part) for part in token_parts(tokens)]
     return Request("DeleteMany", iter(requests), responses.ended)
 
 
@@ -252,7 +241,7 @@ def sync() -> Request[None]:
 
 def count(subject: str | None) -> Request[int]:
     """Return the request of `Store.count`."""
-    return Request("Count", pb.CountRequest(subject=_optional_subject(subject)), responses.counted)
+    return Request("Count", pb.CountRequest(subject=optional_subject(subject)), responses.counted)
 
 
 def find(id: str) -> Request[Session | None]:  # noqa: A002 - named as Session.id is
@@ -278,50 +267,3 @@ def list_page(
 def events(after: str | None, *, follow: bool) -> pb.EventsRequest:
     """Return the request of `Store.events`; `responses.events` converts each response."""
     return pb.EventsRequest(after=checked_position(after), follow=follow)
-
-
-# To messages
-
-
-def _pack(data: dict[Any, Any]) -> bytes:
-    return pack(data, MAX_REQUEST_DATA_BYTES)
-
-
-def _checked_token(token: str, parameter: str = "token") -> str:
-    """Return the token, or "" if it is malformed (it may not be valid UTF-8)."""
-    return "" if token_block(token, parameter) is None else token
-
-
-def _parts_of_tokens(tokens: Iterable[str]) -> Iterator[list[str]]:
-    checked = map(_checked_token, in_batches(list_of_tokens(tokens)))
-    return in_parts(within_one_call("tokens", checked, len), len)
-
-
-def _optional_subject(subject: str | None) -> str | None:
-    return None if subject is None else checked_subject(subject)
-
-
-def _limits(ttl: Duration | None, idle: Duration | None, max_reads: int | None) -> pb.Limits:
-    return pb.Limits(
-        ttl_ms=milliseconds("ttl", ttl) or None,
-        idle_ms=milliseconds("idle", idle) or None,
-        max_reads=reads(max_reads) or None,
-    )
-
-
-def _client(client: Client) -> pb.Client:
-    checked_client(client)
-    return pb.Client(address=client.address, agent=client.agent)
-
-
-def _session_limit(max_sessions: int, when_full: WhenFull, subject: str | KeepType | None) -> pb.SessionLimit:
-    limit = session_limit(max_sessions, when_full, subject)
-    return pb.SessionLimit(max_sessions=min(limit.max_sessions, _MAX_SESSIONS), refuse=limit.refuse)
-
-
-def _change(value: int) -> pb.Change:
-    return pb.Change(value=value or None)
-
-
-def _changed_duration(parameter: str, seconds: Duration | KeepType | None) -> pb.Change | None:
-    return None if seconds is KEEP else _change(milliseconds(parameter, seconds))
