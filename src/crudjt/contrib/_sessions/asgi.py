@@ -184,12 +184,12 @@ class Sessions:
             await finish(self.save(session, Phase.FAILED, scope))
 
     def warn_if_insecure(self, scheme: str | None) -> None:
-        """Warn once that a cookie for TLS is sent over plain HTTP, so that clients do not send it back."""
+        """Warn once that a cookie for TLS is sent over plain HTTP, so that few clients send it back."""
         if not self._warned and scheme in {"http", "ws"}:
             self._warned = True
             logger.warning(
-                "the session cookie is Secure, but the request came over plain HTTP: clients will not send it back. "
-                "In tests use base_url='https://…'; behind a proxy pass on X-Forwarded-Proto"
+                "the session cookie is Secure, but the request came over plain HTTP: browsers and curl send it back, "
+                "but to localhost only. In tests use base_url='https://…'; behind a proxy pass on X-Forwarded-Proto"
             )
 
     def _lifetime(self, chosen: frozenset[str], data: Mapping[Any, Any], held: Held | None) -> Lifetime:
