@@ -21,8 +21,16 @@ class Linux(Posix):
     preallocating_file_systems = frozenset({"ext2", "ext3", "ext4", "tmpfs", "xfs"})  # measured: docs/decisions.md
     kernel_files = frozenset({str(_BOOT_ID), str(_MOUNTS)})
 
-    posix_fallocate = staticmethod(os.posix_fallocate)
     fdatasync = staticmethod(os.fdatasync)
+
+    @staticmethod
+    def posix_fallocate(descriptor: int, offset: int, size: int, /) -> None:
+        try:
+            os.posix_fallocate(descriptor, offset, size)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            _write_blocks(descriptor, offset, size)
 
     @staticmethod
     def file_system(path: Path) -> str:
@@ -57,6 +65,19 @@ class Linux(Posix):
             return _PID_NAMESPACE.stat().st_ino
         except OSError:
             return 0
+
+
+def _write_blocks(descriptor: int, offset: int, size: int) -> None:
+    """Give a range blocks where the file system cannot allocate (ext2, ext3, much of FUSE). Only glibc does so itself.
+
+    What is in the range stays, if nothing else writes to it.
+    """
+    end = offset + size
+    block = min(os.fstatvfs(descriptor).f_bsize, 4096)
+    for start in range(offset // block * block, end, block):
+        at = min(start + block, end) - 1
+        if os.pread(descriptor, 1, at) in {b"", b"\0"}:
+            os.pwrite(descriptor, b"\0", at)
 
 
 @functools.cache
