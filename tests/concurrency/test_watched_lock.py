@@ -1,8 +1,9 @@
-"""A writer watches the write lock for a moment before it waits in LMDB, where it would sleep."""
+"""A writer watches the write lock for a moment, and naps, before it waits in LMDB, where it would sleep."""
 
 import ctypes
 import mmap
 import os
+import resource
 import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -56,6 +57,29 @@ def test_a_write_beside_one_of_another_process_watches_its_lock(
         holder.send("go on")
         writing.join(PATIENCE)
     assert not writing.is_alive()
+
+
+def test_a_watcher_naps_so_that_a_holder_without_a_processor_can_go_on(
+    store: crudjt.Store, path: Path, secret_key: str
+) -> None:
+    def found() -> bool:
+        store.create({})
+        return engine_of(store).write_lock.found
+
+    assert eventually(found)
+    with Worker(_hold_the_write_lock, path, secret_key) as holder:
+        holder.receive()
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        watch(engine_of(store).write_lock.word)
+        naps = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+        holder.send("go on")
+    assert naps > 10
+
+
+def test_a_watcher_of_a_thread_that_has_ended_returns(words: "ctypes.Array[ctypes.c_uint32]") -> None:
+    """LMDB finds out what the dead have left; the kernel may not know their thread any more."""
+    words[LOCK] = 2**29
+    watch(memoryview(words).cast("B").cast("I")[LOCK : LOCK + 1])
 
 
 def test_no_other_call_waits_for_a_process_that_holds_the_lock(path: Path, secret_key: str) -> None:

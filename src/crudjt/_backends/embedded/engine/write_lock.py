@@ -10,7 +10,8 @@ The map is a second one of the pages that LMDB has mapped (`mremap` of nothing).
 whoever closes a descriptor of it loses the process's locks on it, which LMDB needs.
 
 Who waits in LMDB sleeps. That costs both sides more than the write that is waited for, and who is woken may take the
-processor from the next holder. So a writer watches the word for a moment first.
+processor from the next holder. So a writer watches the word for a moment first. Where that is not enough, the holder
+may have been put to sleep in the middle of its write, for the sake of this very thread: then only a nap lets it go on.
 """
 
 import ctypes
@@ -20,8 +21,10 @@ import threading
 import weakref
 from contextlib import suppress
 from pathlib import Path
+from time import sleep
 
 from crudjt._backends.embedded.engine.own_maps import c_library, mapped
+from crudjt._core.gil import SLEEP_IS_NATIVE
 
 _OWNER_MASK = 0x3FFF_FFFF  # FUTEX_TID_MASK
 _MREMAP_MAYMOVE = 1
@@ -31,7 +34,13 @@ _WORDS = mmap.PAGESIZE // _WORD_BYTES
 # Before it lie numbers, the id of the last transaction among them, that may look like a thread's. The lock comes before
 # what LMDB notes of threads that read.
 _FIRST_WORD = 16
-_LOOKS = 4000  # some 150 microseconds: ten writes
+_LOOKS = 1000  # some 40 microseconds: a few writes
+_WATCHES = 8  # of so many looks, while the holder may have another processor
+_NAPS = 50 if SLEEP_IS_NATIVE else 0  # some 5 milliseconds
+_NAP_SECONDS = 20e-6  # Linux makes it some 75
+
+_STAT_BYTES = 1024
+_STATE, _PROCESSOR = 0, 36  # fields of /proc/ID/stat that follow the name in brackets
 
 
 class WriteLock:
@@ -82,10 +91,31 @@ class WriteLock:
 
 
 def watch(word: "memoryview[int]") -> None:
-    """Return when the lock is free, or after a moment: its holder may have no processor, or be stopped."""
+    """Return when the lock is free, or after some milliseconds: its holder may be stopped."""
     for _ in range(_LOOKS):
         if not word[0]:
             return
+    for number in range(_WATCHES + _NAPS):
+        if _NAPS and (number >= _WATCHES or _has_no_processor(word[0] & _OWNER_MASK)):
+            sleep(_NAP_SECONDS)
+        for _ in range(_LOOKS):
+            if not word[0]:
+                return
+
+
+def _has_no_processor(thread: int) -> bool:
+    """Return whether the kernel is known to run another thread in place of this one: the caller, maybe."""
+    try:
+        descriptor = os.open(f"/proc/{thread}/stat", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fields = os.read(descriptor, _STAT_BYTES).rpartition(b") ")[2].split()
+    except OSError:  # it has ended
+        return False
+    finally:
+        os.close(descriptor)
+    return fields[_STATE] != b"R" or int(fields[_PROCESSOR]) == c_library().sched_getcpu()
 
 
 def _mapped_again(address: int) -> int:
