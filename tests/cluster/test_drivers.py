@@ -20,7 +20,7 @@ from crudjt._backends.valkey.aio import AsyncConnections
 from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.location import servers as parse
 from crudjt._backends.valkey.replies import MEANINGS
-from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply, Script, Steps
+from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Gets, Node, Reply, Script, Steps
 from crudjt._backends.valkey.topology import Topology, slot_of
 from crudjt.errors import StoreClosed, StoreFailed, StoreInaccessible, StoreUnavailable
 from tests.support.loops import Loop
@@ -139,6 +139,12 @@ def keys(prefix: str, count: int = 12) -> list[str]:
     return [f"{{{prefix}{number}}}" for number in range(count)]
 
 
+def values(driver: Driver, names: Sequence[str]) -> Any:
+    """Return the values of keys that were asked for together."""
+    [reply] = driver.run(one_step(Gets([name.encode() for name in names], slice(1, len(names[0]) - 1))))
+    return reply.value
+
+
 def counts(driver: Driver, names: Sequence[str]) -> list[Any]:
     """Return how often each key was added to."""
     return [int(bytes(reply.value)) if reply.value else 0 for reply in driver.ask(*(get(f"{n}n") for n in names))]  # type: ignore[arg-type]
@@ -169,6 +175,17 @@ class TestRouting:
         [reply] = driver.ask(add(name, replicas=1, repeat=False))
         assert (reply.value, reply.acknowledged) == (2, 1)
         assert driver.topology.owner(name.encode()) != wrong
+
+    def test_values_of_many_keys_come_in_their_order(self, cluster: Cluster, connect: Connect, prefix: str) -> None:
+        driver = connect(cluster)
+        names = keys(prefix, 10)
+        driver.ask(*(add(name, name.encode()) for name in names[1:]))
+        assert values(driver, names) == [None, *(name.encode() for name in names[1:])]
+        right = driver.topology.owner(names[5].encode())
+        wrong = next(node for node in driver.topology.primaries if node != right)
+        driver.topology.moved(slot_of(names[5].encode()), wrong)
+        assert values(driver, names) == [None, *(name.encode() for name in names[1:])]
+        assert driver.topology.owner(names[5].encode()) == right
 
     def test_slot_on_its_way_is_found_at_both_nodes(self, cluster: Cluster, connect: Connect, prefix: str) -> None:
         driver = connect(cluster)
@@ -246,6 +263,16 @@ class TestNothingTwice:
         [reply] = driver.ask(get(prefix))
         assert reply == Reply(b"x", repeated=True)
         assert proxy.lost == 3
+
+    @pytest.mark.parametrize("passed", [0, 10])
+    def test_lost_values_of_many_keys_are_asked_for_again(
+        self, driver: Driver, proxy: LossyProxy, prefix: str, passed: int
+    ) -> None:
+        names = keys(prefix, 10)
+        driver.ask(*(add(name, b"x") for name in names))
+        proxy.lose(b"GET", passed=passed)
+        assert values(driver, names) == [b"x"] * 10
+        assert proxy.lost == 1
 
     def test_replies_that_came_before_the_loss_are_kept(self, driver: Driver, proxy: LossyProxy, prefix: str) -> None:
         names = [f"{prefix}{number}" for number in range(3)]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any, cast
 
-from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply, Result, Script, Steps, Value
+from crudjt._backends.valkey.requests import LOST, PRIMARIES, Ask, Node, Reply, Result, Script, Steps, Value, together
 from crudjt._backends.valkey.scripts import COMMIT, END, EXCHANGE, FIELDS, FILE, INSERT_ONE, LOOK, REPLACE_ONE
 from crudjt._core.record import NONCE
 from crudjt.errors import StoreError
@@ -45,7 +45,7 @@ class ModelledServers:
             asks = next(steps)
             while True:
                 try:
-                    replies = [self._answer(ask) for ask in asks]
+                    replies = together(asks, [self._answer(ask) for ask in asks])
                 except StoreError as error:
                     asks = steps.throw(error)
                 else:

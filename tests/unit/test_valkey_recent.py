@@ -108,6 +108,34 @@ def test_reads_of_many_find_out_what_has_become_of_those_that_are_known(store: S
     assert [session and session.data for session in found] == [{"n": 0}, {"n": 9}, None, {"n": 3}, None]
 
 
+def test_a_session_that_was_read_among_many_is_changed_by_one_request(store: Store) -> None:
+    tokens = [store.create({"n": number}, ttl=60) for number in range(3)]
+    found = store.servers.run(store.operations.read_many(tokens))
+    assert [session and session.data for session in found] == [{"n": 0}, {"n": 1}, {"n": 2}]
+    trips(store)
+    assert update(store, tokens[1], {"n": 9})
+    assert len(trips(store)) == 1
+    assert alive(store, tokens[1]).data == {"n": 9}
+
+
+def test_reads_of_many_that_are_known_look_at_their_limits(store: Store, clock: FakeClock) -> None:
+    limits: list[dict[str, Any]] = [{}, {"ttl": 60}, {"idle": 90}, {"max_reads": 2}]
+    tokens = [store.create_here({"n": number}, **each) for number, each in enumerate(limits)]
+
+    def found() -> list[Any]:
+        return [session and session.data["n"] for session in store.servers.run(store.operations.read_many(tokens))]
+
+    assert found() == [0, 1, 2, 3]
+    clock.advance(59.999)
+    assert found() == [0, 1, 2, 3]  # which restarts the idle timeout, and takes the last read
+    clock.advance(0.001)
+    assert found() == [0, None, 2, None]
+    clock.advance(89.99)
+    assert found() == [0, None, 2, None]
+    clock.advance(90)
+    assert found() == [0, None, None, None]
+
+
 @pytest.mark.parametrize("at", [4, 64, 100], ids=["header", "nonce", "ciphertext"])
 def test_a_record_that_was_tampered_with_since_it_was_met_is_damaged(store: Store, at: int) -> None:
     token = store.create_here({"n": 0})
@@ -202,16 +230,28 @@ def test_a_login_asks_first_so_that_no_session_is_made_for_one_that_has_ended(st
 def test_memory_is_bounded_and_the_newest_sessions_are_kept() -> None:
     recent = Recent()
     for number in range(100):
-        recent.note(str(number), Met(b"", b"", bytes(MIB), None, None, b"", 0))
+        recent.note(str(number), Met(b"", b"", bytes(MIB), None, None, b"", 0, b""))
     kept = [number for number in range(100) if recent.get(str(number)) is not None]
     assert kept == list(range(100 - len(kept), 100))
     assert 1 <= len(kept) <= 8
+
+
+def test_memory_is_bounded_where_many_are_kept_at_once() -> None:
+    recent = Recent()
+    met = {str(number): Met(b"", b"", bytes(MIB), None, None, b"", 0, b"") for number in range(100)}
+    for _ in range(2):
+        recent.note_many(met)
+        kept = [number for number in range(100) if recent.get(str(number)) is not None]
+        assert kept == list(range(100 - len(kept), 100))
+        assert 1 <= len(kept) <= 8
+    recent.note_many({"new": Met(b"", b"", b"", None, None, b"", 0, b"")})
+    assert recent.get("new")
 
 
 def test_a_session_that_grows_counts_as_much_as_it_takes() -> None:
     recent = Recent()
     for size in (0, MIB):
         for number in range(64):
-            recent.note(str(number), Met(b"", b"", bytes(size), None, None, b"", 0))
+            recent.note(str(number), Met(b"", b"", bytes(size), None, None, b"", 0, b""))
     kept = [number for number in range(64) if (met := recent.get(str(number))) is not None and met.packed]
     assert len(kept) <= 8

@@ -19,7 +19,7 @@ from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.location import Servers
 from crudjt._backends.valkey.packing import pack
 from crudjt._backends.valkey.pool import POLLED_AFTER
-from crudjt._backends.valkey.requests import Ask, Reply, Result, Steps
+from crudjt._backends.valkey.requests import Ask, Reply, Result, Steps, together
 from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step
 from crudjt._backends.valkey.shortcut import Attempt
 from crudjt._backends.valkey.tls import Tls
@@ -141,7 +141,7 @@ class AsyncConnections:
             else:
                 step.received(batch, values)
         await self._carry_out(step, deadline)
-        return step.result(), step.lost
+        return together(asks, step.result()), step.lost
 
     async def _carry_out(self, step: Step, deadline: float) -> None:
         """Send the requests of a step until each has a reply, or the time is over."""

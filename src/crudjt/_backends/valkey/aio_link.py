@@ -112,7 +112,7 @@ class AsyncLink:
             LinkBroken: they may have been sent; `LinkTimedOut` if the time was over.
 
         """
-        end = asyncio.get_running_loop().call_later(limit, self._expire)  # in half of the time of `asyncio.timeout`
+        end = self.expire_in(limit)
         try:
             await self.send(packed)
             await self.receive(count, values)
@@ -143,6 +143,31 @@ class AsyncLink:
                         return
         except (ProtocolError, OSError) as error:
             raise LinkBroken from error
+
+    async def receive_together(self, count: int) -> list[Any]:
+        """Return `count` replies as `Link.receive_together` does.
+
+        Raises:
+            LinkBroken: no more will come.
+
+        """
+        read = self._reader.read
+        try:
+            self._feed(b"*%d\r\n" % count)
+            while True:
+                received = await read(READ_BYTES)
+                if not received:
+                    raise LinkBroken
+                self._feed(received)
+                values: list[Any] = self._gets()
+                if values is not INCOMPLETE:
+                    return values
+        except (ProtocolError, OSError) as error:
+            raise LinkBroken from error
+
+    def expire_in(self, seconds: float) -> asyncio.TimerHandle:
+        """Close the connection in so many seconds, unless what is returned is cancelled: half of `asyncio.timeout`."""
+        return asyncio.get_running_loop().call_later(seconds, self._expire)
 
     def _expire(self) -> None:
         self.expired = True

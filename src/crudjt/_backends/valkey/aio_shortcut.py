@@ -1,21 +1,36 @@
 """The short way of a request of a task: over a connection that is free, to a primary that is known to be well.
 
-As `shortcut`, for asyncio, and for single requests only.
+As `shortcut`, for asyncio.
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from crudjt._backends.valkey.aio_link import AsyncLink
 from crudjt._backends.valkey.aio_pool import AsyncPool
-from crudjt._backends.valkey.failures import LinkBroken
+from crudjt._backends.valkey.failures import LinkBroken, LinkTimedOut
 from crudjt._backends.valkey.inspection import Inspector
 from crudjt._backends.valkey.link import MIN_LIMIT
-from crudjt._backends.valkey.packing import pack, pack_one, wait_for
+from crudjt._backends.valkey.packing import pack, pack_gets, pack_one, wait_for
 from crudjt._backends.valkey.pool import POLLED_AFTER
 from crudjt._backends.valkey.requests import Ask, Gets, Node, Reply
-from crudjt._backends.valkey.shortcut import Attempt, attempt_at, replies_of
+from crudjt._backends.valkey.shortcut import (
+    Attempt,
+    Part,
+    attempt_at,
+    attempt_at_all,
+    parts_of,
+    replies_of,
+    reply_of_parts,
+)
 from crudjt._backends.valkey.topology import Topology
+
+
+class _Trip(NamedTuple):
+    node: Node
+    pool: AsyncPool
+    part: Part
 
 
 class AsyncShortcut:
@@ -29,24 +44,26 @@ class AsyncShortcut:
     async def take(
         self, pools: Mapping[Node, AsyncPool], asks: Sequence[Ask], deadline: float
     ) -> list[Reply] | Attempt | None:
-        """Return the reply to a request; ``None`` if nothing was sent."""
+        """Return the replies to requests; ``None`` if nothing was sent, or nothing that must not be sent again."""
         topology, inspector, now = self._topology, self._inspector, time.monotonic()
-        if len(asks) != 1 or type(asks) is Gets or topology.doubtful:
+        if topology.doubtful or (inspector is not None and (inspector.blocked or inspector.is_due(now))):
             return None
-        if inspector is not None and (inspector.blocked or inspector.is_due(now)):
-            return None
-        ask = asks[0]
+        if type(asks) is Gets:
+            return await self._values(pools, asks, now, deadline)
+        return await self._one(pools, asks[0], now, deadline) if len(asks) == 1 else None
+
+    async def _one(
+        self, pools: Mapping[Node, AsyncPool], ask: Ask, now: float, deadline: float
+    ) -> list[Reply] | Attempt | None:
+        """Return the reply to a request."""
         key, _, _, replicas, _, node = ask
         if key is None or node is not None:
             return None
-        node = topology.owner(key)
-        pool = None if node is None else pools.get(node)
-        if node is None or pool is None or not pool.free or pool.gate.locked():
+        node = self._topology.owner(key)
+        pool = _pool_with_a_link(pools, node, now)
+        if node is None or pool is None:
             return None
         await pool.gate.acquire()  # at once
-        if not pool.free or now - pool.free[-1].used_at > POLLED_AFTER:
-            pool.gate.release()
-            return None
         link = pool.free.pop()
         values: list[Any] = []
         error: LinkBroken | None = None
@@ -63,3 +80,43 @@ class AsyncShortcut:
             pool.put(link, broken=broken)
         replies = None if broken else replies_of(values)
         return attempt_at(ask, node, values, error, deadline - now) if replies is None else replies
+
+    async def _values(
+        self, pools: Mapping[Node, AsyncPool], gets: Gets, now: float, deadline: float
+    ) -> list[Reply] | Attempt | None:
+        """Return the values of keys: each primary is sent its requests before a reply is waited for."""
+        trips: list[_Trip] = []
+        for node, part in parts_of(self._topology, gets).items():
+            pool = _pool_with_a_link(pools, node, now)
+            if node is None or pool is None:
+                return None
+            trips.append(_Trip(node, pool, part))
+        links: list[AsyncLink] = []
+        for trip in trips:
+            await trip.pool.gate.acquire()  # at once
+            links.append(trip.pool.free.pop())
+        ends = [link.expire_in(max(deadline - now, MIN_LIMIT)) for link in links]
+        values: list[list[Any]] = []
+        trip, link, broken = trips[0], links[0], True
+        try:
+            for trip, link in zip(trips, links, strict=True):
+                await link.send(pack_gets(trip.part.keys))
+            for trip, link in zip(trips, links, strict=True):
+                values.append(await link.receive_together(len(trip.part.keys)))
+            broken = False
+        except LinkBroken as error:
+            return attempt_at_all(trip.node, LinkTimedOut() if link.expired else error)
+        finally:
+            for end in ends:
+                end.cancel()
+            for each, (_, pool, _) in zip(links, trips, strict=True):
+                pool.put(each, broken=broken)
+        return reply_of_parts(gets, [trip.part for trip in trips], values)
+
+
+def _pool_with_a_link(pools: Mapping[Node, AsyncPool], node: Node | None, now: float) -> AsyncPool | None:
+    """Return the pool of a node if a connection is free there that was used just now, and no task waits for one."""
+    pool = None if node is None else pools.get(node)
+    if pool is None or not pool.free or pool.gate.locked() or now - pool.free[-1].used_at > POLLED_AFTER:
+        return None
+    return pool

@@ -16,7 +16,7 @@ from crudjt._backends.valkey.link import MIN_LIMIT, Link
 from crudjt._backends.valkey.location import Servers
 from crudjt._backends.valkey.packing import pack
 from crudjt._backends.valkey.pool import Pool
-from crudjt._backends.valkey.requests import Ask, Node, Reply, Result, Steps
+from crudjt._backends.valkey.requests import Ask, Node, Reply, Result, Steps, together
 from crudjt._backends.valkey.routing import CLUSTER_SLOTS, SIDE_TRIP_SHARE, Batch, Step
 from crudjt._backends.valkey.shortcut import Attempt, Shortcut
 from crudjt._backends.valkey.tls import Tls
@@ -88,7 +88,7 @@ class Connections:
         if attempt is not None:
             self._take(step, *attempt)
         self._carry_out(step, deadline)
-        return step.result(), step.lost
+        return together(asks, step.result()), step.lost
 
     def _carry_out(self, step: Step, deadline: float) -> None:
         """Send the requests of a step until each has a reply, or the time is over."""

@@ -13,6 +13,7 @@ from crudjt._backends.valkey.steps import (
     limiting,
     listing,
     reading,
+    reading_many,
     subjects,
     syncing,
     upkeep,
@@ -183,7 +184,7 @@ class Operations:
 
     def read_many(self, tokens: Iterable[str]) -> Steps[list[Session | None]]:
         """Read many sessions."""
-        return reading.read_many(self._records, list_of_tokens(tokens))
+        return reading_many.read_many(self._records, list_of_tokens(tokens))
 
     def delete_many(self, tokens: Iterable[str]) -> Steps[int]:
         """End many sessions."""

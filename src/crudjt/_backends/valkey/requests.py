@@ -7,7 +7,7 @@ replies in order. A blocking and an asyncio driver run the same generators.
 from collections.abc import Generator, Sequence
 from enum import Enum
 from hashlib import sha1
-from typing import Final, Literal, NamedTuple, Protocol, TypeVar, overload
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar, cast, overload
 
 Result = TypeVar("Result")
 
@@ -75,7 +75,7 @@ PRIMARIES: Final = Ask(None, ())
 
 
 class Gets(Sequence[Ask]):
-    """Requests for the values of keys. A driver may send them in a shorter way than others, with the same replies.
+    """Requests for the values of keys, which have one reply together: its value is the list of theirs.
 
     Attributes:
         keys: the keys.
@@ -125,6 +125,11 @@ class Reply(NamedTuple):
     value: Value | Literal[Lost.LOST]
     acknowledged: int = 0
     repeated: bool = False
+
+
+def together(asks: Sequence[Ask], replies: list[Reply]) -> list[Reply]:
+    """Return the replies to requests that were sent one by one as those who asked expect them: see `Gets`."""
+    return [Reply(cast("Value", [reply.value for reply in replies]))] if isinstance(asks, Gets) else replies
 
 
 Steps = Generator[Sequence[Ask], list[Reply], Result]

@@ -6,7 +6,6 @@ Nearly all requests take it, and wait for nothing but the server. Where anything
 import time
 from collections.abc import Sequence
 from functools import partial
-from itertools import repeat
 from typing import Any, NamedTuple
 
 from crudjt._backends.valkey.failures import LinkBroken
@@ -35,7 +34,20 @@ class Attempt(NamedTuple):
 class _Trip(NamedTuple):
     node: Node
     link: Link
+    part: "Part"
+
+
+class Part(NamedTuple):
+    """Keys of `Gets` that one primary has.
+
+    Attributes:
+        keys: the keys.
+        places: where each is among all of them.
+
+    """
+
     keys: list[bytes]
+    places: Sequence[int]
 
 
 class Shortcut:
@@ -96,42 +108,53 @@ class Shortcut:
         trip = None
         try:
             for trip in trips:
-                trip.link.send(pack_gets(trip.keys), deadline - now)
+                trip.link.send(pack_gets(trip.part.keys), deadline - now)
             for trip in trips:
-                received: list[Any] = []
-                trip.link.receive(len(trip.keys), received)
-                values.append(received)
+                values.append(trip.link.receive_together(len(trip.part.keys)))
         except BaseException as error:
             for each in trips:
                 each.link.close()
             if isinstance(error, LinkBroken) and trip is not None:
-                return Attempt(Batch(trip.node, [], [], 0), (), error)  # a step may send all of it again
+                return attempt_at_all(trip.node, error)
             raise
         for each in trips:
             pool.put(each.node, each.link)
-        found = values[0] if len(trips) == 1 else _in_order(gets.keys, trips, values)
-        if not set(map(type, found)) <= _VALUES:
-            return None
-        return list(map(_new_reply, zip(found, repeat(0), repeat(_NOT_REPEATED))))
+        return reply_of_parts(gets, [trip.part for trip in trips], values)
 
     def _trips(self, pool: Pool, gets: Gets, now: float) -> list[_Trip] | None:
         """Return the primaries of keys, a connection to each, and its keys; ``None`` if a connection lacks."""
-        places: dict[Node | None, list[bytes]] = {}
-        if self._topology.clustered:
-            owners = self._topology.owners(gets.keys, gets.tag)
-            for key, owner in zip(gets.keys, owners, strict=True):
-                places.setdefault(owner, []).append(key)
-        else:
-            places[self._topology.primaries[0]] = gets.keys
         trips: list[_Trip] = []
-        for node, asked in places.items():
+        for node, part in parts_of(self._topology, gets).items():
             link = None if node is None else pool.take_recent(node, now)
             if node is None or link is None:
                 for each in trips:
                     pool.put(each.node, each.link)
                 return None
-            trips.append(_Trip(node, link, asked))
+            trips.append(_Trip(node, link, part))
         return trips
+
+
+def parts_of(topology: Topology, gets: Gets) -> dict[Node | None, Part]:
+    """Return the keys that each primary has; ``None`` has those whose primary is not known."""
+    if not topology.clustered:
+        return {topology.primaries[0]: Part(gets.keys, range(len(gets.keys)))}
+    keys = gets.keys
+    places: dict[Node | None, list[int]] = {}
+    for place, owner in enumerate(topology.owners(keys, gets.tag)):
+        places.setdefault(owner, []).append(place)
+    return {owner: Part([keys[place] for place in chosen], chosen) for owner, chosen in places.items()}
+
+
+def reply_of_parts(gets: Gets, parts: Sequence[Part], values: Sequence[list[Any]]) -> list[Reply] | None:
+    """Return the reply that the values of all parts make; ``None`` if there is an error among them."""
+    if len(parts) == 1:
+        found = values[0]
+    else:
+        found = [None] * len(gets.keys)
+        for part, received in zip(parts, values, strict=True):
+            for place, value in zip(part.places, received, strict=True):
+                found[place] = value
+    return [_new_reply((found, 0, _NOT_REPEATED))] if set(map(type, found)) <= _VALUES else None
 
 
 def replies_of(values: Sequence[Any]) -> list[Reply] | None:
@@ -151,8 +174,6 @@ def attempt_at(ask: Ask, node: Node, values: Sequence[Any], error: LinkBroken | 
     return Attempt(Batch(node, commands, positions, ask.replicas), values, error)
 
 
-def _in_order(keys: Sequence[bytes], trips: Sequence[_Trip], values: Sequence[Sequence[Any]]) -> list[Any]:
-    of_key: dict[bytes, Any] = {}
-    for trip, received in zip(trips, values, strict=True):
-        of_key.update(zip(trip.keys, received, strict=True))
-    return [of_key[key] for key in keys]
+def attempt_at_all(node: Node, error: LinkBroken) -> Attempt:
+    """Return what came of `Gets` where a connection broke: a step sends all of it again, since nothing is changed."""
+    return Attempt(Batch(node, [], [], 0), (), error)

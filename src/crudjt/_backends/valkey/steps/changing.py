@@ -39,7 +39,8 @@ def create(
         outcome = yield from records.commit_one(change, None, now_ns // NS_PER_MS, records.durability.changes)
         if not isinstance(outcome, Conflict):  # else 48 random bits were equal to others of the same nanosecond
             _, id_, record = change
-            records.recent.note(token, Met(record, record[:HEADER_BYTES], packed, subject, details, id_, 0))
+            at = records.layout.session(id_)
+            records.recent.note(token, Met(record, record[:HEADER_BYTES], packed, subject, details, id_, 0, at))
             return token
     raise records.busy()
 

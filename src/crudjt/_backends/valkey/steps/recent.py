@@ -1,15 +1,24 @@
 """Sessions that this process has met last, so that a change need not fetch the record that it rests on."""
 
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from crudjt._core.details import Details
-from crudjt._core.header import HEADER_BYTES
+from crudjt._core.header import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, unpack_header
+
+NEVER: Final = sys.maxsize
 
 _MAX_BYTES = 2**23  # that are kept, twice
-_OVERHEAD_BYTES = 800  # of an entry, besides its data, which it holds packed and as it is stored
+_OVERHEAD_BYTES = 900  # of an entry, besides its data, which it holds packed and as it is stored
 _HOLDS: Final = memoryview(b"\0")
+
+
+def due_ms_of(header: Header) -> int:
+    """Return from when on a read changes a session, or finds it gone."""
+    return 0 if header.reads_left else header.still_until() or NEVER
 
 
 class Met(msgspec.Struct, gc=False):
@@ -23,6 +32,8 @@ class Met(msgspec.Struct, gc=False):
         details: its details.
         id: its id.
         key: of the keyring, counted from the newest.
+        at: its key on the servers.
+        due_ms: from when on a read changes it, or finds it gone; always for one that counts its reads.
 
     """
 
@@ -33,6 +44,8 @@ class Met(msgspec.Struct, gc=False):
     details: Details | None
     id: bytes
     key: int
+    at: bytes
+    due_ms: int = -1  # not known yet
     until_ns: int = 1  # its deadline is looked at
     words: "memoryview[int]" = _HOLDS
     word: int = 0
@@ -41,7 +54,15 @@ class Met(msgspec.Struct, gc=False):
     def replaced(self, record: bytes, packed: bytes | None) -> "Met":
         """Return the session with another record, and other data unless it is ``None``."""
         kept = self.packed if packed is None else packed
-        return Met(record, record[:HEADER_BYTES], kept, self.subject, self.details, self.id, self.key)
+        return Met(record, record[:HEADER_BYTES], kept, self.subject, self.details, self.id, self.key, self.at)
+
+    def look_when_due(self) -> int:
+        """Return `due_ms`, and keep it."""
+        due = self.due_ms
+        if due < 0:
+            head = self.head
+            due = self.due_ms = NEVER if head[LIMITS] == NO_LIMITS_BYTES else due_ms_of(Header(*unpack_header(head)))
+        return due
 
 
 class Recent:
@@ -69,6 +90,13 @@ class Recent:
             return None
         return self._now.get(token) or self._before.get(token)
 
+    def get_many(self, tokens: Sequence[str]) -> list[Met | None]:
+        """Return the result of `get` for each token."""
+        if set(map(type, tokens)) != {str}:
+            return list(map(self.get, tokens))
+        now, before = self._now.get, self._before.get
+        return [now(token) or before(token) for token in tokens]
+
     def note(self, token: str, met: Met) -> None:
         """Keep a session that was read or made."""
         known = self._now.get(token)
@@ -76,6 +104,16 @@ class Recent:
         if self._free < 0:
             self._before, self._now, self._free = self._now, {}, _MAX_BYTES - 2 * len(met.packed) - _OVERHEAD_BYTES
         self._now[token] = met
+
+    def note_many(self, met: Mapping[str, Met]) -> None:
+        """Keep sessions that were read, in a third of the time if none of them was known."""
+        size = sum([2 * len(each.packed) + _OVERHEAD_BYTES for each in met.values()])
+        if size > self._free or not met.keys().isdisjoint(self._now):
+            for token, each in met.items():
+                self.note(token, each)
+        else:
+            self._now.update(met)
+            self._free -= size
 
     def forget(self, token: str) -> None:
         """Drop a session that has ended, or is not as it was."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.manifest import AT_REST, moved, read_manifest
@@ -66,8 +66,18 @@ class SealedRecords:
             if value and value[0] == MARK_FORMAT:
                 value = yield from self.met(ids[0], value)
             return Fetched({reader_key: value})
-        replies = yield Gets(self.layout.sessions(ids), self.layout.tag)
-        records: dict[bytes, Any] = {SESSION + id_: reply[0] for id_, reply in zip(ids, replies, strict=True)}
+        return (yield from self.fetched(ids, (yield from self.values(self.layout.sessions(ids)))))
+
+    def values(self, keys: list[bytes]) -> Steps[list[bytes | None]]:
+        """Fetch the values of sessions' keys: records and marks."""
+        if not keys:
+            return []
+        (reply,) = yield Gets(keys, self.layout.tag)
+        return cast("list[bytes | None]", reply.value)
+
+    def fetched(self, ids: Sequence[bytes], values: Sequence[bytes | None]) -> Steps[Fetched]:
+        """Return the records of sessions from the values of their keys."""
+        records = dict(zip([SESSION + id_ for id_ in ids], values, strict=True))
         for key, value in records.items():
             if value and value[0] == MARK_FORMAT:
                 records[key] = yield from self.met(key[len(SESSION) :], value)
