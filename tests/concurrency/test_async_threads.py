@@ -14,7 +14,7 @@ import pytest
 
 import crudjt
 import crudjt.aio
-from crudjt._backends.embedded.aio import AsyncEmbeddedStore
+from crudjt._backends.embedded.async_store import AsyncEmbeddedStore
 from crudjt.aio import AsyncStore
 from crudjt.testing import FakeClock
 from tests.support.embedded import engine_of

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 import crudjt.aio
-from crudjt._backends.embedded.aio import AsyncEmbeddedStore
-from crudjt._backends.grpc.aio import AsyncRemoteStore
+from crudjt._backends.embedded.async_store import AsyncEmbeddedStore
+from crudjt._backends.grpc.async_store import AsyncRemoteStore
 from crudjt.aio._threads import ThreadedAsyncStore
 from tests.support.interface import PROPERTIES, SIGNATURES, called, public
 

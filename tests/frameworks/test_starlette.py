@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 import crudjt
-from crudjt._backends.embedded.aio import AsyncEmbeddedStore
+from crudjt._backends.embedded.async_store import AsyncEmbeddedStore
 from crudjt.aio import wrap
 from crudjt.contrib.starlette import SessionMiddleware, revoke_user, session_of
 from crudjt.testing import FakeClock

@@ -57,7 +57,7 @@ from crudjt.base import Store, Writes
 from crudjt.errors import InvalidType, StoreClosed, StoreCorrupt, StoreFull
 
 if TYPE_CHECKING:  # asyncio takes long to import
-    from crudjt._backends.embedded.aio import AsyncEmbeddedStore
+    from crudjt._backends.embedded.async_store import AsyncEmbeddedStore
 
 logger = logging.getLogger("crudjt.secret_key")
 
@@ -505,7 +505,7 @@ class EmbeddedStore(Store):
         return chain.from_iterable(ids for _, _, ids in self._filed(Named(subject, None)))
 
     def asynchronous(self, *, writes: Writes = "auto") -> "AsyncEmbeddedStore":
-        from crudjt._backends.embedded.aio import AsyncEmbeddedStore  # noqa: PLC0415 - asyncio takes long to import
+        from crudjt._backends.embedded.async_store import AsyncEmbeddedStore  # noqa: PLC0415 - asyncio takes long to import
 
         return AsyncEmbeddedStore(self, writes=writes)
 

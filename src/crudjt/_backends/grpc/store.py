@@ -25,7 +25,7 @@ from crudjt.base import Store, Writes
 from crudjt.errors import StoreFull, StoreInaccessible
 
 if TYPE_CHECKING:  # asyncio and grpc.aio take long to import
-    from crudjt._backends.grpc.aio import AsyncRemoteStore
+    from crudjt._backends.grpc.async_store import AsyncRemoteStore
 
 
 class RemoteStore(Store):
@@ -188,7 +188,7 @@ class RemoteStore(Store):
 
     def asynchronous(self, *, writes: Writes = "auto") -> "AsyncRemoteStore":  # noqa: ARG002 - nothing is inline
         """Return an `AsyncStore` with a connection of its own to the same server."""
-        from crudjt._backends.grpc.aio import AsyncRemoteStore  # noqa: PLC0415 - asyncio takes long to import
+        from crudjt._backends.grpc.async_store import AsyncRemoteStore  # noqa: PLC0415 - asyncio takes long to import
 
         return AsyncRemoteStore(self, self._connection.remote, self._ask)
 

@@ -1,21 +1,15 @@
 """`AsyncRemoteStore`: a store on a server, called over gRPC with ``await``."""
 
-import asyncio
 import builtins
-import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-import grpc
-import grpc.aio
-
 from crudjt._backends.grpc import requests, responses
-from crudjt._backends.grpc.channel import channel_to, metadata_for, methods_of
-from crudjt._backends.grpc.failures import translated
+from crudjt._backends.grpc.async_channel import AsyncConnection
 from crudjt._backends.grpc.location import Remote
 from crudjt._backends.grpc.requests import Answer, Request
 from crudjt._core.details import Client
@@ -27,86 +21,9 @@ from crudjt._core.stats import Stats
 from crudjt._core.thread_pools import PAGE, ThreadPools, is_small, listed
 from crudjt._core.validation import KEEP, Duration, KeepType, WhenFull
 from crudjt.base import AsyncStore
-from crudjt.errors import StoreClosed
 
 if TYPE_CHECKING:
     from crudjt._backends.grpc.store import RemoteStore
-
-
-class AsyncConnection:
-    """Sends calls of `crudjt.v1.Store`. Connects on use, separately in each event loop and forked child."""
-
-    def __init__(self, remote: Remote) -> None:
-        """Store the target; nothing is sent."""
-        self._remote = remote
-        self._metadata = metadata_for(remote)
-        self._pid = 0
-        self._channels: dict[asyncio.AbstractEventLoop, tuple[Any, dict[str, Callable[..., Any]]]] = {}
-        self.closed = False
-
-    def require_open(self) -> None:
-        """Raise `StoreClosed` after `close`."""
-        if self.closed:
-            raise StoreClosed
-
-    async def ask(self, request: Request[Answer]) -> Answer:
-        """Send a request and return its answer.
-
-        Raises:
-            CrudjtError: the error that the server raised; `StoreUnavailable` if it did not answer.
-
-        """
-        method = self._methods()[request.method]
-        try:
-            sent = method(request.message, timeout=self._remote.timeout, metadata=self._metadata)
-            return request.answer([response async for response in sent] if request.streams else await sent)
-        except grpc.RpcError as error:
-            self.require_open()
-            raise translated(error, self._remote.location) from error
-        except (asyncio.CancelledError, asyncio.InvalidStateError, grpc.aio.UsageError):
-            self.require_open()  # closing raises these in running calls
-            raise
-
-    async def stream(self, name: str, message: Any) -> AsyncGenerator[Any, None]:
-        """Yield the responses of a streaming method, without a time limit. Raises as `ask` does."""
-        method = self._methods()[name]
-        sent = None
-        try:
-            sent = method(message, timeout=None, metadata=self._metadata)
-            async for response in sent:
-                yield response
-        except grpc.RpcError as error:
-            self.require_open()
-            raise translated(error, self._remote.location) from error
-        except (asyncio.CancelledError, asyncio.InvalidStateError, grpc.aio.UsageError):
-            self.require_open()  # closing raises these in running calls
-            raise
-        finally:
-            if sent is not None:
-                sent.cancel()  # if the caller stops early
-
-    async def close(self) -> None:
-        """Disconnect permanently."""
-        self.closed = True
-        if runs_trio():
-            return
-        known = self._channels.pop(asyncio.get_running_loop(), None)
-        if known is not None and self._pid == os.getpid():
-            await known[0].close()
-
-    def _methods(self) -> dict[str, Callable[..., Any]]:
-        self.require_open()
-        if self._pid != os.getpid():
-            self._channels = {}
-            self._pid = os.getpid()
-        loop = asyncio.get_running_loop()
-        known = self._channels.get(loop)
-        if known is None:
-            channel = channel_to(self._remote, grpc.aio)
-            known = channel, methods_of(channel)
-            self._channels = {each: used for each, used in self._channels.items() if not each.is_closed()}
-            self._channels[loop] = known
-        return known[1]
 
 
 class AsyncRemoteStore(AsyncStore):
