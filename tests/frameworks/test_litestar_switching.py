@@ -105,8 +105,12 @@ def test_nothing_is_taken_over_after_the_date_or_for_a_hostile_cookie(store: cru
     assert store.stats().sessions == 0
 
 
-def test_a_take_over_that_cannot_be_used_is_refused() -> None:
+def test_a_take_over_that_cannot_be_used_is_refused(store: crudjt.Store) -> None:
     with pytest.raises(crudjt.InvalidParameter, match="take_over"):
         TakeOver(ServerSideSessionConfig(), "2027-01-01")  # type: ignore[arg-type]
     with pytest.raises(crudjt.InvalidType, match="take_over"):
         TakeOver("sessions", TOMORROW)  # type: ignore[arg-type]
+    with pytest.raises(crudjt.InvalidType, match="take_over"):
+        SessionConfig(store, take_over=TOMORROW)  # type: ignore[arg-type]
+    with pytest.raises(crudjt.InvalidParameter, match="another name: set its key to 'session'"):
+        SessionConfig(store, take_over=TakeOver(ServerSideSessionConfig(key="old"), TOMORROW))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from itsdangerous import TimestampSigner
 from starlette.applications import Starlette
+from starlette.datastructures import Secret
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware as SignedCookie
 from starlette.requests import Request
@@ -130,3 +131,8 @@ def test_a_take_over_that_cannot_be_used_is_refused(store: crudjt.Store) -> None
             TakeOver(SECRET, value)  # type: ignore[arg-type]
     with pytest.raises(crudjt.InvalidType, match="take_over"):
         SessionMiddleware(site(), store, take_over=SECRET)  # type: ignore[arg-type]
+    for key in (None, "", Secret("")):  # an environment without it: anybody could sign by "None", or by nothing
+        with pytest.raises(crudjt.InvalidParameter, match="secret_key must"):
+            TakeOver(key, TOMORROW)  # type: ignore[arg-type]
+    with pytest.raises(crudjt.InvalidType, match="max_age must"):
+        TakeOver(Secret(SECRET), TOMORROW, "60")  # type: ignore[arg-type]

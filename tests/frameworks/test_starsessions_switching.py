@@ -108,3 +108,6 @@ def test_what_cannot_be_used_is_refused() -> None:
         TakeOverStarsessions(starsessions.InMemoryStore(), "2027-01-01")  # type: ignore[arg-type]
     with pytest.raises(crudjt.InvalidType, match="store"):
         TakeOverStarsessions("redis://", TOMORROW)  # type: ignore[arg-type]
+    for parameter in ("lifetime", "serializer"):
+        with pytest.raises(crudjt.InvalidType, match=f"^{parameter}"):
+            TakeOverStarsessions(starsessions.InMemoryStore(), TOMORROW, **{parameter: "60"})  # type: ignore[arg-type]

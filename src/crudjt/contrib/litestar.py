@@ -146,6 +146,16 @@ class SessionConfig(base.BaseBackendConfig[SessionBackend]):
             on_session_begun=self.on_session_begun,
             on_session_ended=self.on_session_ended,
         )
+        given: object = self.take_over
+        if not isinstance(given, TakeOver | None):
+            kind = type(given)
+            raise crudjt.InvalidType(
+                "take_over",
+                "take_over must be a TakeOver of crudjt.contrib.litestar or None, "
+                f"not {kind.__module__}.{kind.__qualname__}",
+            )
+        if given is not None:
+            given.require_cookie(self.key)
 
     @property
     def middleware(self) -> DefineMiddleware:

@@ -18,7 +18,7 @@ from crudjt.contrib._sessions.asynchronous import run
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.clients import client_of_scope
-from crudjt.contrib._sessions.cookie import Cookie, SameSite, check_seconds
+from crudjt.contrib._sessions.cookie import Cookie, SameSite, check_flag, check_seconds
 from crudjt.contrib._sessions.core import save
 from crudjt.contrib._sessions.current import enter, leave
 from crudjt.contrib._sessions.headers import WITH_HEADERS, add_headers, phase_of
@@ -70,6 +70,8 @@ class Sessions:
         if not isinstance(store, crudjt.Store | AsyncStore):
             raise crudjt.InvalidType("store", f"store must be a Store or an AsyncStore, not {type(store).__name__}")
         check_seconds("idle_timeout", idle_timeout, 1)
+        check_flag("record_client", record_client)
+        check_flag("renew_keys", renew_keys)
         key: object = subject_key
         if not isinstance(key, str | None):
             raise crudjt.InvalidType("subject_key", f"subject_key must be a str or None, not {type(key).__name__}")

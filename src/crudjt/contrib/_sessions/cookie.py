@@ -36,6 +36,8 @@ class Cookie:
 
         """
         check_seconds("max_age", max_age, -MAX_SECONDS)
+        check_flag("https_only", https_only)
+        check_flag("partitioned", partitioned)
         _check(name, path, same_site, domain, https_only=https_only, partitioned=partitioned)
         self.name = name
         self.https_only = https_only
@@ -103,6 +105,13 @@ def check_seconds(parameter: str, seconds: float | None, least: float) -> None:
         raise crudjt.InvalidType(parameter, f"{parameter} must be seconds or None, not {type(seconds).__name__}")
     if not least <= seconds < float("inf"):
         raise crudjt.InvalidParameter(parameter, f"{parameter} must be at least {least} seconds, not {seconds!r}")
+
+
+def check_flag(parameter: str, flag: bool) -> None:
+    """Raise `InvalidType` if a flag is no bool: the text of an environment variable is true, also that of "no"."""
+    given: object = flag
+    if not isinstance(given, bool):
+        raise crudjt.InvalidType(parameter, f"{parameter} must be True or False, not {type(given).__name__}")
 
 
 def _check(

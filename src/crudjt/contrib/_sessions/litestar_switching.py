@@ -40,6 +40,14 @@ class TakeOver:
         self._config = config
         self._window = Window(checked_until("take_over", until))
 
+    def require_cookie(self, name: str) -> None:
+        """Raise `InvalidParameter` if the old sessions have a cookie of another name: none would be taken over."""
+        if self._config.key != name:
+            raise crudjt.InvalidParameter(
+                "take_over",
+                f"take_over has a cookie of another name: set its key to {name!r}, or both to that of before",
+            )
+
     async def session(self, connection: Connection, sessions: Sessions, kind: type[AnySession]) -> AnySession | None:
         """Return the old session of the cookie of a connection, ``None`` if it names none, or was taken over."""
         value = connection.cookies.get(sessions.cookie.name, "")

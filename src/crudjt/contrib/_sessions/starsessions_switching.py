@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import crudjt
 from crudjt.contrib._sessions.calls import Data
+from crudjt.contrib._sessions.cookie import check_seconds
 from crudjt.contrib._sessions.old_cookies import OldCookies
 from crudjt.contrib._sessions.reserved import split
 from crudjt.contrib._sessions.switching import Window, checked_until
@@ -53,7 +54,7 @@ class TakeOverStarsessions(OldCookies):
             serializer: that of the old sessions; ``None`` for JSON.
 
         Raises:
-            InvalidParameter: `until` is neither, or `store` is no store of starsessions.
+            InvalidParameter: one cannot be used.
 
         """
         from starsessions import JsonSerializer, SessionStore  # noqa: PLC0415 - no dependency
@@ -63,7 +64,11 @@ class TakeOverStarsessions(OldCookies):
             raise crudjt.InvalidType("store", f"store must be a store of starsessions, not {type(given).__name__}")
         self._store = store
         self._serializer: Serializer = JsonSerializer() if serializer is None else serializer
-        self._lifetime = int(lifetime.total_seconds() if isinstance(lifetime, timedelta) else lifetime)
+        if not callable(getattr(self._serializer, "deserialize", None)):
+            raise crudjt.InvalidType("serializer", "serializer must be a serializer of starsessions, or None for JSON")
+        seconds = lifetime.total_seconds() if isinstance(lifetime, timedelta) else lifetime
+        check_seconds("lifetime", seconds, 0)
+        self._lifetime = int(seconds)
         self._window = Window(checked_until("take_over", until))
         self.max_age: float | None = self._lifetime or None
 
