@@ -7,6 +7,13 @@ are installed, once, into virtual environments of their own; servers listen on l
 each turn. Contestants take turns, each with an empty store; the figures are medians over the rounds. Stores are made
 where Python puts temporary files: set TMPDIR to choose the disk. Results are written as `results.md`, `results.json`,
 and one plot for each table.
+
+    python -m benchmarks --only interpreters --pythons /usr/bin/python3.11 ./in-chroot-3.14
+
+compares interpreters instead, each with requirements/test.txt installed. One may be a script that enters a chroot, if
+this checkout and the directory for temporary files have the same paths there:
+
+    exec chroot /srv/sid env -C "$PWD" /opt/venv/bin/python "$@"
 """
 
 import argparse
@@ -25,6 +32,7 @@ from benchmarks.report import as_json, describe, markdown, table
 from benchmarks.rounds import Section, say
 from benchmarks.sites.catalogue import FRAMEWORKS, versions_of
 from benchmarks.work.cluster import on_servers
+from benchmarks.work.interpreters import by_interpreter, under
 from benchmarks.work.operations import beside_another, durably, in_one_process
 from benchmarks.work.over_grpc import over_grpc
 from benchmarks.work.processes import at_once
@@ -41,8 +49,9 @@ PARTS: dict[str, Callable[[Settings], Iterator[Section]]] = {
     "cluster": on_servers,
     "sizes": by_size,
     "web": over_the_web,
+    "interpreters": by_interpreter,
 }
-LARGE = ("sizes", "web")  # only where they are asked for
+LARGE = ("sizes", "web", "interpreters")  # only where they are asked for
 PAYLOADS = (20, 196, 1000)
 FULL = {"operations": ORIGINAL_CACHE, "rounds": 5, "seconds": 5.0, "payloads": PAYLOADS}
 QUICK = {"operations": 1000, "rounds": 1, "seconds": 0.5, "payloads": (196,)}
@@ -53,7 +62,7 @@ def parse_arguments() -> argparse.Namespace:
     """Return the options, checked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--quick", action="store_true", help="everything but sizes and web in two minutes; a taste, no result"
+        "--quick", action="store_true", help="all but sizes, web and interpreters in two minutes; a taste, no result"
     )
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"parts: {', '.join(PARTS)}")
     names = [peer.name for peer in PEERS + PEERS_ON_SERVERS]
@@ -64,6 +73,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of a mix of several processes (5)")
     parser.add_argument("--shuffle", action="store_true", help="take tokens in random order, not in that of creation")
     parser.add_argument("--sizes", nargs="+", type=int, default=[], metavar="TOKENS", help="add stores so large")
+    parser.add_argument(
+        "--pythons", nargs="+", type=Path, metavar="PATH", help="of the part interpreters, which is alone"
+    )
     names = [framework.name for framework in FRAMEWORKS]
     parser.add_argument("--frameworks", nargs="+", choices=names, default=names, help="of the part web (all)")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results", metavar="DIRECTORY")
@@ -82,11 +94,16 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(f"--operations: from 1 to {ORIGINAL_CACHE}, more than which the original does not cache")
     if arguments.rounds < 1 or arguments.seconds <= 0 or any(size < 1 for size in arguments.sizes):
         parser.error("--rounds, --seconds and --sizes: above 0")
+    interpreters = ["interpreters"]
+    if (arguments.only == interpreters) != bool(arguments.pythons) or (
+        arguments.only != interpreters and "interpreters" in (arguments.only or ())
+    ):
+        parser.error("--pythons needs --only interpreters, which needs --pythons and no other part")
     return arguments
 
 
-def gather(arguments: argparse.Namespace) -> Settings:
-    """Install who is to take part."""
+def installed(arguments: argparse.Namespace, pause_seconds: float) -> dict[str, Contestant]:
+    """Install the peers that are to take part, and return them by name."""
     contestants = {}
     for peer in PEERS + PEERS_ON_SERVERS if arguments.only != ["web"] else (CRUDJT,):
         if arguments.peers and peer is not CRUDJT and peer.name not in arguments.peers:
@@ -98,9 +115,16 @@ def gather(arguments: argparse.Namespace) -> Settings:
             say(f"left out, since valkey-server is not installed: {peer.name}")
             continue
         environment = prepare(peer, arguments.venvs.absolute())
-        contestants[peer.name] = Contestant(peer, environment, 0.0 if arguments.quick else PAUSE_SECONDS)
+        contestants[peer.name] = Contestant(peer, environment, pause_seconds)
+    return contestants
+
+
+def gather(arguments: argparse.Namespace) -> Settings:
+    """Return the settings of the run, with all who take part."""
+    pause_seconds = 0.0 if arguments.quick else PAUSE_SECONDS
+    pythons = arguments.pythons
     return Settings(
-        contestants=contestants,
+        contestants=under(pythons, pause_seconds) if pythons else installed(arguments, pause_seconds),
         operations=arguments.operations,
         rounds=arguments.rounds,
         payloads=tuple(arguments.payloads),
@@ -108,7 +132,7 @@ def gather(arguments: argparse.Namespace) -> Settings:
         shuffle=arguments.shuffle,
         sizes=tuple(arguments.sizes),
         frameworks=tuple(each for each in FRAMEWORKS if each.name in arguments.frameworks),
-        pause_seconds=0.0 if arguments.quick else PAUSE_SECONDS,
+        pause_seconds=pause_seconds,
     )
 
 

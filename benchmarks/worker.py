@@ -5,6 +5,7 @@ It runs in the environment of its peer, so it imports nothing but the standard l
 
 import json
 import sys
+import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +33,7 @@ class Task:
         operations: how many of each kind.
         shuffle: take tokens in random order.
         limits: time limits and subjects as well.
+        processor: count the processor time of the thread, not the time that passes.
         seconds: how long a mix lasts.
         threads: how many share the store.
         results: where a mix puts its samples.
@@ -46,6 +48,7 @@ class Task:
     operations: int = 0
     shuffle: bool = False
     limits: bool = False
+    processor: bool = False
     seconds: float = 0.0
     threads: int = 1
     results: str = ""
@@ -74,7 +77,8 @@ def work(engine: Engine, task: Task, place: Place) -> dict[str, float]:
         return {}
     if task.part == "threads":
         return run_threads(engine, data, task.threads, task.operations)
-    visit = Visit(data, task.operations, shuffle=task.shuffle, limits=task.limits)
+    clock = time.thread_time_ns if task.processor else time.perf_counter_ns
+    visit = Visit(data, task.operations, shuffle=task.shuffle, limits=task.limits, clock=clock)
     costs, tokens = (VISITS | {"on servers": visit_servers})[task.part](engine, tokens, visit)
     known.write_text("\n".join(tokens))
     return costs

@@ -16,31 +16,39 @@ from benchmarks.peers.interface import MAX_READS, Engine
 SESSIONS_OF_A_SUBJECT = 100
 
 Costs = dict[str, float]
+Clock = Callable[[], int]
 
 
 @dataclass(frozen=True)
 class Visit:
-    """How much is done, and with what."""
+    """How much is done, and with what; the clock returns nanoseconds."""
 
     data: Data
     count: int
     shuffle: bool = False
     limits: bool = False
+    clock: Clock = time.perf_counter_ns
 
 
 @contextmanager
-def timing(costs: Costs, operation: str, count: int) -> Iterator[None]:
+def timing(costs: Costs, operation: str, count: int, clock: Clock) -> Iterator[None]:
     """Note what the block takes, in microseconds for each of its operations."""
-    started = time.perf_counter_ns()
+    started = clock()
     yield
-    costs[operation] = (time.perf_counter_ns() - started) / 1000 / count
+    costs[operation] = (clock() - started) / 1000 / count
 
 
-def timed(costs: Costs, operation: str, call: Callable[[Any], Any] | None, arguments: list[Any]) -> list[Any]:
+def timed(
+    costs: Costs,
+    operation: str,
+    call: Callable[[Any], Any] | None,
+    arguments: list[Any],
+    clock: Clock = time.perf_counter_ns,
+) -> list[Any]:
     """Call once for each argument, note the cost, and return the results; without a call, do nothing."""
     if call is None:
         return []
-    with timing(costs, operation, len(arguments)):
+    with timing(costs, operation, len(arguments), clock):
         return [call(argument) for argument in arguments]
 
 
@@ -62,15 +70,15 @@ def first_visit(engine: Engine, tokens: list[str], visit: Visit) -> tuple[Costs,
     read, data_of, update = engine.read, engine.data_of, engine.update
     before, after = visit.data, updated(visit.data)
     costs: Costs = {}
-    tokens = tokens + timed(costs, "create", engine.create, [before] * visit.count)
+    tokens = tokens + timed(costs, "create", engine.create, [before] * visit.count, visit.clock)
     chosen = choose(tokens, visit)
     assert all(data_of(read(token)) in (before, after) for token in chosen)
     chosen = copies(chosen)
-    with timing(costs, "read, cached", visit.count):
+    with timing(costs, "read, cached", visit.count, visit.clock):
         for token in chosen:
             data_of(read(token))
     if update is not None:
-        with timing(costs, "update", visit.count):
+        with timing(costs, "update", visit.count, visit.clock):
             for token in chosen:
                 update(token, after)
         assert all(data_of(read(token)) == after for token in chosen)
@@ -81,14 +89,14 @@ def first_visit(engine: Engine, tokens: list[str], visit: Visit) -> tuple[Costs,
 
 def time_limits(engine: Engine, visit: Visit, costs: Costs) -> None:
     """Time what sessions with a lifetime, a subject or a number of reads cost. The other loops do not see them."""
-    expiring = timed(costs, "create, ttl", engine.create_expiring, [visit.data] * visit.count)
+    expiring = timed(costs, "create, ttl", engine.create_expiring, [visit.data] * visit.count, visit.clock)
     if engine.rotate is not None:
-        rotated = timed(costs, "rotate", engine.rotate, copies(expiring))
+        rotated = timed(costs, "rotate", engine.rotate, copies(expiring), visit.clock)
         assert all(rotated)
         assert not engine.read(expiring[0])
     if engine.create_limited is not None and engine.read_limited is not None:
         limited = [engine.create_limited(visit.data) for _ in range(-(-visit.count // MAX_READS))]
-        results = timed(costs, "read, limited", engine.read_limited, copies(limited * MAX_READS))
+        results = timed(costs, "read, limited", engine.read_limited, copies(limited * MAX_READS), visit.clock)
         assert all(results)
         assert not any(engine.read_limited(token) for token in limited)
     if engine.create_owned is not None and engine.revoke is not None:
@@ -97,10 +105,10 @@ def time_limits(engine: Engine, visit: Visit, costs: Costs) -> None:
         # The sessions of one user do not come one after the other.
         owners = [subject for _ in range(SESSIONS_OF_A_SUBJECT) for subject in subjects]
         data = visit.data
-        with timing(costs, "create, ttl and subject", len(owners)):
+        with timing(costs, "create, ttl and subject", len(owners), visit.clock):
             owned = [create_owned(data, owner) for owner in owners]
         assert engine.read(owned[0])
-        timed(costs, f"revoke {SESSIONS_OF_A_SUBJECT} sessions", engine.revoke, subjects)
+        timed(costs, f"revoke {SESSIONS_OF_A_SUBJECT} sessions", engine.revoke, subjects, visit.clock)
         assert not any(engine.read(token) for token in owned)
 
 
@@ -109,12 +117,12 @@ def second_visit(engine: Engine, tokens: list[str], visit: Visit) -> tuple[Costs
     read, data_of, delete = engine.read, engine.data_of, engine.delete
     costs: Costs = {}
     chosen = choose(tokens, visit)
-    with timing(costs, "read, not cached", visit.count):
+    with timing(costs, "read, not cached", visit.count, visit.clock):
         for token in chosen:
             data_of(read(token))
     if delete is None:
         return costs, tokens
-    with timing(costs, "delete", visit.count):
+    with timing(costs, "delete", visit.count, visit.clock):
         for token in chosen:
             delete(token)
     assert not any(read(token) for token in chosen)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks import processes
-from benchmarks.environments import OURS
+from benchmarks.environments import OURS, Environment
 from benchmarks.rounds import Costs, Section, take_turns
 from benchmarks.sites import catalogue
 from benchmarks.sites.catalogue import SESSIONS, Framework
@@ -44,14 +44,16 @@ def prepared(framework: Framework, sessions: str, *, idle: bool) -> Iterator[dic
             yield opens
 
 
-def in_process_turn(framework: Framework, sessions: str, requests: int, together: int, pause: float) -> Costs:
+def in_process_turn(
+    framework: Framework, sessions: str, requests: int, together: int, pause: float, environment: Environment = OURS
+) -> Costs:
     """Time the requests of each row in a new process, and those with an idle timeout in another."""
     costs: Costs = {}
     for rows, idle in ((_ROWS, False), (_IDLE_ROWS, True)):
         time.sleep(pause)
         with prepared(framework, sessions, idle=idle) as opens:
             task = {"asynchronous": framework.asynchronous, "rows": rows, "requests": requests, "together": together}
-            costs |= processes.run(OURS, "benchmarks.tasks.requests", json.dumps(opens | task))
+            costs |= processes.run(environment, "benchmarks.tasks.requests", json.dumps(opens | task))
     return costs
 
 
