@@ -1,5 +1,7 @@
 """The benchmark suite measures what it says: payloads of their sizes, percentiles, tables that compare."""
 
+import shlex
+import sys
 from array import array
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from benchmarks.payloads import PAYLOADS, updated
 from benchmarks.report import table
 from benchmarks.rounds import Section, take_turns
 from benchmarks.tasks.mix import Samples
+from benchmarks.work.interpreters import by_interpreter, under
+from benchmarks.work.settings import Settings
 
 
 @pytest.mark.parametrize("size", PAYLOADS)
@@ -52,3 +56,26 @@ def test_percentiles_are_of_all_processes_and_of_the_time_that_is_asked_for(tmp_
     assert percentiles("read", merged(paths)) == {"read p50, µs": 2.0, "read p99, µs": 2.0, "read p99.9, µs": 2.0}
     assert percentiles("read", merged(paths[:1])) == {"read p50, µs": 1.0, "read p99, µs": 1.0, "read p99.9, µs": 1.0}
     assert percentiles("read", merged(paths, 5000)) == {}
+
+
+@pytest.mark.slow
+def test_an_interpreter_may_be_a_script_that_starts_one(tmp_path: Path) -> None:
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    script.chmod(0o755)
+    settings = Settings(
+        contestants=under([script], 0.0),
+        operations=100,
+        rounds=1,
+        payloads=(196,),
+        seconds=0.0,
+        shuffle=False,
+        sizes=(),
+        frameworks=(),
+        pause_seconds=0.0,
+    )
+    operations, requests = (section.medians() for section in by_interpreter(settings))
+    assert {"create", "read, cached", "read, not cached", "update", "rotate", "delete"} <= operations[
+        str(script)
+    ].keys()
+    assert {"read, processor", "write, processor"} <= requests[str(script)].keys()
