@@ -81,8 +81,12 @@ class _Rounds:
         self._waking.set()
 
     def join(self) -> None:
-        """Wait until the thread has finished its current step and ended."""
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
+        """Wait until the thread has finished its current step and ended.
+
+        One that has ended by itself is joined too. CPython from 3.13 on detaches a thread that was not when its object
+        is collected, and crashes if that happens in the child of a fork without Python's hooks.
+        """
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_SECONDS)
 
     def pause(self, seconds: float) -> None:
