@@ -5,7 +5,8 @@ commits all of its changes, or none if what was read has changed.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from crudjt._core.details import Details
@@ -28,6 +29,19 @@ class Reader(Protocol):
     @abstractmethod
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key."""
+
+
+class _Nothing(Reader):
+    """A store without records."""
+
+    _records: Mapping[bytes, bytes] = MappingProxyType({})
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._records.get(key)
+
+
+NOTHING = _Nothing()
+"""The `Reader` of a decision that is to use what is `Known`, or else to find nothing."""
 
 
 class Known(Protocol):

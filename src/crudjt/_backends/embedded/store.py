@@ -21,10 +21,10 @@ from crudjt._backends.embedded.limited import within_limit
 from crudjt._backends.embedded.listing import count_alive, everything, filed_under, newest_first
 from crudjt._backends.embedded.read_cache import Cached, ReadCache
 from crudjt._backends.embedded.stats import read_stats
-from crudjt._core.changes import DELETE, LABEL, SESSION, SUBJECT, Change, Decision, Result
+from crudjt._core.changes import DELETE, LABEL, NOTHING, SESSION, SUBJECT, Change, Decision, Result
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import pack, unpack
-from crudjt._core.details import Client, Details, changed_details, pack_details
+from crudjt._core.details import NO_NEW_DETAILS, Client, Details, changed_details, pack_details
 from crudjt._core.events import Event, checked_position
 from crudjt._core.gil import in_batches
 from crudjt._core.header import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, has_expired, unpack_header
@@ -268,15 +268,17 @@ class EmbeddedStore(Store):
             checked_version(if_version)
         limits = NO_NEW_LIMITS if ttl is idle is max_reads is KEEP else changed_limits(ttl, idle, max_reads)
         known, now_ms = self._known(token), self._clock() // NS_PER_MS
-        change = self._sessions.change
-        if if_version is None or known is None:
-            return self._engine.write(change, (token, known, packed, limits, if_version, now_ms), self._durable)
-        arguments, cache = (change, token, known, packed, limits, if_version, now_ms), self._cache
-        entry: bool | Cached = self._engine.write(remembered.change, arguments, self._durable)
-        if isinstance(entry, bool):
-            return entry
-        cache.replace(token, entry)
-        return True
+        change, engine, durable, cache = self._sessions.change, self._engine, self._durable, self._cache
+        if known is not None:
+            # Sealed before the write lock is taken, and again in it if another process has changed the session.
+            changed, changes = change(NOTHING, token, known, packed, limits, if_version, now_ms)
+            if changed and (number := engine.write(None, changes, durable, True, False, known)):  # noqa: FBT003 - keywords cost
+                if if_version is not None:
+                    entry = remembered.changed(known, changes[0], packed, number, now_ms)
+                    if entry is not None:
+                        cache.replace(token, entry)
+                return True
+        return engine.write(change, (token, None, packed, limits, if_version, now_ms), durable)
 
     def touch(
         self, token: str, ttl: Duration | KeepType | None = KEEP, *, idle: Duration | KeepType | None = KEEP
@@ -312,15 +314,20 @@ class EmbeddedStore(Store):
             wishes = token, now_ns, packed, subject, limits, if_version, details, limit
             moved: str | None = self._write(within_limit, self._minting.rotate_within, *wishes)
             return moved
-        arguments = token, known, now_ns, packed, subject, limits, if_version, details
-        rotate, cache = self._minting.rotate, self._cache
-        if known is None or (packed is None and subject is KEEP):
-            return self._engine.write(rotate, arguments, self._durable)
-        new, entry = self._engine.write(remembered.rotate, (rotate, *arguments), self._durable)
-        if new is not None and entry is not None:
-            cache.drop(token)
-            cache.keep(new, entry)
-        return new
+        rotate, engine, durable, cache = self._minting.rotate, self._engine, self._durable, self._cache
+        wanted = packed, subject, limits, if_version, details
+        if known is not None:  # as in `update`
+            new, changes = rotate(NOTHING, token, known, now_ns, *wanted)
+            if new is not None:
+                entry = None
+                if (packed is not None or subject is not KEEP) and details is NO_NEW_DETAILS:
+                    entry = remembered.rotated(known, changes[1], subject, packed, now_ns // NS_PER_MS)
+                if engine.write(None, changes, durable, True, False, known):  # noqa: FBT003 - keywords cost
+                    if entry is not None:
+                        cache.drop(token)
+                        cache.keep(new, entry)
+                    return new
+        return engine.write(rotate, (token, None, now_ns, *wanted), durable)
 
     def delete(self, token: str) -> bool:
         engine, durable, cached = self._engine, self._durable, self._cached

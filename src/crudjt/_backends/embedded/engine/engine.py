@@ -104,7 +104,7 @@ class Engine(OpenDirectory):
         urgent: bool = True,
         moving: bool = False,
         known: Known | None = None,
-    ) -> bool: ...
+    ) -> int: ...
 
     def write(  # noqa: C901, PLR0912, PLR0915 - begin to commit stays in one function: storage facts in docs/decisions.md
         self,
@@ -114,15 +114,16 @@ class Engine(OpenDirectory):
         urgent: bool = True,
         moving: bool = False,
         known: Known | None = None,
-    ) -> Result | bool:
+    ) -> Result | int:
         """Run one write transaction and return the result of `decide`.
 
         `decide` gets a `Reader` and the arguments, and returns a result and the changes to make, at most one for an id;
         a list of them is used up. It must not change anything itself. Where there is nothing to decide, it is ``None``,
-        and the arguments are the changes; with `known`, they are made only if that still holds, and the result tells
-        whether they were. With `durable`, return only after the changes are on disk. What is not
-        `urgent`, as a sweep, leaves the reserve for a full disk alone even if it ends sessions. With `moving`, go on
-        while the sessions are being moved.
+        and the arguments are the changes; with `known`, they are made only if that still holds. The result is then the
+        number of the transaction, 0 where nothing was changed.
+
+        With `durable`, return only after the changes are on disk. What is not `urgent`, as a sweep, leaves the reserve
+        for a full disk alone even if it ends sessions. With `moving`, go on while the sessions are being moved.
 
         Raises:
             StoreFull: no room; nothing was changed.
@@ -152,7 +153,7 @@ class Engine(OpenDirectory):
                     if number >= attention or filled == number:
                         self._attend(number, transaction, moving=moving)
                         allocated = words[WORD_LOG_ALLOCATED]
-                    result: Result | bool
+                    result: Result | int
                     changes: Sequence[Change]
                     if decide is not None:
                         result, changes = decide(transaction, *arguments)
@@ -161,9 +162,9 @@ class Engine(OpenDirectory):
                             return result
                     elif not arguments or (known is not None and words[known.word] != known.noted):
                         transaction.abort()
-                        return False
+                        return 0
                     else:
-                        result, changes = True, arguments
+                        result, changes = number, arguments
                     writer = self._log.current
                     if writer is None or writer.number != segment:
                         writer = self._log.writer(segment)
