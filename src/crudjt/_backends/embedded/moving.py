@@ -9,7 +9,7 @@ from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.listing import count_alive, everything, filed_under, newest_first
 from crudjt._backends.embedded.location import Embedded
 from crudjt._backends.embedded.store import EmbeddedStore
-from crudjt._core.changes import SESSION, Change, Decision, Reader
+from crudjt._core.changes import SESSION, Change, Decision, Known, Reader
 from crudjt._core.keyring import Key
 from crudjt._core.labels import Named, Tags
 from crudjt._core.listing import Listing, Page, page_of
@@ -128,7 +128,7 @@ class EmbeddedSource(EmbeddedStore):
     def revoke_and_marks(self, names: Named, keep: str | None) -> tuple[int, Mapping[bytes, bytes]]:
         """End the sessions that are named; return how many, and the marks of others, which go on, by id."""
         ended, marked = 0, dict[bytes, bytes]()
-        for key, tags, ids in self._to_end(names, keep):
+        for key, tags, ids, _ in self._to_end(names, keep):
             for start in range(0, len(ids), _BATCH):
                 ended += self._end_unmarked(key, tags, ids[start : start + _BATCH], marked)
         return ended, marked
@@ -240,16 +240,24 @@ class _KnowingEngine:
     def scan(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return self._engine.scan(prefix, start, limit, moving=True)
 
-    def endings(self, prefix: bytes, start: bytes, limit: int) -> list[bytes]:
-        return self._engine.endings(prefix, start, limit, moving=True)
+    def endings_with_id(self, prefix: bytes, start: bytes, limit: int) -> tuple[list[bytes], int]:
+        return self._engine.endings_with_id(prefix, start, limit, moving=True)
 
     def scan_back(self, prefix: bytes, before: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return self._engine.scan_back(prefix, before, limit, moving=True)
 
-    def write(self, decide: Decision[Any] | None, arguments: Sequence[Any], durable: bool = False) -> Any:
-        if decide is None:  # sessions are made, which is for the destination once the move has begun
-            self._engine.write(None, arguments, durable)
-            return None
+    def write(
+        self,
+        decide: Decision[Any] | None,
+        arguments: Sequence[Any],
+        durable: bool = False,
+        urgent: bool = True,
+        moving: bool = False,
+        known: Known | None = None,
+    ) -> Any:
+        if decide is None:
+            # To make sessions is for the destination once the move has begun. What is known to hold is not marked.
+            return self._engine.write(None, arguments, durable, urgent, moving or known is not None, known)
 
         def decide_on_records(transaction: Any, *given: Any) -> tuple[Any, Sequence[Change]]:
             return decide(_Transaction(transaction), *given)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 from crudjt._backends.embedded import remembered
-from crudjt._backends.embedded.engine import backup, known_keys, moving, registry, sweep
+from crudjt._backends.embedded.engine import backup, filed, known_keys, moving, registry, sweep
 from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.events import EventLog
@@ -351,7 +351,8 @@ class EmbeddedStore(Store):
 
     def revoke(self, subject: str | None = None, *, keep: str | None = None, label: str | None = None) -> int:
         found = self._to_end(named(subject, label), keep)
-        return sum(self._end(self._sessions.end_filed, ids, key, tags) for key, tags, ids in found)
+        sessions = self._sessions
+        return sum(self._end(filed.end_filed, ids, sessions, key, tags, as_of) for key, tags, ids, as_of in found)
 
     def revoke_id(self, id: str, *, subject: str | None = None) -> bool:  # noqa: A002 - named as Session.id is
         handle = checked_handle(id)
@@ -361,7 +362,7 @@ class EmbeddedStore(Store):
 
     def _listed(self, subject: str, get: Get) -> Iterator[Session]:
         """Yield the live sessions of a subject among the records that `get` returns."""
-        for key, _, ids in self._filed(Named(subject, None)):
+        for key, _, ids, _ in self._filed(Named(subject, None)):
             for id_ in ids:
                 found = self._sessions.find_id(get, key, id_)
                 if found is not None:
@@ -370,8 +371,8 @@ class EmbeddedStore(Store):
                     if found.header.alive(now_ns // NS_PER_MS):
                         yield session
 
-    def _to_end(self, names: Named, keep: str | None) -> Iterator[tuple[Key, Tags, builtins.list[bytes]]]:
-        """Yield ids for `revoke`, by key and tags; the caller ends each list before it takes the next.
+    def _to_end(self, names: Named, keep: str | None) -> Iterator[tuple[Key, Tags, builtins.list[bytes], int]]:
+        """Yield ids for `revoke`, as `_filed` does; the caller ends each list before it takes the next.
 
         It looks again until there is nothing new: a session that is rotated in the scan may move to a scanned place.
         """
@@ -379,25 +380,29 @@ class EmbeddedStore(Store):
         tried = set[bytes]()
         while True:
             before = len(tried)
-            for key, tags, ids in self._filed(names):
+            for key, tags, ids, as_of in self._filed(names):
                 kept = None if block is None else key.tokens.id(block)
-                new = [id_ for id_ in ids if id_ != kept and id_ not in tried]
+                new = ids
+                if kept is not None or tried:
+                    new = [id_ for id_ in ids if id_ != kept and id_ not in tried]
                 if new:
-                    yield key, tags, new
+                    yield key, tags, new, as_of if len(new) == len(ids) else 0
                     tried.update(new)
             if len(tried) == before:
                 return
 
-    def _filed(self, names: Named) -> Iterator[tuple[Key, Tags, builtins.list[bytes]]]:
-        """Yield the ids of a subject or a label, by key and tags; each list is read in one transaction.
+    def _filed(self, names: Named) -> Iterator[tuple[Key, Tags, builtins.list[bytes], int]]:
+        """Yield the ids of a subject or a label, by key and tags, and the id of the snapshot that has just these.
 
         The newest key comes last: a rotate moves a session to it, which must not escape to a place that was looked at.
         """
         for key in reversed(self._sessions.keyring.newest_first):
             tags = names.tags(key)
             start = prefix = SUBJECT + (tags.subject or b"") if tags.label is None else LABEL + tags.label
-            while ids := self._engine.endings(prefix, start, _BATCH):
-                yield key, tags, ids
+            while True:
+                ids, as_of = self._engine.endings_with_id(prefix, start, _BATCH)
+                if ids:
+                    yield key, tags, ids, as_of
                 if len(ids) < _BATCH:
                     break
                 start = prefix + ids[-1] + b"\x00"
@@ -509,7 +514,7 @@ class EmbeddedStore(Store):
         return page_of(wishes, keyring, newest_first(self._engine.scan_back, get, keyring, wishes), self._clock())
 
     def _ids(self, subject: str) -> Iterator[bytes]:
-        return chain.from_iterable(ids for _, _, ids in self._filed(Named(subject, None)))
+        return chain.from_iterable(ids for _, _, ids, _ in self._filed(Named(subject, None)))
 
     def asynchronous(self, *, writes: Writes = "auto") -> "AsyncEmbeddedStore":
         from crudjt._backends.embedded.async_store import AsyncEmbeddedStore  # noqa: PLC0415 - asyncio takes long to import

@@ -78,6 +78,7 @@ unpack_state = Struct("@4Q").unpack_from
 unpack_even = Struct("@16xQ56xQ40xQ64x4Q").unpack_from
 unpack_odd = Struct("@16xQ56xQ48x4Q24xQ").unpack_from
 unpack_last = Struct("<12xI").unpack
+unpack_each_last = Struct("<12xI").iter_unpack
 
 LogState = tuple[int, int, int, int]  # a `LogEnd` before it has names, where making one would cost too much
 

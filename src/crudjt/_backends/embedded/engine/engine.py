@@ -29,6 +29,7 @@ from crudjt._backends.embedded.engine.control_block import (
     unpack_last,
     unpack_odd,
 )
+from crudjt._backends.embedded.engine.filed import Filed
 from crudjt._backends.embedded.engine.layout import WRITER_LOCK_FILE
 from crudjt._backends.embedded.engine.lmdb_errors import MAX_SIZE_REACHED
 from crudjt._backends.embedded.engine.log import LiveLog
@@ -43,7 +44,13 @@ from crudjt._backends.embedded.engine.room import (
     reserve_to_leave,
     weight,
 )
-from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, encode_change, encode_entry, segment_path
+from crudjt._backends.embedded.engine.segment import (
+    HEADER_BLOCK_BYTES,
+    encode_change,
+    encode_ended,
+    encode_entry,
+    segment_path,
+)
 from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import LMDB_LOCK_FILE, SEGMENT_KEY, SizeReached, Snapshot, ViewError
 from crudjt._backends.embedded.engine.view_changes import apply, file_labels, needs_room, put_new, unfile_labels
@@ -200,6 +207,15 @@ class Engine(OpenDirectory):
                                 sessions -= 1
                                 if flags & HAS_SUBJECT:
                                     transaction.delete(SUBJECT + record[TAG_OFFSET:HEADER_BYTES] + id_)
+                    elif isinstance(changes, Filed):
+                        filed, changes = changes, changes.first
+                        limit, many = self._make_room(number, changes, urgent=urgent, times=len(filed)), True
+                        result, ended = filed.end(transaction, number, words)
+                        if not ended:
+                            transaction.abort()
+                            return result
+                        entry = encode_ended(sequence, filed.tag, ended, writer.crc_salt)
+                        sessions -= len(ended)
                     else:
                         entry = encode_entry(sequence, changes, writer.crc_salt)
                         if number >= attention or len(entry) > SMALL_RECORD_BYTES or needs_room(changes):
@@ -280,8 +296,10 @@ class Engine(OpenDirectory):
                 self._refuse_noted(transaction.get(NOTE_KEY))
         self._log.cut_unfinished(number)
 
-    def _make_room(self, number: int, changes: Sequence[Change], *, urgent: bool) -> int:
+    def _make_room(self, number: int, changes: Sequence[Change], *, urgent: bool, times: int = 1) -> int:
         """See that transaction `number`, and if possible some small ones after it, find the pages they need.
+
+        It makes as many changes as are given, so many `times`.
 
         Returns how many pages the view may have after it, 0 for any number.
         """
@@ -294,7 +312,7 @@ class Engine(OpenDirectory):
         to_leave = reserve_to_leave(changes, urgent=urgent)
         view = self.view
         pages = 0 if to_leave == 0 else new_pages(changes, view.page_bytes)  # 0: all of them end sessions
-        room = view.make_room(words[control_block.WORD_ALLOCATED], weight(changes), pages, to_leave)
+        room = view.make_room(words[control_block.WORD_ALLOCATED], weight(changes) * times, pages, to_leave)
         words[control_block.WORD_ALLOCATED] = room.allocated
         # Near max_size and in the reserve each transaction looks. If this one is refused, the next has the same number.
         words[WORD_ATTENTION] = number if room.limit else number + room.writes

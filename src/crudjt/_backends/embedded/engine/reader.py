@@ -15,7 +15,7 @@ from crudjt._core.process_guard import guard, own_memory, renew
 from crudjt._filesystem.platform import system
 from crudjt.errors import StoreClosed, StoreError, StoreFailed, StoreMoved
 
-Item = TypeVar("Item")
+Items = TypeVar("Items")
 
 _DISK_FAILED = "the disk failed earlier; close the store in every process and reopen it"
 _FAILURES = {
@@ -106,17 +106,21 @@ class OpenDirectory:
         """
         return self._scanned(View.scan, prefix, start, limit, moving=moving)
 
-    def endings(self, prefix: bytes, start: bytes, limit: int, *, moving: bool = False) -> list[bytes]:
+    def endings(self, prefix: bytes, start: bytes, limit: int) -> list[bytes]:
         """Return what follows `prefix` in up to `limit` keys of the view, from the key `start` on; as `scan`."""
+        return self.endings_with_id(prefix, start, limit)[0]
+
+    def endings_with_id(
+        self, prefix: bytes, start: bytes, limit: int, *, moving: bool = False
+    ) -> tuple[list[bytes], int]:
+        """Return what `endings` does, and the id of the snapshot it was read from."""
         return self._scanned(View.endings, prefix, start, limit, moving=moving)
 
     def scan_back(self, prefix: bytes, before: bytes, limit: int, *, moving: bool = False) -> list[tuple[bytes, bytes]]:
         """Return what `scan` does, in descending order, of the keys that are less than `before`."""
         return self._scanned(View.scan_back, prefix, before, limit, moving=moving)
 
-    def _scanned(
-        self, scan: Callable[[View, bytes, bytes, int], list[Item]], *arguments: Any, moving: bool
-    ) -> list[Item]:
+    def _scanned(self, scan: Callable[[View, bytes, bytes, int], Items], *arguments: Any, moving: bool) -> Items:
         try:
             items = scan(self.view, *arguments)
         except ViewError as error:

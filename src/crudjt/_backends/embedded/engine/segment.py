@@ -129,6 +129,12 @@ def encode_change(sequence: int, kind: int, id_: bytes, record: bytes, crc_salt:
     return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
 
 
+def encode_ended(sequence: int, tag: bytes, ids: Sequence[bytes], crc_salt: int) -> bytes:
+    """Return the bytes of a write transaction that ends sessions of one subject, in a tenth of the time."""
+    body = sequence.to_bytes(_SEQUENCE_BYTES, "little") + _DELETE_BYTE + (tag + _DELETE_BYTE).join(ids) + tag
+    return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
+
+
 def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> bytes:
     """Return the bytes of one write transaction."""
     if len(changes) == 2 and changes[0][0] == DELETE != changes[1][0]:  # noqa: PLR2004 - a rotation, in half the time
@@ -136,10 +142,8 @@ def encode_entry(sequence: int, changes: Sequence[Change], crc_salt: int) -> byt
         tag = record[SUBJECT_TAG]
         body = _pack_delete_and_put(sequence, kind, id_, tag, new_kind, new_id, len(new)) + new
         return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
-    if ended := ended_together(changes):  # in a tenth of the time
-        before, tag = _DELETE_BYTE, changes[0][2][SUBJECT_TAG]
-        body = sequence.to_bytes(_SEQUENCE_BYTES, "little") + before + (tag + before).join(ended) + tag
-        return _pack_length_and_crc(len(body), crc32(body, crc_salt)) + body
+    if ended := ended_together(changes):
+        return encode_ended(sequence, changes[0][2][SUBJECT_TAG], ended, crc_salt)
     parts = [sequence.to_bytes(_SEQUENCE_BYTES, "little")]
     for kind, id_, record in in_batches(changes):
         if kind == DELETE:

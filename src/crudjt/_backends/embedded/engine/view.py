@@ -12,6 +12,7 @@ import ctypes
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -113,17 +114,17 @@ class View:
                     items.append((key, value))
         return items
 
-    def endings(self, prefix: bytes, start: bytes, limit: int) -> list[bytes]:
-        """Return what follows `prefix` in up to `limit` keys, from the key `start` on."""
+    def endings(self, prefix: bytes, start: bytes, limit: int) -> tuple[list[bytes], int]:
+        """Return what follows `prefix` in up to `limit` keys, from the key `start` on, and the id of the snapshot."""
         endings: list[bytes] = []
         length = len(prefix)
         with self._begin() as transaction, transaction.cursor() as cursor:
             if cursor.set_range(start):
-                for key in cursor.iternext(keys=True, values=False):
-                    if len(endings) == limit or not key.startswith(prefix):
+                for key in islice(cursor.iternext(keys=True, values=False), limit):
+                    if not key.startswith(prefix):
                         break
                     endings.append(key[length:])
-        return endings
+            return endings, transaction.id()
 
     def scan_back(self, prefix: bytes, before: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Return up to `limit` items whose keys have `prefix`, from the last one that is less than `before` on."""
