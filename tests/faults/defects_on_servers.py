@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from crudjt._backends.valkey.connections import Connections
+from crudjt._backends.valkey.pool import Pool
 from crudjt._backends.valkey.requests import LOST, Ask, Reply, Script, Steps
 from crudjt._backends.valkey.scripts import COMMIT, END, FIELDS, REPLACE_ONE
-from crudjt._backends.valkey.steps import changing, filing, records
+from crudjt._backends.valkey.shortcut import Attempt, Shortcut
+from crudjt._backends.valkey.steps import changing, commit_requests, filing, sealed_records
 from crudjt._backends.valkey.steps.fetched import Conflict, Fetched, Outcome
 from crudjt._backends.valkey.steps.records import Records
 from crudjt._core.changes import SESSION, Change
@@ -25,18 +27,18 @@ def _change_script(*changes: tuple[str, str]) -> None:
     for old, new in changes:
         assert text.count(old) == 1, f"the commit script has no {old!r} any more"
         text = text.replace(old, new)
-    replace(records, "COMMIT", Script(text))
+    replace(commit_requests, "COMMIT", Script(text))
 
 
 def commit_does_not_compare() -> None:
     _change_script(("kind ~= 'X' and nonce ~= ARGV[a + 1]", "false"))
     text, comparison = REPLACE_ONE.text.decode(), "redis.call('GETRANGE', KEYS[1], 64, 87) ~= ARGV[1]"
     assert text.count(comparison) == 1
-    replace(records, "REPLACE_ONE", Script(text.replace(comparison, "false")))
+    replace(commit_requests, "REPLACE_ONE", Script(text.replace(comparison, "false")))
 
 
 def _commit_one_like_many(
-    self: Records, change: Change, there: bytes | None, now_ms: int, replicas: int
+    self: Records, change: Change, _at: bytes, there: bytes | None, now_ms: int, replicas: int
 ) -> Steps[Outcome]:
     (outcome,) = yield from self.commit([[change]], Fetched({SESSION + change[1]: there}), now_ms, replicas)
     return outcome
@@ -47,7 +49,7 @@ def ending_of_nothing_does_not_write() -> None:
     _change_script((writing, ""))
     text = END.text.decode()
     assert text.count(writing) == 1
-    replace(records, "END", Script(text.replace(writing, "")))
+    replace(commit_requests, "END", Script(text.replace(writing, "")))
 
 
 def put_before_the_endings() -> None:
@@ -56,7 +58,7 @@ def put_before_the_endings() -> None:
     first = text.index("for i = 1, n do", text.index("found[i] = "))
     second = text.index("for i = 1, n do", first + 1)
     last = text.index("for index in pairs(touched)")
-    replace(records, "COMMIT", Script(text[:first] + text[second:last] + text[first:second] + text[last:]))
+    replace(commit_requests, "COMMIT", Script(text[:first] + text[second:last] + text[first:second] + text[last:]))
 
 
 def index_written_outside_of_the_script() -> None:
@@ -87,7 +89,7 @@ def index_written_outside_of_the_script() -> None:
             yield later
         return outcomes
 
-    around(Records, "_request", request)
+    around(sealed_records, "commit_request", request)
     around(Records, "commit", commit)
     replace(Records, "commit_one", _commit_one_like_many)
 
@@ -120,18 +122,26 @@ def acknowledgements_ignored() -> None:
 
 
 def wait_sent_to_another_node() -> None:
+    def take(original: Callable[..., Any], self: Shortcut, pool: Pool, asks: Sequence[Ask], deadline: float) -> Any:
+        return None if any(ask.replicas for ask in asks) else original(self, pool, asks, deadline)
+
     def replies(
-        original: Callable[..., tuple[list[Reply], bool]], self: Connections, asks: Sequence[Ask], deadline: float
+        original: Callable[..., tuple[list[Reply], bool]],
+        self: Connections,
+        asks: Sequence[Ask],
+        attempt: Attempt | None,
+        deadline: float,
     ) -> tuple[list[Reply], bool]:
         wanted = max((ask.replicas for ask in asks), default=0)
         if not wanted:
-            return original(self, asks, deadline)
-        found, lost = original(self, [ask._replace(replicas=0) for ask in asks], deadline)
+            return original(self, asks, attempt, deadline)
+        found, lost = original(self, [ask._replace(replicas=0) for ask in asks], None, deadline)
         owner = self.topology.owner(asks[0].key or b"")
         other = next(node for node in self.topology.primaries if node != owner)
-        [waited], _ = original(self, [Ask(None, (b"WAIT", wanted, 100), node=other)], deadline)
+        [waited], _ = original(self, [Ask(None, (b"WAIT", wanted, 100), node=other)], None, deadline)
         return [reply._replace(acknowledged=cast("int", waited.value)) for reply in found], lost
 
+    around(Shortcut, "take", take)
     around(Connections, "_replies", replies)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.steps.examining import Examination, foreign_names
-from crudjt._backends.valkey.steps.records import Durability, SealedRecords
+from crudjt._backends.valkey.steps.sealed_records import Durability, SealedRecords
 from crudjt.errors import StoreFailed
 from crudjt.testing import FakeClock
 from tests.support.modelled_servers import ModelledServers

@@ -8,7 +8,7 @@ import pytest
 from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.requests import Ask, Steps
 from crudjt._backends.valkey.scripts import COMMIT, FILE
-from crudjt._backends.valkey.steps.records import Durability
+from crudjt._backends.valkey.steps.sealed_records import Durability
 from crudjt.errors import StoreUnavailable
 from crudjt.testing import FakeClock
 from tests.support.modelled_servers import ModelledServers

@@ -10,7 +10,8 @@ from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import LOST, Ask, Reply, Steps
 from crudjt._backends.valkey.scripts import COMMIT, END, INSERT_ONE, REPLACE_ONE
 from crudjt._backends.valkey.steps import moving
-from crudjt._backends.valkey.steps.records import Durability, Records
+from crudjt._backends.valkey.steps.records import Records
+from crudjt._backends.valkey.steps.sealed_records import Durability
 from crudjt._core.keyring import Keyring, Placement
 from crudjt._core.operations import Sessions
 from crudjt._core.record import MIN_RECORD_BYTES, each_label_tag

@@ -9,7 +9,8 @@ from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.manifest import open_manifest
 from crudjt._backends.valkey.move_notes import is_destination
 from crudjt._backends.valkey.settings import Settings
-from crudjt._backends.valkey.steps.records import Durability, Records
+from crudjt._backends.valkey.steps.records import Records
+from crudjt._backends.valkey.steps.sealed_records import Durability
 from crudjt._backends.valkey.steps.upkeep import reach_primaries
 from crudjt._backends.valkey.topology import Topology
 from crudjt._core.clock import Clock, system_clock

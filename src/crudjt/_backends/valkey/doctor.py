@@ -12,7 +12,7 @@ from crudjt._backends.valkey.manifest import decoded
 from crudjt._backends.valkey.replies import address
 from crudjt._backends.valkey.requests import PRIMARIES, Ask, Node, Steps
 from crudjt._backends.valkey.steps.examining import Examination, foreign_names
-from crudjt._backends.valkey.steps.records import Durability, SealedRecords
+from crudjt._backends.valkey.steps.sealed_records import Durability, SealedRecords
 from crudjt._backends.valkey.topology import Topology
 from crudjt._core.report import Findings, Report, counted
 from crudjt.errors import StoreCorrupt, StoreFormatError, StoreInaccessible

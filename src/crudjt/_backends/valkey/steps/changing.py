@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from crudjt._backends.valkey.requests import Steps
+from crudjt._backends.valkey.steps.commit_requests import MAX_CHANGES, in_places
 from crudjt._backends.valkey.steps.fetched import Conflict, Fetched, Outcome, as_found, as_met
 from crudjt._backends.valkey.steps.recent import Met
-from crudjt._backends.valkey.steps.records import MAX_CHANGES, MAX_ROUNDS, Records, in_places
+from crudjt._backends.valkey.steps.records import MAX_ROUNDS, Records
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.details import Details, NewDetails
@@ -36,10 +37,10 @@ def create(
     for _ in range(MAX_ROUNDS):
         now_ns = records.clock()
         token, change = records.sessions.insert(packed, subject, limits, now_ns, details)
-        outcome = yield from records.commit_one(change, None, now_ns // NS_PER_MS, records.durability.changes)
+        _, id_, record = change
+        at = records.layout.session(id_)
+        outcome = yield from records.commit_one(change, at, None, now_ns // NS_PER_MS, records.durability.changes)
         if not isinstance(outcome, Conflict):  # else 48 random bits were equal to others of the same nanosecond
-            _, id_, record = change
-            at = records.layout.session(id_)
             records.recent.note(token, Met(record, record[:HEADER_BYTES], packed, subject, details, id_, 0, at))
             return token
     raise records.busy()
@@ -83,7 +84,7 @@ def change(
         except VersionConflict:
             changes = ()
         if changes:
-            outcome = yield from records.commit_one(changes[0], met.record, now_ms, replicas)
+            outcome = yield from records.commit_one(changes[0], met.at, met.record, now_ms, replicas)
             if not isinstance(outcome, Conflict):
                 records.recent.note(token, met.replaced(changes[0][2], packed))
                 return True
@@ -95,7 +96,9 @@ def change(
 
     def commit(changes: Sequence[Change], fetched: Fetched, now_ms: int) -> Steps[Outcome]:
         (each,) = changes
-        return (yield from records.commit_one(each, fetched.get(SESSION + each[1]), now_ms, replicas))
+        _, id_, _ = each
+        at, there = records.layout.session(id_), fetched.get(SESSION + id_)
+        return (yield from records.commit_one(each, at, there, now_ms, replicas))
 
     return (yield from _until_committed(records, token, fetched, decide, commit)) or False
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from itertools import chain
 
 from crudjt._backends.valkey.requests import Steps
+from crudjt._backends.valkey.steps.commit_requests import in_places
 from crudjt._backends.valkey.steps.fetched import Done
-from crudjt._backends.valkey.steps.records import Records, in_places
+from crudjt._backends.valkey.steps.records import Records
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.gil import in_batches

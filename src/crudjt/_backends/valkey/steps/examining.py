@@ -14,8 +14,8 @@ from crudjt._backends.valkey.steps.label_entries import (
     is_dangling,
     missing_of,
 )
-from crudjt._backends.valkey.steps.records import SealedRecords
 from crudjt._backends.valkey.steps.scanning import Scan
+from crudjt._backends.valkey.steps.sealed_records import SealedRecords
 from crudjt._core.changes import REPLACE, SESSION
 from crudjt._core.header import NO_SUBJECT, RECORD_FORMAT, SUBJECT_TAG, expires_of
 from crudjt._core.moves import MARK_FORMAT

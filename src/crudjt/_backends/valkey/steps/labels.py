@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import cast
 
 from crudjt._backends.valkey.requests import Ask, Steps
+from crudjt._backends.valkey.steps.commit_requests import MAX_CHANGES, in_places
 from crudjt._backends.valkey.steps.ending import count_ended
 from crudjt._backends.valkey.steps.label_entries import may_be_in_flight
-from crudjt._backends.valkey.steps.records import MAX_CHANGES, Records, in_places
+from crudjt._backends.valkey.steps.records import Records
 from crudjt._core.changes import SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.keyring import Key

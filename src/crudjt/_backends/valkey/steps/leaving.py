@@ -9,8 +9,9 @@ from crudjt._backends.valkey.move_scripts import CHANGED, MARK, MARKED, RAISE
 from crudjt._backends.valkey.requests import PRIMARIES, Ask, Node, Steps
 from crudjt._backends.valkey.routing import CLUSTER_SLOTS
 from crudjt._backends.valkey.steps import subjects
+from crudjt._backends.valkey.steps.commit_requests import in_places, lifetime
 from crudjt._backends.valkey.steps.fetched import Done, Fetched
-from crudjt._backends.valkey.steps.records import Records, in_places, lifetime
+from crudjt._backends.valkey.steps.records import Records
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._backends.valkey.topology import slot_of
 from crudjt._core.changes import DELETE, INSERT, SESSION, Change

@@ -9,8 +9,9 @@ from hashlib import sha1
 
 from crudjt._backends.valkey.requests import Steps
 from crudjt._backends.valkey.steps.changing import move
+from crudjt._backends.valkey.steps.commit_requests import MAX_CHANGES
 from crudjt._backends.valkey.steps.fetched import Conflict, Fetched, Outcome
-from crudjt._backends.valkey.steps.records import MAX_CHANGES, MAX_ROUNDS, Records
+from crudjt._backends.valkey.steps.records import MAX_ROUNDS, Records
 from crudjt._backends.valkey.steps.subjects import look
 from crudjt._core.changes import Change
 from crudjt._core.clock import NS_PER_MS

@@ -5,7 +5,8 @@ from typing import cast
 
 from crudjt._backends.valkey.move_scripts import LATER, PUBLISH, STAGE, STAGED, USED, USED_MS
 from crudjt._backends.valkey.requests import LOST, Ask, Steps
-from crudjt._backends.valkey.steps.records import Records, lifetime
+from crudjt._backends.valkey.steps.commit_requests import lifetime
+from crudjt._backends.valkey.steps.records import Records
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.header import NO_SUBJECT, SUBJECT_TAG

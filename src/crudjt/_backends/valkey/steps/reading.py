@@ -101,7 +101,7 @@ def _commit_read(records: Records, token: str, met: Met, header: Header, now_ns:
     session, change = records.sessions.taken(found, met.packed, met.subject, met.details, now_ns)
     now_ms, replicas = now_ns // NS_PER_MS, replicas_for(records, [change])
     if header.reads_left:
-        outcome = yield from records.commit_one(change, met.record, now_ms, replicas)
+        outcome = yield from records.commit_one(change, met.at, met.record, now_ms, replicas)
     else:
         try:
             (outcome,) = yield from records.commit([[change]], as_met(met), now_ms, replicas, may_be_twice=True)

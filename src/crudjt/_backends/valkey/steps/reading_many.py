@@ -5,10 +5,11 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 
 from crudjt._backends.valkey.requests import Steps
+from crudjt._backends.valkey.steps.commit_requests import in_places
 from crudjt._backends.valkey.steps.fetched import Done, Fetched
 from crudjt._backends.valkey.steps.reading import replicas_for, session_of
 from crudjt._backends.valkey.steps.recent import NEVER, Met, due_ms_of
-from crudjt._backends.valkey.steps.records import MAX_ROUNDS, Records, in_places
+from crudjt._backends.valkey.steps.records import MAX_ROUNDS, Records
 from crudjt._core.changes import DELETE, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import unpack

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
 from crudjt._backends.valkey.requests import Ask, Reply, Steps
+from crudjt._backends.valkey.steps.commit_requests import MAX_CHANGES
 from crudjt._backends.valkey.steps.ending import count_ended
 from crudjt._backends.valkey.steps.fetched import Fetched
-from crudjt._backends.valkey.steps.records import MAX_CHANGES, Records
+from crudjt._backends.valkey.steps.records import Records
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.header import HEADER_BYTES, TAG_OFFSET, head_of_subject

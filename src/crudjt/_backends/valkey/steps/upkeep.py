@@ -5,8 +5,9 @@ from typing import cast
 
 from crudjt._backends.valkey.checks import fields
 from crudjt._backends.valkey.requests import PRIMARIES, Ask, Node, Steps
+from crudjt._backends.valkey.steps.commit_requests import in_places
 from crudjt._backends.valkey.steps.fetched import Done, Fetched
-from crudjt._backends.valkey.steps.records import Records, in_places
+from crudjt._backends.valkey.steps.records import Records
 from crudjt._backends.valkey.steps.scanning import Scan
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
