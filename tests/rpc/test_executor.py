@@ -1,5 +1,7 @@
 """The threads that carry out calls: few, but never all of them stuck."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
@@ -127,3 +129,21 @@ def test_a_shutdown_carries_out_what_waits_if_it_is_not_told_to_drop_it(stuck: C
         task.go_on.set()
     pool.shutdown()
     assert [result.exception(0) for _, result in tasks] == [None] * 3
+
+
+NESTED = """
+import threading
+from crudjt._core.codec import unpack_sent
+from crudjt.server.executor import AdaptiveThreadPool
+
+threading.stack_size(128 * 1024)
+error = AdaptiveThreadPool(2, "test").submit(unpack_sent, b"\\x81\\xa1a" + 100_000 * b"\\x91").exception(60)
+print(type(error).__name__, threading.stack_size())
+"""
+
+
+@pytest.mark.slow
+def test_data_that_is_nested_too_deeply_is_refused_also_where_threads_are_small() -> None:
+    """With musl they are, and an overrun would kill the server. Other threads of the process keep their size."""
+    ended = subprocess.run([sys.executable, "-c", NESTED], check=False, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, "InvalidParameter 131072\n")

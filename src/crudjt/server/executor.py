@@ -15,6 +15,9 @@ from typing import Any
 AT_WORK = 2
 
 _TICK_SECONDS = 0.01  # a task that runs for a whole tick takes long
+# What glibc gives a thread. With musl it has 1 MiB or less, which CPython 3.13 overruns while it unpacks data that is
+# nested 10,000 deep, to refuse it.
+_STACK_BYTES = 8 * 1024**2
 
 
 class AdaptiveThreadPool(Executor):
@@ -87,7 +90,11 @@ class AdaptiveThreadPool(Executor):
             return
         name = f"{self._name}_{len(self._threads)}"
         self._threads.append(threading.Thread(target=self._work, args=[task], name=name, daemon=True))
-        self._threads[-1].start()
+        before = threading.stack_size(_STACK_BYTES)  # of the threads that this process starts from now on
+        try:
+            self._threads[-1].start()
+        finally:
+            threading.stack_size(before)
 
     def _note_backlog(self) -> None:
         if not self._backlog.is_set():
