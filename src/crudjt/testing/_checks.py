@@ -7,6 +7,8 @@ from crudjt._core.session import Session
 
 Error = TypeVar("Error", bound=Exception)
 
+TOKEN_CHARACTERS = 22
+
 
 def alive(session: Session | None) -> Session:
     """Return a session, which must be alive."""
