@@ -118,3 +118,16 @@ def test_the_lock_is_not_taken_for_the_number_of_a_transaction(
     assert bool(lock.watched[0]) is (processors > 1), "with one processor its holder could not go on"
     words[LOCK] = 0
     assert not lock.word[0]
+
+
+def test_a_map_that_has_gone_since_is_not_looked_at(tmp_path: Path) -> None:
+    """That of a store that was closed before, which lasts until it is collected. To look there ends the process."""
+    lock = WriteLock(tmp_path / "lock.mdb")
+    with (tmp_path / "lock.mdb").open("w+b") as file:
+        file.truncate(mmap.PAGESIZE)
+        mapped = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+        lock.prepare()
+        mapped.close()
+    assert len(lock.prepared) == 1
+    lock.find_prepared()
+    assert not lock.found

@@ -30,7 +30,8 @@ _OWNER_MASK = 0x3FFF_FFFF  # FUTEX_TID_MASK
 _MREMAP_MAYMOVE = 1
 _MAP_FAILED = ctypes.c_void_p(-1).value
 _WORD_BYTES = 4
-_WORDS = mmap.PAGESIZE // _WORD_BYTES
+_MAP_BYTES = mmap.PAGESIZE
+_WORDS = _MAP_BYTES // _WORD_BYTES
 # Before it lie numbers, the id of the last transaction among them, that may look like a thread's. The lock comes before
 # what LMDB notes of threads that read.
 _FIRST_WORD = 16
@@ -70,24 +71,25 @@ class WriteLock:
     def find_prepared(self) -> None:
         """Find the lock, which the calling thread holds, once after `prepare`."""
         pages, self.prepared = self.prepared, []
-        owner = threading.get_native_id()
-        with suppress(AttributeError, OSError):
-            for address in pages:
-                words = (ctypes.c_uint32 * _WORDS).from_address(address)[:]
-                for index in range(_FIRST_WORD, _WORDS):
-                    if words[index] & _OWNER_MASK == owner:
-                        self._map(address, index)
-                        return
-
-    def _map(self, address: int, index: int) -> None:
         if self.found:  # another thread may be looking at the word that would go
             return
-        words = (ctypes.c_uint32 * _WORDS).from_address(_mapped_again(address))
-        weakref.finalize(self, c_library().munmap, ctypes.c_void_p(ctypes.addressof(words)), mmap.PAGESIZE)
-        self.word = memoryview(words).cast("B").cast("I")[index : index + 1]
+        owner = threading.get_native_id()
+        for address in pages:
+            with suppress(AttributeError, OSError):
+                # Looked at in a map of its own: that of a store which was closed before may have gone since `prepare`.
+                words = (ctypes.c_uint32 * _WORDS).from_address(_mapped_again(address))
+                unmap = weakref.finalize(self, c_library().munmap, ctypes.c_void_p(ctypes.addressof(words)), _MAP_BYTES)
+                for index, word in enumerate(words[_FIRST_WORD:], _FIRST_WORD):
+                    if word & _OWNER_MASK == owner:
+                        self._keep(memoryview(words).cast("B").cast("I")[index : index + 1])
+                        return
+                unmap()
+
+    def _keep(self, word: "memoryview[int]") -> None:
+        self.word = word
         self.found = True
         if len(os.sched_getaffinity(0)) > 1:  # else the holder cannot go on while this process watches
-            self.watched = self.word
+            self.watched = word
 
 
 def watch(word: "memoryview[int]") -> None:
@@ -122,7 +124,7 @@ def _mapped_again(address: int) -> int:
     mremap = c_library().mremap
     mremap.restype = ctypes.c_void_p
     mapped: int | None = mremap(
-        ctypes.c_void_p(address), ctypes.c_size_t(0), ctypes.c_size_t(mmap.PAGESIZE), _MREMAP_MAYMOVE
+        ctypes.c_void_p(address), ctypes.c_size_t(0), ctypes.c_size_t(_MAP_BYTES), _MREMAP_MAYMOVE
     )
     if mapped is None or mapped == _MAP_FAILED:
         raise OSError(ctypes.get_errno(), "mremap failed")
