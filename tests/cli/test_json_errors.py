@@ -32,7 +32,7 @@ def error_of(text: str) -> dict[str, Any]:
         (("--jsno", "--json", "stats"), 2, "UsageError", "No such option '--jsno'."),
         (("--json", "reed"), 2, "UsageError", "No such command 'reed'."),
         (("--json",), 2, "UsageError", "Missing command."),
-        (("--json", "create", "[" * 5000), 2, "InvalidParameter", "data is nested too deeply"),
+        (("--json", "create", "[" * 100_000), 2, "InvalidParameter", "data is nested too deeply"),
         (("--json", "--store", "mysql:", "stats"), 2, "InvalidParameter", "location begins with mysql:"),
     ],
 )
