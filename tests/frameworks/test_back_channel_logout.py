@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import fastapi
 import fastapi.testclient
@@ -319,6 +320,21 @@ def post(request: pytest.FixtureRequest, store: crudjt.Store, provider: Identity
         return Answer(response.status_code, response.headers.get("Cache-Control"), response.text)
 
     yield ask
+
+
+def test_a_form_that_the_application_has_looked_at_before_is_read_all_the_same(
+    store: crudjt.Store, provider: IdentityProvider
+) -> None:
+    logout = BackChannelLogout(store, **parameters(provider))
+    app = flask.Flask("app")
+    app.before_request(lambda: flask.request.values and None)
+    app.add_url_rule(PATH, view_func=flask_endpoint.view(logout), methods=["POST"])
+    assert app.test_client().post(PATH, data={"logout_token": provider.token()}).status_code == 200
+    assert app.test_client().post(PATH, data={"logout_token": ["a", "b"]}).status_code == 400
+    assert urlpatterns  # Django is set up
+    request = RequestFactory().post(PATH, urlencode({"logout_token": provider.token()}), content_type=FORM)
+    assert request.POST
+    assert django_endpoint.view(logout)(request).status_code == 200
 
 
 def test_each_framework_ends_the_sessions_and_answers_as_the_specification_says(

@@ -22,6 +22,7 @@ from crudjt._core.extras import require_extra
 require_extra("flask")
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from flask import Response, request
 
@@ -34,6 +35,8 @@ def view(logout: BackChannelLogout) -> Callable[[], Response]:
 
     def back_channel_logout() -> Response:
         body = request.stream.read(MAX_BODY_BYTES + 1)
+        if not body:  # a function before the request has looked at its form, which has used the stream up
+            body = urlencode(list(request.form.items(multi=True))).encode()
         status, content = answer(logout, request.content_type, body)
         return Response(content, status, HEADERS)
 
