@@ -22,8 +22,9 @@ import crudjt
 from crudjt import Client
 from crudjt._core.session import is_of_older_key
 from crudjt.contrib._device_bound.answers import Answer
-from crudjt.contrib._device_bound.blocking import Asked, asked, decide, owned, response_headers, unavailable
+from crudjt.contrib._device_bound.blocking import Asked, asked, decide, owned, unavailable
 from crudjt.contrib._device_bound.decisions import Verdict
+from crudjt.contrib._device_bound.headers import response_headers
 from crudjt.contrib._device_bound.settings import DeviceBound
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.calls import Lifetime
@@ -211,7 +212,7 @@ class Sessions(SessionInterface):
 
     def _add_device_headers(self, app: Flask, response: Response, before: Held | None, after: Held | None) -> None:
         device: DeviceBound = app.extensions[_DEVICE]
-        for name, value in response_headers(device, store_of(app), request.root_path, before, after):
+        for name, value in sync.run(store_of(app), response_headers(device, request.root_path, before, after)):
             response.headers.add(name, value)
 
     def _device(self, app: Flask) -> DeviceBound:

@@ -186,6 +186,28 @@ def test_a_store_that_fails_answers_503_at_a_refresh_and_the_session_stays(
     assert browser.get().json["user"] == "ada"
 
 
+@pytest.mark.parametrize("kind", [StarletteDeviceSite, FlaskDeviceSite])
+def test_a_login_that_cannot_be_offered_to_the_device_succeeds(
+    kind: type[StarletteDeviceSite | FlaskDeviceSite],
+    store: crudjt.Store,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise crudjt.StoreClosed
+
+    with closing(kind(store)) as site:
+        browser = DeviceBrowser(site)
+        with monkeypatch.context() as broken:
+            for each in {type(store), type(crudjt.aio.wrap(store))}:
+                broken.setattr(each, "peek", fails)
+            assert browser.get("/login?user=ada").status == 200
+        assert browser.offered is None
+        assert browser.get().json["user"] == "ada"
+
+
 # Switched off
 
 
@@ -342,6 +364,15 @@ def test_the_paths_lie_below_the_root_path(store: crudjt.Store) -> None:
         assert browser.offered["path"] == "/app/dbsc/register"
         answered = browser.register(claims={"aud": "https://testserver/app/dbsc/register"})
         assert (answered.status, answered.json["refresh_url"]) == (200, "/app/dbsc/refresh")
+
+
+def test_a_root_path_is_quoted_in_the_offer(store: crudjt.Store) -> None:
+    with closing(StarletteDeviceSite(store)) as site:
+        site.root_path = "/my app"
+        browser = DeviceBrowser(site)
+        browser.get("/my app/login?user=ada")
+        assert browser.offered is not None
+        assert browser.offered["path"] == "/my%20app/-/device/register"
 
 
 def test_it_is_in_no_list_of_sessions(store: crudjt.Store) -> None:

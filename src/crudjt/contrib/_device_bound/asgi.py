@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Awaitable, Callable, Container, MutableMapping
 from typing import Any
-from urllib.parse import quote
 
 from crudjt import AsyncStore
-from crudjt.contrib._device_bound.answers import UNAVAILABLE, Answer, offer, refusal
+from crudjt.contrib._device_bound.answers import UNAVAILABLE, Answer, refusal
 from crudjt.contrib._device_bound.decisions import HeaderOf, Verdict, verdict
 from crudjt.contrib._device_bound.endpoints import answer, seconds
+from crudjt.contrib._device_bound.headers import quoted_root, response_headers
 from crudjt.contrib._device_bound.settings import DeviceBound
 from crudjt.contrib._device_bound.tickets import is_cookie
 from crudjt.contrib._sessions.asynchronous import run
@@ -112,31 +112,12 @@ class DeviceGate:
     async def headers(
         self, store: AsyncStore, scope: _Scope, before: Held | None, after: Held | None
     ) -> list[tuple[bytes, bytes]]:
-        """Return headers for a response that sets or removes the cookie of the session.
-
-        Args:
-            store: the store.
-            scope: of the request.
-            before: the session that the request found.
-            after: the session whose token is set; ``None`` if the cookie is removed.
-
-        """
-        if after is None:
-            bound = before is not None and before.device is not None and before.device.registered
-            return [_encoded("Set-Cookie", self._settings.forget_cookie())] if bound else []
-        binding = after.device
-        has_new_token = before is None or before.token != after.token
-        if binding is None or binding.registered or not (self._settings.offers and has_new_token):
-            return []
-        try:  # no error may keep the browser from its new token
-            read = await store.peek(after.token)
-        except CrudjtError:
-            logger.exception("the store failed, so a session is not offered to the device of its browser")
-            return []
-        return [] if read is None else [_encoded(*offer(self._settings, _root(scope), binding, seconds(read)))]
+        """Return headers for a response that sets or removes the cookie of the session; see `response_headers`."""
+        given = await run(store, response_headers(self._settings, scope.get("root_path", ""), before, after))
+        return [_encoded(name, value) for name, value in given]
 
     async def _answer(self, store: AsyncStore, scope: _Scope, send: _Send, held: Held | None) -> None:
-        root = _root(scope)
+        root = quoted_root(scope.get("root_path", ""))
         try:
             given = await run(store, answer(self._settings, _path(scope), root, held, _headers(scope)))
         except CrudjtError:
@@ -153,10 +134,6 @@ def _path(scope: _Scope) -> str:
     path: str = scope["path"]
     root: str = scope.get("root_path", "").rstrip("/")
     return path[len(root) :] if root and path.startswith(f"{root}/") else path
-
-
-def _root(scope: _Scope) -> str:
-    return quote(scope.get("root_path", "").rstrip("/"), safe="/")
 
 
 def _headers(scope: _Scope) -> HeaderOf:

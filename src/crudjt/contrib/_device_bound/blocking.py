@@ -1,13 +1,13 @@
-"""Device bound sessions for frameworks that block: steps of the session before a view, and at its response."""
+"""Device bound sessions for frameworks that block: what becomes of a request before a view serves it."""
 
 import logging
 from typing import NamedTuple
-from urllib.parse import quote
 
 import crudjt
-from crudjt.contrib._device_bound.answers import UNAVAILABLE, Answer, offer, refusal
+from crudjt.contrib._device_bound.answers import UNAVAILABLE, Answer, refusal
 from crudjt.contrib._device_bound.decisions import HeaderOf, Verdict, verdict
 from crudjt.contrib._device_bound.endpoints import answer, seconds
+from crudjt.contrib._device_bound.headers import quoted_root
 from crudjt.contrib._device_bound.settings import DeviceBound
 from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.states import Held
@@ -28,7 +28,7 @@ class Asked(NamedTuple):
 
 def asked(method: str, root: str, path: str, header: HeaderOf, cookie: str | None) -> Asked:
     """Return a request whose root comes as the server has decoded it."""
-    return Asked(method, quote(root.rstrip("/"), safe="/"), path, header, cookie)
+    return Asked(method, quoted_root(root), path, header, cookie)
 
 
 def owned(settings: DeviceBound, request: Asked) -> bool:
@@ -60,22 +60,3 @@ def unavailable(error: CrudjtError) -> Answer:
     """Return the answer while the store fails, and log why."""
     logger.error("the store failed, so a device is not answered", exc_info=error)
     return UNAVAILABLE
-
-
-def response_headers(
-    settings: DeviceBound, store: crudjt.Store, root: str, before: Held | None, after: Held | None
-) -> list[tuple[str, str]]:
-    """Return headers for a response, by the session that the request found and the one that it leaves."""
-    was_bound = before is not None and before.device is not None and before.device.registered
-    if after is None:
-        return [("Set-Cookie", settings.forget_cookie())] if was_bound else []
-    binding = after.device
-    has_new_token = before is None or before.token != after.token
-    if binding is None or binding.registered or not (settings.offers and has_new_token):
-        return []
-    try:  # no error may keep the browser from its new token
-        read = store.peek(after.token)
-    except CrudjtError:
-        logger.exception("the store failed, so a session is not offered to the device of its browser")
-        return []
-    return [] if read is None else [offer(settings, quote(root.rstrip("/"), safe="/"), binding, seconds(read))]

@@ -9,9 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from crudjt.contrib._device_bound.answers import Answer
-from crudjt.contrib._device_bound.blocking import Asked, asked, decide, owned, response_headers, unavailable
+from crudjt.contrib._device_bound.blocking import Asked, asked, decide, owned, unavailable
 from crudjt.contrib._device_bound.decisions import Verdict
+from crudjt.contrib._device_bound.headers import response_headers
 from crudjt.contrib._device_bound.settings import DeviceBound
+from crudjt.contrib._sessions import sync
 from crudjt.contrib._sessions.states import Held
 from crudjt.contrib._settings import device_bound
 from crudjt.contrib.django._backend import SessionStore
@@ -126,7 +128,7 @@ class DeviceBoundMiddleware:
         if after is not None and response.status_code >= _NO_COOKIE_FROM:
             return
         root = request.path.removesuffix(request.path_info)
-        _add(response, response_headers(self._settings, get_store(), root, before, after))
+        _add(response, sync.run(get_store(), response_headers(self._settings, root, before, after)))
 
 
 def _response(answer: Answer) -> HttpResponse:
