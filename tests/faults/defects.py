@@ -285,6 +285,7 @@ def log_written_after_the_commit() -> None:
 
     around(View, "__init__", view)
     replace(MappedSegmentWriter, "append", append)
+    replace(MappedSegmentWriter, "append_to_sync", append)
 
 
 def log_end_in_one_slot() -> None:

@@ -51,6 +51,7 @@ POINTS: list[tuple[Any, str] | str] = [
     (ControlBlock, "create"),
     (ControlBlock, "begin"),
     (MappedSegmentWriter, "append"),
+    (MappedSegmentWriter, "append_to_sync"),
     (MappedSegmentWriter, "cut"),
     (SegmentWriter, "mark_synced"),
     (View, "copy"),

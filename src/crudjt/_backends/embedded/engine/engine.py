@@ -232,7 +232,10 @@ class Engine(OpenDirectory):
                     pack_slot(
                         control.map, SLOT_OFFSETS[number & 1], number, segment, entry_end, sequence, sessions, check
                     )
-                    writer.append(entry, end)
+                    if durable:
+                        writer.append_to_sync(entry, end)
+                    else:
+                        writer.append(entry, end)
                     transaction.commit()
                 except BaseException as error:
                     self._abort(transaction, error)
@@ -242,7 +245,7 @@ class Engine(OpenDirectory):
                 raise StoreFull(self.directory, MAX_SIZE_REACHED) from None
             return self.write(decide, arguments, durable, urgent, moving, known)
         if durable:
-            self.sync_to(sequence)
+            self.sync_to(sequence, number)
         if self.unattended:
             self.upkeep(sequence)
         if many and isinstance(changes, list):
@@ -382,8 +385,8 @@ class Engine(OpenDirectory):
         self.check_files()
         self.sync_to(self.log_end().sequence)
 
-    def sync_to(self, sequence: int) -> None:
-        """Return when the entry `sequence` is on disk. Threads that wait here share one sync.
+    def sync_to(self, sequence: int, transaction: int = 0) -> None:
+        """Return when the entry `sequence`, of a transaction if known, is on disk. Threads that wait share one sync.
 
         Raises:
             StoreFailed: the sync failed. It is never tried again: the kernel may have dropped what it could not write.
@@ -395,7 +398,9 @@ class Engine(OpenDirectory):
                 if words[control_block.WORD_FAILED]:
                     self._refuse()
                 if words[control_block.WORD_SYNCED_SEQUENCE] < sequence:
-                    self._log.sync(self.log_end())
+                    # LMDB is asked only where another may have written since.
+                    end = self.control.end_if_last(transaction) if transaction else None
+                    self._log.sync(end or self.log_end())
 
     # Ending, forking
 
