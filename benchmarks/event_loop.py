@@ -17,6 +17,8 @@ have a thread compute. Where another program takes the processor from a thread t
 for both, and a virtual machine that is not run for a while does not know it; so hold each figure, and the number of
 those over 5 ms, against the baselines of the same run. Objects that the imports made are exempt from garbage collection
 (`gc.freeze`), since to go through them takes 15 to 35 ms, store or not.
+
+Before that, what an update costs that meets no other, awaited and with the blocking store, in blocks that take turns.
 """
 
 import argparse
@@ -25,6 +27,7 @@ import ctypes
 import gc
 import multiprocessing
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -186,6 +189,26 @@ def _summary(seconds: list[float]) -> str:
     return "".join(f"{1000 * each:>9.3f}" for each in figures) + f"{long:>7}"
 
 
+async def compare(path: Path, key: str) -> None:
+    """Print the median of an update, awaited and not, in microseconds."""
+    took: dict[str, list[int]] = {"Store": [], "AsyncStore": []}
+    clock = time.perf_counter_ns
+    with crudjt.open(path, secret_key=key) as store:
+        tokens = store.create_many([DATA] * 200)
+        async with crudjt.aio.open(path, secret_key=key) as awaited:
+            for _ in range(50):
+                for token in tokens:
+                    start = clock()
+                    store.update(token, DATA)
+                    took["Store"].append(clock() - start)
+                for token in tokens:
+                    start = clock()
+                    await awaited.update(token, DATA)
+                    took["AsyncStore"].append(clock() - start)
+    figures = (f"{name} {statistics.median(each) / 1000:.1f} µs" for name, each in took.items())
+    print(f"an update: {', '.join(figures)}\n", flush=True)
+
+
 async def main() -> None:
     """Measure everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -198,6 +221,7 @@ async def main() -> None:
     gc.freeze()
     with tempfile.TemporaryDirectory(prefix="crudjt-bench-") as name:
         path = Path(name) / "store"
+        await compare(path, key)
         columns = "".join(f"{each:>9}" for each in ("p50", "p99.9", "max")) + f"{'> 5 ms':>7}"
         print(f"{'':34}{'steps':>10}{'held:' + columns[5:]}{'late:' + columns[5:]}")
         await measure("baseline", settings.seconds, lambda watch: watch.computing_client(compute_inline))
