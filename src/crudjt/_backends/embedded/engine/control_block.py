@@ -170,7 +170,7 @@ class ControlBlock:
         return LogEnd._make(fields[1:])
 
     def end_if_last(self, transaction: int) -> LogEnd | None:
-        """Return what a committed transaction left, ``None`` where a later one has begun to fill a slot. Needs no lock."""
+        """Return what a committed transaction left, ``None`` where a later one fills a slot. Needs no lock."""
         return self.log_end(transaction) if self.words[SLOT_WORDS[transaction + 1 & 1]] < transaction else None
 
     def holds(self, transaction: int) -> bool:
