@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +49,19 @@ def test_a_proof_gives_the_thumbprint_of_its_key(store: crudjt.Store, clock: Fak
     proof = client.proof("GET", URL, TOKEN)
     assert dpop.prove([proof], "GET", URL, token=TOKEN, bound_to=client.thumbprint) == client.thumbprint
     assert store.create({}, bound_to=client.thumbprint)
+
+
+def test_a_key_of_rsa_has_to_have_2048_bits(store: crudjt.Store, clock: FakeClock) -> None:
+    def proof(bits: int) -> str:
+        key = generate_private_key(65537, bits)
+        n = encoded(key.public_key().public_numbers().n.to_bytes(bits // 8, "big"))
+        head = {"typ": "dpop+jwt", "alg": "PS256", "jwk": {"kty": "RSA", "n": n, "e": "AQAB"}}
+        text = f"{packed(head)}.{packed({'htm': 'GET', 'htu': URL, 'iat': clock() // 10**9, 'jti': 'x'})}"
+        return f"{text}.{encoded(key.sign(text.encode(), PSS(MGF1(SHA256()), 32), SHA256()))}"
+
+    dpop = Dpop(store, clock=clock)
+    assert dpop.prove([proof(2048)], "GET", URL)
+    assert "less than 2048 bits" in refusal(dpop, [proof(1024)], "GET", URL).description
 
 
 KEY_OF_RFC = (

@@ -1,20 +1,23 @@
 """DPoP proofs (RFC 9449): from the text of a header to what it proves, without a store and without a clock."""
 
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Mapping
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 from joserfc import jwk, jws
 from joserfc.errors import UnsupportedAlgorithmError
 
+from crudjt._core.type_guards import is_dict
+
 ALGORITHMS = ("ES256", "ES384", "EdDSA", "Ed25519", "PS256")
 """The algorithms of signatures that are known here, all asymmetric."""
 
 _PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+_LEAST_RSA_BITS = 2048  # of a modulus (RFC 7518, 3.5)
 _MAX_ID = 256  # characters of `jti`
 _FAR = 2**53  # seconds
 _PORTS = {"https": 443, "http": 80}
@@ -160,9 +163,16 @@ def _public_key(header: Mapping[str, Any], algorithms: Collection[str]) -> dict[
     if header.get("alg") not in algorithms:
         raise InvalidProof("the algorithm of the proof is not allowed (alg)")
     key = header.get("jwk")
-    if not isinstance(key, dict) or _PRIVATE & key.keys():
+    if not is_dict(key) or _PRIVATE & key.keys():
         raise InvalidProof("the proof has no public key (jwk)")
-    return cast("dict[str, str | list[str]]", key)  # importing it checks the values
+    if key.get("kty") == "RSA" and _number(key.get("n")).bit_length() < _LEAST_RSA_BITS:
+        raise InvalidProof(f"the RSA key of the proof has less than {_LEAST_RSA_BITS} bits (jwk)")
+    return key  # importing it checks the values
+
+
+def _number(encoded: object) -> int:
+    """Return a number in URL-safe Base64."""
+    return int.from_bytes(urlsafe_b64decode(f"{encoded}=="), "big")
 
 
 def _check_time(made: object, now: float, window: Window | None) -> None:
