@@ -22,6 +22,7 @@ WEB_TESTS = (
     *("gunicorn", "httpx", "httpx2", "hypothesis", "jinja2", "playwright", "pytest", "pytest-timeout", "pytest-xdist"),
     *("trio", "uvicorn", "websockets"),
     *("authlib", "cachelib", "flask-login", "flask-session", "pyjwt[crypto]", "redis", "starsessions"),
+    *("channels", "django-allauth", "opentelemetry-instrumentation-grpc", "opentelemetry-sdk"),
 )
 
 

@@ -488,6 +488,7 @@ def test_the_async_methods_do_as_the_others(durability: str, monkeypatch: pytest
     async_to_sync(live)()
 
 
+@ASYNC
 def test_the_async_methods_stay_off_the_event_loop(store: crudjt.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: dict[str, set[int]] = {}
 
