@@ -42,8 +42,8 @@ class Purpose:
         """Return the subject of the sessions for this purpose and a user."""
         return self._prefix + checked_subject(subject)
 
-    def once(self, subject: str, ttl: float) -> dict[str, Any]:
-        """Return the arguments of the `Store.create` that succeeds once for a subject within `ttl` seconds.
+    def once(self, subject: str, ttl: float | None) -> dict[str, Any]:
+        """Return the arguments of the `Store.create` that succeeds once for a subject within `ttl` seconds, or ever.
 
         Each further one raises `TooManySessions`, over all processes and hosts of the store.
         """

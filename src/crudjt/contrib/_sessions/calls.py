@@ -113,14 +113,13 @@ class Delete(NamedTuple):
 
 
 class Take(NamedTuple):
-    """Take something that can be taken once: a subject that may have one session."""
+    """Take something that can be taken once, with what `Purpose.once` returns."""
 
-    subject: str
-    ttl: float | None
+    arguments: dict[str, Any]
 
     def on(self, store: Any) -> Any:
         """Call the store."""
-        return store.create({}, self.ttl, subject=self.subject, max_sessions=1, when_full="refuse")
+        return store.create(**self.arguments)
 
 
 Call = Create | Update | Touch | Peek | Rotate | Delete | Take

@@ -60,14 +60,11 @@ class Claim:
 
     def __init__(self, value: str, max_age: float | None) -> None:
         """Take what identifies the cookie, and for how many seconds its engine reads it; ``None`` for any time."""
-        self._owner = _COOKIES.owner(sha256(value.encode()).hexdigest())
-        self._ttl = None if max_age is None else max_age + _LEEWAY
+        digest = sha256(value.encode()).hexdigest()
+        self._owner = _COOKIES.owner(digest)
         self._token = ""
-
-    @property
-    def taking(self) -> Take:
+        self.taking = Take(_COOKIES.once(digest, None if max_age is None else max_age + _LEEWAY))
         """The call that takes it, and raises `TooManySessions` if another request has."""
-        return Take(self._owner, self._ttl)
 
     def take(self, store: crudjt.Store) -> bool:
         """Return whether the cookie was not taken over before."""
