@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import crudjt
 import crudjt.aio
-from crudjt.contrib._dpop_proof import InvalidProof, Window, verified
+from crudjt.contrib._dpop_proof import InvalidProof, ProofAge, verified
 from crudjt.contrib.dpop import AccessRefused, AsyncDpop, Dpop
 from crudjt.testing import FakeClock
 from tests.support.dpop_client import DROP, DpopClient, encoded, packed
@@ -191,7 +191,7 @@ def test_a_bad_proof_is_refused_changes_nothing_and_is_not_logged(
 def test_no_text_makes_another_error(part: str) -> None:
     for text in (part, f"{part}.{part}.{part}", f"{packed({'typ': 'dpop+jwt', 'alg': 'ES256'})}.{part}.{part}"):
         with pytest.raises(InvalidProof):
-            verified(text, method="GET", url=URL, now=0, window=Window(1, 1), algorithms=["ES256"], token=None)
+            verified(text, method="GET", url=URL, now=0, age=ProofAge(1, 1), algorithms=["ES256"], token=None)
 
 
 def test_there_has_to_be_one_proof_and_the_key_of_the_token(

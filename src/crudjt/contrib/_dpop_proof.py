@@ -46,11 +46,11 @@ class Proof(NamedTuple):
         return "<Proof>"
 
 
-class Window(NamedTuple):
-    """When a proof has to have been made, in seconds before and after now."""
+class ProofAge(NamedTuple):
+    """How old a proof may be, and how far the clock that made it may be ahead, in seconds."""
 
-    before: float
-    after: float
+    max_age: float
+    leeway: float
 
 
 class _Url(NamedTuple):
@@ -81,7 +81,7 @@ def verified(
     method: str,
     url: str,
     now: float,
-    window: Window | None,
+    age: ProofAge | None,
     algorithms: Collection[str],
     token: str | None,
 ) -> Proof:
@@ -92,7 +92,7 @@ def verified(
         method: the method of the request.
         url: its URL; query and fragment do not count.
         now: the time, in seconds since 1970.
-        window: when it may have been made; ``None`` where the nonce says that.
+        age: how old it may be; ``None`` where the nonce says that.
         algorithms: those allowed for the signature.
         token: the access token of the request; ``None`` if it came with none.
 
@@ -104,7 +104,7 @@ def verified(
     if claims.get("htm") != method:
         raise InvalidProof("the proof is for another method (htm)")
     _check_url(claims.get("htu"), url)
-    _check_time(claims.get("iat"), now, window)
+    _check_time(claims.get("iat"), now, age)
     if token is not None:
         _check_token(claims.get("ath"), token)
     id_, nonce = claims.get("jti"), claims.get("nonce")
@@ -175,10 +175,10 @@ def _number(encoded: object) -> int:
     return int.from_bytes(urlsafe_b64decode(f"{encoded}=="), "big")
 
 
-def _check_time(made: object, now: float, window: Window | None) -> None:
+def _check_time(made: object, now: float, age: ProofAge | None) -> None:
     if isinstance(made, bool) or not isinstance(made, int | float) or not -_FAR < made < _FAR:
         raise InvalidProof("the proof does not say when it was made (iat)")
-    if window is not None and not now - window.before <= made <= now + window.after:
+    if age is not None and not now - age.max_age <= made <= now + age.leeway:
         raise InvalidProof("the proof was made too long ago, or the clock of the client is wrong (iat)")
 
 

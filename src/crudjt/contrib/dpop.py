@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 from crudjt import AsyncStore, InvalidParameter, InvalidType, Session, Store, TooManySessions
 from crudjt._core.clock import Clock, system_clock
 from crudjt.contrib._access import DPOP, AccessRefused
-from crudjt.contrib._dpop_proof import ALGORITHMS, InvalidProof, Proof, Window, hashed, is_origin, verified
+from crudjt.contrib._dpop_proof import ALGORITHMS, InvalidProof, Proof, ProofAge, hashed, is_origin, verified
 from crudjt.contrib._purposes import AnyStore, Purpose, checked_store
 
 __all__ = ["AccessRefused", "AsyncDpop", "Dpop"]
@@ -91,7 +91,7 @@ class _Dpop(Generic[AnyStore]):
         self._algorithms = algorithms
         self._origin = origin
         self._clock = clock
-        self._window = None if require_nonce else Window(max_age, leeway)
+        self._age = None if require_nonce else ProofAge(max_age, leeway)
         self._nonce_ttl = nonce_ttl
         self._kept = (nonce_ttl if require_nonce else max_age + leeway) + 1
         self._ids, self._nonces = Purpose("dpop", "id"), Purpose("dpop", "nonce")
@@ -116,7 +116,7 @@ class _Dpop(Generic[AnyStore]):
                 method=method,
                 url=url,
                 now=now,
-                window=self._window,
+                age=self._age,
                 algorithms=self._algorithms,
                 token=token,
             )
@@ -176,7 +176,7 @@ class Dpop(_Dpop[Store]):
 
         """
         proof = self._checked(proofs, method, url, token, bound_to)
-        if self._window is None and not self._is_nonce(self._store.peek(proof.nonce or "")):
+        if self._age is None and not self._is_nonce(self._store.peek(proof.nonce or "")):
             self._refuse("use_dpop_nonce", "the proof needs a nonce of this server", token, self._given_nonce())
         try:
             self._store.create(**self._once(proof))
@@ -199,7 +199,7 @@ class AsyncDpop(_Dpop[AsyncStore]):
     ) -> str:
         """Return the JWK thumbprint of the key that a request proves to have; see `Dpop.prove`."""
         proof = self._checked(proofs, method, url, token, bound_to)
-        if self._window is None and not self._is_nonce(await self._store.peek(proof.nonce or "")):
+        if self._age is None and not self._is_nonce(await self._store.peek(proof.nonce or "")):
             self._refuse("use_dpop_nonce", "the proof needs a nonce of this server", token, await self._given_nonce())
         try:
             await self._store.create(**self._once(proof))

@@ -20,14 +20,14 @@ _FORM = "application/x-www-form-urlencoded"
 logger = logging.getLogger("crudjt.contrib")
 
 
-class Answer(NamedTuple):
+class LogoutAnswer(NamedTuple):
     """The status and the body of a response; `HEADERS` go with each."""
 
     status: HTTPStatus
     body: bytes
 
 
-def answer(logout: BackChannelLogout, content_type: str | None, body: bytes) -> Answer:
+def answer(logout: BackChannelLogout, content_type: str | None, body: bytes) -> LogoutAnswer:
     """End what the logout token in a form names, and return the answer."""
     try:
         ended = logout.end(_token(content_type, body))
@@ -36,7 +36,7 @@ def answer(logout: BackChannelLogout, content_type: str | None, body: bytes) -> 
     return _success(ended)
 
 
-async def answer_async(logout: AsyncBackChannelLogout, content_type: str | None, body: bytes) -> Answer:
+async def answer_async(logout: AsyncBackChannelLogout, content_type: str | None, body: bytes) -> LogoutAnswer:
     """End what the logout token in a form names, and return the answer."""
     try:
         ended = await logout.end(_token(content_type, body))
@@ -59,12 +59,12 @@ def _token(content_type: str | None, body: bytes) -> str:
     return tokens[0]
 
 
-def _success(ended: int) -> Answer:
+def _success(ended: int) -> LogoutAnswer:
     logger.info("the identity provider has ended %d sessions", ended)
-    return Answer(HTTPStatus.OK, b"{}")
+    return LogoutAnswer(HTTPStatus.OK, b"{}")
 
 
-def _refusal(error: LogoutTokenRefused | StoreError) -> Answer:
+def _refusal(error: LogoutTokenRefused | StoreError) -> LogoutAnswer:
     if isinstance(error, StoreError):
         # Also 400: by the specification, of a request that was right as well, if the logout has failed.
         logger.error("a logout by the identity provider has failed: %s", str(error))
@@ -73,5 +73,5 @@ def _refusal(error: LogoutTokenRefused | StoreError) -> Answer:
     return _failure("invalid_request", f"the logout token was refused: {error}")
 
 
-def _failure(error: str, description: str) -> Answer:
-    return Answer(HTTPStatus.BAD_REQUEST, json.dumps({"error": error, "error_description": description}).encode())
+def _failure(error: str, description: str) -> LogoutAnswer:
+    return LogoutAnswer(HTTPStatus.BAD_REQUEST, json.dumps({"error": error, "error_description": description}).encode())
