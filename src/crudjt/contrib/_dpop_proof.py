@@ -12,6 +12,7 @@ from joserfc import jwk, jws
 from joserfc.errors import UnsupportedAlgorithmError
 
 from crudjt._core.type_guards import is_dict
+from crudjt.contrib._nesting import is_nested_deeply
 
 ALGORITHMS = ("ES256", "ES384", "EdDSA", "Ed25519", "PS256")
 """The algorithms of signatures that are known here, all asymmetric."""
@@ -140,6 +141,8 @@ def _normalized(url: str) -> _Url | None:
 
 def _signed(text: str, algorithms: Collection[str]) -> tuple[dict[str, Any], str]:
     """Return the claims of a proof whose signature is that of the key in it, and the thumbprint of the key."""
+    if is_nested_deeply(text):
+        raise InvalidProof("the JSON of the proof is nested too deeply")
     registry = _Registry(algorithms=algorithms, strict_check_header=False)  # unknown headers do not count
     try:
         proof = jws.extract_compact(text.encode(), registry=registry)

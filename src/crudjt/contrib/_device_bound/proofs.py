@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from crudjt._core.type_guards import is_dict
+from crudjt.contrib._nesting import is_nested_deeply
 
 _MAX_CHARACTERS = 4096
 _NUMBER_BYTES = 32  # of P-256: a coordinate, or half of a signature
@@ -42,6 +43,8 @@ class Proof:
         parts = text.split(".")
         if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
             raise BadProof("it is no JWT")
+        if is_nested_deeply(text):
+            raise BadProof("its JSON is nested too deeply")
         self._head = _object(parts[0])
         claims = _object(parts[1])
         self._signed = f"{parts[0]}.{parts[1]}".encode("ascii")

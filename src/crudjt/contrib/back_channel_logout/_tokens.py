@@ -13,6 +13,7 @@ import jwt
 
 from crudjt._core.clock import Clock
 from crudjt._core.type_guards import is_mapping
+from crudjt.contrib._nesting import is_nested_deeply
 from crudjt.errors import CrudjtError, InvalidParameter, InvalidType
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -104,6 +105,8 @@ class Verifier:
         return self._checked(self._claims(token))
 
     def _claims(self, token: str) -> dict[str, Any]:
+        if is_nested_deeply(token):
+            raise LogoutTokenRefused("its JSON is nested too deeply")
         try:
             header = jwt.get_unverified_header(token)
             if str(header.get("typ", "jwt")).lower() not in _TYPES:
@@ -124,7 +127,7 @@ class Verifier:
             )
         except jwt.PyJWKClientConnectionError as error:
             raise LogoutTokenRefused("the keys of the provider cannot be fetched: see jwks_uri") from error
-        except (jwt.PyJWTError, RecursionError) as error:  # the second of JSON that is nested too deeply
+        except (jwt.PyJWTError, RecursionError) as error:  # the second deep in calls
             raise LogoutTokenRefused(_reason(error)) from error
         return claims
 
