@@ -1,6 +1,8 @@
 """The session engine of Django: what its session framework asks, and what a secure store owes."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
@@ -11,7 +13,9 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
-from django.test import override_settings
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory, override_settings
 from django.utils.safestring import mark_safe
 
 import crudjt
@@ -519,3 +523,22 @@ def test_the_async_methods_stay_off_the_event_loop(store: crudjt.Store, monkeypa
     loop = async_to_sync(live)()
     assert threads.keys() == used
     assert loop not in set().union(*threads.values())
+
+
+def test_a_request_is_freed_as_soon_as_it_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for a garbage collection: those of a busy application would go through its sessions."""
+    monkeypatch.setattr(settings, "SESSION_ENGINE", "crudjt.contrib.django")
+
+    def view(request: HttpRequest) -> HttpResponse:
+        request.session["name"] = "Ada"
+        return HttpResponse()
+
+    gc.disable()
+    try:
+        request = RequestFactory().get("/")
+        freed = weakref.ref(request)
+        assert SessionMiddleware(view)(request).cookies
+        del request
+        assert freed() is None
+    finally:
+        gc.enable()

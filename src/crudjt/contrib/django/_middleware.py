@@ -1,10 +1,10 @@
 """Hooks that Django lacks: the session of the current request, when its response begins, and when a login does."""
 
-import inspect
+import sys
 import weakref
 from collections.abc import Collection
 from contextvars import ContextVar
-from types import CodeType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
 from django.contrib import auth
@@ -31,8 +31,7 @@ def begun_request(session: "RequestSession") -> "weakref.ref[HttpRequest] | None
 
     Call it in the constructor of the session only: Django's middleware gives it a key, but not the request.
     """
-    frame = inspect.currentframe()
-    caller = frame.f_back.f_back if frame is not None and frame.f_back is not None else None
+    caller = _caller()
     if caller is None or caller.f_code is not _BEGINS:
         return None
     _current.set(session)
@@ -78,6 +77,13 @@ def called_by(codes: Collection[CodeType]) -> bool:
     Django has no hook for the moment at which a response begins, none for the current request, and none for a login as
     a whole.
     """
-    frame = inspect.currentframe()
-    caller = frame.f_back.f_back if frame is not None and frame.f_back is not None else None
+    caller = _caller()
     return caller is not None and caller.f_code in codes
+
+
+def _caller() -> FrameType | None:
+    """Return the frame that called the method which called the function here.
+
+    No function may hold its own frame: that is a cycle, which keeps the request until a garbage collection.
+    """
+    return sys._getframe(2).f_back  # noqa: SLF001 - CPython documents it
