@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import django
+import django.db  # as in every application with models: its signals are a part of each request
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.core.handlers.wsgi import WSGIHandler
