@@ -26,6 +26,14 @@ UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.Msgs
 _UNPACKING = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
+class Packed(dict[Any, Any]):
+    """Data whose bytes are known, so that a store does not pack it again. It must not change."""
+
+    __slots__ = ("packed",)
+
+    packed: bytes
+
+
 def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
     """Return data as MessagePack. `docs/types.md` lists what it may hold.
 
@@ -37,6 +45,8 @@ def pack(data: dict[Any, Any], max_data_bytes: int) -> bytes:
 
     """
     if type(data) is not dict:
+        if isinstance(data, Packed) and len(data.packed) <= max_data_bytes:
+            return data.packed
         data = _as_dict(data)
     try:
         packed = _encode(data if is_plain(data) else carried(data))
@@ -51,6 +61,16 @@ def _as_dict(data: object) -> dict[Any, Any]:
     if not is_dict(data):
         raise InvalidType("data", f"data must be a dict, not {type(data).__name__}{as_dict_hint(data)}")
     return dict(data)
+
+
+def pack_plain(value: Any) -> bytes:
+    """Return a value that is plain, as `extensions.is_plain` tells, as `pack` packs it inside of data.
+
+    Raises:
+        UNPACKABLE: one of these errors; it cannot be stored.
+
+    """
+    return _encode(value)
 
 
 def pack_value(value: Any) -> bytes:

@@ -77,7 +77,10 @@ def is_login(session: Session[Any]) -> bool:
 
 def opens_alone(session: Session[Any]) -> bool:
     """Tell whether a session is a login whose token is enough, since it is bound to no key."""
-    return is_login(session) and session.bound_to is None
+    subject = session.subject  # as `is_login`, which would be a call more in every request
+    return (
+        session.reads_left is None and (subject is None or not subject.startswith(_MARK)) and session.bound_to is None
+    )
 
 
 def checked_store(store: object, kind: type[AnyStore]) -> AnyStore:

@@ -20,7 +20,7 @@ from crudjt._core.extras import require_extra
 require_extra("litestar")
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
@@ -32,10 +32,9 @@ import crudjt
 from crudjt import AsyncStore
 from crudjt.contrib._device_bound.litestar import DeviceBoundPaths
 from crudjt.contrib._device_bound.settings import PATH
-from crudjt.contrib._sessions import asgi
-from crudjt.contrib._sessions.asgi import TWO_WEEKS, Sessions
+from crudjt.contrib._sessions.asgi_sessions import Sessions
 from crudjt.contrib._sessions.browser import BrowserSession
-from crudjt.contrib._sessions.cookie import Cookie, SameSite
+from crudjt.contrib._sessions.cookie import TWO_WEEKS, Cookie, SameSite
 from crudjt.contrib._sessions.current import (
     devices_of,
     end_session,
@@ -264,7 +263,8 @@ class SessionMiddleware(base.SessionMiddleware[SessionBackend]):
                 return
         connection: Connection = ASGIConnection(scope, receive, send)
         loaded = await self.backend.load_from_connection(connection)
-        session = await sessions.admitted(loaded, values, cast("asgi.Receive", receive), cast("asgi.Send", send))
+        wrapped: Any = receive, send  # whose types Litestar narrows
+        session = await sessions.admitted(loaded, values, *wrapped)
         if session is None:
             return
         scope["session"] = session

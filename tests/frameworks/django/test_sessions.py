@@ -537,7 +537,9 @@ def test_a_request_is_freed_as_soon_as_it_is_answered(monkeypatch: pytest.Monkey
     try:
         request = RequestFactory().get("/")
         freed = weakref.ref(request)
-        assert SessionMiddleware(view)(request).cookies
+        response = SessionMiddleware(view)(request)
+        assert isinstance(response, HttpResponse)
+        assert response.cookies
         del request
         assert freed() is None
     finally:

@@ -8,15 +8,14 @@ from crudjt._core.session import Session
 from crudjt.contrib._device_bound.binding import binding_of
 from crudjt.contrib._sessions.calls import Data
 from crudjt.contrib._sessions.guarded_dict import GuardedDict
-from crudjt.contrib._sessions.labels import Labelled
-from crudjt.contrib._sessions.lifetime import Lasting
-from crudjt.contrib._sessions.merge import adopt, merge, packed, packed_data
+from crudjt.contrib._sessions.merge import adopt, changeable, is_same, merge, packed, packed_data
+from crudjt.contrib._sessions.plain import PlainlyWritten
 from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
 from crudjt.contrib._sessions.states import Done, Held, Left, LifetimeOf, Phase, subject_of
 from crudjt.contrib._sessions.switching import Claim
 
 
-class BrowserSession(GuardedDict, Lasting, Labelled):
+class BrowserSession(GuardedDict, PlainlyWritten):
     """The session of a browser: a dict that is stored if it was changed, also deep inside its values.
 
     Attributes:
@@ -25,14 +24,9 @@ class BrowserSession(GuardedDict, Lasting, Labelled):
 
     """
 
-    # Defaults of the class: that is quicker than to set them in each session.
+    # Defaults of the class, here and in its bases: that is quicker than to set them in each session.
     accessed: bool = False
     modified: bool = False
-    _dirty = False  # as `modified`, but since it was last stored
-    _login = False
-    _rotates = False
-    _renews = False
-    _ends = False
     _begun = False
 
     claim: Claim | None = None
@@ -46,8 +40,9 @@ class BrowserSession(GuardedDict, Lasting, Labelled):
     ) -> None:
         """Take what is stored, or nothing for a session that is new."""
         if data:
-            data, self._hidden = split(data)
-        super().__init__(data or ())
+            if not data.keys().isdisjoint(KEYS):
+                data, self._hidden = split(data)
+            super().__init__(data)
         self._held = held
         self._subject_key = subject_key
         self._subject = held.subject if held else None
@@ -179,8 +174,13 @@ class BrowserSession(GuardedDict, Lasting, Labelled):
             if self.claim is not None and not self.accessed:  # first: a `WatchedSession` notes the other look
                 return True
             return not self and self._subject is None
-        after = packed(self._joined())
-        return (after == held.before and bool(after)) or held.equals(after)
+        if not self._differs:
+            inside = self._inside
+            if inside is None:
+                self._inside = inside = changeable(self)
+            if is_same(held.before, self._joined(), inside):
+                return True
+        return held.equals(packed(self._joined()))
 
     def renew(self) -> None:
         """Have the session get a new token as the response begins, if the request looks at it."""
@@ -194,6 +194,7 @@ class BrowserSession(GuardedDict, Lasting, Labelled):
         theirs = read.data
         mine = self._joined()
         changed = not held.equals(packed(mine))
+        self._differs = True
         self._adopt(merge(held.before, mine, theirs) if changed else theirs)
         device = binding_of(read.data)
         self._held = Held(held.token, read.id, read.subject, read.version, packed_data(read), read, device)
@@ -233,7 +234,7 @@ class BrowserSession(GuardedDict, Lasting, Labelled):
 
     def seal_if_stored(self) -> bool:
         """Return whether there is nothing to store as the response begins; no cookie can be sent then from now on."""
-        if not self.is_stored:
+        if self._dirty or not self.is_stored:
             return False
         self._begun = True
         return True
@@ -243,6 +244,7 @@ class BrowserSession(GuardedDict, Lasting, Labelled):
         self._held = done.held
         if done.held is not None or done.cookie != "keep":
             self.claim = self.end_old = None
+        self._differs = True
         self._dirty = False
         self._login = self._rotates = self._renews = self._ends = False
         self._chosen = frozenset()

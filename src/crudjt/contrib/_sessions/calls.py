@@ -122,4 +122,7 @@ class Take(NamedTuple):
         return store.create(**self.arguments)
 
 
+UNKNOWN: Any = object()
+"""In place of the answer to a call that was not made yet."""
+
 Call = Create | Update | Touch | Peek | Rotate | Delete | Take

@@ -8,6 +8,9 @@ import crudjt
 from crudjt._core.validation import MAX_SECONDS
 from crudjt.contrib._device_bound.settings import DeviceBound
 
+TWO_WEEKS = 14 * 24 * 60 * 60
+"""The seconds that a session lives by default, and its cookie."""
+
 SameSite = Literal["lax", "strict", "none"]
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -8,7 +8,7 @@ from litestar.connection import ASGIConnection
 from litestar.middleware.session.server_side import ServerSideSessionBackend, ServerSideSessionConfig
 
 import crudjt
-from crudjt.contrib._sessions.asgi import AnySession, Sessions
+from crudjt.contrib._sessions.asgi_sessions import AnySession, Sessions
 from crudjt.contrib._sessions.reserved import split
 from crudjt.contrib._sessions.switching import Claim, Window, checked_until
 

@@ -7,7 +7,8 @@ only where the bytes differ. Where two requests changed the same key, the last w
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from crudjt._core.codec import UNPACKABLE, pack_value, unpack
+from crudjt._core.codec import UNPACKABLE, Packed, pack_plain, pack_value, unpack
+from crudjt._core.extensions import SCALARS, is_plain
 from crudjt._core.session import Session, stored_data
 from crudjt._core.type_guards import is_list, is_mapping, is_set, is_tuple
 from crudjt.contrib._sessions.reserved import join, split
@@ -35,6 +36,35 @@ def packed_data(session: Session) -> bytes:
     return packed(session.data) if stored is None else stored
 
 
+class Storable(Packed):
+    """Data that a store takes as it is, with the values that may change inside: lists and dicts."""
+
+    __slots__ = ("inside",)
+
+    inside: list[Any]
+
+
+def changeable(data: dict[Any, Any]) -> list[Any]:
+    """Return the values that may change inside while no key is set, and some that may not."""
+    return [value for value in dict[Any, Any].values(data) if type(value) not in SCALARS]
+
+
+def is_same(before: bytes, data: dict[Any, Any], inside: list[Any]) -> bool:
+    """Return whether data, in which no key was set since it was read from `before`, is still the same.
+
+    `False` may also mean that another program packed it, or that it holds what is not plain.
+    """
+    return not inside or (is_plain(inside) and pack_plain(dict[Any, Any].copy(data)) == before)
+
+
+def containers(data: dict[Any, Any]) -> list[Any] | None:
+    """Return the values that may change inside; ``None`` if data is not plain, as `extensions.is_plain` tells."""
+    if not SCALARS.issuperset(map(type, data)):
+        return None
+    inside = changeable(data)
+    return inside if not inside or is_plain(inside) else None
+
+
 def storable(data: Mapping[Any, Any]) -> tuple[dict[Any, Any], bytes]:
     """Return a copy of data that the store takes, and its bytes, as `packed`.
 
@@ -43,9 +73,16 @@ def storable(data: Mapping[Any, Any]) -> tuple[dict[Any, Any], bytes]:
     """
     copied = dict[Any, Any].copy(data) if isinstance(data, dict) else dict(data)
     try:
-        return copied, pack_value(copied)
+        inside = containers(copied)
+        if inside is None:
+            return copied, pack_value(copied)
+        stored = Storable(copied)
+        stored.inside = inside
+        stored.packed = pack_plain(copied)
     except UNPACKABLE:
         pass
+    else:
+        return stored, stored.packed
     plain: dict[Any, Any] = _plain(copied)
     try:
         return plain, pack_value(plain)

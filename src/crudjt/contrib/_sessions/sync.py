@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import crudjt
 from crudjt._core.validation import is_handle
-from crudjt.contrib._sessions.calls import Call
+from crudjt.contrib._sessions.calls import UNKNOWN, Call
 from crudjt.contrib._sessions.hooks import Tell
 from crudjt.contrib._sessions.reserved import listed
 from crudjt.errors import DataTooLarge, VersionConflict
@@ -13,17 +13,22 @@ from crudjt.errors import DataTooLarge, VersionConflict
 Result = TypeVar("Result")
 
 
-def run(store: crudjt.Store, steps: Generator[Call, Any, Result], limit: str | None = None) -> Result:
+def run(
+    store: crudjt.Store, steps: Generator[Call, Any, Result], limit: str | None = None, known: Any = UNKNOWN
+) -> Result:
     """Carry out the calls that the core yields.
 
     Args:
         store: the store.
         steps: what `core.save` returned.
         limit: the setting of the largest data, which the error about it names; it counts for a store on this host.
+        known: the answer to the first call, which was made already.
 
     """
     try:
         call = next(steps)
+        if known is not UNKNOWN:
+            call = steps.send(known)
         while True:
             try:
                 answer = call.on(store)

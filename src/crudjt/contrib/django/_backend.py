@@ -6,39 +6,33 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
+from django.dispatch import Signal
 
 from crudjt._core.session import is_of_older_key
-from crudjt.contrib._sessions import sync
-from crudjt.contrib._sessions.core import save
-from crudjt.contrib._sessions.hooks import Why, tell
-from crudjt.contrib._sessions.labels import Labelled
-from crudjt.contrib._sessions.merge import adopt, packed
-from crudjt.contrib._sessions.reserved import KEYS, join, refuse, split
-from crudjt.contrib._sessions.states import Done, Held, Left, Phase, subject_of
+from crudjt.contrib._sessions.calls import UNKNOWN
+from crudjt.contrib._sessions.hooks import Tell, Why
+from crudjt.contrib._sessions.reserved import KEYS, refuse, split
+from crudjt.contrib._sessions.states import Phase, subject_of
 from crudjt.contrib._sessions.switching import Outcome
-from crudjt.contrib._settings import MAX_DATA_BYTES
 from crudjt.contrib.django._async_backend import MISSING
 from crudjt.contrib.django._middleware import ENDS, LOGINS, called_by
-from crudjt.contrib.django._requests import RequestSession
-from crudjt.contrib.django._store import get_store, max_sessions_of_user, offers_devices, renews_keys
+from crudjt.contrib.django._store import get_store, renews_keys
 from crudjt.contrib.django._switching import Old, take_over
-from crudjt.contrib.django.signals import session_begun, session_ended, teller
+from crudjt.contrib.django._writing import WrittenSession
+from crudjt.contrib.django.signals import session_ended, teller
 
 logger = logging.getLogger("crudjt.contrib")
 
 _LOGIN_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
 
 
-class SessionStore(RequestSession, Labelled):
+class SessionStore(WrittenSession):
     """A session of Django in the store. Its key is the token: only the store mints one, and an unknown one is dropped.
 
     The id of the user who is logged in is the session's subject. To set it is to log in: the session gets a new key at
     once, also when the same user logs in again. To remove it is to log out: the session ends at once.
     """
 
-    _session_cache: dict[str, Any]
-    _begun = False
-    _renews = False  # the key is of an older secret key, and becomes another with the response
     _before_login: dict[str, Any] | None = None  # the keys of the login that is being set, as they were
 
     def rotate(self) -> None:
@@ -110,7 +104,7 @@ class SessionStore(RequestSession, Labelled):
         So is that of a session which is bound to a device, unless `DeviceBoundMiddleware` has seen its proof.
         """
         held, session = self._ahead or self._looked_up()
-        self._ahead = None
+        self._ahead = self._inside = None
         if held is not None and held.device is not None and held.device.registered and not self._proven:
             logger.warning("bound session used without proof, and not served: %s", held.id)
             held = None
@@ -154,10 +148,11 @@ class SessionStore(RequestSession, Labelled):
         if held is None or held.token != self.session_key:
             raise UpdateError
         if held.read is None and not self._has_changed():  # stored by this request, with its limits
-            alive = self.exists(held.token)
+            alive = get_store().read(held.token) is not None  # what it wrote lies in the read cache
         else:
             renews = self._renews and (not self._begun or called_by(ENDS))
-            alive = not self._run(held, self._left(touches=True, rotates=renews)).lost
+            known = UNKNOWN if self._renews else self._updated(held)
+            alive = known is True or not self._run(held, self._left(touches=True, rotates=renews), known).lost
             self._modified = self._modified or renews
         if not alive:
             raise UpdateError
@@ -234,67 +229,21 @@ class SessionStore(RequestSession, Labelled):
         """Move the session to a new key that belongs to a user, at once: the key is final when `login` returns."""
         before, self._before_login = self._before_login or {}, None
         try:
-            self._run(self._held, self._left(login=True))
+            known = self._rotated(self._held)
+            if not isinstance(known, str):
+                self._run(self._held, self._left(login=True), known)
         except BaseException:
+            self._differs = True
             for key in _LOGIN_KEYS:
                 self._session.pop(key, None)
             self._session.update(before)
             raise
 
-    def _has_changed(self) -> bool:
-        held, data = self._held, getattr(self, "_session_cache", None)
-        return held is not None and data is not None and not held.equals(packed(join(data, self._hidden)))
-
-    def _left(
-        self,
-        phase: Phase = Phase.BEFORE_HEADERS,
-        *,
-        login: bool = False,
-        rotates: bool = False,
-        touches: bool = False,
-    ) -> Left:
-        data = self._session
-        subject = subject_of(data.get(SESSION_KEY))
-        return Left(
-            join(data, self._hidden),
-            subject,
-            self._lifetime,
-            phase,
-            login,
-            rotates,
-            touches=touches,
-            sets=self._modified,
-            keeps_empty=True,
-            max_sessions=max_sessions_of_user(),
-            client=self._client(),
-            binds=offers_devices() and subject is not None,
-            labels=self._new_labels,
-        )
-
     def _end(self, key: str, why: Why) -> None:
-        tell_ended = teller(session_ended, SessionStore, self.request)
+        tell_ended = self._teller(session_ended)
         session = get_store().peek(key) if tell_ended else None
         if get_store().delete(key) and tell_ended and session is not None:
             tell_ended(session.id, session.subject, why)
 
-    def _run(self, found: Held | None, left: Left) -> Done:
-        done = sync.run(get_store(), save(found, left), MAX_DATA_BYTES)
-        held = self._held = done.held
-        self._renews = False
-        self._chosen = frozenset()
-        if held is not None:
-            self._session_key = held.token
-        if done.merged is not None:
-            visible, self._hidden = split(done.merged)
-            adopt(self._session, visible)
-        if self._expired:
-            self.delete()
-        tell_begun = teller(session_begun, SessionStore, self.request)
-        tell_ended = teller(session_ended, SessionStore, self.request)
-        if tell_begun or tell_ended:
-            self._held = tell(get_store(), found, left, done, tell_begun, tell_ended).held
-        return done
-
-    def _require_headers(self) -> None:
-        if self._begun:
-            raise RuntimeError("the response has begun: a cookie with a new key can no longer be sent")
+    def _teller(self, signal: Signal) -> Tell | None:
+        return teller(signal, SessionStore, self.request)

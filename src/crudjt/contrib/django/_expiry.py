@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from crudjt.contrib._sessions.calls import Lifetime
 from crudjt.contrib._sessions.lifetime import Lasting, idle_timeout, remaining, shortest
+from crudjt.contrib._sessions.reserved import IDLE_TIMEOUT as CHOSEN_IDLE_TIMEOUT
 from crudjt.contrib._sessions.reserved import LIFETIME
 from crudjt.contrib._sessions.states import Held
 from crudjt.contrib._settings import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT
@@ -16,6 +17,7 @@ from crudjt.contrib.django._async_backend import AsyncSessionBase
 from crudjt.contrib.django._store import timeout_of
 
 _EXPIRY = "_session_expiry"
+_CHOSEN = frozenset({_EXPIRY, LIFETIME, CHOSEN_IDLE_TIMEOUT})  # the keys of the limits of one session
 
 
 class LastingSession(Lasting, AsyncSessionBase):
@@ -26,16 +28,19 @@ class LastingSession(Lasting, AsyncSessionBase):
     _expired = False
     _left_of_old: float | None = None  # seconds that a session of another engine had left, while it is taken over
     _modified = False
+    _differs = False  # whether it may differ from what is stored although `modified` was not set
 
     def hidden(self, key: str) -> Any:
         """Return the value of a reserved key, ``None`` if it has none."""
-        self.keys()  # loads it
-        return super().hidden(key)
+        if "_session_cache" not in self.__dict__:
+            self.keys()  # loads it
+        return self._hidden.get(key)
 
     def hide(self, key: str, value: Any) -> None:
         """Keep a value under a reserved key until the session ends; ``None`` removes it."""
         self.keys()  # loads it
         super().hide(key, value)
+        self._differs = True
         if key == LIFETIME:
             self._session.pop(_EXPIRY, None)
         self._modified = True
@@ -52,8 +57,13 @@ class LastingSession(Lasting, AsyncSessionBase):
 
     def get_expiry_age(self, **kwargs: Any) -> int:
         """Return the seconds until the session ends, as Django."""
-        left = None if "expiry" in kwargs else self._left_of_lifetime()
-        return super().get_expiry_age(**kwargs) if left is None else left
+        if "expiry" not in kwargs:
+            left = self._left_of_lifetime()
+            if left is not None:
+                return left
+            if not self.get(_EXPIRY):
+                return self.get_session_cookie_age()  # as Django, which looks at the clock all the same
+        return super().get_expiry_age(**kwargs)
 
     async def aget_expiry_age(self, **kwargs: Any) -> int:
         """Do as `get_expiry_age`."""
@@ -89,7 +99,12 @@ class LastingSession(Lasting, AsyncSessionBase):
     def _lifetime(self, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
         """Return Django's limits and ours; an expiry that has passed ends the session once it is saved."""
         self._expired = False
-        kept = self.kept(data, held, timeout_of(IDLE_TIMEOUT))
+        absolute, idle = timeout_of(ABSOLUTE_TIMEOUT), timeout_of(IDLE_TIMEOUT)
+        if absolute is None and self._left_of_old is None and _CHOSEN.isdisjoint(data):  # as below, in less time
+            age = self.get_session_cookie_age()
+            self._expired = age <= 0
+            return Lifetime(max(age, 1), idle)
+        kept = self.kept(data, held, idle)
         if kept is not None:
             return kept
         lifetime = remaining(data.get(LIFETIME) or None, held)
@@ -99,5 +114,5 @@ class LastingSession(Lasting, AsyncSessionBase):
             age = self.get_expiry_age(expiry=expiry) if expiry else self.get_session_cookie_age()
             self._expired = age <= 0
             lifetime = max(age, 1)
-        ttl = shortest(lifetime, remaining(timeout_of(ABSOLUTE_TIMEOUT), held), self._left_of_old)
-        return Lifetime(ttl, idle_timeout(data, timeout_of(IDLE_TIMEOUT)))
+        ttl = shortest(lifetime, remaining(absolute, held), self._left_of_old)
+        return Lifetime(ttl, idle_timeout(data, idle))

@@ -86,4 +86,4 @@ def _caller() -> FrameType | None:
 
     No function may hold its own frame: that is a cycle, which keeps the request until a garbage collection.
     """
-    return sys._getframe(2).f_back  # noqa: SLF001 - CPython documents it
+    return sys._getframe(2).f_back  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - CPython documents it

@@ -148,11 +148,12 @@ def tests() -> int:
         return 0
     if _IS_TEST_COMMAND:
         return os.getpid()
-    plugin: Any = sys.modules.get("_crudjt_pytest")
+    modules = sys.modules
+    plugin: Any = modules.get("_crudjt_pytest")
     if plugin is not None and plugin.running:
         return os.getpid()
-    utils: Any = sys.modules.get("django.test.utils")
-    return os.getpid() if hasattr(getattr(utils, "_TestState", None), "saved_data") else 0
+    utils: Any = modules.get("django.test.utils")
+    return os.getpid() if utils is not None and hasattr(getattr(utils, "_TestState", None), "saved_data") else 0
 
 
 def get_store() -> crudjt.Store:
