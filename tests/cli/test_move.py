@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import crudjt
-from crudjt._backends.embedded.moving import EmbeddedSource
+from crudjt._backends.embedded.move_source import EmbeddedSource
 from tests.cli.shell import Command
 from tests.support.valkey_stores import ServerPool, namespace
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crudjt import opening
-from crudjt._backends.embedded.moving import EmbeddedSource
+from crudjt._backends.embedded.move_source import EmbeddedSource
 
 
 @pytest.fixture

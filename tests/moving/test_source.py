@@ -11,7 +11,7 @@ import crudjt
 from crudjt._backends.embedded.doctor.check import examine
 from crudjt._backends.embedded.doctor.repair import repair
 from crudjt._backends.embedded.engine import compaction, manifest
-from crudjt._backends.embedded.moving import EmbeddedSource
+from crudjt._backends.embedded.move_source import EmbeddedSource
 from crudjt._core import moves
 from crudjt._core.labels import Named
 from crudjt._core.moves import Marked, OtherMove, is_mark

@@ -9,7 +9,7 @@ from crudjt._backends.valkey.layout import Layout
 from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import LOST, Ask, Reply, Steps
 from crudjt._backends.valkey.scripts import COMMIT, END, INSERT_ONE, REPLACE_ONE
-from crudjt._backends.valkey.steps import moving
+from crudjt._backends.valkey.steps import arriving
 from crudjt._backends.valkey.steps.records import Records
 from crudjt._backends.valkey.steps.sealed_records import Durability
 from crudjt._core.keyring import Keyring, Placement
@@ -499,7 +499,7 @@ def test_a_limit_of_sessions_holds_whatever_happens_between_two_requests(place: 
 def test_a_stage_whose_reply_is_lost_is_not_sent_again(servers: ModelledServers) -> None:
     """The first may still come, and replace a later one of the same mover."""
     records = Store(servers, FakeClock()).operations._records
-    steps = moving.stage(records, 1, {bytes(16): bytes(MIN_RECORD_BYTES)}, 0)
+    steps = arriving.stage(records, 1, {bytes(16): bytes(MIN_RECORD_BYTES)}, 0)
     assert len(next(steps)) == 1
     with pytest.raises(StoreUnavailable, match="begin the move again"):
         steps.send([Reply(LOST)])

@@ -11,8 +11,8 @@ from crudjt._core.report import Report
 from crudjt.base import Store
 
 if TYPE_CHECKING:
-    from crudjt._backends.embedded.arriving import EmbeddedDestination
-    from crudjt._backends.embedded.moving import EmbeddedSource
+    from crudjt._backends.embedded.move_destination import EmbeddedDestination
+    from crudjt._backends.embedded.move_source import EmbeddedSource
 
 SCHEMES: tuple[str, ...] = ()  # a directory has none
 OPTIONS = frozenset(
@@ -66,20 +66,20 @@ def write_store(target: Path, identity: Identity, records: Iterable[tuple[bytes,
 
 def open_source(parsed: Embedded) -> "EmbeddedSource":
     """Open the store that sessions are moved from, creating it if needed."""
-    from crudjt._backends.embedded.moving import EmbeddedSource  # noqa: PLC0415 - imports lmdb
+    from crudjt._backends.embedded.move_source import EmbeddedSource  # noqa: PLC0415 - imports lmdb
 
     return EmbeddedSource(parsed)
 
 
 def open_destination(parsed: Embedded, identity: Identity) -> "EmbeddedDestination":
     """Open the store that sessions are moved to, or make it."""
-    from crudjt._backends.embedded.arriving import open_destination_in_directory  # noqa: PLC0415 - imports lmdb
+    from crudjt._backends.embedded.move_destination import open_destination_in_directory  # noqa: PLC0415 - imports lmdb
 
     return open_destination_in_directory(parsed, identity)
 
 
 def destination_exists(parsed: Embedded, identity: Identity) -> bool:
     """Tell whether the store that sessions are moved to exists; nothing is made."""
-    from crudjt._backends.embedded import arriving  # noqa: PLC0415 - imports lmdb
+    from crudjt._backends.embedded import move_destination  # noqa: PLC0415 - imports lmdb
 
-    return arriving.destination_exists(parsed.directory, identity)
+    return move_destination.destination_exists(parsed.directory, identity)

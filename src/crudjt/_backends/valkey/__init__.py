@@ -12,8 +12,8 @@ from crudjt._core.report import Report
 from crudjt.base import Store
 
 if TYPE_CHECKING:
-    from crudjt._backends.valkey.leaving import ValkeySource
-    from crudjt._backends.valkey.moving import ValkeyDestination
+    from crudjt._backends.valkey.move_destination import ValkeyDestination
+    from crudjt._backends.valkey.move_source import ValkeySource
 
 OPTIONS = frozenset(
     {
@@ -78,7 +78,7 @@ def open_store(parsed: Settings) -> Store:
 def open_source(parsed: Settings) -> "ValkeySource":
     """Connect, and open the store that sessions are moved from, or make it. Raises as `open_store` does."""
     require_extra("valkey")
-    from crudjt._backends.valkey.leaving import open_source_on_servers  # noqa: PLC0415 - imports valkey
+    from crudjt._backends.valkey.move_source import open_source_on_servers  # noqa: PLC0415 - imports valkey
 
     return open_source_on_servers(parsed)
 
@@ -86,7 +86,7 @@ def open_source(parsed: Settings) -> "ValkeySource":
 def open_destination(parsed: Settings, identity: Identity) -> "ValkeyDestination":
     """Connect, and open the store that sessions are moved to, or make it. Raises as `open_store` does."""
     require_extra("valkey")
-    from crudjt._backends.valkey.moving import open_destination_on_servers  # noqa: PLC0415 - imports valkey
+    from crudjt._backends.valkey.move_destination import open_destination_on_servers  # noqa: PLC0415 - imports valkey
 
     return open_destination_on_servers(parsed, identity)
 

@@ -7,7 +7,7 @@ from crudjt._backends.valkey.connecting import Connected, connect
 from crudjt._backends.valkey.move_notes import finish_arrival
 from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.settings import Settings
-from crudjt._backends.valkey.steps import moving
+from crudjt._backends.valkey.steps import arriving
 from crudjt._backends.valkey.store import ValkeyStore
 from crudjt._core.moves import Identity
 from crudjt._core.stages import Staged
@@ -36,14 +36,14 @@ class ValkeyDestination:
     def publish(self, marks: Mapping[bytes, bytes], *, replicated: bool = False) -> None:
         """Publish sessions whose marks were met; with `replicated`, on all replicas."""
         replicas = self.replicas if replicated else self._records.durability.changes
-        self._run(moving.publish(self._records, marks, replicas))
+        self._run(arriving.publish(self._records, marks, replicas))
 
     def stage(self, epoch: int, records: Mapping[bytes, bytes]) -> list[Staged]:
         """Stage records on all replicas; return the answer to each. A `StoreUnavailable` requires a new epoch."""
-        return self._run(moving.stage(self._records, epoch, records, self.replicas))
+        return self._run(arriving.stage(self._records, epoch, records, self.replicas))
 
     def finish(self) -> None:
         """Note that all sessions have come, and remove the stages that were not used."""
         self._run(finish_arrival(self._records.location, self._records.layout, self.replicas), per_step=True)
-        self._run(moving.remove_stages(self._records), per_step=True)
+        self._run(arriving.remove_stages(self._records), per_step=True)
         self.has_finished = True
