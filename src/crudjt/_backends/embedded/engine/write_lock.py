@@ -109,15 +109,13 @@ def _has_no_processor(thread: int) -> bool:
     """Return whether the kernel is known to run another thread in place of this one: the caller, maybe."""
     try:
         descriptor = os.open(f"/proc/{thread}/stat", os.O_RDONLY)
-    except OSError:
+        try:
+            fields = os.read(descriptor, _STAT_BYTES).rpartition(b") ")[2].split()
+        finally:
+            os.close(descriptor)
+        return fields[_STATE] != b"R" or int(fields[_PROCESSOR]) == c_library().sched_getcpu()
+    except (OSError, IndexError, ValueError):  # it has ended, or this system has other ways
         return False
-    try:
-        fields = os.read(descriptor, _STAT_BYTES).rpartition(b") ")[2].split()
-    except OSError:  # it has ended
-        return False
-    finally:
-        os.close(descriptor)
-    return fields[_STATE] != b"R" or int(fields[_PROCESSOR]) == c_library().sched_getcpu()
 
 
 def _mapped_again(address: int) -> int:
