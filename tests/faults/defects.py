@@ -358,10 +358,11 @@ def torn_tail_not_cut_off() -> None:
 
 
 def full_durability_does_not_wait() -> None:
-    def write(original: Callable[..., Any], self: Engine, decide: Any, arguments: Any, durable: bool = False) -> Any:
-        return original(self, decide, arguments, False)
+    def sync_to(original: Callable[..., Any], self: Engine, sequence: int, transaction: int = 0) -> None:
+        if not transaction:
+            original(self, sequence)
 
-    around(Engine, "write", write)
+    around(Engine, "sync_to", sync_to)
 
 
 # Operations
