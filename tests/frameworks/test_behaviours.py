@@ -190,7 +190,7 @@ def test_a_login_whose_session_was_ended_brings_nothing_of_it_back(site: Site) -
         site.log_in("ada", mine=1)(session)
 
     site.request(act)
-    assert own(site, site.data()) == {"mine": 1}
+    assert site.data() == {site.key: "ada", "mine": 1}
 
 
 # 7: session ended elsewhere, no login

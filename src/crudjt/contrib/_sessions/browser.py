@@ -226,6 +226,7 @@ class BrowserSession(GuardedDict, PlainlyWritten):
             binds=binds and self._subject is not None,
             client=client,
             labels=self._new_labels,
+            login_keys=() if self._subject_key is None else (self._subject_key,),
         )
 
     def seal(self) -> None:

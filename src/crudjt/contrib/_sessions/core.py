@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from crudjt._core.validation import KEEP, KeepType
 from crudjt.contrib._device_bound.binding import binding_of, offered, rebound
 from crudjt.contrib._sessions.calls import Call, Create, Data, Delete, Lifetime, Peek, Rotate, Touch, Update
-from crudjt.contrib._sessions.merge import merge, own, storable
+from crudjt.contrib._sessions.merge import merge, storable
 from crudjt.contrib._sessions.reserved import is_bare
 from crudjt.contrib._sessions.states import Done, Held, Left, Phase
 from crudjt.errors import CrudjtError, VersionConflict
@@ -176,6 +176,6 @@ def _merged(
 def _ended_elsewhere(held: Held, left: Left) -> Steps:
     """Begin a session if this request logs in, with its own keys alone: what has ended does not return."""
     if left.login and left.phase is Phase.BEFORE_HEADERS:
-        return replace((yield from _begin(left, own(held.before, left.data))), gone=True)
+        return replace((yield from _begin(left, left.own(held.before))), gone=True)
     logger.info("a session was ended while a request of it was running; what the request changed is not stored")
     return Done("keep", held, lost=True)

@@ -13,7 +13,7 @@ from crudjt._core.session import Session
 from crudjt.contrib._device_bound.binding import Binding, binding_of
 from crudjt.contrib._purposes import opens_alone
 from crudjt.contrib._sessions.calls import Data, Lifetime
-from crudjt.contrib._sessions.merge import packed, packed_data
+from crudjt.contrib._sessions.merge import own, packed, packed_data
 from crudjt.contrib._sessions.reserved import is_bare
 
 logger = logging.getLogger("crudjt.contrib")
@@ -105,6 +105,7 @@ class Left(msgspec.Struct, frozen=True):
         binds: if the session gets a new token, it is offered to the device of the browser.
         client: the client to note where a session begins or gets a new token; ``None`` to note none.
         labels: the labels of a session that begins or gets a new token; ``None`` where none were set.
+        login_keys: the keys of the data that a login sets, also where it has set them to what they were.
 
     """
 
@@ -122,6 +123,14 @@ class Left(msgspec.Struct, frozen=True):
     binds: bool = False
     client: Client | None = None
     labels: tuple[str, ...] | None = None
+    login_keys: tuple[str, ...] = ()
+
+    def own(self, before: bytes) -> Data:
+        """Return only the keys that the request set or changed, by the packed data that it found; and of a login."""
+        changed = own(before, self.data)
+        if not self.login:
+            return changed
+        return {key: value for key, value in self.data.items() if key in changed or key in self.login_keys}
 
     @property
     def room(self) -> int | None:

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
 from django.dispatch import Signal
 
@@ -18,12 +18,10 @@ from crudjt.contrib.django._async_backend import MISSING
 from crudjt.contrib.django._middleware import ENDS, LOGINS, called_by
 from crudjt.contrib.django._store import get_store, renews_keys
 from crudjt.contrib.django._switching import Old, take_over
-from crudjt.contrib.django._writing import WrittenSession
+from crudjt.contrib.django._writing import LOGIN_KEYS, WrittenSession
 from crudjt.contrib.django.signals import session_ended, teller
 
 logger = logging.getLogger("crudjt.contrib")
-
-_LOGIN_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
 
 
 class SessionStore(WrittenSession):
@@ -223,7 +221,7 @@ class SessionStore(WrittenSession):
         if SESSION_KEY in data and subject_of(data[SESSION_KEY]) not in (None, subject_of(value)):
             self.flush()
             data = self._session
-        self._before_login = {key: data[key] for key in _LOGIN_KEYS if key in data}
+        self._before_login = {key: data[key] for key in LOGIN_KEYS if key in data}
 
     def _log_in(self) -> None:
         """Move the session to a new key that belongs to a user, at once: the key is final when `login` returns."""
@@ -234,7 +232,7 @@ class SessionStore(WrittenSession):
                 self._run(self._held, self._left(login=True), known)
         except BaseException:
             self._differs = True
-            for key in _LOGIN_KEYS:
+            for key in LOGIN_KEYS:
                 self._session.pop(key, None)
             self._session.update(before)
             raise

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Any
 
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.dispatch import Signal
 
 from crudjt.contrib._sessions import sync
@@ -20,6 +20,9 @@ from crudjt.contrib.django._requests import RequestSession
 from crudjt.contrib.django._store import get_store, max_sessions_of_user, offers_devices, records_client
 from crudjt.contrib.django.signals import session_begun, session_ended
 from crudjt.errors import DataTooLarge, VersionConflict
+
+LOGIN_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
+"""The keys that Django's `login` sets, the hash last."""
 
 
 class WrittenSession(RequestSession, Labelled):
@@ -66,6 +69,7 @@ class WrittenSession(RequestSession, Labelled):
             client=self._client(),
             binds=offers_devices() and subject is not None,
             labels=self._new_labels,
+            login_keys=LOGIN_KEYS,
         )
 
     def _updated(self, held: Held) -> Any:
