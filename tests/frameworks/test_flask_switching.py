@@ -199,6 +199,31 @@ def test_of_two_requests_at_once_one_takes_it_over_and_both_are_served(store: cr
     assert len(list(store.sessions("alice"))) == 1
 
 
+@pytest.mark.parametrize("user", ["alice", "bob", ""])
+def test_a_login_and_a_logout_hold_where_another_request_takes_it_over_first(store: crudjt.Store, user: str) -> None:
+    app = application(own, store)
+    cookie = old_cookie(own)
+    first, second = browser_with(app, cookie), browser_with(app, cookie)
+
+    @app.get("/late")
+    def late() -> str:
+        found = str(session.get("user")) + who(first)
+        if user:
+            session["user"] = user
+        else:
+            session.clear()
+        return found
+
+    assert second.get("/late").text == "alicealice"
+    assert who(first) == "alice"
+    if user:
+        found = store.peek(cookie_of(second) or "")
+        assert found is not None
+        assert (found.subject, found.data) == (user, {"user": user})
+    else:
+        assert cookie_of(second) is None  # it may be that of the session which goes on
+
+
 def test_a_setting_that_cannot_be_used_is_refused(store: crudjt.Store) -> None:
     for value in ("cookie", {}, {"until": "2027-01-01"}):
         with pytest.raises(crudjt.InvalidParameter, match="CRUDJT_TAKE_OVER"):

@@ -22,6 +22,7 @@ from crudjt.contrib._sessions.cookie import Cookie, check_flag, check_seconds
 from crudjt.contrib._sessions.core import save
 from crudjt.contrib._sessions.hooks import Hook, Hooks
 from crudjt.contrib._sessions.lifetime import idle_timeout, remaining
+from crudjt.contrib._sessions.merge import packed
 from crudjt.contrib._sessions.old_cookies import OldCookies
 from crudjt.contrib._sessions.reserved import IDLE_TIMEOUT, LIFETIME
 from crudjt.contrib._sessions.states import Held, Phase, found
@@ -117,6 +118,7 @@ class Sessions:
     def old(self, data: dict[str, Any], claim: Claim, kind: type[AnySession]) -> AnySession:
         """Return an old session, which goes on in the store if it is saved."""
         made = kind(data, None, self._subject_key)
+        claim.before = packed(data)
         made.claim = claim
         return made
 

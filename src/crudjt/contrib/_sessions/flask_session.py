@@ -10,7 +10,8 @@ from msgspec.structs import replace
 import crudjt
 from crudjt.contrib._sessions.browser import BrowserSession
 from crudjt.contrib._sessions.flask_switching import Old
-from crudjt.contrib._sessions.markup import untagged
+from crudjt.contrib._sessions.markup import tagged, untagged
+from crudjt.contrib._sessions.merge import packed
 from crudjt.contrib._sessions.states import Done
 from crudjt.contrib._sessions.switching import Claim
 
@@ -57,6 +58,7 @@ class StoredSession(BrowserSession, SessionMixin):
     def go_on(self, old: Old) -> None:
         """Be the session that the application had before."""
         self.old = old
+        old.claim.before = packed(tagged(old.data))
         self.claim: Claim | None = old.claim
 
     def take(self, done: Done) -> None:

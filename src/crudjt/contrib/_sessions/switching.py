@@ -17,6 +17,7 @@ from crudjt._core.type_guards import is_mapping
 from crudjt.contrib._purposes import Purpose
 from crudjt.contrib._sessions.calls import Delete, Take
 from crudjt.contrib._sessions.core import Steps, save
+from crudjt.contrib._sessions.merge import packed
 from crudjt.contrib._sessions.states import Done, Left, Phase
 
 AnyOld = TypeVar("AnyOld")
@@ -29,6 +30,7 @@ _COOKIES = Purpose("switch", "cookie")
 _VALUE = re.compile(r"[!#-+\--:<-\[\]-~]{1,4096}")
 _TAKEN = "an old session cookie was presented that was taken over before"
 _REFUSED = "an old session cannot be taken over, and its user has to log in: %s"
+_NO_DATA = packed({})
 _LEEWAY = 60  # seconds by which the clocks of two hosts may differ
 
 
@@ -57,6 +59,9 @@ class Claim:
 
     Deleting the old session does not do: two requests may have read it, and a signed cookie cannot be deleted.
     """
+
+    before: bytes = _NO_DATA
+    """The data of the old session, packed as `merge.packed` does."""
 
     def __init__(self, value: str, max_age: float | None) -> None:
         """Take what identifies the cookie, and for how many seconds its engine reads it; ``None`` for any time."""
@@ -146,7 +151,7 @@ def save_old(claim: Claim, left: Left) -> Steps:
         token = yield claim.taking
     except TooManySessions:
         logger.info(_TAKEN)
-        return Done("keep", None, lost=True)
+        return (yield from _save_own(claim, left))
     try:
         done = yield from save(None, left)
     except crudjt.CrudjtError as error:
@@ -157,6 +162,21 @@ def save_old(claim: Claim, left: Left) -> Steps:
         logger.warning(_REFUSED, str(error))
         return Done("keep", None)
     return done if done.held is not None else msgspec.structs.replace(done, cookie="forget")
+
+
+def _save_own(claim: Claim, left: Left) -> Steps:
+    """Store the login of a request, with its own keys alone, where another has taken the old session over.
+
+    Of other requests nothing is stored. A logout removes the cookie, which may be that of the session which goes on.
+    """
+    if left.ends:
+        done = yield from save(None, left)
+        return done if done.held is not None else Done("forget", None, lost=True)
+    if not left.login:
+        return Done("keep", None, lost=True)
+    data = left.own(claim.before)
+    done = yield from save(None, msgspec.structs.replace(left, data=data))
+    return done if done.merged is not None else msgspec.structs.replace(done, merged=data)
 
 
 def signed_part(value: str) -> str:
