@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crudjt._backends.valkey.aio import AsyncConnections
+from crudjt._backends.valkey.aio_connections import AsyncConnections
 from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.location import servers as parse
 from crudjt._backends.valkey.requests import Ask, Reply, Steps

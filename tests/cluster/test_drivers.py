@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pytest
 
 from crudjt._backends.valkey import pool as pool_module
-from crudjt._backends.valkey.aio import AsyncConnections
+from crudjt._backends.valkey.aio_connections import AsyncConnections
 from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.location import servers as parse
 from crudjt._backends.valkey.replies import MEANINGS

@@ -9,7 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from crudjt._backends.grpc import requests, responses
-from crudjt._backends.grpc.async_channel import AsyncConnection
+from crudjt._backends.grpc.aio_channel import AsyncConnection
 from crudjt._backends.grpc.location import Remote
 from crudjt._backends.grpc.requests import Answer, Request
 from crudjt._core.details import Client

@@ -6,7 +6,7 @@ from datetime import datetime
 from os import PathLike
 from typing import Any
 
-from crudjt._backends.valkey.aio import AsyncConnections
+from crudjt._backends.valkey.aio_connections import AsyncConnections
 from crudjt._backends.valkey.connections import Connections
 from crudjt._backends.valkey.operations import Operations
 from crudjt._backends.valkey.requests import Result, Steps

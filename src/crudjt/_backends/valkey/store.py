@@ -231,7 +231,7 @@ class ValkeyStore(Store):
     def asynchronous(self, *, writes: Writes = "auto") -> "AsyncValkeyStore":  # noqa: ARG002 - nothing is inline
         """Return an `AsyncStore` with connections of its own to the same servers."""
         # asyncio takes long to import.
-        from crudjt._backends.valkey.aio import AsyncConnections  # noqa: PLC0415
+        from crudjt._backends.valkey.aio_connections import AsyncConnections  # noqa: PLC0415
         from crudjt._backends.valkey.async_store import AsyncValkeyStore  # noqa: PLC0415
 
         shared = self._connections
