@@ -29,7 +29,7 @@ DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _TEMPORARY = ".tmp"  # the end of a name that is not the final one
 _PARENTS_MODE = 0o777  # minus the umask; other files may be there, too
-_ZEROS_BYTES = 64 * 1024  # a megabyte at once takes as long as no zeros at all
+_ZEROS_BYTES = 64 * 1024
 
 
 DIRECTORY = system.directory
@@ -256,14 +256,16 @@ def allocate(descriptor: int, offset: int, size: int, directory: Path) -> None:
     system.posix_fallocate(descriptor, offset, size)
 
 
-def fill_with_zeros(descriptor: int, offset: int, size: int) -> None:
-    """Write zeros to unused space, so that later writes through a mapping are fast.
+def fill_with_zeros(descriptor: int, offset: int, size: int, piece: int = _ZEROS_BYTES) -> None:
+    """Write zeros to unused space, `piece` bytes at once, so that later writes through a mapping are fast.
 
     The first access to an allocated page takes 4 to 5 µs on ext4. With the page in the kernel's cache, in a piece of
-    many pages, it takes a fifth of that, including these writes. A short write does no harm.
+    many pages, it takes a fifth of that, including these writes. But a piece stays one in the kernel, and ext4 looks
+    at all of its pages whenever one of them is written to for the first time since it is on disk: 2.7 µs for one
+    page, 3.0 in a piece of 16 KiB, 4.3 in one of 64, 16 in a megabyte. A short write does no harm.
     """
-    for start in range(offset, offset + size, _ZEROS_BYTES):
-        system.pwrite(descriptor, bytes(min(_ZEROS_BYTES, offset + size - start)), start)
+    for start in range(offset, offset + size, piece):
+        system.pwrite(descriptor, bytes(min(piece, offset + size - start)), start)
 
 
 def map_window(descriptor: int, offset: int, size: int) -> mmap.mmap:

@@ -26,6 +26,7 @@ RESERVE_PAGES = 512  # some hundred deletes, even while a snapshot keeps the pag
 # What is allocated, besides the pages of a large transaction's own, where the next ones need not ask.
 PAGES_AHEAD = PAGES_PER_WRITE + RESERVE_PAGES + WRITES_AHEAD * PAGES_PER_WRITE
 _STEP_BYTES = 1024**2
+_ZEROS_BYTES = 16 * 1024  # at once: pages of the view are written to again and again, those of the log once
 _MOST_ZEROS_BYTES = 8 * _STEP_BYTES  # what more a large transaction may need at most, it hardly ever does
 # LMDB keeps up to 2,013 bytes beside a key of 17 in a leaf of 4 KiB; what is larger takes pages of its own.
 SMALL_RECORD_BYTES = 1900
@@ -125,6 +126,6 @@ def allocate_ahead(
                 refused = error
                 continue
             unused = max(allocated, first * page_bytes)
-            _filesystem.fill_with_zeros(descriptor, unused, min(wanted - unused, _MOST_ZEROS_BYTES))
+            _filesystem.fill_with_zeros(descriptor, unused, min(wanted - unused, _MOST_ZEROS_BYTES), _ZEROS_BYTES)
             return wanted
     raise store_error(refused, data_file.parent) from refused
