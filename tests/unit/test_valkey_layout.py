@@ -44,4 +44,9 @@ def test_hash_tags_lie_where_the_layout_says() -> None:
     keys = layout.sessions([bytes(8) + bytes([number, 7]) + bytes(6) for number in range(200)])
     topology = Topology([Node("a", 1)], clustered=True)
     topology.learn([Shard(slot, slot, Node("a", slot), ()) for slot in range(SLOTS)])
-    assert topology.owners(keys, layout.tag) == [topology.owner(key) for key in keys]
+    groups = topology.grouped(keys, layout.tag)
+    assert sorted(position for group in groups.values() for position in group) == list(range(200))
+    for node, group in groups.items():
+        assert {topology.owner(keys[position]) for position in group} == {node}
+    topology.moved(slot_of(keys[0]), Node("b", 1))
+    assert topology.grouped(keys, layout.tag)[Node("b", 1)][0] == 0

@@ -230,7 +230,7 @@ def test_a_login_asks_first_so_that_no_session_is_made_for_one_that_has_ended(st
 def test_memory_is_bounded_and_the_newest_sessions_are_kept() -> None:
     recent = Recent()
     for number in range(100):
-        recent.note(str(number), Met(b"", b"", bytes(MIB), None, None, b"", 0, b""))
+        recent.note(str(number), Met(b"", b"", None, None, b"", bytes(MIB), 0, b""))
     kept = [number for number in range(100) if recent.get(str(number)) is not None]
     assert kept == list(range(100 - len(kept), 100))
     assert 1 <= len(kept) <= 8
@@ -238,13 +238,13 @@ def test_memory_is_bounded_and_the_newest_sessions_are_kept() -> None:
 
 def test_memory_is_bounded_where_many_are_kept_at_once() -> None:
     recent = Recent()
-    met = {str(number): Met(b"", b"", bytes(MIB), None, None, b"", 0, b"") for number in range(100)}
+    met = {str(number): Met(b"", b"", None, None, b"", bytes(MIB), 0, b"") for number in range(100)}
     for _ in range(2):
         recent.note_many(met)
         kept = [number for number in range(100) if recent.get(str(number)) is not None]
         assert kept == list(range(100 - len(kept), 100))
         assert 1 <= len(kept) <= 8
-    recent.note_many({"new": Met(b"", b"", b"", None, None, b"", 0, b"")})
+    recent.note_many({"new": Met(b"", b"", None, None, b"", b"", 0, b"")})
     assert recent.get("new")
 
 
@@ -252,6 +252,6 @@ def test_a_session_that_grows_counts_as_much_as_it_takes() -> None:
     recent = Recent()
     for size in (0, MIB):
         for number in range(64):
-            recent.note(str(number), Met(b"", b"", bytes(size), None, None, b"", 0, b""))
+            recent.note(str(number), Met(b"", b"", None, None, b"", bytes(size), 0, b""))
     kept = [number for number in range(64) if (met := recent.get(str(number))) is not None and met.packed]
     assert len(kept) <= 8

@@ -101,6 +101,7 @@ class AsyncShortcut:
         try:
             for trip, link in zip(trips, links, strict=True):
                 await link.send(pack_gets(trip.part.keys))
+            gets.while_waiting()
             for trip, link in zip(trips, links, strict=True):
                 values.append(await link.receive_together(len(trip.part.keys)))
             broken = False

@@ -4,7 +4,7 @@ An operation is a generator without input or output. It yields the requests that
 replies in order. A blocking and an asyncio driver run the same generators.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from enum import Enum
 from hashlib import sha1
 from typing import Final, Literal, NamedTuple, Protocol, TypeVar, cast, overload
@@ -80,15 +80,17 @@ class Gets(Sequence[Ask]):
     Attributes:
         keys: the keys.
         tag: where the hash tag of each lies.
+        while_waiting: what a driver may call while the servers are at work.
 
     """
 
-    __slots__ = ("keys", "tag")
+    __slots__ = ("keys", "tag", "while_waiting")
 
-    def __init__(self, keys: list[bytes], tag: slice) -> None:
+    def __init__(self, keys: list[bytes], tag: slice, while_waiting: Callable[[], object] = int) -> None:
         """Take the keys, all of one layout."""
         self.keys = keys
         self.tag = tag
+        self.while_waiting = while_waiting
 
     def __len__(self) -> int:
         """Return the number of requests."""

@@ -109,6 +109,7 @@ class Shortcut:
         try:
             for trip in trips:
                 trip.link.send(pack_gets(trip.part.keys), deadline - now)
+            gets.while_waiting()
             for trip in trips:
                 values.append(trip.link.receive_together(len(trip.part.keys)))
         except BaseException as error:
@@ -139,10 +140,8 @@ def parts_of(topology: Topology, gets: Gets) -> dict[Node | None, Part]:
     if not topology.clustered:
         return {topology.primaries[0]: Part(gets.keys, range(len(gets.keys)))}
     keys = gets.keys
-    places: dict[Node | None, list[int]] = {}
-    for place, owner in enumerate(topology.owners(keys, gets.tag)):
-        places.setdefault(owner, []).append(place)
-    return {owner: Part([keys[place] for place in chosen], chosen) for owner, chosen in places.items()}
+    groups = topology.grouped(keys, gets.tag)
+    return {node: Part([keys[place] for place in places], places) for node, places in groups.items()}
 
 
 def reply_of_parts(gets: Gets, parts: Sequence[Part], values: Sequence[list[Any]]) -> list[Reply] | None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from crudjt._backends.valkey.requests import Steps
 from crudjt._backends.valkey.steps.commit_requests import MAX_CHANGES, in_places
 from crudjt._backends.valkey.steps.fetched import Conflict, Fetched, Outcome, as_found, as_met
-from crudjt._backends.valkey.steps.recent import Met
+from crudjt._backends.valkey.steps.recent import NEVER, Met
 from crudjt._backends.valkey.steps.records import MAX_ROUNDS, Records
 from crudjt._core.changes import DELETE, SESSION, Change
 from crudjt._core.clock import NS_PER_MS
@@ -21,7 +21,7 @@ from crudjt._core.header import HEADER_BYTES
 from crudjt._core.labels import tagged
 from crudjt._core.moves import Marked
 from crudjt._core.tokens import PLACE, random_place
-from crudjt._core.validation import KeepType, NewLimits, StoredLimits
+from crudjt._core.validation import NO_NEW_LIMITS, KeepType, NewLimits, StoredLimits
 from crudjt.errors import StoreError, VersionConflict
 
 Result = TypeVar("Result")
@@ -41,7 +41,7 @@ def create(
         at = records.layout.session(id_)
         outcome = yield from records.commit_one(change, at, None, now_ns // NS_PER_MS, records.durability.changes)
         if not isinstance(outcome, Conflict):  # else 48 random bits were equal to others of the same nanosecond
-            records.recent.note(token, Met(record, record[:HEADER_BYTES], packed, subject, details, id_, 0, at))
+            records.recent.note(token, Met(id_, record[:HEADER_BYTES], subject, details, record, packed, 0, at))
             return token
     raise records.busy()
 
@@ -86,7 +86,8 @@ def change(
         if changes:
             outcome = yield from records.commit_one(changes[0], met.at, met.record, now_ms, replicas)
             if not isinstance(outcome, Conflict):
-                records.recent.note(token, met.replaced(changes[0][2], packed))
+                due_ms = NEVER if met.due_ms == NEVER and limits is NO_NEW_LIMITS else -1
+                records.recent.note(token, met.replaced(changes[0][2], packed, due_ms))
                 return True
             fetched = as_found(outcome)
         records.recent.forget(token)

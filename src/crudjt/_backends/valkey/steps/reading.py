@@ -12,7 +12,7 @@ from crudjt._core.clock import NS_PER_MS, Clock
 from crudjt._core.codec import unpack
 from crudjt._core.header import Header, has_expired, reads_left_of, unpack_header
 from crudjt._core.lookup import Found
-from crudjt._core.session import Envelope, OlderEnvelope, Session
+from crudjt._core.session import Session
 from crudjt.errors import StoreFull
 
 
@@ -85,14 +85,13 @@ def _opened(records: Records, ids: Sequence[bytes], fetched: Fetched, first: int
         if record is not None:
             key = sessions.keyring.newest_first[number]
             head, packed, subject, details = sessions.opened(key, id_, record)
-            return Met(record, head, packed, subject, details, id_, number, records.layout.session(id_))
+            return Met(id_, head, subject, details, record, packed, number, records.layout.session(id_))
     return None
 
 
 def session_of(met: Met, now_ns: int) -> Session:
     """Return the result of a read that changes nothing."""
-    kind = OlderEnvelope if met.key else Envelope
-    return Session(unpack(met.packed), None, kind(met.id, met.head, met.subject, met.details), now_ns)
+    return Session(unpack(met.packed), None, met, now_ns)
 
 
 def _commit_read(records: Records, token: str, met: Met, header: Header, now_ns: int) -> Steps[tuple[Session, Outcome]]:

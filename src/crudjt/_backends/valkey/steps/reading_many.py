@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
+from typing import Any, cast
 
 from crudjt._backends.valkey.requests import Steps
 from crudjt._backends.valkey.steps.commit_requests import in_places
@@ -13,9 +14,9 @@ from crudjt._backends.valkey.steps.records import MAX_ROUNDS, Records
 from crudjt._core.changes import DELETE, Change
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import unpack
-from crudjt._core.gil import in_batches
+from crudjt._core.gil import in_batches, in_slices
 from crudjt._core.header import LIMITS, NO_LIMITS_BYTES, RECORD_FORMAT, reads_left_of
-from crudjt._core.session import Envelope, OlderEnvelope, Session
+from crudjt._core.session import Session
 from crudjt._core.tokens import PLACE
 from crudjt.errors import StoreFull
 
@@ -25,11 +26,14 @@ def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | N
     known = records.recent.get_many(tokens)
     results: list[Session | None]
     if all(known):
-        ids, keys = [met.id for met in known if met], [met.at for met in known if met]
-        values = yield from records.values(keys)
-        results = _as_met(known, values, records.clock())
+        met_all = cast("list[Met]", known)
+        unpacking = _Unpacking(met_all)
+        keys = [met.at for met in met_all]
+        values = yield from records.values(keys, unpacking)
+        results = _as_met(met_all, values, unpacking(), records.clock())
         if all(results):
             return results
+        ids = [met.id for met in met_all]
         candidates: list[tuple[bytes, ...]] = [(id_,) for id_ in ids]
     else:
         unknown = iter(records.ids_of_many([token for token, met in zip(tokens, known, strict=True) if met is None]))
@@ -72,24 +76,42 @@ def read_many(records: Records, tokens: Sequence[str]) -> Steps[list[Session | N
     return results
 
 
-def _as_met(known: Sequence[Met | None], values: Sequence[bytes | None], now_ns: int) -> list[Session | None]:
+class _Unpacking:
+    """The data of known sessions, which is unpacked while the servers are asked whether it still holds."""
+
+    __slots__ = ("_known", "unpacked")
+
+    def __init__(self, known: Sequence[Met]) -> None:
+        self._known = known
+        self.unpacked: list[dict[Any, Any]] = []
+
+    def __call__(self) -> list[dict[Any, Any]]:
+        """Unpack it, unless that was done."""
+        if not self.unpacked:
+            for some in in_slices(self._known):
+                self.unpacked += [unpack(met.packed) for met in some]
+        return self.unpacked
+
+
+def _as_met(
+    known: Sequence[Met], values: Sequence[bytes | None], unpacked: Sequence[dict[Any, Any]], now_ns: int
+) -> list[Session | None]:
     """Return the sessions that are as this process has met them and that a read does not change, ``None`` for others.
 
     Args:
         known: the sessions as this process has met them.
         values: for each its record, as it is now.
+        unpacked: for each its data.
         now_ns: the time.
 
     """
-    found: list[Session | None] = []
-    note, now_ms = found.append, now_ns // NS_PER_MS
-    for met, value in in_batches(zip(known, values, strict=True)):
-        if met is None or value != met.record or now_ms >= (met.due_ms if met.due_ms >= 0 else met.look_when_due()):
-            note(None)
-        else:
-            kind = OlderEnvelope if met.key else Envelope
-            note(Session(unpack(met.packed), None, kind(met.id, met.head, met.subject, met.details), now_ns))
-    return found
+    now_ms = now_ns // NS_PER_MS
+    return [
+        Session(data, None, met, now_ns)
+        if value == met.record and now_ms < (met.due_ms if met.due_ms >= 0 else met.look_when_due())
+        else None
+        for met, value, data in zip(known, values, unpacked, strict=True)
+    ]
 
 
 def _open_unchanged(
@@ -127,7 +149,8 @@ def _open_unchanged(
                 due_ms = NEVER if record[LIMITS] == NO_LIMITS_BYTES else due_ms_of(sessions.header(id_, record))
                 if now_ms < due_ms:
                     if met is None or record != met.record:
-                        met = Met(record, *opened(keys[number], id_, record), id_, number, at_servers, due_ms)
+                        head, packed, subject, details = opened(keys[number], id_, record)
+                        met = Met(id_, head, subject, details, record, packed, number, at_servers, due_ms)
                         met_now[tokens[at]] = met
                     results[at] = session_of(met, now_ns)
             break

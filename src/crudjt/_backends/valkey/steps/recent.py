@@ -4,10 +4,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
-
-from crudjt._core.details import Details
 from crudjt._core.header import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, unpack_header
+from crudjt._core.session import Envelope, OlderEnvelope
 
 NEVER: Final = sys.maxsize
 
@@ -21,16 +19,18 @@ def due_ms_of(header: Header) -> int:
     return 0 if header.reads_left else header.still_until() or NEVER
 
 
-class Met(msgspec.Struct, gc=False):
+class Met(Envelope, gc=False):
     """A session as this process has read or made it; a `Known` of the decisions, which always holds.
 
+    Also the envelope of the sessions that are made of it: another object would cost a tenth of a read of many.
+
     Attributes:
-        record: as the servers have it, with the nonce that a commit compares.
+        id: its id.
         head: the header's bytes.
-        packed: its data.
         subject: its owner.
         details: its details.
-        id: its id.
+        record: as the servers have it, with the nonce that a commit compares.
+        packed: its data.
         key: of the keyring, counted from the newest.
         at: its key on the servers.
         due_ms: from when on a read changes it, or finds it gone; always for one that counts its reads.
@@ -38,11 +38,7 @@ class Met(msgspec.Struct, gc=False):
     """
 
     record: bytes
-    head: bytes
     packed: bytes
-    subject: str | None
-    details: Details | None
-    id: bytes
     key: int
     at: bytes
     due_ms: int = -1  # not known yet
@@ -51,10 +47,25 @@ class Met(msgspec.Struct, gc=False):
     word: int = 0
     noted: int = 0
 
-    def replaced(self, record: bytes, packed: bytes | None) -> "Met":
+    @property
+    def stored(self) -> bytes:
+        """The packed data."""
+        return self.packed
+
+    @property
+    def is_of_older_key(self) -> bool:
+        """Whether `key` is not the newest."""
+        return self.key > 0
+
+    def __reduce__(self) -> tuple[type[Envelope], tuple[object, ...]]:
+        """Pickle and copy the envelope alone."""
+        return OlderEnvelope if self.key else Envelope, (self.id, self.head, self.subject, self.details)
+
+    def replaced(self, record: bytes, packed: bytes | None, due_ms: int = -1) -> "Met":
         """Return the session with another record, and other data unless it is ``None``."""
         kept = self.packed if packed is None else packed
-        return Met(record, record[:HEADER_BYTES], kept, self.subject, self.details, self.id, self.key, self.at)
+        head = record[:HEADER_BYTES]
+        return Met(self.id, head, self.subject, self.details, record, kept, self.key, self.at, due_ms)
 
     def look_when_due(self) -> int:
         """Return `due_ms`, and keep it."""

@@ -1,6 +1,6 @@
 """Fetch records, commit changes that rest on them, and recognise a commit whose reply was lost."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from crudjt._backends.valkey.layout import Layout
@@ -59,11 +59,11 @@ class SealedRecords:
             return Fetched({reader_key: value})
         return (yield from self.fetched(ids, (yield from self.values(self.layout.sessions(ids)))))
 
-    def values(self, keys: list[bytes]) -> Steps[list[bytes | None]]:
-        """Fetch the values of sessions' keys: records and marks."""
+    def values(self, keys: list[bytes], while_waiting: Callable[[], object] = int) -> Steps[list[bytes | None]]:
+        """Fetch the values of sessions' keys: records and marks. The driver may call `while_waiting` while it waits."""
         if not keys:
             return []
-        (reply,) = yield Gets(keys, self.layout.tag)
+        (reply,) = yield Gets(keys, self.layout.tag, while_waiting)
         return cast("list[bytes | None]", reply.value)
 
     def fetched(self, ids: Sequence[bytes], values: Sequence[bytes | None]) -> Steps[Fetched]:
