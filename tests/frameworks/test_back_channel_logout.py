@@ -238,13 +238,13 @@ def test_the_keys_are_kept_and_fetched_again_for_a_key_that_is_new(store: crudjt
         assert provider.fetches == 2
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b"\xff", b"[]", b'{"keys": []}', None])
-def test_what_is_no_set_of_keys_is_a_fetch_that_has_failed(store: crudjt.Store, answer: bytes | None) -> None:
-    with identity_provider() as provider:
+def test_what_is_no_set_of_keys_is_a_fetch_that_has_failed(store: crudjt.Store, provider: IdentityProvider) -> None:
+    for answer in (b"<html>", b"\xff", b"[]", b'{"keys": []}', None):
         provider.says = answer
         logout = BackChannelLogout(store, **parameters(provider))
         with pytest.raises(LogoutTokenRefused, match="cannot be fetched"):
             logout.end(provider.token())
+    provider.says = b""
 
 
 @pytest.mark.parametrize(

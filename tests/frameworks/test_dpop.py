@@ -51,6 +51,7 @@ def test_a_proof_gives_the_thumbprint_of_its_key(store: crudjt.Store, clock: Fak
     assert store.create({}, bound_to=client.thumbprint)
 
 
+@pytest.mark.slow
 def test_a_key_of_rsa_has_to_have_2048_bits(store: crudjt.Store, clock: FakeClock) -> None:
     def proof(bits: int) -> str:
         key = generate_private_key(65537, bits)
