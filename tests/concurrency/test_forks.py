@@ -17,7 +17,8 @@ import pytest
 
 import crudjt
 from crudjt import _filesystem
-from crudjt._backends.embedded.engine.segment import SegmentReader, segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._core.changes import DELETE, INSERT
 from crudjt._core.header import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES

@@ -14,7 +14,8 @@ import pytest
 
 import crudjt
 from crudjt._backends.embedded.engine import registry, view
-from crudjt._backends.embedded.engine.segment import SegmentReader, segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._core import process_guard, random_pool
 from crudjt._core.changes import DELETE
 from crudjt._core.header import HEADER_BYTES

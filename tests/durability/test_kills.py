@@ -38,7 +38,8 @@ _TRACED = tuple(
 # Between their lines nothing outside the process changes, but for a half-made view, which is thrown away: a death there
 # is a death before or after the call.
 _WITHOUT_EFFECT = {
-    "__init__", "_apply", "_replay_segment", "current_boot", "decode_changes", "decode_header", "encode_header",
+    "__init__", "_apply", "_replay_segment", "current_boot", "decode_changes", "decode_header", "decode_mark",
+    "encode_header",
     "entries", "entry_at", "file_system", "free_bytes", "load", "open_file", "opened", "segment_numbers",
     "segment_path", "sync_directory", "synced_end", "_whole_copies",
 }  # fmt: skip

@@ -29,7 +29,8 @@ from crudjt._backends.embedded.engine.engine import Engine
 from crudjt._backends.embedded.engine.log import LiveLog
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
 from crudjt._backends.embedded.engine.open_files import OpenFiles
-from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, Damage, Entry, SegmentReader
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, Damage, Entry
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter
 from crudjt._backends.embedded.engine.view import View
 from crudjt._backends.embedded.store import EmbeddedStore

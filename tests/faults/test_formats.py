@@ -12,7 +12,8 @@ import crudjt
 from crudjt._backends.embedded.engine import manifest
 from crudjt._backends.embedded.engine.control_block import CONTROL_BYTES, ControlBlock, LogEnd
 from crudjt._backends.embedded.engine.manifest import Base, Manifest
-from crudjt._backends.embedded.engine.segment import SegmentReader, decode_header, segment_path
+from crudjt._backends.embedded.engine.segment import decode_header, segment_path
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._core.header import HEADER_BYTES, Header
 from crudjt._core.keyring import Keyring

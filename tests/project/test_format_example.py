@@ -12,7 +12,8 @@ import pytest
 
 from crudjt import Client
 from crudjt._backends.embedded.engine import manifest
-from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentHeader, SegmentReader, header_copies
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentHeader, header_copies
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._core.changes import DELETE, INSERT
 from crudjt._core.codec import pack, unpack
 from crudjt._core.header import Header, with_details

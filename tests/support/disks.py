@@ -24,13 +24,8 @@ from crudjt._backends.embedded.engine.layout import BASE_DIRECTORY, CONTROL_FILE
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
-from crudjt._backends.embedded.engine.segment import (
-    HEADER_BLOCK_BYTES,
-    Entry,
-    SegmentReader,
-    segment_numbers,
-    segment_path,
-)
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, Entry, segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter
 from crudjt._filesystem import host
 from tests.support.embedded import stored

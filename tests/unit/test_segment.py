@@ -14,12 +14,12 @@ from crudjt._backends.embedded.engine.segment import (
     HEADER_BLOCK_BYTES,
     Entry,
     SegmentHeader,
-    SegmentReader,
     decode_changes,
     decode_header,
     encode_entry,
     encode_header,
 )
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter, create_segment
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
 from crudjt._core.header import TAG_OFFSET

@@ -14,7 +14,8 @@ from types import ModuleType
 
 import crudjt
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
-from crudjt._backends.embedded.engine.segment import SegmentReader, segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment import segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._core.changes import DELETE
 from crudjt._core.header import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES

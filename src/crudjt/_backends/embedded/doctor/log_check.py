@@ -10,14 +10,8 @@ from crudjt._backends.embedded.engine.lmdb_format import refuse_other_format
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Base, Manifest
 from crudjt._backends.embedded.engine.recovery import base_path, check_tail
-from crudjt._backends.embedded.engine.segment import (
-    HEADER_BLOCK_BYTES,
-    SegmentReader,
-    header_copies,
-    is_empty,
-    segment_numbers,
-    segment_path,
-)
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, header_copies, segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader, is_empty
 from crudjt._core.changes import DELETE, SESSION
 from crudjt._core.report import REPAIR, Findings, size_text
 from crudjt._filesystem import contents

@@ -28,7 +28,8 @@ from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import MOVING_FORMAT, Base, Manifest
 from crudjt._backends.embedded.engine.os_errors import store_error
 from crudjt._backends.embedded.engine.recovery import base_path, rebuild, write_base
-from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, SegmentReader, segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._backends.embedded.engine.segment_writer import create_segment
 from crudjt._backends.embedded.engine.view import MAP_TO_SIZE, View, ViewError
 from crudjt._core.changes import DELETE, SESSION

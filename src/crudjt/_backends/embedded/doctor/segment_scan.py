@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, Damage, Entry, SegmentHeader, SegmentReader
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, Damage, Entry, SegmentHeader
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._filesystem import contents
 from crudjt.errors import StoreCorrupt
 

@@ -6,7 +6,8 @@ from crudjt._backends.embedded.engine import control_block
 from crudjt._backends.embedded.engine.control_block import ControlBlock, LogEnd
 from crudjt._backends.embedded.engine.mmap_writer import MappedSegmentWriter
 from crudjt._backends.embedded.engine.os_errors import store_error
-from crudjt._backends.embedded.engine.segment import Entry, SegmentReader, segment_path
+from crudjt._backends.embedded.engine.segment import Entry, segment_path
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._core.clock import NS_PER_MS, system_clock
 from crudjt.errors import StoreError, StoreFailed
 

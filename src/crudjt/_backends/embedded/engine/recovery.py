@@ -24,14 +24,8 @@ from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, refuse_other
 from crudjt._backends.embedded.engine.log import LOG_DIRECTORY
 from crudjt._backends.embedded.engine.manifest import Base, Manifest
 from crudjt._backends.embedded.engine.room import new_pages, weight
-from crudjt._backends.embedded.engine.segment import (
-    HEADER_BLOCK_BYTES,
-    Entry,
-    SegmentReader,
-    is_empty,
-    segment_numbers,
-    segment_path,
-)
+from crudjt._backends.embedded.engine.segment import HEADER_BLOCK_BYTES, Entry, segment_numbers, segment_path
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader, is_empty
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter, create_segment
 from crudjt._backends.embedded.engine.view import SEGMENT_KEY, Snapshot, View
 from crudjt._backends.embedded.engine.view_changes import end_logged, file_labels, put_new

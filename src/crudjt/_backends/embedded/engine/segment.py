@@ -29,21 +29,18 @@ All integers are little-endian. Because sequences run on without a gap and every
 of an older file or of a cut-off tail never pass for an entry.
 """
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from mmap import mmap
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
-from crudjt import _filesystem
 from crudjt._core.changes import DELETE, INSERT, REPLACE, Change
 from crudjt._core.gil import in_batches, in_slices
 from crudjt._core.header import SUBJECT_TAG
 from crudjt._core.record import MIN_RECORD_BYTES
 from crudjt._core.tokens import ID_BYTES
-from crudjt._filesystem import contents
 from crudjt.errors import StoreCorrupt, StoreFormatError
 
 MAGIC = b"CRUDJTL1"
@@ -54,6 +51,8 @@ _HEADER = Struct("<8sIIQI32s")
 _CRC = Struct("<I")
 _MARK = Struct("<QI")
 _ENTRY = Struct("<IIQ")
+unpack_entry_head = _ENTRY.unpack_from
+"""Length, CRC and sequence of an entry, which are not checked."""
 _pack_length_and_crc = Struct("<II").pack
 _PUT = Struct("<B16sI")
 _pack_one_put = Struct("<QB16sI").pack
@@ -64,11 +63,11 @@ _DELETE_BYTE = bytes([DELETE])
 _HEADER_COPIES = (0, 2048)
 MARK_OFFSET = 1024
 _SEQUENCE_BYTES = 8
-_LENGTH_AND_CRC_BYTES = 8
-_CHUNK_BYTES = 1024**2
+LENGTH_AND_CRC_BYTES = 8
+ENTRY_HEAD_BYTES = 16
 
 assert _HEADER.size == 60  # noqa: PLR2004 - as the table says
-assert _ENTRY.size == 16  # noqa: PLR2004 - as the table says
+assert _ENTRY.size == ENTRY_HEAD_BYTES
 
 
 class SegmentHeader(NamedTuple):
@@ -104,13 +103,6 @@ def segment_path(directory: Path, number: int) -> Path:
 def segment_numbers(directory: Path) -> list[int]:
     """Return the numbers of the segments in a log directory, ascending."""
     return sorted(int(path.stem) for path in directory.glob("*.log") if path.stem.isdigit())
-
-
-def is_empty(segment: Path) -> bool:
-    """Tell whether a segment has no entries: only zeros follow the header block."""
-    with _filesystem.opened(segment) as descriptor:
-        whole = len(os.read(descriptor, HEADER_BLOCK_BYTES)) == HEADER_BLOCK_BYTES
-        return whole and not any(chunk.strip(b"\0") for chunk in iter(lambda: os.read(descriptor, _CHUNK_BYTES), b""))
 
 
 def ended_together(changes: Sequence[Change]) -> list[bytes]:
@@ -173,6 +165,13 @@ def encode_mark(synced_end: int, crc_salt: int) -> bytes:
     return _MARK.pack(synced_end, crc32(synced_end.to_bytes(8, "little"), crc_salt))
 
 
+def decode_mark(content: bytes | mmap, crc_salt: int) -> int:
+    """Return the offset before which every byte was on disk, as far as the mark of a segment tells."""
+    end, crc = _MARK.unpack_from(content, MARK_OFFSET)
+    true = crc == crc32(int(end).to_bytes(8, "little"), crc_salt)
+    return int(end) if true else HEADER_BLOCK_BYTES
+
+
 def decode_header(path: Path, block: bytes) -> SegmentHeader:
     """Return the header of a segment.
 
@@ -204,100 +203,19 @@ def _whole_copies(block: bytes | mmap) -> list[bytes]:
     return copies
 
 
-class SegmentReader:
-    """Reads a whole segment with all checks, for recovery and `doctor`.
-
-    Attributes:
-        content: the bytes of the file.
-        filled: offset of the zeros at the end of the file, at least the size of the header block.
-        damage: the damage at which `entries` stopped, if any.
-
-    """
-
-    def __init__(
-        self, path: Path, end: int | None = None, header: SegmentHeader | None = None, *, alone: bool = False
-    ) -> None:
-        """Read a segment up to `end`, or all of it; `header` replaces one that is damaged.
-
-        With `alone`, map the file, which may be large; else read it into memory, since a writer may cut it.
-
-        Raises:
-            StoreCorrupt: its header is damaged.
-
-        """
-        self.path = path
-        self.content: bytes | mmap = contents.mapped_to_read(path) if alone else contents.read_file(path)[:end]
-        self.header = header or decode_header(path, self.content[:HEADER_BLOCK_BYTES])
-        if header is None and len(self.content) < HEADER_BLOCK_BYTES:
-            raise StoreCorrupt(path, len(self.content), "the file ends inside its header block")
-        self.filled = max(_end_before_zeros(self.content), HEADER_BLOCK_BYTES)
-        self.damage: Damage | None = None
-
-    def close(self) -> None:
-        """Unmap the file. Some systems cut no file that is mapped."""
-        if isinstance(self.content, mmap):
-            self.content.close()
-
-    @property
-    def synced_end(self) -> int:
-        """The offset up to which the segment is known to have been on disk."""
-        end, crc = _MARK.unpack_from(self.content, MARK_OFFSET)
-        true = crc == crc32(int(end).to_bytes(8, "little"), self.header.crc_salt)
-        return int(end) if true else HEADER_BLOCK_BYTES
-
-    def entries(self) -> Iterator[Entry]:
-        """Yield the entries in order up to the end or the first damage, which `damage` then holds."""
-        offset, sequence = HEADER_BLOCK_BYTES, self.header.first_sequence
-        while offset < self.filled:
-            entry = self.entry_at(offset)
-            if isinstance(entry, Damage):
-                self.damage = entry
-                return
-            if entry.sequence != sequence:
-                self.damage = Damage(offset, f"entry {entry.sequence} stands where {sequence} should")
-                return
-            yield entry
-            offset, sequence = entry.end, sequence + 1
-
-    def entry_at(self, offset: int) -> Entry | Damage:
-        """Return the entry that begins at `offset`, or what is wrong there."""
-        return decode_entry(self.content, offset, self.header.crc_salt)
-
-    def entry_after(self, offset: int, sequence: int) -> Entry | None:
-        """Return the next undamaged entry after `offset` whose sequence is at least `sequence`."""
-        for start in range(offset + 1, min(self.filled, len(self.content) - _ENTRY.size)):
-            entry = self.entry_at(start) if self._plausible(start, sequence) else None
-            if isinstance(entry, Entry):
-                return entry
-        return None
-
-    def _plausible(self, offset: int, sequence: int) -> bool:
-        length, _, found = _ENTRY.unpack_from(self.content, offset)
-        left = len(self.content) - offset
-        return bool(_ENTRY.size <= length + _LENGTH_AND_CRC_BYTES <= left and sequence <= found <= sequence + left)
-
-
-def _end_before_zeros(content: bytes | mmap) -> int:
-    end = len(content)
-    chunk = b""
-    while end and not (chunk := content[max(end - _CHUNK_BYTES, 0) : end].rstrip(b"\0")):
-        end = max(end - _CHUNK_BYTES, 0)
-    return end and max(end - _CHUNK_BYTES, 0) + len(chunk)
-
-
 def entry_bytes(content: bytes, offset: int) -> int:
     """Return how many bytes an entry takes, from its head; more than there are if that is cut short."""
-    if offset + _ENTRY.size > len(content):
-        return _ENTRY.size
-    return _LENGTH_AND_CRC_BYTES + int(_ENTRY.unpack_from(content, offset)[0])
+    if offset + ENTRY_HEAD_BYTES > len(content):
+        return ENTRY_HEAD_BYTES
+    return LENGTH_AND_CRC_BYTES + int(unpack_entry_head(content, offset)[0])
 
 
 def decode_entry(content: bytes | mmap, offset: int, crc_salt: int) -> Entry | Damage:
     """Return the entry that begins at an offset of a segment's bytes, or what is wrong there."""
-    if offset + _ENTRY.size > len(content):
+    if offset + ENTRY_HEAD_BYTES > len(content):
         return Damage(offset, "the file ends inside the head of an entry")
-    length, crc, sequence = _ENTRY.unpack_from(content, offset)
-    start = offset + _LENGTH_AND_CRC_BYTES
+    length, crc, sequence = unpack_entry_head(content, offset)
+    start = offset + LENGTH_AND_CRC_BYTES
     if length < _SEQUENCE_BYTES or start + length > len(content):
         return Damage(offset, "the length of an entry points past the end of the file")
     body = content[start : start + length]
