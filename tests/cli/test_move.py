@@ -46,7 +46,7 @@ def test_a_dry_run_changes_nothing(command: Command, url: str) -> None:
     token = command("create", "{}").stdout.strip()
     result = command(*REPLICAS, "move", "--to", url, "--dry-run")
     assert result.exit_code == 0
-    assert result.stdout == f"the move would begin: 1 sessions to {url}, which would be made\n"
+    assert result.stdout == f"the move would begin: 1 session to {url}, which would be made\n"
     assert command("read", token).exit_code == 0
     assert command(*REPLICAS, "--store", url, "stats").exit_code == 3
     command(*REPLICAS, "move", "--to", url)

@@ -8,6 +8,7 @@ import click
 
 from crudjt._backends.moving import mover
 from crudjt._backends.moving.ports import Destination, Source
+from crudjt._core.report import counted
 from crudjt._registry import backend_of
 from crudjt.cli.context import Settings
 from crudjt.cli.notices import inform, warn
@@ -77,7 +78,7 @@ def _look(settings: Settings, parsed: Parsed, stack: ExitStack) -> list[str]:
     moving = found.sessions - len(found.left)
     state = "goes on" if source.note else "would begin"
     place = "which exists" if exists else "which would be made"
-    text = f"the move {state}: {moving} sessions to {settings.moving_to}, {place}"
+    text = f"the move {state}: {counted(moving, 'session')} to {settings.moving_to}, {place}"
     _name(found.left)
     settings.show({"would_move": moving, "left": found.left, "begun": source.note is not None}, text)
     return found.left
@@ -101,7 +102,7 @@ def _move(settings: Settings, parsed: Parsed, stack: ExitStack, *, leave: bool) 
         )
     settings.show(
         {"moved": result.moved, "left": result.left, "finished": finished},
-        f"moved {result.moved} sessions" + (", and finished" if finished else ""),
+        f"moved {counted(result.moved, 'session')}" + (", and finished" if finished else ""),
     )
     return result.left
 
