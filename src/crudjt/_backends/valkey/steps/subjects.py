@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
 from crudjt._backends.valkey.requests import Ask, Reply, Steps
+from crudjt._backends.valkey.steps import filing
 from crudjt._backends.valkey.steps.commit_requests import MAX_CHANGES
 from crudjt._backends.valkey.steps.ending import count_ended
 from crudjt._backends.valkey.steps.fetched import Fetched
@@ -69,16 +70,17 @@ def revoke(records: Records, subject: str, keep: str | None) -> Steps[int]:
         for key, tag, listed in filed:
             ids = [id_ for id_ in listed if id_ not in kept and id_ not in records.marked]
             fetched = yield from records.fetch(ids)
-            now_ms, head = records.clock() // NS_PER_MS, head_of_subject(tag)[0]
-            for id_ in ids:
-                if id_ in records.marked:
-                    continue
-                count, changes = records.sessions.end_filed(fetched, key, Tags(tag, None), (id_,), now_ms)
-                if count:
-                    alive.add(id_)
-                endings += _with_labels(changes, fetched) or [
-                    (DELETE, id_, head)
-                ]  # dead ones too: they leave the index
+            here = [id_ for id_ in ids if id_ not in records.marked]
+            now_ms, tags = records.clock() // NS_PER_MS, Tags(tag, None)
+            count, changes = records.sessions.end_filed(fetched, key, tags, here, now_ms)
+            there = [id_ for _, id_, _ in changes]
+            if count < len(there):  # some have expired
+                there = [id_ for id_ in there if records.sessions.end_filed(fetched, key, tags, (id_,), now_ms)[0]]
+            alive.update(there)
+            endings += _with_labels(changes, fetched)
+            if len(changes) < len(here):  # dead ones too: they leave the index
+                head = head_of_subject(tag)[0]
+                endings += [(DELETE, id_, head) for id_ in here if fetched.get(SESSION + id_) is None]
         if not endings:
             if len(records.marked) > passed:  # there may be more behind them
                 continue
@@ -91,6 +93,8 @@ def revoke(records: Records, subject: str, keep: str | None) -> Steps[int]:
 
 def _with_labels(changes: Sequence[Change], fetched: Fetched) -> list[Change]:
     """Return endings with the label tags of their sessions, if they have any: their entries are removed."""
+    if not filing.labelled([changes]):
+        return list(changes)
     records = ((id_, head, fetched.get(SESSION + id_) or b"") for _, id_, head in changes)
     return [
         (DELETE, id_, record[:TAG_OFFSET] + head[TAG_OFFSET:] + record[HEADER_BYTES:] if label_tags(record) else head)
