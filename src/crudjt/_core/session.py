@@ -166,7 +166,7 @@ def read_at_ns(session: Session) -> int:
 
 
 def seconds_of_lifetime(session: Session) -> float | None:
-    """Return the seconds from the read to the end that no use of a session puts off, ``None`` if it is not known."""
+    """Return the seconds from the read to the end that no use of a session extends, ``None`` if it is not known."""
     header = session._envelope.header  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module
     end = header.hard_expiry or (0 if header.idle else header.expires)
     return (end * NS_PER_MS - session._now_ns) / 1e9 if end else None  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - of this module

@@ -1,4 +1,4 @@
-"""Validate ttl, idle, max_reads and subject; convert them to stored units."""
+"""Check the arguments that calls share, and convert limits to stored units."""
 
 import re
 from collections.abc import Iterable
