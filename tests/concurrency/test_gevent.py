@@ -103,7 +103,7 @@ def get(port: int) -> int:
 def gunicorn_of(directory: Path, **environment: str) -> Generator[int]:
     """Run gunicorn beside the block; gives its port. It is killed: to stop by itself may take it 30 seconds."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        command = gunicorn(directory, "gevent_site:application", directory / "log", "--preload", "-k", "gevent")
+        command = gunicorn(directory, "gevent_site:application", "--preload", "-k", "gevent")
         process = subprocess.Popen(
             [sys.executable, "-m", *command(listening.fileno())],
             env=os.environ | environment,

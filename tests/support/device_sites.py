@@ -36,7 +36,6 @@ from tests.support.loops import Loop
 
 USER = "user"
 PATHS = ("/", "/login", "/logout", "/put", "/rotate", "/replace", "/clear-and-put", "/lasting")
-HTML = "<!doctype html><title>site</title><main>{}</main>"
 
 
 class Reply(NamedTuple):

@@ -59,11 +59,11 @@ def uvicorn(framework: str) -> Callable[[int], list[str]]:
 @contextmanager
 def served(framework: str, directory: Path, secret_key: str) -> Iterator[Site]:
     """Serve the application of a framework beside the block."""
-    log, place, beside = directory / "access.log", EXAMPLES / f"{framework}_login", ("--pythonpath", "..")
+    place, beside = EXAMPLES / f"{framework}_login", ("--pythonpath", "..")
     if framework == "flask":
-        command = gunicorn(place, f"flask_site:create_app({str(directory)!r})", log, *beside)
+        command = gunicorn(place, f"flask_site:create_app({str(directory)!r})", *beside)
     elif framework == "django":
-        command = gunicorn(place, "django_site:application", log, "--preload", *beside)
+        command = gunicorn(place, "django_site:application", "--preload", *beside)
     else:
         command = uvicorn(framework)
     environment = {

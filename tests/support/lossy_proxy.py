@@ -11,7 +11,7 @@ from random import Random
 from types import TracebackType
 from typing import TypeVar
 
-from tests.support.processes import PATIENCE, eventually
+from tests.support.processes import PATIENCE
 
 _CHUNK_BYTES = 2**16
 _TIME = re.compile(rb"(\*2\r\n\$10\r\n)(\d{10})(?=\r\n\$\d\r\n)")  # the beginning of a reply to TIME
@@ -79,9 +79,6 @@ class LossyProxy:
         """Lose nothing from now on."""
         with self._lock:
             self._loss, self._share = None, 0.0
-
-    def wait_for_losses(self, count: int) -> None:
-        assert eventually(lambda: self.lost >= count), f"{self.lost} replies were lost, {count} were to be"
 
     def __enter__(self: AnyProxy) -> AnyProxy:
         return self

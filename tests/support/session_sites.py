@@ -98,7 +98,6 @@ class Site(ABC):
     key = USER
     cookie_name = "session"
     gone_status = 200
-    saves_late = False
     final_at_login = False
     adapter: Any
 
@@ -277,7 +276,6 @@ class DjangoSite(Site):
     key = "_auth_user_id"
     cookie_name = "sessionid"
     gone_status = 400
-    saves_late = True
     final_at_login = True
 
     def __init__(self, store: crudjt.Store) -> None:

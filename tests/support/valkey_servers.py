@@ -316,21 +316,6 @@ class Cluster(Servers):
 
         assert eventually(done, PATIENCE), f"{node} does not know {primary}"
 
-    def add_replica(self, primary: Node) -> Node:
-        """Start another replica of a primary, and return it once it has everything."""
-        node = self._add()
-        self.meet(node)
-        self.replicate(node, primary)
-        self.wait_until_whole()
-        return node
-
-    def add_primary(self) -> Node:
-        """Start another primary, without any slot."""
-        node = self._add()
-        self.meet(node)
-        self.wait_until_whole()
-        return node
-
     def heal(self) -> None:
         """Continue and start again what was paused or killed, and wait until all replicas have what there is."""
         for node in self.nodes:

@@ -54,19 +54,12 @@ def serving(command: Callable[[int], list[str]], **environment: str) -> Iterator
                     process.kill()
 
 
-def gunicorn(directory: Path, application: str, log: Path, *options: str) -> Callable[[int], list[str]]:
-    """Return the command that serves a WSGI application of a directory, and logs which worker answered what."""
+def gunicorn(directory: Path, application: str, *options: str) -> Callable[[int], list[str]]:
+    """Return the command that serves a WSGI application of a directory."""
     return lambda number: [
         *("gunicorn", "--workers", str(WORKERS), "--bind", f"fd://{number}", "--no-control-socket"),
-        *("--log-level", "warning", "--access-logfile", str(log), "--access-logformat", "%(p)s %(U)s?%(q)s"),
-        *("--chdir", str(directory), *options, application),
+        *("--log-level", "warning", "--chdir", str(directory), *options, application),
     ]
-
-
-def workers_in(log: Path, request: str) -> set[str]:
-    """Return the workers that have answered a request, by the log of `gunicorn`."""
-    lines = [line.split() for line in log.read_text().splitlines()]
-    return {worker for worker, asked in lines if asked == request}
 
 
 class Browser:
