@@ -133,16 +133,16 @@ def test_a_session_that_moves_to_a_new_key_while_its_subject_is_revoked_ends(
     with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
         old = store.create({"n": 0}, subject="anna")
     with crudjt.open(path, secret_key=[secret_key, crudjt.generate_secret_key()], sync_interval=QUIET) as store:
-        endings = Engine.endings
+        endings = Engine.endings_with_id
         moved: list[str | None] = []
 
-        def look_and_move(engine: Engine, *arguments: Any) -> Any:
-            found = endings(engine, *arguments)
+        def look_and_move(engine: Engine, *arguments: Any, **keywords: Any) -> Any:
+            found = endings(engine, *arguments, **keywords)
             if not moved:
                 moved.append(store.rotate(old))
             return found
 
-        monkeypatch.setattr(Engine, "endings", look_and_move)
+        monkeypatch.setattr(Engine, "endings_with_id", look_and_move)
         store.revoke("anna")
         assert moved[0]
         assert store.peek(moved[0]) is None
