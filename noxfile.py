@@ -22,7 +22,7 @@ WEB_TESTS = (
     *("gunicorn", "httpx", "httpx2", "hypothesis", "jinja2", "playwright", "pytest", "pytest-timeout", "pytest-xdist"),
     *("trio", "uvicorn", "websockets"),
     *("authlib", "cachelib", "flask-login", "flask-session", "pyjwt[crypto]", "redis", "starsessions"),
-    *("channels", "django-allauth", "opentelemetry-instrumentation-grpc", "opentelemetry-sdk"),
+    *("opentelemetry-instrumentation-grpc", "opentelemetry-sdk"),
 )
 
 
@@ -95,7 +95,8 @@ def oldest_frameworks(session: nox.Session) -> None:
         each for extra in ("dpop", "flask", "litestar", "rest-framework", "starlette") for each in oldest(extra)
     ]
     session.install("-e", ".[grpc,valkey]", *WEB_TESTS, "fastapi", *frameworks)
-    session.run("python", "-m", "pytest", *OLD, "tests/frameworks")
+    newer = "not allauth and not channels"  # recipe and example of packages that need a newer Django
+    session.run("python", "-m", "pytest", *OLD, "tests/frameworks", "-k", newer)
 
 
 @nox.session
