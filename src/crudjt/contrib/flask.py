@@ -9,17 +9,14 @@ require_extra("flask")
 
 import re
 import weakref
-from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from typing import Any, cast
 
-from flask import Flask, Request, Response, current_app, request
+from flask import Flask, Request, Response, request
 from flask.sessions import SessionInterface, SessionMixin
-from msgspec.structs import replace
 
 import crudjt
-from crudjt import Client
 from crudjt._core.session import is_of_older_key
 from crudjt.contrib._device_bound.answers import Answer
 from crudjt.contrib._device_bound.blocking import Asked, asked, decide, owned, unavailable
@@ -27,21 +24,17 @@ from crudjt.contrib._device_bound.decisions import Verdict
 from crudjt.contrib._device_bound.headers import response_headers
 from crudjt.contrib._device_bound.settings import DeviceBound
 from crudjt.contrib._sessions import sync
-from crudjt.contrib._sessions.calls import Lifetime
-from crudjt.contrib._sessions.clients import client
-from crudjt.contrib._sessions.core import save
 from crudjt.contrib._sessions.devices import Device
+from crudjt.contrib._sessions.flask_saving import DEVICE, ENVIRON, LIMIT, save_late, saved, settings
 from crudjt.contrib._sessions.flask_session import EXTENSION, StoredSession, current_session, current_store, store_of
-from crudjt.contrib._sessions.flask_signals import are_heard, session_begun, session_ended, tell_begun, tell_ended
+from crudjt.contrib._sessions.flask_signals import session_begun, session_ended
 from crudjt.contrib._sessions.flask_switching import EXTENSION as SWITCH
 from crudjt.contrib._sessions.flask_switching import Switch, checked_switch
 from crudjt.contrib._sessions.flask_users import devices_of, end_session, revoke_user, sessions_of
-from crudjt.contrib._sessions.hooks import tell
-from crudjt.contrib._sessions.lifetime import idle_timeout, remaining, shortest
-from crudjt.contrib._sessions.markup import tagged, untagged
+from crudjt.contrib._sessions.lifetime import remaining
+from crudjt.contrib._sessions.markup import untagged
 from crudjt.contrib._sessions.reserved import LIFETIME
-from crudjt.contrib._sessions.states import Done, Held, Phase, found
-from crudjt.contrib._sessions.switching import save_old
+from crudjt.contrib._sessions.states import Held, Phase, found
 from crudjt.contrib._settings import (
     ABSOLUTE_TIMEOUT,
     IDLE_TIMEOUT,
@@ -78,7 +71,6 @@ __all__ = [
 
 COOKIE_SECURE = f"{PREFIX}COOKIE_SECURE"
 SUBJECT_KEY = f"{PREFIX}SUBJECT_KEY"
-_DEVICE = "crudjt.device"
 _DEVICE_NAMES = {
     "https_only": COOKIE_SECURE,
     "domain": "SESSION_COOKIE_DOMAIN",
@@ -86,9 +78,7 @@ _DEVICE_NAMES = {
     "partitioned": "SESSION_COOKIE_PARTITIONED",
     "max_age": "PERMANENT_SESSION_LIFETIME",
 }
-_ENVIRON = "crudjt.session"
 _ANSWER = "crudjt.answer"  # to a request that no view serves
-_LIMIT = "crudjt.limit"  # what sets the largest data: a setting, or None where the application opened the store
 
 
 class Sessions(SessionInterface):
@@ -118,23 +108,23 @@ class Sessions(SessionInterface):
                 "Flask-Login), so that a login gets a new token; or to None, if no user logs in or the application "
                 "assigns session.subject",
             )
-        _settings(app).setdefault(COOKIE_SECURE, True)
+        settings(app).setdefault(COOKIE_SECURE, True)
         for name in (IDLE_TIMEOUT, ABSOLUTE_TIMEOUT):
-            timeout(_settings(app).get, name)
-        max_sessions(_settings(app).get)
-        record_client(_settings(app).get)
-        renew_keys(_settings(app).get)
-        app.extensions[_DEVICE] = self._device(app)
+            timeout(settings(app).get, name)
+        max_sessions(settings(app).get)
+        record_client(settings(app).get)
+        renew_keys(settings(app).get)
+        app.extensions[DEVICE] = self._device(app)
         store = self._store
-        app.extensions[_LIMIT] = MAX_DATA_BYTES if store is None else None
+        app.extensions[LIMIT] = MAX_DATA_BYTES if store is None else None
         if store is None:
-            store = open_configured(_settings(app).get)
+            store = open_configured(settings(app).get)
             self._opened.add(store)
         app.extensions[EXTENSION] = store
-        app.extensions[SWITCH] = checked_switch(_settings(app).get, app.session_interface)
+        app.extensions[SWITCH] = checked_switch(settings(app).get, app.session_interface)
         app.session_interface = self
         app.before_request_funcs.setdefault(None, []).insert(0, _answer_for_device)  # before CSRF checks and guards
-        app.teardown_request(_save_late)
+        app.teardown_request(save_late)
 
     def close(self) -> None:
         """Close the stores that were opened for applications. That of a collected application closes by itself."""
@@ -143,7 +133,7 @@ class Sessions(SessionInterface):
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Send the cookie over TLS only, unless ``CRUDJT_COOKIE_SECURE`` is false and Flask's setting is not on."""
-        return bool(_settings(app)[COOKIE_SECURE]) or super().get_cookie_secure(app)
+        return bool(settings(app)[COOKIE_SECURE]) or super().get_cookie_secure(app)
 
     def get_cookie_samesite(self, app: Flask) -> str | None:
         """Keep the cookie from other sites' requests, unless the configuration says otherwise."""
@@ -160,7 +150,7 @@ class Sessions(SessionInterface):
     def open_session(self, app: Flask, request: Request) -> StoredSession:
         """Return the session of the cookie, an empty one if it names none that is alive."""
         token = request.cookies.get(self.get_cookie_name(app))
-        device: DeviceBound = app.extensions[_DEVICE]
+        device: DeviceBound = app.extensions[DEVICE]
         try:
             session = store_of(app).read(token) if token else None
         except crudjt.CrudjtError as error:
@@ -179,10 +169,10 @@ class Sessions(SessionInterface):
         old = switch.old(app, request, token, store_of(app)) if switch is not None and token else None
         if old is not None:
             data = old.data
-        opened = request.environ[_ENVIRON] = StoredSession(data, held, _settings(app)[SUBJECT_KEY])
+        opened = request.environ[ENVIRON] = StoredSession(data, held, settings(app)[SUBJECT_KEY])
         if old is not None:
             opened.go_on(old)
-        if session is not None and is_of_older_key(session) and renew_keys(_settings(app).get):
+        if session is not None and is_of_older_key(session) and renew_keys(settings(app).get):
             opened.renew()
         return opened
 
@@ -194,7 +184,7 @@ class Sessions(SessionInterface):
             response.vary.add("Cookie")
         before = session.held
         failed = session.failed = response.status_code >= 500  # noqa: PLR2004 - server errors
-        done = _saved(app, session, Phase.FAILED if failed else Phase.BEFORE_HEADERS)
+        done = saved(app, session, Phase.FAILED if failed else Phase.BEFORE_HEADERS)
         held = done.held
         if done.cookie == "forget":
             response.delete_cookie(self.get_cookie_name(app), **self._cookie(app))
@@ -211,13 +201,13 @@ class Sessions(SessionInterface):
             self._add_device_headers(app, response, before, held)
 
     def _add_device_headers(self, app: Flask, response: Response, before: Held | None, after: Held | None) -> None:
-        device: DeviceBound = app.extensions[_DEVICE]
+        device: DeviceBound = app.extensions[DEVICE]
         for name, value in sync.run(store_of(app), response_headers(device, request.root_path, before, after)):
             response.headers.add(name, value)
 
     def _device(self, app: Flask) -> DeviceBound:
         device = device_bound(
-            _settings(app).get,
+            settings(app).get,
             self.get_cookie_name(app),
             self.get_cookie_samesite(app) or "Lax",
             _DEVICE_NAMES,
@@ -251,60 +241,3 @@ def _answer_for_device() -> Response | None:
     """Answer a request that no view is to serve: to a path of the device, or without its proof."""
     answer: Answer | None = request.environ.pop(_ANSWER, None)
     return None if answer is None else Response(answer.body, answer.status, answer.all_headers())
-
-
-def _saved(app: Flask, session: StoredSession, phase: Phase) -> Done:
-    """Store a session; one that was not looked at cannot have changed."""
-    held: Held | None = session.held
-    if not session.accessed and not session.modified:
-        session.seal()
-        return Done("keep", held)
-    touches = session.modified and phase is Phase.BEFORE_HEADERS
-    left = session.left(
-        lambda data, of: _lifetime(app, session, data, of),
-        phase,
-        touches=touches,
-        max_sessions=max_sessions(_settings(app).get),
-        binds=app.extensions[_DEVICE].offers,
-        client=_client() if record_client(_settings(app).get) else None,
-    )
-    left = replace(left, data=tagged(left.data))
-    steps = save(held, left) if session.claim is None else save_old(session.claim, left)
-    done = sync.run(store_of(app), steps, app.extensions[_LIMIT])
-    session.take(done)
-    if are_heard():
-        session.identify(tell(store_of(app), held, left, done, tell_begun, tell_ended))
-    return done
-
-
-def _client() -> Client | None:
-    return client(request.remote_addr, request.headers.get("User-Agent"))
-
-
-def _save_late(error: BaseException | None) -> None:
-    """Store what a stream changed after the headers; of a request that failed, carry out the logout only."""
-    session = request.environ.get(_ENVIRON)  # to look at flask.session would be an access
-    if session is not None:
-        late = Phase.FAILED if error is not None or session.failed else Phase.AFTER_HEADERS
-        _saved(current_app, session, late)
-
-
-def _settings(app: Flask) -> dict[str, Any]:
-    """Return the configuration, which Flask types without its items."""
-    return app.config
-
-
-def _lifetime(app: Flask, session: StoredSession, data: Mapping[Any, Any], held: Held | None) -> Lifetime:
-    """Return how long a session lives: as chosen, or as Flask's own, which slide only if they are permanent."""
-    default, absolute = timeout(_settings(app).get, IDLE_TIMEOUT), timeout(_settings(app).get, ABSOLUTE_TIMEOUT)
-    kept = session.kept(data, held, default)
-    if kept is not None:
-        return kept
-    idle = idle_timeout(data, default)
-    chosen = data.get(LIFETIME)
-    lifetime = app.permanent_session_lifetime.total_seconds()
-    if chosen:
-        return Lifetime(shortest(remaining(chosen, held), remaining(absolute, held)), idle)
-    if chosen is None and data.get("_permanent") and app.config["SESSION_REFRESH_EACH_REQUEST"]:
-        return Lifetime(remaining(absolute, held), shortest(idle, lifetime))
-    return Lifetime(shortest(lifetime, remaining(absolute, held)), idle)

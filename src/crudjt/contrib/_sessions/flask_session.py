@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 import crudjt
 from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.calls import Data
 from crudjt.contrib._sessions.flask_switching import Old
 from crudjt.contrib._sessions.markup import tagged, untagged
 from crudjt.contrib._sessions.merge import packed
@@ -60,6 +61,10 @@ class StoredSession(BrowserSession, SessionMixin):
         self.old = old
         old.claim.before = packed(tagged(old.data))
         self.claim: Claim | None = old.claim
+
+    def _joined(self) -> Data:
+        tags: Data = tagged(super()._joined())
+        return tags
 
     def take(self, done: Done) -> None:
         """Take over what was stored."""

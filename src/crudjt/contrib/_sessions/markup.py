@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from crudjt._core.extensions import SCALARS
 from crudjt._core.type_guards import is_dict, is_list, is_tuple
 
 _KEY = " m"
@@ -20,9 +21,9 @@ def tagged(value: Any) -> Any:
         key = _lookalike(value)
         if key is not None:
             return {f"{key}_": tagged(value[key])}
-        return {key: tagged(each) for key, each in value.items()}
+        return {key: each if type(each) in SCALARS else tagged(each) for key, each in value.items()}
     if is_list(value) and _is_exactly(value, list):
-        return [tagged(each) for each in value]
+        return [each if type(each) in SCALARS else tagged(each) for each in value]
     if is_tuple(value) and _is_exactly(value, tuple):
         return tuple(tagged(each) for each in value)
     return value
@@ -36,9 +37,9 @@ def untagged(value: Any) -> Any:
             return Markup(value[key])  # noqa: S704 - it was Markup when it was stored
         if key is not None:
             return {key[:-1]: untagged(value[key])}
-        return {key: untagged(each) for key, each in value.items()}
+        return {key: each if type(each) in SCALARS else untagged(each) for key, each in value.items()}
     if is_list(value):
-        return [untagged(each) for each in value]
+        return [each if type(each) in SCALARS else untagged(each) for each in value]
     if is_tuple(value):
         return tuple(untagged(each) for each in value)
     return value

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from crudjt.contrib._sessions.browser import BrowserSession
+from crudjt.contrib._sessions.calls import Data
+from crudjt.contrib._sessions.reserved import join
 
 
 class WatchedSession(BrowserSession):
@@ -49,3 +51,7 @@ class WatchedSession(BrowserSession):
         """Return the keys with their values."""
         self.accessed = True
         return super().items()
+
+    def _joined(self) -> Data:
+        # A copy of the whole would pass the methods above, key by key.
+        return join(dict(dict[str, Any].items(self)), self._hidden)
