@@ -147,6 +147,15 @@ def test_a_change_deep_inside_a_value_is_kept(site: Site) -> None:
     assert site.data() == {"cart": [1, 2]}
 
 
+@pytest.mark.parametrize("key", ["theme", "user_id"])
+def test_a_change_deep_inside_after_the_request_has_written_is_kept(store: crudjt.Store, loop: Loop, key: str) -> None:
+    """Also after a login, of which the session that goes on is compared with what that wrote."""
+    site = Site(store, loop, subject_key="user_id")
+    site.do(put(cart=[1]))
+    site.do(put(**{key: "ada"}), afterwards=lambda session: session["cart"].append(2))
+    assert site.data() == {"cart": [1, 2], key: "ada"}
+
+
 def test_a_change_of_type_alone_is_kept(site: Site) -> None:
     site.do(put(a=1))
     site.do(put(a=True))
