@@ -1,9 +1,10 @@
 """The rules of a browser's session as a state machine without I/O: what a request found and left, and what follows.
 
 `save` is a generator. It yields calls of a store as values, is sent their answers, and returns `Done`. A driver carries
-the calls out: `sync.run` on a `Store`, `asynchronous.run` on an `AsyncStore`. A `VersionConflict` is sent in as an answer; any
-other error of the store is thrown in, and comes out again. A session is created or rotated by the last call only, so
-that no later call can fail and leave a session that no browser knows.
+the calls out: `sync.run` on a `Store`, `asynchronous.run` on an `AsyncStore`. A `VersionConflict` is sent in as an
+answer; any other error of the store is thrown in, and comes out again. A session is created or rotated by the last call
+only, so that no later call can fail and leave a session that no browser knows. Where nearly all requests leave a write
+that needs none of this, the adapters make it themselves: see `plain`.
 """
 
 import logging
