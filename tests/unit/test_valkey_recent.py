@@ -1,11 +1,15 @@
 """Changes that rest on a session as this process has met it last: one trip, and nothing is decided on what is old."""
 
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from crudjt._backends.valkey.requests import Ask
 from crudjt._backends.valkey.steps.recent import Met, Recent
+from crudjt._core.codec import pack
+from crudjt._core.session import stored_data
 from crudjt._core.validation import KEEP
 from crudjt.errors import StoreCorrupt, VersionConflict
 from crudjt.testing import FakeClock
@@ -225,6 +229,16 @@ def test_a_login_asks_first_so_that_no_session_is_made_for_one_that_has_ended(st
     trips(store)
     assert rotate(store, token, "ada") is None
     assert {ask.args[0] for ask in trips(store)} == {b"GET", b"GETRANGE"}  # the session; whether it was moved
+
+
+@pytest.mark.parametrize("call", [read, lambda store, token: read_two(store, token)[1]])
+def test_a_session_is_pickled_without_what_the_process_keeps_of_it(store: Store, call: Callable[..., Any]) -> None:
+    token = store.create_here({"n": 0}, subject="ada")
+    session = call(store, token)
+    assert stored_data(session) == pack({"n": 0}, MIB)
+    copied = pickle.loads(pickle.dumps(session))
+    assert (copied.data, copied.id, copied.subject, copied.version) == ({"n": 0}, session.id, "ada", 1)
+    assert stored_data(copied) is None
 
 
 def test_memory_is_bounded_and_the_newest_sessions_are_kept() -> None:
