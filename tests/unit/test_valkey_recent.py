@@ -231,6 +231,17 @@ def test_a_login_asks_first_so_that_no_session_is_made_for_one_that_has_ended(st
     assert {ask.args[0] for ask in trips(store)} == {b"GET", b"GETRANGE"}  # the session; whether it was moved
 
 
+def test_a_lifetime_that_a_known_session_gets_later_ends_it(store: Store, clock: FakeClock) -> None:
+    token = store.create_here({"n": 0})
+    for _ in range(2):
+        assert [session.data for session in read_two(store, token)] == [{"n": 0}] * 2
+        assert touch(store, token, 10)
+    clock.advance(9.999)
+    assert read(store, token).data == {"n": 0}
+    clock.advance(0.001)
+    assert read_two(store, token) == [None, None]
+
+
 @pytest.mark.parametrize("call", [read, lambda store, token: read_two(store, token)[1]])
 def test_a_session_is_pickled_without_what_the_process_keeps_of_it(store: Store, call: Callable[..., Any]) -> None:
     token = store.create_here({"n": 0}, subject="ada")

@@ -463,6 +463,17 @@ def begin_two(store: Store, clock: FakeClock) -> list[str]:
     return tokens
 
 
+def test_a_revocation_counts_those_that_were_alive_and_leaves_no_entry(store: Store, servers: ModelledServers) -> None:
+    clock = FakeClock()
+    store = Store(servers, clock)
+    tokens = [store.create({"n": ttl}, subject="ada", ttl=ttl) for ttl in (10, 100, 100)]
+    clock.advance(20)
+    del servers.keys[Layout("test").session(bytes.fromhex(alive(store, tokens[2]).id))]
+    assert servers.run(store.operations.revoke("ada", None)) == 1
+    assert not any(servers.indexes.values())
+    assert [store.peek(token) for token in tokens] == [None] * 3
+
+
 @pytest.mark.parametrize("place", ["new", "rotated", "moved"])
 @pytest.mark.parametrize("other", ["login", "logout", "both"])
 def test_a_limit_of_sessions_holds_whatever_happens_between_two_requests(place: str, other: str) -> None:
