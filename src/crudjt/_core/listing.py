@@ -49,6 +49,12 @@ class Listing(NamedTuple):
     created_before: int | None  # in ms since 1970
     data: bool
 
+    def wants(self, id_: bytes, subject: str | None, created_ms: int) -> bool:
+        """Tell whether a live session is to be listed. Backends outside this package call it (docs/backends.md)."""
+        if self.after is not None and id_ >= self.after:
+            return False
+        return self.subject in {None, subject} and (self.created_before is None or created_ms < self.created_before)
+
 
 def is_listed(head: bytes, created_before: int | None, now_ms: int) -> bool:
     """Tell whether a header, which is not authenticated yet, is that of a session to list."""
