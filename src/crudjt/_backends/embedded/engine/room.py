@@ -24,7 +24,7 @@ PAGES_PER_WRITE = 36
 WRITES_AHEAD = 32
 RESERVE_PAGES = 512  # some hundred deletes, even while a snapshot keeps the pages they free from being used again
 # What is allocated, besides the pages of a large transaction's own, where the next ones need not ask.
-PAGES_AHEAD = PAGES_PER_WRITE + RESERVE_PAGES + WRITES_AHEAD * PAGES_PER_WRITE
+_PAGES_AHEAD = PAGES_PER_WRITE + RESERVE_PAGES + WRITES_AHEAD * PAGES_PER_WRITE
 _STEP_BYTES = 1024**2
 _ZEROS_BYTES = 16 * 1024  # at once: pages of the view are written to again and again, those of the log once
 _MOST_ZEROS_BYTES = 8 * _STEP_BYTES  # what more a large transaction may need at most, it hardly ever does
@@ -93,6 +93,16 @@ def reserve_to_leave(changes: Sequence[Change], *, urgent: bool) -> float:
     if only_ends_sessions(changes):
         return 0
     return 0.5 if ends_sessions(changes) else 1
+
+
+def is_plenty(first: int, changes: int, pages: int, most: int, allocated: int) -> bool:
+    """Tell whether a transaction, and those after it, have room without a look at the tree.
+
+    There are never more pages in the tree than in the file. `first` is the first page of the file that no transaction
+    uses yet, and `most` the number that the tree may have.
+    """
+    enough = first + changes * PAGES_PER_CHANGE + pages + 2 * (first // 512) + _PAGES_AHEAD
+    return first + pages + WRITES_AHEAD <= most and enough <= allocated
 
 
 def allocate_ahead(

@@ -23,13 +23,13 @@ from crudjt import _filesystem
 from crudjt._backends.embedded.engine.lmdb_errors import MAX_READERS, translated
 from crudjt._backends.embedded.engine.lmdb_format import DATA_FILE, LIB_VERSION
 from crudjt._backends.embedded.engine.room import (
-    PAGES_AHEAD,
     PAGES_PER_CHANGE,
     PAGES_PER_WRITE,
     RESERVE_PAGES,
     WRITES_AHEAD,
     Room,
     allocate_ahead,
+    is_plenty,
 )
 from crudjt._core.changes import SESSION
 from crudjt._core.process_guard import guard
@@ -172,14 +172,12 @@ class View:
 
         """
         first = int(self.env.info()["last_pgno"]) + 1
-        # There are never more pages in the tree than in the file: where those are few, nothing else need be known.
-        most_listed, page_bytes = first // 512, self.page_bytes
-        enough = first + changes * PAGES_PER_CHANGE + pages + 2 * most_listed + PAGES_AHEAD
-        if first + pages + WRITES_AHEAD <= self.max_size // page_bytes and enough * page_bytes <= allocated:
+        page_bytes = self.page_bytes
+        most = self.max_size // page_bytes
+        if is_plenty(first, changes, pages, most, allocated // page_bytes):
             return Room(allocated, WRITES_AHEAD, 0)
         stat = self.env.stat()
         tree, used = int(stat["branch_pages"] + stat["leaf_pages"]), _pages(stat)
-        most = self.max_size // self.page_bytes
         left = most - used - pages
         limit = max(most, used) if left < 0 else 0
         writes = min(max(left, 1), WRITES_AHEAD)
@@ -190,16 +188,9 @@ class View:
         needed = min(changes * PAGES_PER_CHANGE, tree) + pages + listed + PAGES_PER_WRITE
         reserve = RESERVE_PAGES + listed
         left_alone = int(reserve * to_leave)
-        allocated = allocate_ahead(
-            self.directory / DATA_FILE,
-            self.page_bytes,
-            self.map_size,
-            allocated,
-            first,
-            needed + left_alone,
-            reserve - left_alone,
-        )
-        ahead = allocated // self.page_bytes - first - needed - reserve
+        needs = needed + left_alone, reserve - left_alone
+        allocated = allocate_ahead(self.directory / DATA_FILE, page_bytes, self.map_size, allocated, first, *needs)
+        ahead = allocated // page_bytes - first - needed - reserve
         # Within the reserve each transaction looks.
         return Room(allocated, min(writes, 1 + ahead // PAGES_PER_WRITE) if ahead >= 0 else 0, limit)
 
