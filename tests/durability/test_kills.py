@@ -35,11 +35,11 @@ _PACKAGE = Path(crudjt.__file__).parent
 _TRACED = tuple(
     str(_PACKAGE / name) for name in ("_backends/embedded", "_filesystem", "_core/endings.py", "_core/operations.py")
 )
-# Between their lines nothing outside the process changes, but for a half-made view, which is thrown away: a death there
-# is a death before or after the call.
+# Between their lines nothing outside the process changes, but for a half-made view, which is thrown away, and zeros in
+# unused room: a death there is a death before or after the call.
 _WITHOUT_EFFECT = {
     "__init__", "_apply", "_replay_segment", "current_boot", "decode_changes", "decode_header", "decode_mark",
-    "encode_header",
+    "encode_header", "fill_with_zeros",
     "entries", "entry_at", "file_system", "free_bytes", "load", "open_file", "opened", "segment_numbers",
     "segment_path", "sync_directory", "synced_end", "_whole_copies",
 }  # fmt: skip
