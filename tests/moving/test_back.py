@@ -419,15 +419,15 @@ def test_an_ending_leaves_a_mark_that_came_between(
     """It was decided over the record; to remove the mark would let the mover bring the session back."""
     token, other = store.create({"n": 1}, subject="anna"), store.create({"n": 2}, subject="bob")
     records = store._source.store._records  # type: ignore[attr-defined]
-    ending = records.ending
+    end = records.end
     marks: list[dict[bytes, bytes]] = []
 
-    def ending_after_the_marks(*given: Any) -> Any:
+    def end_after_the_marks(*given: Any) -> Any:
         if not marks:
             marks.append(_mark_all(both))
-        return ending(*given)
+        return end(*given)
 
-    monkeypatch.setattr(records, "ending", ending_after_the_marks)
+    monkeypatch.setattr(records, "end", end_after_the_marks)
     assert store.delete(token)
     assert _records(both[0]).keys() == marks[0].keys()
     assert store.read(token) is None
