@@ -236,7 +236,7 @@ class OneSession(OpenedStore):
             known = cached(token)  # `_known`, written out
         except TypeError:  # not hashable, so no text
             known = None
-        if known is not None:
+        if known is not None and known.words[known.word] == known.noted:
             known.used = False
             head, until_ns = known.head, known.until_ns
             alive = not until_ns or not has_expired(head, self._clock() // NS_PER_MS)
@@ -245,12 +245,13 @@ class OneSession(OpenedStore):
         return engine.write(self._sessions.end, (token, self._clock() // NS_PER_MS), durable)
 
     def _known(self, token: str) -> Cached | None:
-        """Remove and return the cache entry of a session that is about to change."""
+        """Return the cache entry of a session that is about to change, if it holds, and let the cache lose it first."""
         cached = self._cached
         try:
             entry = cached(token)
         except TypeError:  # not hashable, so no text
             return None
-        if entry is not None:
-            entry.used = False
-        return entry
+        if entry is None:
+            return None
+        entry.used = False
+        return entry if entry.words[entry.word] == entry.noted else None
