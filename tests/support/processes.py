@@ -27,8 +27,8 @@ from tests.support.forks import fork_below_python
 
 PATIENCE, PROMPT, eventually = waiting.PATIENCE, waiting.PROMPT, waiting.eventually
 
-# A thread that waits for the write lock of a wedged store does not hear signals. This ends the whole worker of pytest, so
-# it waits longer than a busy machine may take.
+# A thread that waits for the write lock of a wedged store does not hear signals. The limit ends the whole worker of
+# pytest, so it is longer than a busy machine may take.
 UNINTERRUPTIBLE = pytest.mark.timeout(300, method="thread")
 
 _SPAWN = multiprocessing.get_context("spawn")
