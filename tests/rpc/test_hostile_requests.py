@@ -88,7 +88,7 @@ def test_data_that_is_no_map_in_messagepack_is_a_bad_parameter(
 def test_large_data_is_refused_before_it_is_decoded(store: crudjt.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """4 MB may be 4 million lists, which take a hundred times as much."""
     decoded: list[bytes] = []
-    monkeypatch.setattr("crudjt.server.services.messages.unpack_sent", decoded.append)
+    monkeypatch.setattr("crudjt.server.services._messages.unpack_sent", decoded.append)
     with pytest.raises(crudjt.DataTooLarge) as caught:
         call(store, "Create", pb.CreateRequest(data=b"\x81\xa0\xdd\x00\x00\xff\xff" + b"\x90" * 65_535))
     assert (caught.value.size, caught.value.limit, decoded) == (65_542, 65_536, [])

@@ -68,7 +68,7 @@ class Claim:
         digest = sha256(value.encode()).hexdigest()
         self._owner = _COOKIES.owner(digest)
         self._token = ""
-        self.taking = Take(_COOKIES.once(digest, None if max_age is None else max_age + _LEEWAY))
+        self.taking: Take = Take(_COOKIES.once(digest, None if max_age is None else max_age + _LEEWAY))
         """The call that takes it, and raises `TooManySessions` if another request has."""
 
     def take(self, store: crudjt.Store) -> bool:

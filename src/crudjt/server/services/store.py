@@ -11,8 +11,7 @@ from crudjt._rpc.chunking import MAX_REQUEST_DATA_BYTES, in_parts, within_one_ca
 from crudjt._rpc.proto.v1 import store_pb2 as pb
 from crudjt.base import Store
 from crudjt.errors import StoreInaccessible
-from crudjt.server.services.backup import send_backup
-from crudjt.server.services.messages import (
+from crudjt.server.services._messages import (
     changed,
     changed_duration,
     client_of,
@@ -27,6 +26,7 @@ from crudjt.server.services.messages import (
     stats_message,
     tokens_of,
 )
+from crudjt.server.services.backup import send_backup
 from crudjt.server.services.method import Method
 
 _QUIET_SECONDS = 1.0
