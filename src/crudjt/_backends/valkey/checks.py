@@ -107,7 +107,8 @@ def too_few_replicas(connected: int, required: int) -> str | None:
         return None
     return (
         f"it has {counted(connected, 'replica')}, and {required} must acknowledge what must not be lost; start more, "
-        f"or pass replicas={connected}" + (", with which a failover loses the last changes" if not connected else "")
+        f"or pass replicas={connected} (--replicas {connected})"
+        + (", with which a failover loses the last changes" if not connected else "")
     )
 
 
