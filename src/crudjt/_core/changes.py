@@ -5,8 +5,7 @@ commits all of its changes, or none if what was read has changed.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from crudjt._core.details import Details
@@ -34,10 +33,8 @@ class Reader(Protocol):
 class _Nothing(Reader):
     """A store without records."""
 
-    _records: Mapping[bytes, bytes] = MappingProxyType({})
-
-    def get(self, key: bytes) -> bytes | None:
-        return self._records.get(key)
+    def get(self, key: bytes) -> bytes | None:  # noqa: ARG002 - a `Reader` takes it
+        return None
 
 
 NOTHING = _Nothing()

@@ -245,7 +245,7 @@ class OneSession(OpenedStore):
         return engine.write(self._sessions.end, (token, self._clock() // NS_PER_MS), durable)
 
     def _known(self, token: str) -> Cached | None:
-        """Return the cache entry of a session that is about to change, if it holds, and let the cache lose it first."""
+        """Return the cache entry of a session that is about to change, if it holds; the cache may drop it first."""
         cached = self._cached
         try:
             entry = cached(token)
