@@ -27,7 +27,6 @@ class BrowserSession(GuardedDict, PlainlyWritten):
     # Defaults of the class, here and in its bases: that is quicker than to set them in each session.
     accessed: bool = False
     modified: bool = False
-    _begun = False
 
     claim: Claim | None = None
     """The claim to the cookie of an old session, whose data this is until it is stored."""
