@@ -29,7 +29,8 @@ def users(in_use: crudjt.Store) -> Iterator[dict[str, User]]:
     """Make an operator, one who may only look, one of the staff who may do neither, and two users."""
     made = {name: User.objects.create_user(name, is_staff=name in ("looker", "clerk")) for name in NAMES}
     made["chief"] = User.objects.create_superuser("chief")
-    made["looker"].user_permissions.add(Permission.objects.get(codename="view_session"))
+    may_look = Permission.objects.get(codename="view_session", content_type__app_label="crudjt")
+    made["looker"].user_permissions.add(may_look)
     yield made
     LogEntry.objects.all().delete()
     User.objects.all().delete()

@@ -9,6 +9,7 @@ from typing import Any
 import django
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.test import Client, modify_settings, override_settings
@@ -34,6 +35,7 @@ def user() -> Iterator[Any]:
         yield made
         made.delete()
         call_command("migrate", "sessions", "zero", verbosity=0)
+        ContentType.objects.filter(app_label="sessions").delete()  # with its permissions, which a migration leaves
 
 
 def settings_of(engine: str, until: object = TOMORROW) -> Any:
