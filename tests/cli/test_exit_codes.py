@@ -43,6 +43,16 @@ def test_a_token_that_begins_with_a_hyphen_is_a_token(command: Command, live: cr
     assert command("delete", token).exit_code == 1
 
 
+@pytest.mark.parametrize("name", ["show", "end", "revoke-id"])
+def test_a_token_is_no_handle(command: Command, live: crudjt.Store, name: str) -> None:
+    """Also where it begins with a hyphen: the remedy is a handle, and no other option."""
+    for token in (UNKNOWN, "-".ljust(22, "A"), "-h".ljust(22, "A")):
+        result = command(name, token)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("Error: id must be 32 hexadecimal digits")
+    assert "No such option '--bad'" in command(name, "--bad", HANDLE).stderr
+
+
 @pytest.mark.parametrize("beginning", ["-h", "--h", "--help"])
 def test_a_token_that_begins_as_an_option_does_is_a_token(command: Command, live: crudjt.Store, beginning: str) -> None:
     unknown = beginning.ljust(22, "A")

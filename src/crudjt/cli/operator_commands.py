@@ -11,8 +11,10 @@ from crudjt.cli.context import Settings
 from crudjt.cli.errors import NoSuchSession
 from crudjt.cli.notices import inform
 from crudjt.cli.options import (
+    TokenCommand,
     created_before_option,
     data_option,
+    handle_argument,
     json_option,
     subject_filter_option,
 )
@@ -73,8 +75,8 @@ def count(settings: Settings, subject: str | None) -> None:
     settings.show({"sessions": sessions}, str(sessions))
 
 
-@click.command()
-@click.argument("id", metavar="HANDLE")
+@click.command(cls=TokenCommand)
+@handle_argument
 @data_option
 @json_option
 @click.pass_obj
@@ -87,8 +89,8 @@ def show(settings: Settings, id: str, data: bool) -> None:  # noqa: A002 - named
     show_properties(settings, session, data=data)
 
 
-@click.command()
-@click.argument("id", metavar="HANDLE")
+@click.command(cls=TokenCommand)
+@handle_argument
 @json_option
 @click.pass_obj
 def end(settings: Settings, id: str) -> None:  # noqa: A002 - named as Session.id is

@@ -31,7 +31,10 @@ Decorator = Callable[[Function], Function]
 
 
 class TokenCommand(click.Command):
-    """A command that takes a token. One in 64 begins with a hyphen: it is an argument, also where it begins with -h."""
+    """A command that takes a token, or a handle, for which a token may be mistaken.
+
+    One token in 64 begins with a hyphen: it is an argument, also where it begins with -h.
+    """
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Let what is no known option through, for an error that does not show it."""
@@ -69,6 +72,12 @@ def _token(ctx: click.Context, _param: click.Parameter, text: str | None) -> str
     if not line:
         raise click.BadParameter("standard input holds none")
     return line.decode(errors="replace")
+
+
+def _handle(ctx: click.Context, _param: click.Parameter, text: str) -> str:
+    text = text.replace(HIDDEN_HYPHEN, "-")
+    _refuse_unknown_option(ctx, text)
+    return text
 
 
 def _data(ctx: click.Context, _param: click.Parameter, text: str) -> Any:
@@ -178,6 +187,7 @@ def one_location(*given: Location | None) -> Location | None:
 
 
 token_argument: Decorator[Any] = click.argument("token", callback=_token)
+handle_argument: Decorator[Any] = click.argument("id", metavar="HANDLE", callback=_handle)
 data_argument: Decorator[Any] = click.argument("data", metavar="JSON", callback=_data)
 path_argument: Decorator[Any] = click.argument("path", callback=_path)
 keep_option: Decorator[Any] = click.option(

@@ -14,6 +14,7 @@ from crudjt.cli.errors import NoSuchSession
 from crudjt.cli.options import (
     TokenCommand,
     data_argument,
+    handle_argument,
     idle_option,
     if_version_option,
     json_option,
@@ -186,14 +187,14 @@ def revoke(settings: Settings, subject: str | None, label: str | None, keep: str
     settings.show({"revoked": ended}, str(ended))
 
 
-@click.command("revoke-id")
-@click.argument("id")
+@click.command("revoke-id", cls=TokenCommand)
+@handle_argument
 @json_option
 @click.pass_obj
 def revoke_id(settings: Settings, id: str) -> None:  # noqa: A002 - named as Session.id is
     """End one session by its handle.
 
-    ID is the handle: the first column of 'sessions', and "id" in JSON.
+    HANDLE is the first column of 'sessions', and "id" in JSON.
     """
     with settings.open() as store:
         done = store.revoke_id(id)
