@@ -22,6 +22,7 @@ from crudjt.testing import FakeClock
 from tests.support.embedded import engine_of
 from tests.support.histories import UNKNOWN, USED_UP, Take, contradiction
 from tests.support.processes import PATIENCE, UNINTERRUPTIBLE, StoreProcess, Worker
+from tests.support.stores import read
 
 pytestmark = UNINTERRUPTIBLE
 
@@ -417,6 +418,84 @@ def test_a_token_with_max_reads_is_read_exactly_so_often_whoever_reads(
         assert store.stats().sessions == 0
     assert contradiction(max_reads, takes) is None
     assert sum(take.number != USED_UP for take in takes) == max_reads
+
+
+def test_a_counted_read_of_an_older_snapshot_counts_again(
+    path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another store has counted after the snapshot began, and before the reader noted the word of the session."""
+    with (
+        crudjt.open(path, secret_key=secret_key, max_cache_bytes=0) as store,
+        crudjt.open(path, secret_key=secret_key) as other,
+    ):
+        token = store.create({}, max_reads=9)
+        engine = engine_of(store)
+        get, snapshots = engine.get_with_id, list[tuple[bytes | None, int]]()
+
+        def look(key: bytes) -> tuple[bytes | None, int]:
+            snapshots.append(get(key))
+            return snapshots[0]
+
+        monkeypatch.setattr(engine, "get_with_id", look)
+        left = [read(each, token).reads_left for each in (store, other, store)]
+    assert left == [8, 7, 6]
+
+
+class _Interrupted:
+    """A clock at whose n-th look, from when it is armed, another store does something."""
+
+    def __init__(self) -> None:
+        self.looks = -1
+        self.act: Callable[[], object] = _nothing
+
+    def __call__(self) -> int:
+        self.looks -= 1
+        if self.looks == 0:
+            self.act()
+        return time.time_ns()
+
+
+def _nothing() -> None:
+    """Do so."""
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+@pytest.mark.parametrize("look", range(1, 5))
+@pytest.mark.parametrize("what", ["read", "update", "rotate", "delete"])
+def test_a_counted_read_that_another_store_overtakes_counts_what_that_left(
+    path: Path, secret_key: str, what: str, look: int, is_cached: bool
+) -> None:
+    """At whatever moment: the reader has looked at the session, and has not counted yet."""
+    clock = _Interrupted()
+    with (
+        crudjt.open(path, secret_key=secret_key, clock=clock, max_cache_bytes=10_000) as store,
+        crudjt.open(path, secret_key=secret_key) as other,
+    ):
+        token = store.create({"n": 1}, max_reads=9)
+        if is_cached:
+            store.read(token)
+        left = 8 if is_cached else 9
+        acts: dict[str, Callable[[], object]] = {
+            "read": lambda: other.read(token),
+            "update": lambda: other.update(token, {"n": 2}, max_reads=5),
+            "rotate": lambda: other.rotate(token),
+            "delete": lambda: other.delete(token),
+        }
+        clock.looks, clock.act = look, acts[what]
+        session = store.read(token)
+        if clock.looks > 0:  # it took fewer looks
+            assert session is not None
+            assert session.reads_left == left - 1
+        elif what == "read":
+            assert session is not None
+            assert session.reads_left == left - 2
+        elif what == "update":
+            assert session is not None
+            assert (session.data, session.reads_left) == ({"n": 2}, 4)
+        else:
+            assert session is None
+            assert store.read(token) is None
+            assert store.stats().sessions == (what == "rotate")
 
 
 # The checker of limited reads

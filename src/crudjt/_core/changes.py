@@ -54,7 +54,7 @@ class Known(Protocol):
     details: Details | None
     key: int  # of the keyring, counted from the newest
     packed: bytes  # the data
-    until_ns: int  # 0 if it has no deadline
+    until_ns: int  # 0 if it has no limits
     words: "memoryview[int]"
     word: int
     noted: int

@@ -91,11 +91,13 @@ class Header(msgspec.Struct, frozen=True, gc=False):
         return not self.expires or now_ms < self.expires
 
     def still_until(self) -> int:
-        """Return the time until which a cached copy may be served without a write (0: forever).
+        """Return the time until which a cached copy may be served without a write (0: forever, -1: never).
 
         A read moves the idle deadline only where it moves by a tenth of the idle timeout, so that reading costs at
         most one write per tenth.
         """
+        if self.reads_left:
+            return -1
         if not self.idle:
             return self.expires
         step = max(self.idle // 10, 1)
@@ -106,7 +108,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     def due(self, now_ms: int) -> bool:
         """Tell whether a read would change the record, or find it gone."""
         until = self.still_until()
-        return bool(self.reads_left or (until and now_ms >= until))
+        return until != 0 and now_ms >= until
 
 
 def deadline(now_ms: int, hard_expiry: int, idle: int) -> int:

@@ -6,7 +6,7 @@ Nothing here writes, reads the clock, or knows which backend calls it.
 
 from collections.abc import Sequence
 
-from crudjt._core.changes import DELETE, INSERT, REPLACE, SESSION, Change, Known, Reader
+from crudjt._core.changes import DELETE, INSERT, REPLACE, Change, Known, Reader
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import unpack
 from crudjt._core.details import NO_NEW_DETAILS, Details, NewDetails, with_new
@@ -126,15 +126,6 @@ class Sessions(Endings):
             if change[0] == REPLACE:
                 taken[found.id] = Found(found.key, found.id, change[2], self.header(found.id, change[2]))
         return results, list(changes.values())
-
-    def take_as_found(
-        self, reader: Reader, token: str, record: bytes, session: Session, change: Change, now_ns: int
-    ) -> tuple[Session | None, Sequence[Change]]:
-        """Read a session with what `taken` has made of its record, or again if the record has changed since."""
-        if reader.get(SESSION + change[1]) == record:
-            return session, (change,)
-        results, changes = self.take(reader, (token,), now_ns)
-        return results[0], changes
 
     def taken(
         self, found: Found, packed: bytes, subject: str | None, details: Details | None, now_ns: int

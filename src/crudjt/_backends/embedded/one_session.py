@@ -9,11 +9,11 @@ from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.limited import within_limit
 from crudjt._backends.embedded.opened import OpenedStore
 from crudjt._backends.embedded.read_cache import Cached
-from crudjt._core.changes import DELETE, NOTHING, SESSION
+from crudjt._core.changes import DELETE, NOTHING, REPLACE, SESSION
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import pack, unpack
-from crudjt._core.details import NO_NEW_DETAILS, Client, Details, changed_details, pack_details
-from crudjt._core.header import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, has_expired, unpack_header
+from crudjt._core.details import NO_NEW_DETAILS, Client, changed_details, pack_details
+from crudjt._core.header import LIMITS, NO_LIMITS_BYTES, Header, has_expired, unpack_header
 from crudjt._core.lookup import Found
 from crudjt._core.session import Envelope, OlderEnvelope, Session
 from crudjt._core.tokens import token_block
@@ -81,7 +81,7 @@ class OneSession(OpenedStore):
             if self._words[entry.word] == entry.noted and now_ns < until_ns:
                 entry.used = True
                 return Session(unpack(entry.packed), None, entry, now_ns)
-            self._cache.drop(token)
+            return self._read_due(token, entry)
         return self._read_view(token)
 
     def read_or_defer(self, token: str) -> "Session | partial[Session | None] | None":
@@ -93,8 +93,26 @@ class OneSession(OpenedStore):
             if self._words[entry.word] == entry.noted and now_ns < until_ns:
                 entry.used = True
                 return Session(unpack(entry.packed), None, entry, now_ns)
-            self._cache.drop(token)
-        return self._read_view(token, True)  # noqa: FBT003 - a keyword costs 1 % of a read
+            return self._read_due(token, entry, True)  # noqa: FBT003 - a keyword costs 1 % of a read
+        return self._read_view(token, True)  # noqa: FBT003 - as above
+
+    @overload
+    def _read_due(self, token: str, entry: Cached) -> Session | None: ...
+
+    @overload
+    def _read_due(
+        self, token: str, entry: Cached, defer: Literal[True]
+    ) -> "Session | partial[Session | None] | None": ...
+
+    def _read_due(self, token: str, entry: Cached, defer: bool = False) -> "Session | partial[Session | None] | None":
+        """Read a session whose cache entry may not be served as it is."""
+        if entry.words[entry.word] == entry.noted:
+            header, now_ns = Header(*unpack_header(entry.head)), self._clock()
+            if header.alive(now_ns // NS_PER_MS):
+                take = partial(self._take, token, entry, header, now_ns)
+                return take if defer else take()
+        self._cache.drop(token)
+        return self._read_view(token, True) if defer else self._read_view(token)  # noqa: FBT003 - as above
 
     @overload
     def _read_view(self, token: str) -> Session | None: ...
@@ -117,37 +135,47 @@ class OneSession(OpenedStore):
             if record is None:
                 continue
             head, packed, subject, details = sessions.opened(key, id_, record)
-            until = 0
+            header, until_ns = None, 0
             if head[LIMITS] != NO_LIMITS_BYTES:
-                header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
-                if not header.alive(now_ms):
+                header = Header(*unpack_header(head))
+                if not header.alive(now_ns // NS_PER_MS):
                     return None
-                until = header.still_until()
-                if header.reads_left or 0 < until <= now_ms:
-                    take = partial(self._take, token, Found(key, id_, record, header), packed, subject, details, now_ns)
-                    return take if defer else take()
+                until_ns = header.still_until() * NS_PER_MS
+            entry = Cached(id_, head, subject, details, number, words, word, noted, until_ns, packed)
+            stale = noted > snapshot  # a change may not be in it: see read_cache.py
+            if header is not None and until_ns and now_ns >= until_ns:
+                take = partial(self._take, token, entry, header, now_ns, stale)
+                return take if defer else take()
             data = unpack(packed)
-            if noted > snapshot:  # a change may not be in it: see read_cache.py
+            if stale:
                 return Session(data, None, (OlderEnvelope if number else Envelope)(id_, head, subject, details), now_ns)
-            entry = Cached(id_, head, subject, details, number, words, word, noted, until * NS_PER_MS, packed)
             self._cache.keep(token, entry)
             return Session(data, None, entry, now_ns)
         return None
 
-    def _take(
-        self, token: str, found: Found, packed: bytes, subject: str | None, details: Details | None, now_ns: int
-    ) -> Session | None:
+    def _take(self, token: str, known: Cached, header: Header, now_ns: int, stale: bool = False) -> Session | None:
         """Return a session whose read has to be counted, or extends its idle timeout."""
-        taken = self._sessions.taken(found, packed, subject, details, now_ns)
+        sessions, id_, head, packed, details = self._sessions, known.id, known.head, known.packed, known.details
         try:
-            return self._write(self._sessions.take_as_found, token, found.record, *taken, now_ns)
+            if not stale:
+                found = Found(sessions.keyring.newest_first[known.key], id_, head, header)
+                session, change = sessions.taken(found, packed, known.subject, details, now_ns)
+                # As in `update`: sealed before the lock is taken, and again in it if the session has changed since.
+                number = self._engine.write(None, (change,), self._durable, True, False, known)  # noqa: FBT003 - as there
+                if number:
+                    if change[0] == REPLACE:
+                        self._cache.replace(token, remembered.changed(known, change, packed, number))
+                    else:
+                        self._cache.drop(token)
+                    return session
+            self._cache.drop(token)
+            return self._write(sessions.take, (token,), now_ns)[0]
         except StoreFull:
-            if found.header.reads_left:
+            if header.reads_left:
                 raise
             # The idle deadline stays as it was: that is no reason to refuse the read.
-            kind = Envelope if found.key is self._sessions.keyring.newest else OlderEnvelope
-            envelope = kind(found.id, found.record[:HEADER_BYTES], subject, details)
-            return Session(unpack(packed), None, envelope, now_ns)
+            kind = OlderEnvelope if known.key else Envelope
+            return Session(unpack(packed), None, kind(id_, head, known.subject, details), now_ns)
 
     def peek(self, token: str) -> Session | None:
         now_ns = self._clock()
@@ -175,9 +203,7 @@ class OneSession(OpenedStore):
             changed, changes = change(NOTHING, token, known, packed, limits, if_version, now_ms)
             if changed and (number := engine.write(None, changes, durable, True, False, known)):  # noqa: FBT003 - keywords cost
                 if if_version is not None:
-                    entry = remembered.changed(known, changes[0], packed, number, now_ms)
-                    if entry is not None:
-                        cache.replace(token, entry)
+                    cache.replace(token, remembered.changed(known, changes[0], packed, number))
                 return True
         return engine.write(change, (token, None, packed, limits, if_version, now_ms), durable)
 
@@ -222,7 +248,7 @@ class OneSession(OpenedStore):
             if new is not None:
                 entry = None
                 if (packed is not None or subject is not KEEP) and details is NO_NEW_DETAILS:
-                    entry = remembered.rotated(known, changes[1], subject, packed, now_ns // NS_PER_MS)
+                    entry = remembered.rotated(known, changes[1], subject, packed)
                 if engine.write(None, changes, durable, True, False, known):  # noqa: FBT003 - keywords cost
                     if entry is not None:
                         cache.drop(token)

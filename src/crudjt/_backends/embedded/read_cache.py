@@ -21,7 +21,7 @@ _MAX_SECOND_CHANCES = 8  # entries re-queued per insertion
 
 
 class Cached(Envelope, gc=False):
-    """A decrypted session with unlimited reads. Also the envelope of the sessions it serves.
+    """A decrypted session. Also the envelope of the sessions it serves.
 
     Nothing in it burdens the garbage collector: tens of thousands of entries would make every collection of the
     application slow. The data stays packed: to decode it for each caller takes no longer than to copy a map that lies
@@ -32,7 +32,7 @@ class Cached(Envelope, gc=False):
     words: memoryview  # of the control block
     word: int  # its index among them
     noted: int  # the value of the word
-    until_ns: int  # when it expires from the cache, 0 for never
+    until_ns: int  # until when a read needs no write: 0 for ever, below it never
     packed: bytes  # the data, to be decoded for each caller
     used: bool = False  # set by a hit, cleared when it is the oldest
 
