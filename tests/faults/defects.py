@@ -40,6 +40,7 @@ from crudjt._core.process_guard import own_memory
 from crudjt._filesystem import ownership
 
 _FIRST_CACHE_WORD = control_block.FIRST_CACHE_WORD
+_ARGUMENTS_BEFORE_KNOWN = 5  # of `Engine.write`
 _MADV_KEEPONFORK = 19  # missing from the module mmap
 
 
@@ -137,6 +138,15 @@ def cache_used_unchecked() -> None:
         return original(self, token)
 
     around(EmbeddedStore, "read", read)
+
+
+def write_with_what_was_known() -> None:
+    """A write does not look whether the cache entry that it rests on still holds."""
+
+    def write(original: Callable[..., Any], self: Engine, *arguments: Any) -> Any:
+        return original(self, *arguments[:_ARGUMENTS_BEFORE_KNOWN])
+
+    around(Engine, "write", write)
 
 
 # Files and directories

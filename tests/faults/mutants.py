@@ -56,6 +56,10 @@ MUTANTS = [
     Mutant("the cache is filled without its check", defects.cache_filled_unchecked, interleavings.run, 2, quick=True),
     Mutant("the cache is used without its check", defects.cache_used_unchecked, interleavings.run, 2),
     Mutant(
+        "a write does not look whether what it rests on holds",
+        defects.write_with_what_was_known, histories.run, 30,
+    ),
+    Mutant(
         "the log end is believed without its check",
         defects.log_end_believed_unchecked, interleavings.run, 2,
     ),
