@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import crudjt
+from crudjt.testing import FakeClock
 from tests.cli.shell import TOKEN, UNKNOWN, Command, Shell
 from tests.support.stores import read
 
@@ -35,6 +36,21 @@ def test_sessions_are_listed_newest_first_without_their_data(command: Command, l
     assert document["last_seen"] == document["created_at"]
     assert command("list", "--older-than", "1h").stdout == ""
     assert (command("count").stdout, command("count", "--subject", "c", "--json").stdout) == ("3\n", '{"sessions":1}\n')
+
+
+def test_a_time_on_the_second_has_a_fraction_as_any_other(
+    command: Command, environment: None, path: Path, secret_key: str
+) -> None:
+    """One session in a thousand begins so; a script that takes times apart must not fail then."""
+    moment, end = "2096-10-02T07:06:40.000000Z", "2096-10-02T07:07:40.000000Z"
+    with crudjt.open(path, secret_key=secret_key, clock=FakeClock(4_000_000_000)) as store:
+        session = read(store, store.create({}, ttl=60, idle=60, subject="alice"))
+        assert command("list").stdout.split("\t")[2:5] == [moment, moment, end]
+        assert command("sessions", "alice").stdout.split("\t")[2:4] == [moment, end]
+        assert command("events").stdout.startswith(f"{moment}\tbegun")
+        shown = command("show", session.id)
+        assert f"created_at: {moment}\nexpires_at: {end}\n" in shown.stdout
+        assert json.loads(command("show", session.id, "--json").stdout)["created_at"] == moment
 
 
 def test_a_session_is_shown_and_ended_by_its_handle(command: Command, live: crudjt.Store) -> None:

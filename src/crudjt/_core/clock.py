@@ -19,3 +19,8 @@ system_clock: Clock = time.time_ns
 def utc(ms: int) -> datetime:
     """Return the UTC time of a number of milliseconds since 1970."""
     return EPOCH + timedelta(milliseconds=ms)
+
+
+def iso(moment: datetime) -> str:
+    """Return a UTC time as text that always has a fraction of a second: one time in a thousand, it is zero."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

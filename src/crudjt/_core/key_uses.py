@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from crudjt._core.clock import NS_PER_MS, Clock, utc
+from crudjt._core.clock import NS_PER_MS, Clock, iso, utc
 from crudjt._core.keyring import Key, Keyring
 from crudjt._core.lookup import opens
 from crudjt._core.record import DamagedRecord, read_header
@@ -39,7 +39,7 @@ class KeyUse:
             return "can be dropped now"
         if self.endless:
             return f"cannot be dropped: {self.endless} have no lifetime (ttl), and end when they are rotated or ended"
-        return f"can be dropped at {utc(self.ends_ms).isoformat().replace('+00:00', 'Z')}"
+        return f"can be dropped at {iso(utc(self.ends_ms))}"
 
 
 @runtime_checkable

@@ -2,7 +2,9 @@
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +13,7 @@ import msgspec
 
 from crudjt._backends.embedded.engine.directory import holds_store, prepare_directory
 from crudjt._backends.grpc.location import access_token_in
+from crudjt._core.clock import iso
 from crudjt._core.keyring import generate_secret_key
 from crudjt._registry import backend_of
 from crudjt.base import Store
@@ -156,7 +159,7 @@ class Settings:
 
     def show(self, document: dict[str, Any], text: str = "") -> None:
         """Print a result: the document with ``--json``, else the text, if it has one."""
-        line = msgspec.json.encode(document) if self.json else text.encode()
+        line = msgspec.json.encode(with_times(document)) if self.json else text.encode()
         if not line:
             return
         try:
@@ -165,3 +168,8 @@ class Settings:
             with contextlib.suppress(OSError):
                 sys.stdout.close()  # or Python tries once more when it ends, and exits with 120
             raise
+
+
+def with_times(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document with its times as text."""
+    return {name: iso(value) if isinstance(value, datetime) else value for name, value in document.items()}

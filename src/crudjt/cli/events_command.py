@@ -1,8 +1,8 @@
 """The command `events`."""
 
 import click
-import msgspec
 
+from crudjt._core.clock import iso
 from crudjt._core.events import OLDEST, Event
 from crudjt.cli.context import Settings
 from crudjt.cli.options import json_option
@@ -25,7 +25,7 @@ def events(settings: Settings, follow: bool, after: str | None) -> None:
 
 
 def _line(event: Event) -> str:
-    moment = "-" if event.time is None else str(msgspec.to_builtins(event.time))
+    moment = "-" if event.time is None else iso(event.time)
     if event.time is not None and not event.exact:
         moment = f">={moment}"
     return "\t".join((moment, event.kind, event.id or "-", printable(event.subject or "-")))

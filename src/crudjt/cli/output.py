@@ -5,18 +5,19 @@ from typing import Any
 
 import msgspec
 
+from crudjt._core.clock import iso
 from crudjt._core.report import Report
 from crudjt._core.session import Session
 from crudjt.cli import json_values
-from crudjt.cli.context import Settings
+from crudjt.cli.context import Settings, with_times
 from crudjt.cli.errors import NoSuchSession
 from crudjt.cli.terminal import painted, printable
 
 
 def show_listed(settings: Settings, session: Session, *, data: bool) -> None:
     """Print one session for an operator, as columns with tabs between."""
-    seen, end = session.last_seen or "-", session.expires_at or "never"
-    times = map(msgspec.to_builtins, (session.created_at, seen, end))
+    seen, end = session.last_seen, session.expires_at
+    times = [iso(session.created_at), iso(seen) if seen else "-", iso(end) if end else "never"]
     address = "-" if session.client is None else session.client.address or "-"
     columns = [session.id, printable(session.subject or "-"), *times, printable(address)]
     if data:
@@ -26,10 +27,10 @@ def show_listed(settings: Settings, session: Session, *, data: bool) -> None:
 
 def show_properties(settings: Settings, session: Session, *, data: bool) -> None:
     """Print a session for an operator, one property a line."""
-    properties = document(session, data=data)
+    properties = with_times(document(session, data=data))
     absent = {"subject": "none", "expires_at": "never", "expires_in": "never", "reads_left": "unlimited"}
     lines = [
-        f"{name}: {absent.get(name, 'unknown') if value is None else printable(str(msgspec.to_builtins(value)))}"
+        f"{name}: {absent.get(name, 'unknown') if value is None else printable(str(value))}"
         for name, value in properties.items()
         if name not in {"data", "client", "labels"}
     ]
@@ -50,7 +51,8 @@ def show_session(settings: Settings, session: Session | None) -> None:
 
 def show_line(settings: Settings, session: Session) -> None:
     """Print one session of a list, as columns with tabs between."""
-    times = msgspec.to_builtins((session.created_at, session.expires_at or "never"))
+    end = session.expires_at
+    times = (iso(session.created_at), iso(end) if end else "never")
     reads_left = "unlimited" if session.reads_left is None else session.reads_left
     columns = (session.id, session.version, *times, reads_left, _data(session))
     settings.show(document(session, data=True), "\t".join(map(str, columns)))

@@ -1,17 +1,15 @@
 """The commands on a whole store."""
 
 from pathlib import Path
-from typing import Any
 
 import click
-import msgspec
 
 from crudjt._backends.embedded.engine.directory import holds_store
 from crudjt._core.keyring import generate_secret_key
 from crudjt._filesystem import is_read_only
 from crudjt._registry import examiner
 from crudjt.base import Store
-from crudjt.cli.context import Settings
+from crudjt.cli.context import Settings, with_times
 from crudjt.cli.options import json_option, path_argument
 from crudjt.cli.output import show_report
 from crudjt.cli.progress import Work, progress
@@ -46,7 +44,7 @@ def init(settings: Settings) -> None:
 def stats(settings: Settings) -> None:
     """Print counters of the store."""
     with settings.open(finds_sessions=False) as store:
-        counters: dict[str, Any] = msgspec.to_builtins(store.stats().counters())
+        counters = with_times(store.stats().counters())
     absent = {name: "never" if name.endswith("_at") else "none" for name in counters}
     lines = (f"{name}: {absent[name] if value is None else value}" for name, value in counters.items())
     settings.show(counters, "\n".join(lines))
