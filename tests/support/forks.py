@@ -1,12 +1,14 @@
 """Forks as C code makes them."""
 
 import ctypes
+import sys
 import threading
 from pathlib import Path
 
 from tests.support.waiting import eventually
 
 _LOOKS = 3
+_LONG = 1000.0  # seconds
 
 
 def fork_below_python() -> int:
@@ -15,9 +17,17 @@ def fork_below_python() -> int:
     Without its hooks, Python does not forget in the child that a thread of the parent was asking. The child hands the
     GIL over to that thread, which it does not have, and waits for it for ever, whatever the store does. So a parent
     should have few threads, which wake up seldom, and they have to sleep when it forks.
+
+    One that wakes up between the last look and the fork waits for the GIL, but asks for it only after the switch
+    interval. So that is long for that time, in which a busy machine may have this thread wait for a processor.
     """
-    eventually(_other_threads_rest)
-    pid: int = ctypes.PyDLL(None).fork()
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_LONG)
+    try:
+        assert eventually(_other_threads_rest), "other threads do not rest"
+        pid: int = ctypes.PyDLL(None).fork()
+    finally:
+        sys.setswitchinterval(usual)
     return pid
 
 
