@@ -333,16 +333,17 @@ def test_closing_ends_what_waits_in_the_client(serve: Serve, gate: Gate) -> None
 
 
 class Calls:
-    """Carries calls out when it may: tokens of deletions, in order."""
+    """Carries calls out when it may, those of one operation and batches: tokens of deletions, in order."""
 
     def __init__(self) -> None:
         self.may_end = threading.Semaphore(0)
+        self.batch_may_end = threading.Semaphore(0)
         self.batches: list[list[str]] = []
 
     def __call__(self, name: str, request: Any, _timeout: float) -> Any:
         tokens = [each.delete.token for each in request.operations] if name == "Batch" else [request.token]
         self.batches.append(tokens)
-        assert self.may_end.acquire(timeout=PATIENCE)
+        assert (self.batch_may_end if name == "Batch" else self.may_end).acquire(timeout=PATIENCE)
         if "interrupted" in tokens:
             raise KeyboardInterrupt
         if "none" in tokens:
@@ -351,12 +352,17 @@ class Calls:
             return pb.BatchResponse(outcomes=[pb.Outcome(delete=pb.DeleteResponse(found=True)) for _ in tokens])
         return pb.DeleteResponse(found=True)
 
+    def go_on(self) -> None:
+        """Let all calls end."""
+        self.may_end.release(100)
+        self.batch_may_end.release(100)
+
 
 @pytest.fixture
 def calls() -> Iterator[Calls]:
     calls = Calls()
     yield calls
-    calls.may_end.release(100)
+    calls.go_on()
 
 
 @contextmanager
@@ -383,7 +389,7 @@ def test_what_waits_longer_than_it_may_is_not_sent(calls: Calls) -> None:
     with full(turns, "a", "b") as futures:
         with pytest.raises(TimeoutError):
             delete(turns, "late", 0.01)
-        calls.may_end.release(100)
+        calls.go_on()
         assert [future.result(PATIENCE) for future in futures] == [True, True]
     assert calls.batches == [*[["first"]] * MAX_CALLS, ["a", "b"]]
 
@@ -391,14 +397,14 @@ def test_what_waits_longer_than_it_may_is_not_sent(calls: Calls) -> None:
 def test_an_answer_without_outcomes_is_an_error_to_all(calls: Calls) -> None:
     turns = Batching(calls)
     with full(turns, "none", "b") as futures:
-        calls.may_end.release(100)
+        calls.go_on()
         assert {type(future.exception(PATIENCE)) for future in futures} == {InterruptedError}
 
 
 def test_an_interrupted_thread_leaves_nobody_waiting(calls: Calls) -> None:
     turns = Batching(calls)
     with full(turns, "a", "b", "interrupted") as futures:
-        calls.may_end.release(100)
+        calls.go_on()
         errors = [type(future.exception(PATIENCE)) for future in futures]
     assert errors == [InterruptedError, InterruptedError, KeyboardInterrupt]
     assert delete(turns, "later")
@@ -409,7 +415,7 @@ def test_two_threads_do_not_wait_for_each_other(calls: Calls) -> None:
     with ThreadPoolExecutor(2) as threads:
         futures = [threads.submit(delete, turns, "x") for _ in range(2)]
         assert eventually(lambda: len(calls.batches) == 2, PATIENCE)
-        calls.may_end.release(100)
+        calls.go_on()
         assert [future.result(PATIENCE) for future in futures] == [True, True]
 
 
@@ -420,6 +426,6 @@ def test_while_much_goes_out_together_one_call_at_a_time_is_made(calls: Calls) -
         assert eventually(lambda: (calls.batches[-1], turns._running) == (["a", "b"], 1), PATIENCE)
         late = threads.submit(delete, turns, "late")
         assert reaches(turns, waiting=1)
-        calls.may_end.release(2)
+        calls.go_on()
         assert late.result(PATIENCE)
     assert calls.batches[-1] == ["late"]

@@ -21,6 +21,7 @@ from crudjt._backends.embedded.engine.control_block import ControlBlock
 from crudjt._backends.embedded.engine.layout import CONTROL_FILE
 from crudjt.errors import StoreUnavailable
 from tests.support.certificates import Authority
+from tests.support.ports import free_port
 from tests.support.processes import eventually
 from tests.support.servers import CHECK, PATIENCE, ServeCommand, call, plaintext, serve, serves
 
@@ -41,7 +42,7 @@ def home(tmp_path: Path) -> Path:
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ended before the file was opened, or before it was read
         return False
 
 
@@ -231,9 +232,7 @@ def test_metrics_without_their_extra_name_it(home: Path, secret_key: str) -> Non
 def test_the_variables_and_the_key_file_of_the_original_container_work(home: Path, secret_key: str) -> None:
     (home / "secrets").mkdir()
     (home / "secrets" / "secret_key.txt").write_text(secret_key + "\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with serve(home, "", CRUDJT_DOCKER_HOST="127.0.0.1", CRUDJT_DOCKER_PORT=str(port)) as command:
         assert command.wait_until_it_serves() == [f"127.0.0.1:{port}"]
         with crudjt.open(f"grpc://127.0.0.1:{port}") as store:

@@ -99,8 +99,9 @@ class ServeCommand:
             )
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return what has been logged."""
-        return [json.loads(line) for line in self.log_file.read_text().splitlines() if line.startswith("{")]
+        """Return what has been logged, but for a line of which only a part is there yet."""
+        whole = self.log_file.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def wait_for_line(self, pattern: str) -> re.Match[str]:
         """Return the first match of a pattern in a message of the log."""
