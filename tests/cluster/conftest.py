@@ -11,7 +11,7 @@ import pytest
 import crudjt
 from tests.support.valkey_servers import Cluster, Servers, SingleServer
 from tests.support.valkey_stores import OpenOn, ServerPool, namespace
-from tests.support.waiting import PROMPT
+from tests.support.waiting import PATIENCE
 
 HERE = Path(__file__).parent
 USUAL = {("valkey", "blocking"), ("redis", "asyncio")}  # the other combinations run with `-m matrix`
@@ -40,7 +40,7 @@ def open_on(namespace: str, secret_key: str) -> Iterator[OpenOn]:
 
         def open_one(servers: Servers | str, **options: Any) -> crudjt.Store:
             url = servers if isinstance(servers, str) else servers.url(namespace)
-            deadline = time.monotonic() + (PROMPT if isinstance(servers, Cluster) else 0)
+            deadline = time.monotonic() + (PATIENCE if isinstance(servers, Cluster) else 0)
             while True:
                 try:
                     return opened.enter_context(crudjt.open(url, **{"secret_key": secret_key, **options}))

@@ -24,7 +24,7 @@ from crudjt._core.header import HEADER_BYTES
 from crudjt._core.xaes import NONCE_BYTES
 from crudjt._filesystem import host
 from tests.support.embedded import engine_of, reader_pids, stored
-from tests.support.processes import PATIENCE, PROMPT, UNINTERRUPTIBLE, Fork, StoreProcess, eventually, replayed_content
+from tests.support.processes import PATIENCE, UNINTERRUPTIBLE, Fork, StoreProcess, eventually, replayed_content
 
 # That the process has threads is the point: the sync thread is one, and the store must come through a fork with it.
 pytestmark = [
@@ -219,7 +219,7 @@ def _under_load(store: crudjt.Store) -> Iterator[None]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(PROMPT)
+            thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     assert errors == []
 
@@ -249,7 +249,7 @@ def test_forks_in_the_middle_of_reads_and_writes_of_other_threads_disturb_nobody
                 try:
                     tokens += [store.create({"n": n}) for _ in range(20)]
                     for child in children:
-                        tokens += child.wait(PROMPT).result
+                        tokens += child.wait().result
                 finally:
                     for child in children:
                         child.end()
@@ -341,7 +341,7 @@ def test_a_child_forked_during_a_sync_can_sync(path: Path, secret_key: str, monk
         syncer.start()
         assert syncing.wait(PATIENCE)
         try:
-            assert Fork(create_and_sync).wait(PROMPT).result == 0
+            assert Fork(create_and_sync).wait().result == 0
         finally:
             go_on.set()
             syncer.join(PATIENCE)
@@ -369,7 +369,7 @@ def test_a_child_forked_while_another_thread_opens_a_store_can_open_it(
     opener = threading.Thread(target=lambda: tokens.append(open_and_create()))
     opener.start()
     assert opening.wait(PATIENCE)
-    tokens.append(Fork(open_and_create).wait(PROMPT).result)
+    tokens.append(Fork(open_and_create).wait().result)
     opener.join(PATIENCE)
     with crudjt.open(path, secret_key=secret_key) as store:
         assert [_n(store.read(token)) for token in tokens] == [0, 0]

@@ -23,7 +23,6 @@ from crudjt._core.xaes import NONCE_BYTES
 from crudjt.testing import FakeClock
 from tests.support.embedded import engine_of, reader_pids
 from tests.support.processes import (
-    PROMPT,
     UNINTERRUPTIBLE,
     Fork,
     ForkBelowPython,
@@ -71,7 +70,7 @@ class _ForkAtOnce(Fork):
 def _open_and_fork_at_once(path: Path, secret_key: str) -> None:
     for number in range(10):
         with crudjt.open(path / str(number), secret_key=secret_key) as store:
-            assert _ForkAtOnce(store.create, {}).wait(PROMPT).result
+            assert _ForkAtOnce(store.create, {}).wait().result
 
 
 def test_a_store_that_was_just_opened_hangs_no_child(forker: Forker, path: Path, secret_key: str) -> None:
@@ -155,7 +154,7 @@ def _fork_beside_held_locks(path: Path, secret_key: str) -> None:
         return True
 
     with held_by_another_thread(*locks):
-        assert ForkBelowPython(work).wait(PROMPT).result
+        assert ForkBelowPython(work).wait().result
     assert store.read(token) is not None
 
 
@@ -176,7 +175,7 @@ def _close_in_a_child(path: Path, secret_key: str, used: bool) -> None:
             store.read(token)
         return True
 
-    assert ForkBelowPython(work).wait(PROMPT).result
+    assert ForkBelowPython(work).wait().result
     assert store.read(token) is not None
 
 
@@ -194,7 +193,7 @@ def _wait_for_a_sync_in_a_child(path: Path, secret_key: str) -> None:
         store.create({"n": 1})
         return eventually(lambda: store.stats().unsynced_bytes == 0)
 
-    assert ForkBelowPython(work).wait(PROMPT).result
+    assert ForkBelowPython(work).wait().result
 
 
 def test_a_child_has_background_threads_of_its_own(forker: Forker, path: Path, secret_key: str) -> None:
@@ -209,7 +208,7 @@ def _open_again_in_a_child(path: Path, secret_key: str) -> None:
         with crudjt.open(path.parent / "." / path.name, secret_key=secret_key) as again:
             return again.read(token) is not None
 
-    assert ForkBelowPython(work).wait(PROMPT).result
+    assert ForkBelowPython(work).wait().result
 
 
 def test_a_child_opens_a_store_that_its_parent_has_open_by_another_path(
@@ -263,7 +262,7 @@ def _see_a_fork(kind: type[Fork]) -> None:
         flag[0] = 1
         return before, flag[0]
 
-    assert kind(of_child).wait(PROMPT).result == (0, 1)
+    assert kind(of_child).wait().result == (0, 1)
     assert flag[0]
 
 

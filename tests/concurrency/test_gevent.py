@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import PATIENCE, PROMPT
+from tests.support.processes import PATIENCE
 from tests.support.web import gunicorn
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ store = crudjt.open(sys.argv[1], secret_key=sys.argv[2])
 tokens = store.create_many([{"n": n} for n in range(300)], subject="anna")
 if pid := os.fork():
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-signal.alarm(20)
+signal.alarm(50)
 from gevent import monkey; monkey.patch_all()
 import gevent
 work = [
@@ -53,7 +53,7 @@ def test_greenlets_that_are_the_first_to_use_the_store_do_not_stop_each_other(
 
 PATCHED_FIRST = """
 import signal, sys
-signal.alarm(20)
+signal.alarm(50)
 from gevent import monkey; monkey.patch_all(thread={thread})
 import gevent
 import crudjt
@@ -92,7 +92,7 @@ def application(environ, start_response):
 
 
 def get(port: int) -> int:
-    with closing(HTTPConnection("127.0.0.1", port, timeout=4 * PROMPT)) as connection:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.request("GET", "/", headers={"Connection": "close"})
         answer = connection.getresponse()
         answer.read()

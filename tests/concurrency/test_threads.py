@@ -19,7 +19,6 @@ from crudjt._core.changes import SESSION
 from tests.support.embedded import engine_of, reader_pids, stored
 from tests.support.processes import (
     PATIENCE,
-    PROMPT,
     UNINTERRUPTIBLE,
     StoreProcess,
     Worker,
@@ -196,7 +195,7 @@ def test_the_shortest_sync_interval_of_those_who_share_a_store_holds(path: Path,
         crudjt.open(path, secret_key=secret_key, sync_interval=0.01) as second,
     ):
         second.create({})
-        assert eventually(lambda: second.stats().unsynced_bytes == 0, 2.0)
+        assert eventually(lambda: second.stats().unsynced_bytes == 0)
 
 
 def test_threads_that_open_and_close_the_same_directory_do_not_get_into_each_others_way(
@@ -240,7 +239,7 @@ def test_closing_while_other_threads_work_ends_them_with_store_closed_and_distur
         for _ in range(30):
             store = crudjt.open(path, secret_key=secret_key)
             _run_all([partial(work, store)] * 4 + [partial(close, store, len(acknowledged))])
-            assert other.ask(("create", ({},), {}), PROMPT)
+            assert other.ask(("create", ({},), {}))
         assert all(session is not None for session in other.call("read_many", acknowledged))
         other.leave()
 
@@ -319,7 +318,7 @@ def test_a_keyboard_interrupt_anywhere_in_an_operation_neither_wedges_the_store_
         crudjt.open(path, secret_key=secret_key) as store,
     ):
         while not worker.has_answered:
-            assert other.ask(("delete", (other.ask(("create", ({},), {}), PROMPT),), {}), PROMPT)
+            assert other.ask(("delete", (other.ask(("create", ({},), {})),), {}))
         tokens, numbers, extra = worker.receive()
         assert [session and session.data["n"] for session in map(store.read, tokens)] == numbers
         left_over = store.stats().sessions - len(tokens)

@@ -8,7 +8,7 @@ import pytest
 
 import crudjt
 from tests.support import uwsgi
-from tests.support.processes import PATIENCE, PROMPT
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,7 @@ def test_workers_answer_every_request_and_stop_at_once(
             assert time.monotonic() < until
             answers += ask(site, 60)
         assert len({handle for _, handle in answers}) == len(answers)
-        site.stop(2 * PROMPT)
+        site.stop()
         assert "Traceback" not in site.log, site.log
         assert "RuntimeError" not in site.log, site.log
     with crudjt.open(path, secret_key=secret_key) as store:

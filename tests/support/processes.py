@@ -25,7 +25,7 @@ from tests.support import waiting
 from tests.support.embedded import stored
 from tests.support.forks import fork_below_python
 
-PATIENCE, PROMPT, eventually = waiting.PATIENCE, waiting.PROMPT, waiting.eventually
+PATIENCE, eventually = waiting.PATIENCE, waiting.eventually
 
 # A thread that waits for the write lock of a wedged store does not hear signals. The limit ends the whole worker of
 # pytest, so it is longer than a busy machine may take.
@@ -240,7 +240,7 @@ def held_by_another_thread(*locks: AbstractContextManager[Any]) -> Generator[Non
     thread = threading.Thread(target=hold)
     thread.start()
     try:
-        assert held.wait(PROMPT)
+        assert held.wait(PATIENCE)
         yield
     finally:
         done.set()

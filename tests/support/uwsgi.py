@@ -68,10 +68,10 @@ class Site:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self._address)) == 0
 
-    def stop(self, seconds: float) -> None:
-        """End it as an init system does, and wait for at most so long."""
+    def stop(self) -> None:
+        """End it as an init system does, and wait: for less than the minute after which it kills a stuck worker."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(seconds)
+        self._process.wait(PATIENCE)
 
 
 @contextmanager

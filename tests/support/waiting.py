@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable
 
-PATIENCE = 30.0  # seconds after which an answer counts as missing
-PROMPT = 5.0  # seconds within which an undisturbed store answers, even on a busy machine
+# Seconds after which an answer counts as missing. It ends tests that would hang, and tells nothing of speed: a machine
+# that is busy with other work may hold a process up for seconds.
+PATIENCE = 30.0
 
 
-def eventually(true: Callable[[], bool], seconds: float = PROMPT) -> bool:
+def eventually(true: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     """Tell whether something becomes true in time."""
     deadline = time.monotonic() + seconds
     while not true():
