@@ -284,7 +284,9 @@ def default_location() -> Location:
     configured = os.environ.get(STORE_VARIABLE) or os.environ.get(PATH_VARIABLE)
     if configured:
         return configured
-    probe = SYSTEM_LOCATION if SYSTEM_LOCATION.exists() else SYSTEM_LOCATION.parent
+    # Unlike `Path.exists`, False where the directory above may not be searched.
+    exists = os.path.exists(SYSTEM_LOCATION)  # noqa: PTH110
+    probe = SYSTEM_LOCATION if exists else SYSTEM_LOCATION.parent
     if os.access(probe, os.W_OK | os.X_OK):
         return SYSTEM_LOCATION
     return Path.cwd() / PROJECT_LOCATION

@@ -441,15 +441,18 @@ def test_a_store_of_another_user_is_inaccessible(open_to_all: Path, secret_key: 
 def test_an_unwritable_system_location_gives_way_to_the_working_directory(
     open_to_all: Path, monkeypatch: pytest.MonkeyPatch, secret_key: str
 ) -> None:
+    """Also where it may not even be searched."""
     system, working = open_to_all / "system", open_to_all / "working"
-    system.mkdir(mode=0o555)
+    system.mkdir()
     working.mkdir()
     working.chmod(0o777)
     monkeypatch.chdir(working)
-    for location in (system, system / "inside"):
-        monkeypatch.setattr(opening, "SYSTEM_LOCATION", location)
-        assert as_another_user(lambda: crudjt.open(secret_key=secret_key).close()) == "nothing"
-        assert (working / "store_jt" / "manifest").exists()
+    for mode in (0o555, 0o000):
+        system.chmod(mode)
+        for location in (system, system / "inside"):
+            monkeypatch.setattr(opening, "SYSTEM_LOCATION", location)
+            assert as_another_user(lambda: crudjt.open(secret_key=secret_key).close()) == "nothing"
+            assert (working / "store_jt" / "manifest").exists()
 
 
 def test_a_key_file_without_permission_is_refused_by_name(
