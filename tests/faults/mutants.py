@@ -118,7 +118,7 @@ MUTANTS = [
         defects.labels_not_filed_by_a_recovery, kills.run, 4,
     ),
     Mutant("revoke looks once", defects.revoke_looks_once, histories.run, 300),
-    Mutant("a fork is not noticed", defects.fork_not_noticed, forks.run, 2),
+    Mutant("a fork is not noticed", defects.fork_not_noticed, forks.run, 40),
     Mutant("files that were replaced are not noticed", defects.replaced_files_not_noticed, replaced_files.run, 4),
     Mutant("a commit does not compare", defects_on_servers.commit_does_not_compare, lost_replies.run, 3),
     Mutant(
@@ -149,9 +149,9 @@ MUTANTS = [
         defects_on_servers.login_ends_the_old_session_first, servers.run, 1,
     ),
     Mutant("a session is marked that has changed", defects_of_moves.mark_does_not_compare, move.forth, 2),
-    Mutant("a mark is taken for an end", defects_of_moves.mark_taken_for_an_end, move.forth, 2),
+    Mutant("a mark is taken for an end", defects_of_moves.mark_taken_for_an_end, move.forth, 6),
     Mutant("a session is marked before its stage", defects_of_moves.sessions_copied_and_marked_at_once, move.forth, 3),
-    Mutant("servers mark a session that has changed", defects_of_moves.mark_on_servers_does_not_compare, move.back, 8),
+    Mutant("servers mark a session that has changed", defects_of_moves.mark_on_servers_does_not_compare, move.back, 24),
 ]  # fmt: skip
 if os.geteuid() == 0:
     MUTANTS += [
