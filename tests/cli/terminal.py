@@ -1,5 +1,6 @@
 """A terminal that a test reads from the other end."""
 
+import codecs
 import contextlib
 import os
 import pty
@@ -17,13 +18,14 @@ class Terminal:
     def __init__(self) -> None:
         self.reading, self.writing = pty.openpty()
         self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
 
     def wait_for(self, pattern: str) -> None:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not re.search(pattern, self.text):
-            readable, _, _ = select.select([self.reading], [], [], deadline - time.monotonic())
+            readable, _, _ = select.select([self.reading], [], [], max(deadline - time.monotonic(), 0))
             assert readable, f"{pattern} is not in {self.text!r}"
-            self.text += os.read(self.reading, 4096).decode()
+            self.text += self._decoder.decode(os.read(self.reading, 4096))
 
     @contextlib.contextmanager
     def as_standard_error(self) -> Iterator[None]:

@@ -20,12 +20,20 @@ from tests.support.loops import Loop
 from tests.support.processes import Fork, Worker
 
 PATIENCE = 30.0
+QUIET = 3600.0  # a sync interval at which no background thread comes
 
 
 @pytest.fixture(scope="module")
 def loop() -> Iterator[Loop]:
     with closing(Loop()) as loop:
         yield loop
+
+
+@pytest.fixture
+def store(path: Path, secret_key: str) -> Iterator[crudjt.Store]:
+    """A store whose background threads sync nothing: a write that meets a sync is made in a thread."""
+    with crudjt.open(path, secret_key=secret_key, sync_interval=QUIET) as store:
+        yield store
 
 
 def noted_threads(store: crudjt.Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -203,7 +211,7 @@ def test_the_first_session_under_a_new_key_is_made_in_a_thread(loop: Loop, path:
     new_key = crudjt.generate_secret_key()
     with crudjt.open(path, secret_key=secret_key) as store:
         store.create({})
-    with crudjt.open(path, secret_key=[new_key, secret_key]) as store:
+    with crudjt.open(path, secret_key=[new_key, secret_key], sync_interval=QUIET) as store:
         asynchronous: Any = crudjt.aio.wrap(store)
         loop.run(asynchronous.delete("A" * 22))  # finds the lock
         assert not store.writes_at_once()  # type: ignore[attr-defined] # of an embedded store
@@ -212,7 +220,7 @@ def test_the_first_session_under_a_new_key_is_made_in_a_thread(loop: Loop, path:
 
 
 def test_a_forked_child_opens_the_store_again_in_a_thread(path: Path, secret_key: str) -> None:
-    store = crudjt.open(path, secret_key=secret_key)
+    store = crudjt.open(path, secret_key=secret_key, sync_interval=QUIET)
     with closing(Loop()) as loop:
         loop.run(crudjt.aio.wrap(store).create({}))
     assert engine_of(store).is_free()

@@ -9,6 +9,7 @@ import pytest
 import crudjt
 from crudjt.testing import FakeClock
 from tests.support.stores import OpenStore, read
+from tests.support.waiting import PATIENCE
 
 
 def numbers(store: crudjt.Store, subject: str) -> list[int]:
@@ -154,8 +155,8 @@ def test_many_sessions_of_one_subject_are_made_and_revoked_in_seconds(open_store
     revoking = time.monotonic()
     assert store.revoke("x", keep=tokens[count // 2]) == count - 1
     revoked = time.monotonic()
-    assert created - started < 15
-    assert revoked - revoking < 15
+    assert created - started < PATIENCE
+    assert revoked - revoking < PATIENCE
     assert store.read(tokens[0]) is None
     assert read(store, tokens[count // 2]).data == {"n": count // 2}
     assert store.read(bystander) is not None

@@ -164,8 +164,8 @@ def test_where_no_threads_run_the_next_write_syncs_when_the_interval_has_passed(
             time.sleep(2 * INTERVAL)
             change()
             assert store.stats().unsynced_bytes == 0
-        store.create({"n": 4})
-        assert store.stats().unsynced_bytes > 0  # not at each write
+        # Not at each write: the interval is longer than some of a hundred are apart, on a busy machine too.
+        assert any(store.create({"n": n}) and store.stats().unsynced_bytes for n in range(100))
     assert [record.getMessage().count("background threads do not run") for record in caplog.records] == [1]
 
 

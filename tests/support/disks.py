@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from crudjt._backends.embedded.engine.segment_reader import SegmentReader
 from crudjt._backends.embedded.engine.segment_writer import SegmentWriter
 from crudjt._filesystem import host
 from tests.support.embedded import stored
+from tests.support.waiting import PATIENCE, eventually
 
 MIB = 1024**2
 QUIET = 3600.0  # a sync interval at which the background thread never comes
@@ -218,10 +218,7 @@ def fill(disk: Path, leave: int = 0) -> Path:
 
 def wait_for(condition: Callable[[], bool]) -> None:
     """Return when a background thread or another process has done its part."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened for 20 s"
-        time.sleep(0.002)
+    assert eventually(condition), f"nothing happened for {PATIENCE:.0f} s"
 
 
 def in_child(function: Callable[..., Result], *arguments: Any) -> Result:
