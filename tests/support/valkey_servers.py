@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -325,7 +326,9 @@ class Cluster(Servers):
                 node.restart()
         self.wait_until_whole()
         self._spread_replicas()
-        assert eventually(lambda: all(map(_is_acknowledged, self.primaries())), PATIENCE), "a replica lags behind"
+        written = {primary: primary.info("replication")["master_repl_offset"] for primary in self.primaries()}
+        done = [partial(_is_acknowledged, primary, int(end)) for primary, end in written.items()]
+        assert eventually(lambda: all(each() for each in done), PATIENCE), "a replica lags behind"
 
     def _spread_replicas(self) -> None:
         """Give every primary a replica again: after a failover a cluster moves replicas as it likes."""
@@ -445,11 +448,11 @@ def _is_whole(node: Node, count: int) -> bool:
     return node.is_primary or _follows(node)
 
 
-def _is_acknowledged(primary: Node) -> bool:
-    fields = primary.info("replication")
-    replicas = [value for name, value in fields.items() if name.startswith("slave") and "offset=" in value]
-    end = f"offset={fields['master_repl_offset']},"
-    return all("state=online" in each and end in each for each in replicas)
+def _is_acknowledged(primary: Node, end: int) -> bool:
+    """Tell whether all replicas have what a primary had written up to an offset; it may go on."""
+    rows = [value for name, value in primary.info("replication").items() if name.startswith("slave")]
+    replicas = [dict(part.split("=", 1) for part in row.split(",")) for row in rows if "offset=" in row]
+    return all(each["state"] == "online" and int(each["offset"]) >= end for each in replicas)
 
 
 def _follows(replica: Node) -> bool:
