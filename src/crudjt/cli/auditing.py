@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from crudjt._core.audit import audit
-from crudjt._core.clock import utc
+from crudjt._core.clock import iso, utc
 from crudjt._core.validation import is_handle
 from crudjt._filesystem import ownership
 from crudjt.cli.errors import NoSuchSession
@@ -80,7 +80,7 @@ class _JsonLines(logging.Handler):
         self._descriptor = descriptor
 
     def emit(self, record: logging.LogRecord) -> None:
-        document = {"time": utc(int(record.created * 1000)), **vars(record)["audit"]}
+        document = {"time": iso(utc(int(record.created * 1000))), **vars(record)["audit"]}
         # One call for a line, so that the lines of several commands do not mix.
         os.write(self._descriptor, msgspec.json.encode(document) + b"\n")
 
