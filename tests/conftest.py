@@ -96,5 +96,6 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def store(path: Path, secret_key: str, clock: FakeClock) -> Iterator[crudjt.Store]:
+    assert isinstance(path, Path), f"a parameter of the test hides the fixture path, so the store would be in {path}"
     with crudjt.open(path, secret_key=secret_key, clock=clock) as store:
         yield store

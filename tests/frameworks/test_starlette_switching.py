@@ -100,10 +100,10 @@ def test_a_request_that_fails_or_does_not_look_leaves_the_old_session_as_it_is(s
     assert asked(browser) == "alice"
 
 
-@pytest.mark.parametrize("path", ["/log_out", "/raises"])
-def test_a_logout_in_the_first_request_ends_the_old_session(store: crudjt.Store, path: str) -> None:
+@pytest.mark.parametrize("page", ["/log_out", "/raises"])
+def test_a_logout_in_the_first_request_ends_the_old_session(store: crudjt.Store, page: str) -> None:
     cookie = old_cookie()
-    browser_of(store, cookie).get(path)
+    browser_of(store, cookie).get(page)
     assert asked(browser_of(store, cookie)) == "None"
 
 
