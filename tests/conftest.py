@@ -26,7 +26,13 @@ _RUN = pytest.StashKey[RunDirectory]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Put all files of this run, and of the processes that it starts, into a directory of its own."""
+    """Put all files of this run, and of the processes that it starts, into a directory of its own.
+
+    The store, the keys and the mask for new files of whoever runs the tests are no part of them.
+    """
+    for name in [name for name in os.environ if name.startswith("CRUDJT_")]:
+        del os.environ[name]
+    os.umask(0o022)
     if config.option.basetemp is not None:  # told by the user, or to a worker by its controller
         return
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # each of hundreds of processes would compile all it imports
