@@ -50,7 +50,7 @@ def test_a_primary_whose_clock_is_a_little_off_is_warned_of_and_has_no_effect(
         store = open_on(cluster, **SINGLE)
         tokens = [store.create({}, ttl=60) for _ in range(20)]
     assert "clock" in caplog.text
-    assert all(58 < (read(store, token).expires_in or 0) <= 60 for token in tokens)
+    assert all(58 < (read(store, token).expires_in or 0) < 61 for token in tokens)  # known to half a trip
 
 
 def _use_with_another_clock(pipe: Connection, url: str, secret_key: str, seconds: float) -> None:
