@@ -10,7 +10,7 @@ import pytest
 
 import crudjt
 from tests.support.valkey_servers import Cluster, Servers, SingleServer
-from tests.support.valkey_stores import OpenOn, ServerPool, namespace
+from tests.support.valkey_stores import PATIENT, OpenOn, ServerPool, namespace
 from tests.support.waiting import PATIENCE
 
 HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ def open_on(namespace: str, secret_key: str) -> Iterator[OpenOn]:
             deadline = time.monotonic() + (PATIENCE if isinstance(servers, Cluster) else 0)
             while True:
                 try:
-                    return opened.enter_context(crudjt.open(url, **{"secret_key": secret_key, **options}))
+                    return opened.enter_context(crudjt.open(url, **{"secret_key": secret_key, **PATIENT, **options}))
                 except crudjt.StoreUnavailable:  # replicas that have just started may be slow to acknowledge
                     if time.monotonic() >= deadline:
                         raise

@@ -27,7 +27,7 @@ ENGINES = ("valkey", "redis")
 HOST = "127.0.0.1"
 SLOTS = 16_384
 NODE_TIMEOUT = 2.0  # seconds after which a cluster calls a node dead
-FAILOVER = 12.0  # seconds within which a replica takes over, on a busy machine
+FAILOVER = PATIENCE  # within which a replica takes over: it takes seconds, and more on a busy machine
 _STARTS = 5  # attempts at a free port, which another process may take first
 
 _DEFAULTS = {
