@@ -208,6 +208,17 @@ def test_revoke_ends_the_sessions_of_a_subject_and_prints_how_many(command: Comm
     assert (none_left.exit_code, none_left.stdout) == (0, "0\n")
 
 
+@pytest.mark.parametrize("subject", ["-9abc", "--label=app", "-".ljust(22, "A"), "-h"])
+def test_a_subject_that_begins_with_a_hyphen_is_given_behind_two(
+    command: Command, live: crudjt.Store, subject: str
+) -> None:
+    live.create({}, subject=subject)
+    live.create({}, subject="alice", labels=("app",))
+    assert len(command("sessions", "--", subject).stdout.splitlines()) == 1
+    assert command("revoke", "--", subject).stdout == "1\n"
+    assert live.count() == 1
+
+
 def test_revoke_ends_the_sessions_with_a_label(command: Command, live: crudjt.Store) -> None:
     """Of a subject, or of all; one of both has to be named."""
     labels = ("--label", "sid:1", "--label", "app")
