@@ -55,7 +55,7 @@ def signed_in(chromium: Browser, running: tuple[Command, crudjt.Store]) -> Any:
     context = chromium.new_context()
     page = context.new_page()
     page.goto(running[0].url)
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible(timeout=MILLISECONDS)
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     state = context.storage_state()
     context.close()
     return state
@@ -104,10 +104,10 @@ def test_every_page_fits_and_is_accessible_by_day_and_by_night(
         page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png")
 
     page.goto("/")
-    expect(page.get_by_text("Live.")).to_be_visible(timeout=MILLISECONDS)
+    expect(page.get_by_text("Live.")).to_be_visible()
     look("overview")
     page.get_by_role("button", name="Check the store").click()
-    expect(page.get_by_text("Nothing is wrong.")).to_be_visible(timeout=MILLISECONDS)
+    expect(page.get_by_text("Nothing is wrong.")).to_be_visible()
     look("check")
     for name, address in (
         ("sessions", "/sessions"),
@@ -118,19 +118,19 @@ def test_every_page_fits_and_is_accessible_by_day_and_by_night(
         page.goto(address)
         look(name)
     page.goto("/events")
-    expect(page.get_by_text("Live.")).to_be_visible(timeout=MILLISECONDS)
+    expect(page.get_by_text("Live.")).to_be_visible()
     token = store.create({}, subject="event")
-    expect(page.get_by_role("cell", name="begun").first).to_be_visible(timeout=MILLISECONDS)
+    expect(page.get_by_role("cell", name="begun").first).to_be_visible()
     store.delete(token)
     look("events")
     page.goto("/keys")
     page.get_by_role("button", name="Count").click()
-    expect(page.get_by_text("makes the new sessions")).to_be_visible(timeout=MILLISECONDS)
+    expect(page.get_by_text("makes the new sessions")).to_be_visible()
     look("keys")
     page.goto("/sessions")
     page.get_by_label("Subject, handle or token").fill("bob")
     page.get_by_role("button", name="Search").click()
-    expect(page.get_by_role("heading", name="Sessions of bob")).to_be_visible(timeout=MILLISECONDS)
+    expect(page.get_by_role("heading", name="Sessions of bob")).to_be_visible()
     look("subject")
     context.clear_cookies()
     page.goto("/")
@@ -149,12 +149,12 @@ def test_the_numbers_follow_the_store_without_a_reload_and_nothing_comes_from_el
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto("/")
-    expect(page.get_by_text("Live.")).to_be_visible(timeout=MILLISECONDS)
+    expect(page.get_by_text("Live.")).to_be_visible()
     before = store.stats().sessions
     tokens = store.create_many([{}] * 1000)
-    expect(page.locator("#value-sessions")).to_have_text(f"{before + 1000:,}", timeout=MILLISECONDS)
+    expect(page.locator("#value-sessions")).to_have_text(f"{before + 1000:,}")
     store.delete_many(tokens)
-    expect(page.locator("#value-sessions")).to_have_text(f"{before:,}", timeout=MILLISECONDS)
+    expect(page.locator("#value-sessions")).to_have_text(f"{before:,}")
     assert {request.startswith(f"{command.base}/") for request in requests} == {True}
     assert complaints == []
 
@@ -193,7 +193,7 @@ def test_without_javascript_a_pasted_token_finds_a_session_which_is_ended_and_no
     told: list[str] = []
     page.on("request", lambda request: told.append(f"{request.url} {request.headers.get('referer', '')}"))
     page.goto("/")
-    expect(page.get_by_role("heading", name="Numbers")).to_be_visible(timeout=MILLISECONDS)
+    expect(page.get_by_role("heading", name="Numbers")).to_be_visible()
     page.goto("/sessions")
     page.get_by_label("Subject, handle or token").fill(token)
     page.get_by_role("button", name="Search").click()

@@ -17,7 +17,7 @@ import crudjt.aio
 from tests.support.processes import Fork, eventually
 from tests.support.stores import read
 from tests.support.valkey_servers import FAILOVER, Cluster, Node
-from tests.support.valkey_stores import REPLICATED, OpenOn, ServerPool
+from tests.support.valkey_stores import PATIENT, REPLICATED, OpenOn, ServerPool
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ def test_a_call_that_is_cancelled_at_any_await_leaves_no_reply_behind(
     quiet: Cluster, namespace: str, secret_key: str
 ) -> None:
     async def play() -> int:
-        store = crudjt.aio.open(quiet.url(namespace), secret_key=secret_key, **REPLICATED)
+        store = crudjt.aio.open(quiet.url(namespace), secret_key=secret_key, **PATIENT, **REPLICATED)
         cancelled = 0
         async with store:
             tokens = [await store.create({"n": number}) for number in range(20)]

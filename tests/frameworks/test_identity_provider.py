@@ -73,5 +73,5 @@ def test_a_logout_at_the_provider_ends_the_session_of_the_application(tmp_path: 
             page = submit(browser, page)  # consents
             assert (str(page.url), page.text) == (f"{application}/", "alice")
         submit(desk, desk.get(f"{issuer}/session/end"), logout="yes")
-        eventually(lambda: desk.get(application).text == "nobody")
+        assert eventually(lambda: desk.get(application).text == "nobody")
         assert phone.get(application).text == "alice"  # a login of its own at the provider, with another sid

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.project import ROOT
+from tests.support.waiting import PATIENCE
 
 SCREENSHOTS = ROOT / "build" / "screenshots"  # they stay there, for people to look at
-MILLISECONDS = 20_000
+MILLISECONDS = int(PATIENCE * 1000)
 _CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 _AXE = ROOT / "tests" / "admin" / "browser"
 _INSTALLATION_SECONDS = 120
@@ -23,6 +24,7 @@ _SERIOUS = {"serious", "critical"}
 def launched() -> Iterator[Browser]:
     """Run a browser beside the block."""
     assert _CHROMIUM, "the tests need Debian's chromium"
+    expect.set_options(timeout=MILLISECONDS)
     options = ["--no-sandbox"] if os.geteuid() == 0 else []  # it refuses to run as root with one
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=options)

@@ -59,7 +59,7 @@ def _replace(random: Random, directory: Path, tally: Tally) -> None:
     names = [lives.expect() for _ in range(PROCESSES)]
     workers = [Fork(_work, lives, name, random.random(), begun) for name in names]
     try:
-        eventually(lambda: all((journals / name).exists() for name in names))
+        assert eventually(lambda: all((journals / name).exists() for name in names))
         time.sleep(random.uniform(0.02, 0.2))
         begun.touch()
         random.choice(DEEDS)(lives.path)

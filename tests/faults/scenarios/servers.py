@@ -9,7 +9,7 @@ from tests.faults.tally import Tally, Violation
 from tests.support.cluster_contents import slot_of_session
 from tests.support.processes import eventually
 from tests.support.valkey_servers import ENGINES, Cluster, Node, SingleServer
-from tests.support.valkey_stores import SINGLE
+from tests.support.valkey_stores import PATIENT, SINGLE
 
 TIMEOUT = 0.4  # seconds
 DATA = {"x": bytes(10_000)}
@@ -35,7 +35,7 @@ def full_memory(directory: Path, engine: str, tally: Tally) -> None:
     """Endings and rotations go on in a full memory, and a call that is refused leaves everything as it was."""
     with (
         SingleServer(directory, engine) as server,
-        crudjt.open(server.url("full"), secret_key=crudjt.generate_secret_key(), **SINGLE) as store,
+        crudjt.open(server.url("full"), secret_key=crudjt.generate_secret_key(), **PATIENT, **SINGLE) as store,
     ):
         tokens = [store.create(DATA, subject=f"user {number}") for number in range(10)]
         used = int(server.node.info("memory")["used_memory"])
@@ -100,7 +100,7 @@ def run_on_shards(_seed: int, rounds: int, directory: Path) -> Tally:
     key = crudjt.generate_secret_key()
     with (
         Cluster(directory / "c", primaries=2, replicas=1) as cluster,
-        crudjt.open(cluster.url("shards"), secret_key=key) as store,
+        crudjt.open(cluster.url("shards"), secret_key=key, **PATIENT) as store,
     ):
         silent, answering = cluster.primaries()
         [replica] = cluster.replicas(silent)
