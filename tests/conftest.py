@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("CRUDJT_")]:
         del os.environ[name]
     os.umask(0o022)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it does not wait for
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which the processes of the tests do not inherit
     if config.option.basetemp is not None:  # told by the user, or to a worker by its controller
         return
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # each of hundreds of processes would compile all it imports

@@ -163,12 +163,12 @@ def test_a_server_that_wants_a_certificate_refuses_who_has_none(
         SingleServer(tmp_path / "server", engine, tls=tls, mutual=True) as server,
         pytest.raises(crudjt.StoreError),
     ):
-        open_on(server, tls_ca=tls.authority.file, timeout=1.0, **SINGLE)
+        open_on(server, tls_ca=tls.authority.file, **{**SINGLE, "timeout": 1.0})
 
 
 def test_plaintext_to_a_server_of_tls_is_no_hang(secured: SingleServer, open_on: OpenOn, namespace: str) -> None:
     with pytest.raises(crudjt.StoreError):
-        open_on(secured.url(namespace).replace("valkeys:", "valkey:"), timeout=1.0, **SINGLE)
+        open_on(secured.url(namespace).replace("valkeys:", "valkey:"), **{**SINGLE, "timeout": 1.0})
 
 
 def test_a_cluster_over_mtls(tls: Tls, tmp_path: Path, open_on: OpenOn) -> None:

@@ -57,7 +57,7 @@ def place(
     direct = open_on(server, **SINGLE)
     with LossyProxy(server.node.port) as proxy:
         url = f"valkey://127.0.0.1:{proxy.port}/{namespace}"
-        options: dict[str, Any] = {"secret_key": secret_key, "timeout": timeout, **SINGLE}
+        options: dict[str, Any] = {"secret_key": secret_key, **SINGLE, "timeout": timeout}
         with closing(Loop()) as loop:
             is_blocking = request.param == "blocking"
             store = crudjt.open(url, **options) if is_blocking else DrivenStore(crudjt.aio.open(url, **options), loop)

@@ -8,7 +8,7 @@ import crudjt
 from crudjt.testing import FakeClock, StoreContract
 from tests.support.delegating import DelegatingStore
 from tests.support.remote_server import ServedStore
-from tests.support.valkey_stores import SINGLE, ServerPool, namespace
+from tests.support.valkey_stores import PATIENT, SINGLE, ServerPool, namespace
 
 
 class _InADirectory(StoreContract):
@@ -42,7 +42,7 @@ class TestValkey(_InADirectory):
 
     def open_store(self, clock: FakeClock) -> crudjt.Store:
         url = self.servers.cluster("valkey").url(namespace(self.path))
-        return crudjt.open(url, secret_key=self.secret_key, clock=clock)
+        return crudjt.open(url, secret_key=self.secret_key, clock=clock, **PATIENT)
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from crudjt.contrib.dpop import AccessRefused, AsyncDpop, Dpop
 from crudjt.testing import FakeClock
 from tests.support.dpop_client import DROP, DpopClient, encoded, packed
 from tests.support.processes import PATIENCE, Worker
-from tests.support.valkey_stores import ServerPool, namespace
+from tests.support.valkey_stores import PATIENT, ServerPool, namespace
 
 URL = "https://api.example.com/mail"
 TOKEN = "a-token"
@@ -227,9 +227,9 @@ def test_a_proof_is_accepted_once_as_long_as_it_could_be_used(
     assert dpop.prove([other.proof("POST", URL, jti="1")], "POST", URL) == other.thumbprint
 
 
-def replay(pipe: Connection, url: str, secret_key: str, proof: str) -> None:
+def replay(pipe: Connection, url: str, options: dict[str, Any], proof: str) -> None:
     """Use one proof in several threads, at a sign."""
-    with crudjt.open(url, secret_key=secret_key) as store:
+    with crudjt.open(url, **options) as store:
         dpop, ready, results = Dpop(store), threading.Barrier(5), list[str]()
 
         def use() -> None:
@@ -255,10 +255,12 @@ def replay(pipe: Connection, url: str, secret_key: str, proof: str) -> None:
 def test_of_one_proof_in_several_processes_at_once_one_is_served(
     path: Path, secret_key: str, servers: ServerPool, place: str
 ) -> None:
-    url = str(path) if place == "directory" else servers.cluster("valkey").url(namespace(path))
+    url, options = str(path), {"secret_key": secret_key}
+    if place == "cluster":
+        url, options = servers.cluster("valkey").url(namespace(path)), {**options, **PATIENT}
     client = DpopClient()
     proof = client.proof("GET", URL)
-    with Worker(replay, url, secret_key, proof) as one, Worker(replay, url, secret_key, proof) as other:
+    with Worker(replay, url, options, proof) as one, Worker(replay, url, options, proof) as other:
         for worker in (one, other):
             assert worker.receive() == "ready"
         for worker in (one, other):

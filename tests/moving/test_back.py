@@ -21,6 +21,7 @@ from crudjt.testing import FakeClock
 from tests.moving.test_move import CALLS, ENDINGS
 from tests.support.stores import read
 from tests.support.valkey_stores import SINGLE, ServerPool, namespace
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow  # they start a server
 
@@ -37,7 +38,7 @@ def url(servers: ServerPool, path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def options(path: Path, secret_key: str, clock: FakeClock) -> opening.OpenOptions:
-    return {"secret_key": secret_key, "clock": clock, "moving_to": path, "replicas": 0, "timeout": 5.0}
+    return {"secret_key": secret_key, "clock": clock, "moving_to": path, "replicas": 0, "timeout": PATIENCE}
 
 
 @pytest.fixture

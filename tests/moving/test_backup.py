@@ -13,6 +13,7 @@ from crudjt._backends.moving import mover
 from crudjt.testing import FakeClock
 from tests.support.stores import read
 from tests.support.valkey_stores import ServerPool, namespace
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow  # they start a cluster
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow  # they start a cluster
 @pytest.fixture
 def store(servers: ServerPool, path: Path, secret_key: str, clock: FakeClock) -> Iterator[crudjt.Store]:
     url = servers.cluster("valkey").url(namespace(path))
-    with crudjt.open(url, secret_key=secret_key, clock=clock, timeout=5.0) as opened:
+    with crudjt.open(url, secret_key=secret_key, clock=clock, timeout=PATIENCE) as opened:
         yield opened
 
 
@@ -67,12 +68,12 @@ def test_a_backup_moves_on_to_another_namespace(
     tokens = [store.create({"n": number}, subject="anna") for number in range(5)]
     store.backup(tmp_path / "copy")
     url = servers.cluster("valkey").url(namespace(tmp_path / "copy"))
-    options: opening.OpenOptions = {"secret_key": secret_key, "clock": clock, "moving_to": url, "timeout": 5.0}
+    options: opening.OpenOptions = {"secret_key": secret_key, "clock": clock, "moving_to": url, "timeout": PATIENCE}
     source, destination = opening.parse(tmp_path / "copy", options).open_both()
     with closing(source.store), closing(destination.store):
         assert mover.move(source, destination).moved == 5
         destination.finish()
-    with crudjt.open(url, secret_key=secret_key, clock=clock, timeout=5.0) as other:
+    with crudjt.open(url, secret_key=secret_key, clock=clock, timeout=PATIENCE) as other:
         assert [read(other, token).data["n"] for token in tokens] == list(range(5))
         assert other.revoke("anna") == 5
     assert read(store, tokens[0]).data == {"n": 0}

@@ -19,6 +19,7 @@ from crudjt._core.stages import Staged
 from crudjt.testing import FakeClock
 from tests.support.stores import read
 from tests.support.valkey_stores import SINGLE, ServerPool, namespace
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow  # they start a server
 
@@ -32,8 +33,7 @@ def url(request: pytest.FixtureRequest, servers: ServerPool, path: Path) -> str:
 
 @pytest.fixture
 def options(url: str, secret_key: str, clock: FakeClock) -> opening.OpenOptions:
-    given: opening.OpenOptions = {"secret_key": secret_key, "clock": clock, "moving_to": url, "replicas": 0}
-    return given
+    return {"secret_key": secret_key, "clock": clock, "moving_to": url, "replicas": 0, "timeout": PATIENCE}
 
 
 @pytest.fixture

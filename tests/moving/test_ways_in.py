@@ -13,13 +13,15 @@ from crudjt import opening
 from crudjt._backends.moving import mover
 from tests.support.stores import read
 from tests.support.valkey_stores import ServerPool, namespace
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow  # they start a server
 
 
 @pytest.fixture
 def options(servers: ServerPool, path: Path, secret_key: str) -> opening.OpenOptions:
-    return {"secret_key": secret_key, "moving_to": servers.single("valkey").url(namespace(path)), "replicas": 0}
+    url = servers.single("valkey").url(namespace(path))
+    return {"secret_key": secret_key, "moving_to": url, "replicas": 0, "timeout": PATIENCE}
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from tests.support.valkey_servers import Cluster, Servers, SingleServer
 from tests.support.waiting import PATIENCE
 
 REPLICATED: dict[str, Any] = {"durability": "replicated"}
-PATIENT: dict[str, Any] = {"timeout": PATIENCE}  # the usual second may pass on a busy machine
-SINGLE: dict[str, Any] = {"replicas": 0}  # options of a store on one server: it has no replica to wait for
+PATIENT: dict[str, Any] = {"timeout": PATIENCE}  # options; the usual second may pass on a busy machine
+SINGLE: dict[str, Any] = {**PATIENT, "replicas": 0}  # of a store on one server: it has no replica to wait for
 _OF_DIRECTORIES = {"sync_interval"}  # options that only keep the background threads of an embedded store quiet
 
 
@@ -63,7 +63,7 @@ def backend_on(pool: ServerPool, kind: str, engine: str, loop: Loop | None = Non
 
     def open_at(path: Path, **options: Any) -> crudjt.Store:
         servers: Servers = pool.cluster(engine) if kind == "cluster" else pool.single(engine)
-        defaults = PATIENT if kind == "cluster" else {**PATIENT, **SINGLE}
+        defaults = PATIENT if kind == "cluster" else SINGLE
         taken = {name: value for name, value in options.items() if name not in _OF_DIRECTORIES}
         url = servers.url(namespace(path))
         if loop is None:

@@ -35,7 +35,7 @@ def full_memory(directory: Path, engine: str, tally: Tally) -> None:
     """Endings and rotations go on in a full memory, and a call that is refused leaves everything as it was."""
     with (
         SingleServer(directory, engine) as server,
-        crudjt.open(server.url("full"), secret_key=crudjt.generate_secret_key(), **PATIENT, **SINGLE) as store,
+        crudjt.open(server.url("full"), secret_key=crudjt.generate_secret_key(), **SINGLE) as store,
     ):
         tokens = [store.create(DATA, subject=f"user {number}") for number in range(10)]
         used = int(server.node.info("memory")["used_memory"])
