@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import crudjt
-from tests.faults.mutants import BROKEN, CAUGHT, MISSED, Mutant, verdicts
+from tests.faults.mutants import BROKEN, CAUGHT, MISSED, PATIENCE, Mutant, verdicts
 from tests.faults.tally import Tally, Violation
 
 
@@ -48,13 +48,16 @@ ENDS: list[tuple[Callable[[], None], str, str]] = [
     (refuses, CAUGHT, "the store refused to work: StoreCorrupt"),
     (dies, CAUGHT, f"signal {signal.SIGTERM.value}"),
     (nothing, MISSED, ""),
-    (hangs, MISSED, "did not end in 0.5 seconds"),
+    (hangs, MISSED, "did not end in 2.0 seconds"),
     (has_a_bug, BROKEN, "AttributeError: _durable"),
     (asserts, BROKEN, "AssertionError"),
 ]
 
 
-@pytest.mark.parametrize(("end", "outcome", "by"), ENDS, ids=[end.__name__ for end, *_ in ENDS])
+@pytest.mark.parametrize(
+    ("end", "outcome", "by"),
+    [pytest.param(*each, id=each[0].__name__, marks=pytest.mark.slow if each[0] is hangs else ()) for each in ENDS],
+)
 def test_only_a_violation_catches_a_mutant_and_the_rest_still_run(
     tmp_path: Path, end: Callable[[], None], outcome: str, by: str
 ) -> None:
@@ -66,7 +69,8 @@ def test_only_a_violation_catches_a_mutant_and_the_rest_still_run(
         raise Violation("another promise")
 
     mutants = [Mutant("one", nothing, scenario, 1), Mutant("another", nothing, violated, 1)]
-    one, another = verdicts(0, tmp_path, mutants, patience=0.5)
+    # What hangs is waited for, and the rest must not count as such on a busy machine.
+    one, another = verdicts(0, tmp_path, mutants, patience=2.0 if end is hangs else PATIENCE)
     assert one.outcome == outcome
     assert by in one.by
     assert another.outcome == CAUGHT

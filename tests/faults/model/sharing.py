@@ -18,6 +18,7 @@ from tests.faults.tally import Tally, Violation
 from tests.support.cluster_contents import contents, slot_of_session
 from tests.support.processes import Fork, eventually
 from tests.support.valkey_servers import FAILOVER, Servers
+from tests.support.valkey_stores import PATIENT
 
 PROCESSES = 3
 SESSIONS = 8
@@ -100,7 +101,7 @@ class Sharing:
 
     def _create(self) -> list[int]:
         slots = []
-        with self.open() as store:
+        with self.open(**PATIENT) as store:
             for session, reads in enumerate(self._limits):
                 token = store.create({"v": 0}, max_reads=reads or None, subject=subject(session))
                 self._board.tell(session, token)
@@ -121,7 +122,7 @@ class Sharing:
 
     def _look(self) -> None:
         """Look at every token once more, when all is over."""
-        with self.open() as store:
+        with self.open(**PATIENT) as store:
             asker = Asker(store, self._board, Log(self._last))
             assert eventually(lambda: _answers(store), FAILOVER)
             for session, tokens in enumerate(self._board.tokens()):

@@ -21,7 +21,7 @@ from tests.faults.scenarios.cluster import FAILURES
 from tests.faults.tally import Tally, Violation
 from tests.support.processes import Fork, ForkFailure
 from tests.support.valkey_servers import ENGINES, Cluster
-from tests.support.valkey_stores import REPLICATED
+from tests.support.valkey_stores import PATIENT, REPLICATED
 
 FILLERS = 150  # sessions that no process uses: the movers are busy with them too
 LONGEST_LIFE = 0.6  # seconds of a mover before it is killed
@@ -103,11 +103,11 @@ class MovingSharing(Sharing):
     @property
     def _alone(self) -> dict[str, Any]:
         """Options that open the destination alone."""
-        return self._options
+        return {**self._options, **PATIENT}
 
     def _create(self) -> list[int]:
         slots = super()._create()
-        with self.open() as store:
+        with self.open(**PATIENT) as store:
             self._fillers = store.create_many([{"v": 0}] * FILLERS)
         return slots
 

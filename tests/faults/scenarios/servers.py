@@ -7,7 +7,6 @@ from pathlib import Path
 import crudjt
 from tests.faults.tally import Tally, Violation
 from tests.support.cluster_contents import slot_of_session
-from tests.support.processes import eventually
 from tests.support.valkey_servers import ENGINES, Cluster, Node, SingleServer
 from tests.support.valkey_stores import PATIENT, SINGLE
 
@@ -65,11 +64,11 @@ def silent_replica(directory: Path, engine: str, tally: Tally) -> None:
         replica = server.nodes[1]
         key, url = crudjt.generate_secret_key(), server.url("silent")
         with (
-            crudjt.open(url, secret_key=key, endings="interval", timeout=TIMEOUT) as fast,
+            crudjt.open(url, secret_key=key, endings="interval", **PATIENT) as fast,
+            crudjt.open(url, secret_key=key, durability="replicated", replicas=1, **PATIENT) as patient,
             crudjt.open(url, secret_key=key, durability="replicated", replicas=1, timeout=TIMEOUT) as safe,
         ):
-            assert eventually(lambda: _is_acknowledged(lambda: safe.create({}))), "the replica does not acknowledge"
-            gone, kept = safe.create({}), safe.create({})
+            gone, kept = patient.create({}), patient.create({})
             replica.pause()
             tally.faults += 1
             require("an ending is acknowledged by the primary alone where that is asked for", fast.delete(gone))
@@ -101,6 +100,7 @@ def run_on_shards(_seed: int, rounds: int, directory: Path) -> Tally:
     with (
         Cluster(directory / "c", primaries=2, replicas=1) as cluster,
         crudjt.open(cluster.url("shards"), secret_key=key, **PATIENT) as store,
+        crudjt.open(cluster.url("shards"), secret_key=key, timeout=TIMEOUT) as hasty,
     ):
         silent, answering = cluster.primaries()
         [replica] = cluster.replicas(silent)
@@ -108,7 +108,7 @@ def run_on_shards(_seed: int, rounds: int, directory: Path) -> Tally:
             here, there = _create_on(store, cluster, silent), _create_on(store, cluster, answering)
             replica.pause()
             tally.faults += 1
-            kept = not _is_acknowledged(partial(store.delete, here))
+            kept = not _is_acknowledged(partial(hasty.delete, here))
             others = _is_acknowledged(partial(store.delete, there))
             replica.resume()
             tally.operations += 2
