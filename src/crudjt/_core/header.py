@@ -20,10 +20,10 @@ only when the record has been opened.
 from struct import Struct
 
 import msgspec
-from msgspec.structs import astuple, replace
+from msgspec.structs import astuple
 
 from crudjt._core.details import MAX_LABELS, Details
-from crudjt._core.validation import KEEP, NewLimits
+from crudjt._core.validation import KEEP, NO_NEW_LIMITS, NewLimits
 
 _HEADER = Struct("<BBHIQQQQQ16s")
 HEADER_BYTES = 64
@@ -51,6 +51,9 @@ LABEL_TAG_BYTES = 16
 NO_LIMITS_BYTES = bytes(TAG_OFFSET - _EXPIRES_OFFSET)
 NO_SUBJECT = bytes(HEADER_BYTES - TAG_OFFSET)
 
+unpack_limits = Struct(f"<{_EXPIRES_OFFSET}x4Q").unpack_from
+"""Deadline, hard expiry, idle timeout and reads left, from a header's bytes."""
+_pack_limits = Struct("<4Q").pack
 _MAX_VERSION = 2**32 - 1
 _VERSION = Struct("<4sI56s")
 _pack_version = _VERSION.pack
@@ -91,19 +94,8 @@ class Header(msgspec.Struct, frozen=True, gc=False):
         return not self.expires or now_ms < self.expires
 
     def still_until(self) -> int:
-        """Return the time until which a cached copy may be served without a write (0: forever, -1: never).
-
-        A read moves the idle deadline only where it moves by a tenth of the idle timeout, so that reading costs at
-        most one write per tenth.
-        """
-        if self.reads_left:
-            return -1
-        if not self.idle:
-            return self.expires
-        step = max(self.idle // 10, 1)
-        if self.hard_expiry and self.hard_expiry - self.expires < step:
-            return self.expires
-        return min(self.expires, self.expires - self.idle + step)
+        """Return the time until which a cached copy may be served without a write, as `still_until` does."""
+        return still_until(self.expires, self.hard_expiry, self.idle, self.reads_left)
 
     def due(self, now_ms: int) -> bool:
         """Tell whether a read would change the record, or find it gone."""
@@ -120,9 +112,33 @@ def deadline(now_ms: int, hard_expiry: int, idle: int) -> int:
     return min(hard_expiry, now_ms + idle)
 
 
-def relimited(header: Header, limits: NewLimits, now_ms: int) -> Header:
-    """Return a header with new limits; any such change counts as activity, and slides the idle deadline."""
-    hard_expiry, idle, reads_left = header.hard_expiry, header.idle, header.reads_left
+def still_until(expires: int, hard_expiry: int, idle: int, reads_left: int) -> int:
+    """Return the time until which a cached copy may be served without a write (0: forever, -1: never).
+
+    A read moves the idle deadline only where it moves by a tenth of the idle timeout, so that reading costs at most one
+    write per tenth.
+    """
+    if reads_left:
+        return -1
+    if not idle:
+        return expires
+    step = max(idle // 10, 1)
+    if hard_expiry and hard_expiry - expires < step:
+        return expires
+    return min(expires, expires - idle + step)
+
+
+def relimited(head: bytes, limits: NewLimits, now_ms: int) -> bytes | None:
+    """Return a live session's header with new limits, ``None`` if it has expired.
+
+    Any such change counts as activity, and slides the idle deadline.
+    """
+    old, hard_expiry, idle, reads_left = unpack_limits(head)
+    if 0 < old <= now_ms:
+        return None
+    if limits is NO_NEW_LIMITS and not idle:
+        return head
+    before = hard_expiry, idle
     if limits.ttl is not KEEP:
         hard_expiry = now_ms + limits.ttl if limits.ttl else 0
     if limits.idle is not KEEP:
@@ -130,9 +146,9 @@ def relimited(header: Header, limits: NewLimits, now_ms: int) -> Header:
     if limits.max_reads is not KEEP:
         reads_left = limits.max_reads
     expires = deadline(now_ms, hard_expiry, idle)
-    if idle == header.idle and hard_expiry == header.hard_expiry:
-        expires = max(expires, header.expires)  # the clock may have been set back
-    return replace(header, expires=expires, hard_expiry=hard_expiry, idle=idle, reads_left=reads_left)
+    if (hard_expiry, idle) == before and expires < old:
+        expires = old  # the clock may have been set back
+    return head[:_EXPIRES_OFFSET] + _pack_limits(expires, hard_expiry, idle, reads_left) + head[TAG_OFFSET:]
 
 
 def has_expired(head: bytes, now_ms: int) -> bool:

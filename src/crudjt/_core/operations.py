@@ -18,12 +18,10 @@ from crudjt._core.header import (
     NO_SUBJECT,
     RECORD_FORMAT,
     START_OF_NEW,
-    Header,
     deadline,
     pack_header,
     pack_unlimited_header,
     relimited,
-    unpack_header,
     version_of,
     with_created,
     with_details,
@@ -168,11 +166,10 @@ class Sessions(Endings):
         else:
             return False, ()
         if limits is not NO_NEW_LIMITS or head[LIMITS] != NO_LIMITS_BYTES:
-            header = Header(*unpack_header(head))
-            if not header.alive(now_ms):
+            live = relimited(head, limits, now_ms)
+            if live is None:
                 return False, ()
-            if limits is not NO_NEW_LIMITS or header.idle:
-                head = relimited(header, limits, now_ms).packed()
+            head = live
         if if_version is not None and if_version != version_of(head):
             raise VersionConflict(if_version, version_of(head))
         if packed is None:
@@ -212,10 +209,10 @@ class Sessions(Endings):
         key, id_, old, data, owner, details = current
         head, newest, place = old, self._newest, id_[PLACE]
         if limits is not NO_NEW_LIMITS or head[LIMITS] != NO_LIMITS_BYTES:
-            header, now_ms = Header(*unpack_header(head)), now_ns // NS_PER_MS
-            if not header.alive(now_ms):
+            live = relimited(head, limits, now_ns // NS_PER_MS)
+            if live is None:
                 return None, ()
-            head = relimited(header, limits, now_ms).packed()
+            head = live
         if packed is not None or if_version is not None:
             head, data = _changed(head, data, packed, if_version)
         if subject is not KEEP:

@@ -13,7 +13,7 @@ from crudjt._core.changes import DELETE, NOTHING, REPLACE, SESSION
 from crudjt._core.clock import NS_PER_MS
 from crudjt._core.codec import pack, unpack
 from crudjt._core.details import NO_NEW_DETAILS, Client, changed_details, pack_details
-from crudjt._core.header import LIMITS, NO_LIMITS_BYTES, Header, has_expired, unpack_header
+from crudjt._core.header import LIMITS, NO_LIMITS_BYTES, Header, has_expired, still_until, unpack_header, unpack_limits
 from crudjt._core.lookup import Found
 from crudjt._core.session import Envelope, OlderEnvelope, Session
 from crudjt._core.tokens import token_block
@@ -106,11 +106,10 @@ class OneSession(OpenedStore):
 
     def _read_due(self, token: str, entry: Cached, defer: bool = False) -> "Session | partial[Session | None] | None":
         """Read a session whose cache entry may not be served as it is."""
-        if entry.words[entry.word] == entry.noted:
-            header, now_ns = Header(*unpack_header(entry.head)), self._clock()
-            if header.alive(now_ns // NS_PER_MS):
-                take = partial(self._take, token, entry, header, now_ns)
-                return take if defer else take()
+        now_ns = self._clock()
+        if entry.words[entry.word] == entry.noted and not has_expired(entry.head, now_ns // NS_PER_MS):
+            take = partial(self._take, token, entry, now_ns)
+            return take if defer else take()
         self._cache.drop(token)
         return self._read_view(token, True) if defer else self._read_view(token)  # noqa: FBT003 - as above
 
@@ -135,16 +134,16 @@ class OneSession(OpenedStore):
             if record is None:
                 continue
             head, packed, subject, details = sessions.opened(key, id_, record)
-            header, until_ns = None, 0
+            until_ns = 0
             if head[LIMITS] != NO_LIMITS_BYTES:
-                header = Header(*unpack_header(head))
-                if not header.alive(now_ns // NS_PER_MS):
+                limits = unpack_limits(head)
+                if 0 < limits[0] <= now_ns // NS_PER_MS:
                     return None
-                until_ns = header.still_until() * NS_PER_MS
+                until_ns = still_until(*limits) * NS_PER_MS
             entry = Cached(id_, head, subject, details, number, words, word, noted, until_ns, packed)
             stale = noted > snapshot  # a change may not be in it: see read_cache.py
-            if header is not None and until_ns and now_ns >= until_ns:
-                take = partial(self._take, token, entry, header, now_ns, stale)
+            if until_ns and now_ns >= until_ns:
+                take = partial(self._take, token, entry, now_ns, stale)
                 return take if defer else take()
             data = unpack(packed)
             if stale:
@@ -153,9 +152,10 @@ class OneSession(OpenedStore):
             return Session(data, None, entry, now_ns)
         return None
 
-    def _take(self, token: str, known: Cached, header: Header, now_ns: int, stale: bool = False) -> Session | None:
+    def _take(self, token: str, known: Cached, now_ns: int, stale: bool = False) -> Session | None:
         """Return a session whose read has to be counted, or extends its idle timeout."""
         sessions, id_, head, packed, details = self._sessions, known.id, known.head, known.packed, known.details
+        header = Header(*unpack_header(head))
         try:
             if not stale:
                 found = Found(sessions.keyring.newest_first[known.key], id_, head, header)

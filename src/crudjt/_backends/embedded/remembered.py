@@ -13,15 +13,17 @@ from crudjt._backends.embedded.engine.control_block import cache_word
 from crudjt._backends.embedded.read_cache import Cached
 from crudjt._core.changes import Change
 from crudjt._core.clock import NS_PER_MS
-from crudjt._core.header import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, Header, reads_left_of, unpack_header
+from crudjt._core.header import HEADER_BYTES, LIMITS, NO_LIMITS_BYTES, still_until, unpack_limits
 from crudjt._core.validation import KEEP, KeepType
 
 
 def changed(known: Cached, change: Change, packed: bytes, number: int) -> Cached:
     """Return the entry of a session that transaction `number` has changed."""
     _, id_, record = change
-    head, about = record[:HEADER_BYTES], (known.subject, known.details, known.key, known.words, known.word)
-    return Cached(id_, head, *about, number, served_until_ns(head), packed)
+    head, until_ns = record[:HEADER_BYTES], known.until_ns
+    if head[LIMITS] != known.head[LIMITS]:
+        until_ns = served_until_ns(head)
+    return Cached(id_, head, known.subject, known.details, known.key, known.words, known.word, number, until_ns, packed)
 
 
 def rotated(known: Cached, change: Change, subject: str | KeepType | None, packed: bytes | None) -> Cached:
@@ -35,6 +37,4 @@ def rotated(known: Cached, change: Change, subject: str | KeepType | None, packe
 
 def served_until_ns(head: bytes) -> int:
     """Return `Cached.until_ns` of a session, from its header's bytes."""
-    if head[LIMITS] == NO_LIMITS_BYTES:
-        return 0
-    return -1 if reads_left_of(head) else Header(*unpack_header(head)).still_until() * NS_PER_MS
+    return 0 if head[LIMITS] == NO_LIMITS_BYTES else still_until(*unpack_limits(head)) * NS_PER_MS
