@@ -28,6 +28,7 @@ HOST = "127.0.0.1"
 SLOTS = 16_384
 NODE_TIMEOUT = 2.0  # seconds after which a cluster calls a node dead
 FAILOVER = PATIENCE  # within which a replica takes over: it takes seconds, and more on a busy machine
+_SOON = 2.0  # seconds within which a node answers that is not paused
 _STARTS = 5  # attempts at a free port, which another process may take first
 
 _DEFAULTS = {
@@ -133,12 +134,14 @@ class Node:
         self._client = None
 
     def answers(self) -> bool:
+        """Tell whether it answers now; one that is paused does not."""
         try:
-            return bool(self.ask("PING"))
+            with self.client(_SOON) as client:
+                return bool(client.ping())
         except ValkeyError:
             return False
 
-    def client(self, timeout: float = 2.0, **options: Any) -> valkey.Valkey:
+    def client(self, timeout: float = PATIENCE, **options: Any) -> valkey.Valkey:
         """Return a new client of this node as its administrator, which repeats nothing."""
         if self.tls:
             options |= {
