@@ -22,6 +22,9 @@ hypothesis.settings.register_profile("crudjt", deadline=None, max_examples=40)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("crudjt")
 
+_LONGEST_RUN = 47
+"""Characters of the path of a run: a socket below it, in the directory of a test, may have 107."""
+
 _RUN = pytest.StashKey[RunDirectory]()
 
 
@@ -41,7 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # each of hundreds of processes would compile all it imports
         sys.dont_write_bytecode = False
     run = config.stash[_RUN] = RunDirectory()
-    config.option.basetemp = run.path / "t"  # short, since the path of a socket may have 107 characters
+    if len(str(run.path)) > _LONGEST_RUN:
+        raise pytest.UsageError("the path in TMPDIR is too long for the sockets of tests: unset it, or name another")
+    config.option.basetemp = run.path / "t"
     os.environ["TMPDIR"] = str(run.path)
     tempfile.tempdir = None  # to be looked up again
 
