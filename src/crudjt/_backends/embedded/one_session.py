@@ -262,12 +262,13 @@ class OneSession(OpenedStore):
             known = cached(token)  # `_known`, written out
         except TypeError:  # not hashable, so no text
             known = None
-        if known is not None and known.words[known.word] == known.noted:
+        if known is not None:
             known.used = False
-            head, until_ns = known.head, known.until_ns
-            alive = not until_ns or not has_expired(head, self._clock() // NS_PER_MS)
-            if engine.write(None, ((DELETE, known.id, head),), durable, True, False, known):  # noqa: FBT003 - keywords cost
-                return alive
+            if known.words[known.word] == known.noted:
+                head, until_ns = known.head, known.until_ns
+                alive = not until_ns or not has_expired(head, self._clock() // NS_PER_MS)
+                if engine.write(None, ((DELETE, known.id, head),), durable, True, False, known):  # noqa: FBT003 - keywords cost
+                    return alive
         return engine.write(self._sessions.end, (token, self._clock() // NS_PER_MS), durable)
 
     def _known(self, token: str) -> Cached | None:
