@@ -11,7 +11,7 @@ from tests.admin.command import Command, admin
 from tests.support.chromium import MILLISECONDS, SCREENSHOTS, axe_script, launched, problems
 from tests.support.valkey_stores import SINGLE, ServerPool
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 SUBJECTS = ("alice@example.org", "bob", "Zoë Übermut", None)
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"

@@ -16,6 +16,7 @@ from crudjt import aio
 from crudjt.testing import FakeClock
 from tests.support.interface import SIGNATURES
 from tests.support.stores import OpenStore, read
+from tests.support.waiting import eventually
 
 TOKEN = "A" * 22
 
@@ -200,12 +201,7 @@ def test_a_durable_store_answers_when_the_change_is_in_the_synced_log(open_store
 def test_the_background_thread_syncs_the_log_within_its_interval(open_store: OpenStore) -> None:
     store = open_store(sync_interval=0.01)
     store.create({})
-    waited = threading.Event()
-    for _ in range(500):
-        if not store.stats().unsynced_bytes:
-            break
-        waited.wait(0.01)
-    assert store.stats().unsynced_bytes == 0
+    assert eventually(lambda: store.stats().unsynced_bytes == 0)
 
 
 # sweep

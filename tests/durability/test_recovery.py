@@ -188,7 +188,6 @@ def test_a_garbage_view_is_replaced_by_a_good_one(path: Path, secret_key: str, m
         assert [session.data for session in map(store.read, tokens) if session] == [{"n": n} for n in range(20)]
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("lost", ["view", "view/data.mdb", "control"])
 def test_a_view_that_somebody_removed_is_made_again_within_the_same_boot(
     path: Path, secret_key: str, lost: str

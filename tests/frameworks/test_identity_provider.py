@@ -15,7 +15,7 @@ from tests.support.processes import PATIENCE, eventually
 from tests.support.project import ROOT
 from tests.support.web import serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 SECRET = "a secret of the tests"
 INSTALLATION_SECONDS = 120

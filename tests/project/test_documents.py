@@ -21,7 +21,7 @@ from tests.support.project import ROOT
 README = "README.md"
 PAGES = [README, *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "src" / "crudjt").rglob("*.py"))
-SECONDS = 60
+SECONDS = 120
 
 
 def text_of(name: str) -> str:

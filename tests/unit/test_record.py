@@ -238,7 +238,6 @@ def test_a_damaged_record_can_be_deleted(damaged: str, store: crudjt.Store) -> N
     assert store.peek(damaged) is None
 
 
-@pytest.mark.timeout(5)
 def test_a_damaged_record_does_not_keep_a_subject_from_being_revoked(damaged: str, store: crudjt.Store) -> None:
     assert store.revoke("x") == 2
     assert store.peek(damaged) is None

@@ -17,7 +17,6 @@ from tests.support.processes import PATIENCE
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(120),
     pytest.mark.skipif(
         CHROMIUM is None, reason="device bound sessions are tested with Chromium, which is not installed"
     ),

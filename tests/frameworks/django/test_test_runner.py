@@ -95,7 +95,7 @@ def test_tests_run_in_temporary_stores_one_for_each_process(
     }
     command = [sys.executable, "-m", "django", "test", "--parallel", str(processes)]
     ended = subprocess.run(
-        command, cwd=project, env=environment, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=project, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
     assert ended.returncode == 0, ended.stderr
     assert "Ran 2 tests" in ended.stderr
