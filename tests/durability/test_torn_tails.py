@@ -11,6 +11,10 @@ import pytest
 
 import crudjt
 from crudjt._backends.embedded.engine import segment
+from crudjt._backends.embedded.engine.segment_reader import SegmentReader
+from crudjt._core.changes import DELETE
+from crudjt._core.header import HEADER_BYTES
+from crudjt._core.tokens import ID_BYTES
 from tests.support.disks import (
     MIB,
     QUIET,
@@ -108,10 +112,15 @@ def test_zeros_behind_the_last_entry_are_room_and_are_cut_off_without_a_word(
 
 
 def test_an_old_entry_behind_the_last_one_is_not_applied_again(tail: Tail, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever byte it ends with: zeros at the end are taken for room."""
     first = tail.whole[segment.HEADER_BLOCK_BYTES : tail.ends[0]]
-    alive, kept, _ = tail.recover(tail.whole + first, caplog)
-    assert alive == [True] * 6
-    assert [file.read_bytes() for file in kept] == [first]
+    crc_salt = SegmentReader(segments(tail.image)[-1]).header.crc_salt
+    ending = segment.encode_change(1, DELETE, b"i" * ID_BYTES, bytes(HEADER_BYTES), crc_salt)
+    assert ending.endswith(bytes(16))
+    for old in (first, ending):
+        alive, kept, _ = tail.recover(tail.whole + old, caplog)
+        assert alive == [True] * 6
+        assert [file.read_bytes() for file in kept] == [old.rstrip(b"\0")]
 
 
 def test_half_an_entry_and_zeros_are_a_torn_tail(tail: Tail, caplog: pytest.LogCaptureFixture) -> None:
