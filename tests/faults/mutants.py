@@ -117,7 +117,7 @@ MUTANTS = [
         "a recovery files no labels",
         defects.labels_not_filed_by_a_recovery, kills.run, 4,
     ),
-    Mutant("revoke looks once", defects.revoke_looks_once, histories.run, 300),
+    Mutant("revoke looks once", defects.revoke_looks_once, histories.run, 600),
     Mutant("a fork is not noticed", defects.fork_not_noticed, forks.run, 40),
     Mutant("files that were replaced are not noticed", defects.replaced_files_not_noticed, replaced_files.run, 4),
     Mutant("a commit does not compare", defects_on_servers.commit_does_not_compare, lost_replies.run, 3),

@@ -97,7 +97,7 @@ class Sharing:
 
     def open(self, location: str | None = None, **options: Any) -> crudjt.Store:
         """Open the store, by another location if one is given."""
-        return crudjt.open(location or self._url, **self._options, **options)
+        return crudjt.open(location or self._url, **(self._options | options))
 
     def _create(self) -> list[int]:
         slots = []

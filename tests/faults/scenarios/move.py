@@ -94,7 +94,7 @@ class MovingSharing(Sharing):
 
     def open(self, location: str | None = None, **options: Any) -> crudjt.Store:
         source, destination = self._places(location or self._url)
-        return crudjt.open(source, moving_to=destination, **self._options, **options)
+        return crudjt.open(source, moving_to=destination, **(self._options | options))
 
     def _places(self, url: str) -> tuple[Path | str, Path | str]:
         """Return source and destination."""
