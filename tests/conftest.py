@@ -44,8 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # each of hundreds of processes would compile all it imports
         sys.dont_write_bytecode = False
     run = config.stash[_RUN] = RunDirectory()
-    if len(str(run.path)) > _LONGEST_RUN:
-        raise pytest.UsageError("the path in TMPDIR is too long for the sockets of tests: unset it, or name another")
     config.option.basetemp = run.path / "t"
     os.environ["TMPDIR"] = str(run.path)
     tempfile.tempdir = None  # to be looked up again
@@ -72,6 +70,8 @@ def pytest_terminal_summary(
     run = config.stash.get(_RUN, None)
     if run is not None and exitstatus == pytest.ExitCode.TESTS_FAILED:
         terminalreporter.write_line(f"files of the failed tests: {run.path}")
+        if len(str(run.path)) > _LONGEST_RUN:
+            terminalreporter.write_line("the path in TMPDIR is too long for the sockets of some tests: name another")
         del config.stash[_RUN]
         config.add_cleanup(run.close)
 
