@@ -19,8 +19,9 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 import crudjt
+from tests.support import waiting
 
-PATIENCE = 30.0
+PATIENCE = waiting.PATIENCE
 CHECK = "/grpc.health.v1.Health/Check"
 TOKEN_SERVICE = "token.TokenService"
 STORE_SERVICE = "crudjt.v1.Store"

@@ -71,7 +71,7 @@ class Site:
     def stop(self) -> None:
         """End it as an init system does, and wait: for less than the minute after which it kills a stuck worker."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(PATIENCE)
+        self._process.wait(PATIENCE / 2)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 # Seconds after which an answer counts as missing. It ends tests that would hang, and tells nothing of speed: a machine
-# that is busy with other work may hold a process up for seconds.
-PATIENCE = 30.0
+# that is busy with other work may hold a process up for seconds, and take half a minute to start a server of several.
+PATIENCE = 60.0
 
 
 def eventually(true: Callable[[], bool], seconds: float = PATIENCE) -> bool:
