@@ -15,6 +15,7 @@ import pytest
 import crudjt
 from crudjt import opening
 from crudjt._filesystem import host
+from crudjt._filesystem.platform import linux
 
 NOBODY = 65_534
 
@@ -490,6 +491,18 @@ def test_the_file_system_of_a_directory_is_known(tmp_path: Path) -> None:
     assert host.file_system(tmp_path) in {
         line.split()[-1] for line in Path("/proc/filesystems").read_text().splitlines()
     }
+
+
+@pytest.mark.parametrize("name", [b"M\xfcnchen", b"\xe2\x80\xa8", b"\x0c", b"\r", b"\x85", b"\xc2\xa0"])
+def test_it_is_known_whatever_other_file_systems_are_mounted_as(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes
+) -> None:
+    """The name of a mount point may be no UTF-8, and hold any byte but those that the kernel escapes."""
+    known, file = host.file_system(tmp_path), tmp_path / "mountinfo"
+    other = b"99 1 0:999 / /media/" + name + b"/x rw - vfat /dev/sdb1 rw\n"
+    file.write_bytes(other + linux._MOUNTS.read_bytes() + other)
+    monkeypatch.setattr(linux, "_MOUNTS", file)
+    assert host.file_system(tmp_path) == known
 
 
 def test_a_failed_opening_leaves_nothing_open(path: Path, secret_key: str, monkeypatch: pytest.MonkeyPatch) -> None:

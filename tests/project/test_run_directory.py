@@ -1,5 +1,6 @@
 """Two runs of the tests at once do not touch each other's files, and one that was killed leaves nothing for long."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -44,4 +45,4 @@ def test_what_a_killed_test_has_mounted_is_unmounted() -> None:
         pytest.skip(mounted.stderr.strip())
     run.remove()
     assert not run.path.exists()
-    assert str(point) not in Path("/proc/self/mounts").read_text()
+    assert os.fsencode(point) not in Path("/proc/self/mounts").read_bytes()

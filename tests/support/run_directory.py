@@ -77,7 +77,7 @@ def _remove_unused(directory: Path) -> None:
 
 def _remove(directory: Path) -> None:
     """Remove a directory, and unmount what a killed test has left mounted there."""
-    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    mounted = [line.split()[1] for line in os.fsdecode(Path("/proc/self/mounts").read_bytes()).split("\n")[:-1]]
     for point in mounted:
         if Path(point).is_relative_to(directory):
             subprocess.run(["umount", "--lazy", point], check=False)

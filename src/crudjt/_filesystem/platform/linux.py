@@ -35,13 +35,14 @@ class Linux(Posix):
     @staticmethod
     def file_system(path: Path) -> str:
         device = path.stat().st_dev
-        wanted = f"{os.major(device)}:{os.minor(device)}"
-        found = ""
-        for line in _MOUNTS.read_text().splitlines():
-            before, _, after = line.partition(" - ")
-            if before.split()[2] == wanted:
-                found = after.split()[0]
-        return found
+        wanted = b"%d:%d" % (os.major(device), os.minor(device))
+        found = b""
+        # As bytes: a mount point may be no text, or hold characters that end a line of text.
+        for line in _MOUNTS.read_bytes().split(b"\n")[:-1]:
+            before, _, after = line.partition(b" - ")
+            if before.split(b" ")[2] == wanted:
+                found = after.split(b" ")[0]
+        return found.decode()
 
     @staticmethod
     def has_robust_locks() -> bool:
