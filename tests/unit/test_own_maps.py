@@ -1,6 +1,7 @@
 """A process that opens a store maps the pages of the view that are in memory, and no others."""
 
 import mmap
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 import crudjt
 from crudjt._backends.embedded.engine import own_maps
-from crudjt._backends.embedded.engine.own_maps import map_ahead
+from crudjt._backends.embedded.engine.own_maps import map_ahead, mapped
 from tests.support.waiting import eventually
 
 MIB = 1024**2
@@ -41,6 +42,15 @@ def test_what_is_in_memory_is_mapped_and_nothing_else(tmp_path: Path) -> None:
         assert mapped_bytes(tmp_path / "file") == 0
         map_ahead(tmp_path / "file", 4 * MIB, lambda: None)
         assert mapped_bytes(tmp_path / "file") == 2 * MIB
+
+
+@pytest.mark.parametrize("name", [b"M\xfcnchen", b"\xe2\x80\xa8", b"\x0c", b"\r", b"\xc2\x85", b"a b\n"])
+def test_a_map_is_found_in_a_directory_of_any_name(tmp_path: Path, name: bytes) -> None:
+    """Also by a line that holds what ends lines of text."""
+    directory = tmp_path / os.fsdecode(name)
+    directory.mkdir()
+    with half_empty(directory / "file"):
+        assert len(list(mapped(directory / "file"))) == 1
 
 
 def test_mapping_ends_where_its_caller_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ reads of a million sessions did. The kernel maps what is in memory much faster, 
 
 import ctypes
 import functools
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -30,11 +31,12 @@ def c_library() -> ctypes.CDLL:
 
 def mapped(file: Path) -> Iterator[int]:
     """Yield where a file is mapped in this process, to be shared and writable."""
-    inode = str(file.stat().st_ino)
-    for line in Path("/proc/self/maps").read_text(errors="replace").splitlines():
+    inode, name = b"%d" % file.stat().st_ino, os.fsencode(f"/{file.name}")
+    # As bytes: a path may be no text, or hold characters that end a line of text.
+    for line in Path("/proc/self/maps").read_bytes().split(b"\n")[:-1]:
         fields = line.split(maxsplit=5)
-        if fields[4] == inode and fields[1].startswith("rw-s") and fields[-1].endswith(f"/{file.name}"):
-            yield int(fields[0].partition("-")[0], 16)
+        if fields[4] == inode and fields[1].startswith(b"rw-s") and fields[-1].endswith(name):
+            yield int(fields[0].partition(b"-")[0], 16)
 
 
 def map_ahead(file: Path, size: int, before_each: Callable[[], None]) -> None:
