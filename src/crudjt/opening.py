@@ -274,9 +274,13 @@ def resolve(location: Location | None) -> str | Path:
     if not path or "\0" in path:
         raise InvalidParameter("location", "location must be the path of a directory; it is empty or holds a NUL")
     try:
-        return Path(path).expanduser().absolute()
+        resolved = Path(path).expanduser().absolute()
+        str(resolved).encode()
     except RuntimeError:
         raise InvalidParameter("location", "location begins with ~ and an unknown user; write the path out") from None
+    except UnicodeEncodeError:  # LMDB takes no other path
+        raise InvalidParameter("location", "location must be a path in UTF-8, with all directories above it") from None
+    return resolved
 
 
 def default_location() -> Location:

@@ -1,6 +1,7 @@
 """From a location to its backend: schemes, directories, options that fit, and backends of other packages."""
 
 import inspect
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -79,12 +80,23 @@ def test_a_tilde_is_the_home_directory(
     assert list(Path.cwd().iterdir()) == []
 
 
-@pytest.mark.parametrize("location", ["", "a\0b", "~no-such-user-here/x", b"bytes", 5, []])
+@pytest.mark.parametrize("location", ["", "a\0b", "~no-such-user-here/x", "M\udcfcnchen", b"bytes", 5, []])
 def test_what_names_no_directory_is_refused(secret_key: str, location: Any) -> None:
     with pytest.raises(crudjt.InvalidParameter) as caught:
         crudjt.open(location, secret_key=secret_key)
     assert caught.value.parameter == "location"
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_directory_below_one_whose_name_is_not_utf_8_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret_key: str
+) -> None:
+    above = tmp_path / os.fsdecode(b"M\xfcnchen")
+    above.mkdir()
+    monkeypatch.chdir(above)
+    with pytest.raises(crudjt.InvalidParameter, match="must be a path in UTF-8"):
+        crudjt.open("sessions", secret_key=secret_key)
+    assert list(above.iterdir()) == []
 
 
 @pytest.mark.parametrize(
