@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ def test_an_error_is_one_object_with_its_kind_and_its_text(
     error = error_of(result.stderr)
     assert error["type"] == kind
     assert error["message"].startswith(text)
+
+
+def test_what_is_not_utf_8_is_in_the_json_with_escapes(command: Command, live: crudjt.Store, tmp_path: Path) -> None:
+    """A path, or an argument that the audit log has as it was given."""
+    odd = str(tmp_path / os.fsdecode(b"M\xfcnchen"))
+    error = error_of(command("--json", "--secret-key-file", odd, "stats").stderr)
+    assert odd in error["message"]
+    assert json.loads(command("--json", "backup", odd).stdout) == {"backup": odd}
+    audited = tmp_path / "audit"
+    assert command("--audit-file", str(audited), "revoke", odd).exit_code == 2
+    assert json.loads(audited.read_text())["subject"] == odd
 
 
 def test_an_error_has_its_fields(command: Command, live: crudjt.Store) -> None:

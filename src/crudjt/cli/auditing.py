@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from crudjt._core.audit import audit
 from crudjt._core.clock import iso, utc
 from crudjt._core.validation import is_handle
 from crudjt._filesystem import ownership
 from crudjt.cli.errors import NoSuchSession
+from crudjt.cli.notices import as_json
 from crudjt.errors import StoreInaccessible
 
 
@@ -82,7 +82,7 @@ class _JsonLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         document = {"time": iso(utc(int(record.created * 1000))), **vars(record)["audit"]}
         # One call for a line, so that the lines of several commands do not mix.
-        os.write(self._descriptor, msgspec.json.encode(document) + b"\n")
+        os.write(self._descriptor, as_json(document) + b"\n")
 
 
 def operator_at_the_terminal() -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
-import msgspec
 
 from crudjt._backends.embedded.engine.directory import holds_store, prepare_directory
 from crudjt._backends.grpc.location import access_token_in
@@ -18,7 +17,7 @@ from crudjt._core.keyring import generate_secret_key
 from crudjt._registry import backend_of
 from crudjt.base import Store
 from crudjt.cli import keys
-from crudjt.cli.notices import inform, warn
+from crudjt.cli.notices import as_json, inform, warn
 from crudjt.cli.progress import progress
 from crudjt.errors import InvalidParameter, StoreInaccessible
 from crudjt.opening import Location, OpenOptions, parse, resolve
@@ -159,7 +158,7 @@ class Settings:
 
     def show(self, document: dict[str, Any], text: str = "") -> None:
         """Print a result: the document with ``--json``, else the text, if it has one."""
-        line = msgspec.json.encode(with_times(document)) if self.json else text.encode()
+        line = as_json(with_times(document)) if self.json else text.encode()
         if not line:
             return
         try:

@@ -1,5 +1,6 @@
 """Print what is no result on the standard error output: as text, or with ``--json`` each as a JSON object on a line."""
 
+import json
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -34,9 +35,17 @@ def warn(text: str) -> None:
     _print({"warning": text}, f"Warning: {text}")
 
 
+def as_json(document: dict[str, Any]) -> bytes:
+    """Return a document as JSON on one line. An argument that is not UTF-8, such as a path, is in it with escapes."""
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:
+        return json.dumps(document, separators=(",", ":")).encode()
+
+
 def print_json(document: dict[str, Any]) -> None:
     """Print a JSON object on the standard error output."""
-    click.echo(msgspec.json.encode(document), err=True)
+    click.echo(as_json(document), err=True)
 
 
 @contextmanager
