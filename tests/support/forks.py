@@ -1,14 +1,18 @@
 """Forks as C code makes them."""
 
 import ctypes
-import sys
+import os
+import signal
 import threading
+import time
 from pathlib import Path
 
 from tests.support.waiting import eventually
 
-_LOOKS = 3
-_LONG = 1000.0  # seconds
+_QUIET = 0.002  # seconds
+_ASLEEP = "S"
+
+Seen = dict[str, tuple[str, str, str]]
 
 
 def fork_below_python() -> int:
@@ -16,30 +20,53 @@ def fork_below_python() -> int:
 
     Without its hooks, Python does not forget in the child that a thread of the parent was asking. The child hands the
     GIL over to that thread, which it does not have, and waits for it for ever, whatever the store does. So a parent
-    should have few threads, which wake up seldom, and they have to sleep when it forks.
-
-    One that wakes up between the last look and the fork waits for the GIL, but asks for it only after the switch
-    interval. So that is long for that time, in which a busy machine may have this thread wait for a processor.
+    should have few threads, which wake up seldom, and they have to sleep when it forks. Whether they did is known
+    afterwards: a child that met one is replaced before it has done anything.
     """
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(_LONG)
-    try:
-        assert eventually(_other_threads_rest), "other threads do not rest"
-        pid: int = ctypes.PyDLL(None).fork()
-    finally:
-        sys.setswitchinterval(usual)
-    return pid
+    pids: list[int] = []
+
+    def has_forked() -> bool:
+        pids.extend(_fork_while_others_sleep())
+        return bool(pids)
+
+    assert eventually(has_forked), "other threads do not rest"
+    return pids[0]
 
 
-def _other_threads_rest() -> bool:
-    """Tell whether all other threads sleep. Each look releases the GIL, which would wake one that asks for it."""
+def _fork_while_others_sleep() -> list[int]:
+    """Return the process id of a child, or 0 in the child; nothing if another thread woke up meanwhile."""
+    fork = ctypes.PyDLL(None).fork
+    reading, writing = os.pipe()
+    before = _other_threads()
+    time.sleep(_QUIET)  # one that waits for the GIL sleeps too, but runs now
+    pid: int = fork()
+    if not pid:
+        os.close(writing)
+        if not os.read(reading, 1):
+            os._exit(1)
+        os.close(reading)
+        return [0]
+    os.close(reading)
+    slept = before == _other_threads() and all(state == _ASLEEP for state, *_ in before.values())
+    if slept:
+        os.write(writing, b"x")
+    else:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    os.close(writing)
+    return [pid] if slept else []
+
+
+def _other_threads() -> Seen:
+    """Return the state of each, and how often it has left the processor, by itself and not."""
     own = str(threading.get_native_id())
-    others = [thread for thread in Path("/proc/self/task").iterdir() if thread.name != own]
+    return {each.name: _seen(each) for each in Path("/proc/self/task").iterdir() if each.name != own}
+
+
+def _seen(thread: Path) -> tuple[str, str, str]:
     try:
-        return all(_state(thread) == "S" for _ in range(_LOOKS) for thread in others)
-    except OSError:  # it has ended
-        return False
-
-
-def _state(thread: Path) -> str:
-    return (thread / "stat").read_text().rpartition(") ")[2][0]
+        text = (thread / "status").read_text()
+    except OSError:
+        return "ended", "", ""
+    fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    return fields["State"][0], fields["voluntary_ctxt_switches"], fields["nonvoluntary_ctxt_switches"]
