@@ -60,11 +60,11 @@ def _fork_while_others_sleep() -> list[int]:
 def _other_threads() -> Seen:
     """Return the state of each of Python, and how often it has left the processor, by itself and not.
 
-    Those of libraries, such as gRPC's, ask for no GIL, and some never rest.
+    Those of libraries, such as gRPC's, ask for no GIL, and some never rest. Those of the parent of a child that was
+    forked here are not in it, though Python believes so.
     """
-    own = threading.current_thread()
-    others = [str(each.native_id) for each in threading.enumerate() if each is not own]
-    return {name: _seen(Path("/proc/self/task", name)) for name in others}
+    names = {str(each.native_id) for each in threading.enumerate()} - {str(threading.get_native_id())}
+    return {each.name: _seen(each) for each in Path("/proc/self/task").iterdir() if each.name in names}
 
 
 def _seen(thread: Path) -> tuple[str, str, str]:
