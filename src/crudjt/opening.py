@@ -279,7 +279,9 @@ def resolve(location: Location | None) -> str | Path:
     except RuntimeError:
         raise InvalidParameter("location", "location begins with ~ and an unknown user; write the path out") from None
     except UnicodeEncodeError:  # LMDB takes no other path
-        raise InvalidParameter("location", "location must be a path in UTF-8, with all directories above it") from None
+        raise InvalidParameter(
+            "location", "location must be a path in UTF-8, and so must the directories above it; choose another one"
+        ) from None
     return resolved
 
 

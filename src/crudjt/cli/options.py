@@ -47,11 +47,13 @@ class TokenCommand(click.Command):
         )
 
 
-def _refuse_unknown_option(ctx: click.Context, text: str) -> None:
-    """Find the misspelled option that `TokenCommand` lets through."""
+def _argument(ctx: click.Context, text: str) -> str:
+    """Return an argument with its hyphen; refuse the misspelled option that `TokenCommand` lets through."""
+    text = text.replace(HIDDEN_HYPHEN, "-")
     if text.startswith("-") and text != STANDARD_INPUT and len(text) != TOKEN_CHARACTERS:
         known = [name for each in ctx.command.params if isinstance(each, click.Option) for name in each.opts]
         raise click.NoSuchOption(text.partition("=")[0], possibilities=known, ctx=ctx)
+    return text
 
 
 def _standard_input() -> BinaryIO:
@@ -63,8 +65,7 @@ def _standard_input() -> BinaryIO:
 def _token(ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
     if text is None:
         return None
-    text = text.replace(HIDDEN_HYPHEN, "-")
-    _refuse_unknown_option(ctx, text)
+    text = _argument(ctx, text)
     if text != STANDARD_INPUT:
         return text
     # One line, so that what follows it is left for JSON.
@@ -75,13 +76,11 @@ def _token(ctx: click.Context, _param: click.Parameter, text: str | None) -> str
 
 
 def _handle(ctx: click.Context, _param: click.Parameter, text: str) -> str:
-    text = text.replace(HIDDEN_HYPHEN, "-")
-    _refuse_unknown_option(ctx, text)
-    return text
+    return _argument(ctx, text)
 
 
 def _data(ctx: click.Context, _param: click.Parameter, text: str) -> Any:
-    _refuse_unknown_option(ctx, text)
+    text = _argument(ctx, text)
     return json_values.parse(_standard_input().read() if text == STANDARD_INPUT else text)
 
 

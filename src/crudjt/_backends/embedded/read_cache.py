@@ -32,7 +32,7 @@ class Cached(Envelope, gc=False):
     words: memoryview  # of the control block
     word: int  # its index among them
     noted: int  # the value of the word
-    until_ns: int  # until when a read needs no write: 0 for ever, below it never
+    until_ns: int  # a read before that time needs no write; 0: no read does, negative: each does
     packed: bytes  # the data, to be decoded for each caller
     used: bool = False  # set by a hit, cleared when it is the oldest
 
