@@ -40,6 +40,23 @@ def test_an_update_of_the_version_the_caller_knows_goes_through(store: crudjt.St
     assert read(store, token).data == {"n": 3}
 
 
+def test_new_limits_hold_for_a_session_that_was_just_read(store: crudjt.Store, clock: FakeClock) -> None:
+    """Whoever changes a session that it has read keeps it at hand for the next read, with the limits that it set."""
+    brief, once, endless = tokens = [store.create({}, ttl=600) for _ in range(3)]
+    for token in tokens:
+        read(store, token)
+    assert store.update(brief, {"n": 1}, ttl=10, if_version=1)
+    assert store.update(once, {"n": 1}, max_reads=1, if_version=1)
+    assert store.update(endless, {"n": 1}, ttl=None, if_version=1)
+    assert (read(store, once).reads_left, store.read(once)) == (0, None)
+    clock.advance(9)
+    assert read(store, brief).data == {"n": 1}
+    clock.advance(1)
+    assert store.read(brief) is None
+    clock.advance(600)
+    assert read(store, endless).data == {"n": 1}
+
+
 @pytest.mark.parametrize("if_version", [1, 3, 2**63])
 def test_an_update_of_another_version_is_refused_and_changes_nothing(store: crudjt.Store, if_version: int) -> None:
     token = store.create({"n": 1}, ttl=60)
